@@ -1,0 +1,1 @@
+"""Find out what the individual units of a vision network do."""

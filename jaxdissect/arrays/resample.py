@@ -1,0 +1,218 @@
+"""Lay the activation map of a layer over the label grid.
+
+Shapes: B batch, h w cells of the layer, H W pixels of the label grid, U units.
+
+Every output pixel reads its layer at one *source position* per axis, in units of layer cells. An
+`Alignment` says where these positions are, a `Border` says what lies beyond the outermost cells,
+and an interpolation says how to read between cells. All three are plain functions, so a new
+convention is a new function. Positions depend on shapes alone and are computed while tracing, in
+float64.
+
+Bilinear reading is written ``a + w * (b - a)``. A constant map therefore stays exactly constant
+and a zero map exactly zero whatever the compiler fuses, which thresholds rely on: a pixel of a
+unit that never varies must not end up above that unit's own threshold by a rounding error.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+Positions = np.ndarray  # float64 [H] or [W]: a source position for every output row or column
+Shape = tuple[int, int]
+
+
+# (grid, layer shape) -> source positions of the grid's rows and columns
+Alignment = Callable[[Shape, Shape], tuple[Positions, Positions]]
+Border = Callable[[Array, Positions, Positions], tuple[Array, Positions, Positions]]
+Interpolation = Callable[[Array, Positions, int], Array]
+
+
+# --- where output pixels read -------------------------------------------------------------------
+
+
+def pixel_centers(grid: Shape, shape: Shape) -> tuple[Positions, Positions]:
+    """Stretch the layer over the grid so that the outer edges of both coincide."""
+
+    def axis(target: int, source: int) -> Positions:
+        return (np.arange(target) + 0.5) * (source / target) - 0.5
+
+    return axis(grid[0], shape[0]), axis(grid[1], shape[1])
+
+
+class Convolution(NamedTuple):
+    """Geometry of a convolution or pooling layer along both axes; padding is that before."""
+
+    kernel: Shape = (1, 1)
+    stride: Shape = (1, 1)
+    padding: Shape = (0, 0)
+    dilation: Shape = (1, 1)
+
+
+class ReceptiveField(NamedTuple):
+    """Cell ``i`` of a layer is centred on image pixel ``scale * i + offset``, for each axis."""
+
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+
+def receptive_field(layers: Sequence[Convolution]) -> ReceptiveField:
+    """Compose convolutions and poolings, first to last, into one receptive field.
+
+    The scale is the product of the strides; each layer shifts the centre by
+    ``(kernel - 1) * dilation / 2 - padding`` of its own input cells.
+    """
+    scale, offset = [1.0, 1.0], [0.0, 0.0]
+    for layer in layers:
+        for axis in range(2):
+            reach = (layer.kernel[axis] - 1) * layer.dilation[axis] / 2
+            offset[axis] += (reach - layer.padding[axis]) * scale[axis]
+            scale[axis] *= layer.stride[axis]
+    return ReceptiveField((scale[0], scale[1]), (offset[0], offset[1]))
+
+
+def output_shape(layers: Sequence[Convolution], image: Shape) -> Shape:
+    """Size of the map that the layers, first to last, make of an image of the given size."""
+    size = list(image)
+    for layer in layers:
+        for axis in range(2):
+            span = layer.dilation[axis] * (layer.kernel[axis] - 1) + 1
+            size[axis] = (size[axis] + 2 * layer.padding[axis] - span) // layer.stride[axis] + 1
+    return size[0], size[1]
+
+
+def align_receptive_field(field: ReceptiveField, image: Shape) -> Alignment:
+    """Read every grid pixel where the receptive fields of the layer really lie.
+
+    Args:
+        field: Centres of the layer's cells, in pixels of the network's input.
+        image: Height and width of the network's input.
+    """
+
+    def alignment(grid: Shape, shape: Shape) -> tuple[Positions, Positions]:
+        del shape  # receptive fields say where cells are, however many there are
+        rows, columns = pixel_centers(grid, image)
+        return (
+            (rows - field.offset[0]) / field.scale[0],
+            (columns - field.offset[1]) / field.scale[1],
+        )
+
+    return alignment
+
+
+def align_corners(
+    field: ReceptiveField, image: Shape | None = None, *, declared_shape: Shape | None = None
+) -> Alignment:
+    """Place receptive fields as the reference implementation of the paper does, for parity.
+
+    The corner pixels of the grid are taken to be the corner pixels of the image, which shifts
+    maps by up to half a grid pixel against `align_receptive_field`. Without `image` the field is
+    in pixels of the grid. If the layer was declared with another size than it has, the map is
+    stretched silently, as the reference does with AlexNet.
+    """
+
+    def axis(target: int, source: int, index: int) -> Positions:
+        ratio = 1.0 if image is None else (target - 1) / (image[index] - 1)
+        position = (np.arange(target) - field.offset[index] * ratio) / (field.scale[index] * ratio)
+        if declared_shape is None:
+            return position
+        return position * ((source - 1) / max(1, declared_shape[index] - 1))
+
+    def alignment(grid: Shape, shape: Shape) -> tuple[Positions, Positions]:
+        return axis(grid[0], shape[0], 0), axis(grid[1], shape[1], 1)
+
+    return alignment
+
+
+# --- what lies beyond the outermost cells -------------------------------------------------------
+
+
+def clamp_border(
+    activations: Array, rows: Positions, columns: Positions
+) -> tuple[Array, Positions, Positions]:
+    """Continue the outermost cells outwards."""
+    height, width = activations.shape[-3:-1]
+    return activations, np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
+
+
+def zero_border(
+    activations: Array, rows: Positions, columns: Positions
+) -> tuple[Array, Positions, Positions]:
+    """Fade to zero beyond the outermost cells, as the reference does (for parity)."""
+    before = activations.ndim - 3
+    ring = jnp.pad(activations, [(0, 0)] * before + [(1, 1), (1, 1), (0, 0)])
+    return clamp_border(ring, rows + 1, columns + 1)
+
+
+# --- how to read between cells ------------------------------------------------------------------
+
+
+def bilinear(activations: Array, positions: Positions, axis: int) -> Array:
+    """Interpolate linearly along one axis at positions inside the map."""
+    low = np.minimum(np.floor(positions).astype(int), activations.shape[axis] - 1)
+    high = np.minimum(low + 1, activations.shape[axis] - 1)
+    weight_shape = [len(positions) if i == axis else 1 for i in range(activations.ndim)]
+    weight = jnp.asarray((positions - low).reshape(weight_shape), activations.dtype)
+    below = jnp.take(activations, low, axis=axis)
+    above = jnp.take(activations, high, axis=axis)
+    return below + weight * (above - below)
+
+
+def nearest(activations: Array, positions: Positions, axis: int) -> Array:
+    """Take the closest cell along one axis; half-way positions go to the even cell."""
+    return jnp.take(activations, np.rint(positions).astype(int), axis=axis)
+
+
+# --- all together -------------------------------------------------------------------------------
+
+
+def resample(
+    activations: Float[Array, "*batch h w U"],
+    grid: Shape,
+    *,
+    alignment: Alignment = pixel_centers,
+    border: Border = clamp_border,
+    interpolation: Interpolation = bilinear,
+    lattice: Shape | None = None,
+) -> Float[Array, "*batch H W U"]:
+    """Read a layer's activations at every pixel of the label grid.
+
+    There is no smoothing when the grid is coarser than the layer, as in the paper.
+
+    Args:
+        activations: Maps of any height and width, channels last.
+        grid: Height H and width W of the label grid.
+        alignment: Where grid pixels read the layer.
+        border: What lies beyond the outermost cells.
+        interpolation: How to read between cells.
+        lattice: If given, only that many rows and columns, spread evenly over the grid, are
+            read: a cheap sample of the resampled pixels.
+
+    Returns:
+        Activations at the grid's pixels, same dtype.
+
+    Raises:
+        ValueError: if an axis of the grid is not positive.
+    """
+    if min(grid) < 1:
+        raise ValueError(f"`grid` (={grid}) must have a positive height and width")
+    height, width = activations.shape[-3:-1]
+    rows, columns = alignment(grid, (height, width))
+    # One cell says the same everywhere; there is nothing to interpolate or to fade.
+    rows = np.zeros_like(rows) if height == 1 else rows
+    columns = np.zeros_like(columns) if width == 1 else columns
+    if lattice is not None:
+        rows, columns = _spread(rows, lattice[0]), _spread(columns, lattice[1])
+    activations, rows, columns = border(activations, rows, columns)
+    axis = activations.ndim - 3
+    activations = interpolation(activations, rows, axis)
+    return interpolation(activations, columns, axis + 1)
+
+
+def _spread(positions: Positions, number: int) -> Positions:
+    """Pick `number` of the positions, evenly spread (all of them if there are fewer)."""
+    number = min(number, len(positions))
+    return positions[[math.floor((i + 0.5) * len(positions) / number) for i in range(number)]]

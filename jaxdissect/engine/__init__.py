@@ -1,0 +1,1 @@
+"""Floor 3: how a statistic meets a data set."""

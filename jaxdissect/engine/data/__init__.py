@@ -1,0 +1,1 @@
+"""Data sources: anything with ``len()`` whose items are dictionaries of arrays."""

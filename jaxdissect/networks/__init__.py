@@ -1,0 +1,1 @@
+"""Floor 2: things with parameters — the network protocol, its adapters, and models."""

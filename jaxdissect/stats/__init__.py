@@ -1,0 +1,1 @@
+"""Floor 1: statistics as commutative monoids — ``init``, ``update``, ``merge``, ``finalize``."""
