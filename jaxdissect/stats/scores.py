@@ -1,0 +1,147 @@
+"""Scores of the agreement between units and concepts, all from the same four counts.
+
+Every score is a function of `AgreementCounts` (or of the probabilities of `Agreement`) and returns
+a float64 array [C, U]. Where a score is 0/0, because a unit is never active or a concept never
+occurs, it is 0 and never NaN.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from jaxdissect.stats.agreement import AgreementCounts
+
+Score = Float[np.ndarray, "C U"]
+
+
+class Table(NamedTuple):
+    """Number, or probability, of pixels in each cell of the 2 x 2 tables of unit and concept."""
+
+    both: Float[np.ndarray, "C U"]
+    unit_only: Float[np.ndarray, "C U"]
+    concept_only: Float[np.ndarray, "C U"]
+    neither: Float[np.ndarray, "C U"]
+
+
+def table(counts: AgreementCounts) -> Table:
+    """Arrange the counts as 2 x 2 tables."""
+    both = counts.intersection.astype(np.float64)
+    unit_only = counts.unit[None] - both
+    concept_only = counts.concept[:, None] - both
+    return Table(both, unit_only, concept_only, counts.total - both - unit_only - concept_only)
+
+
+def iou(counts: AgreementCounts | Table) -> Score:
+    """Intersection over union of active pixels and concept pixels (Bau et al. 2020, IoU_{u,c})."""
+    cells = _cells(counts)
+    return _ratio(cells.both, cells.both + cells.unit_only + cells.concept_only)
+
+
+def reference_iou(counts: AgreementCounts) -> Score:
+    """IoU as the reference implementation computes it, for parity.
+
+    There row 0 holds the fraction of pixels on which a unit is active and competes with the
+    concepts, and dead units with absent concepts give NaN.
+    """
+    cells = table(counts)
+    with np.errstate(invalid="ignore"):
+        result = cells.both / (cells.both + cells.unit_only + cells.concept_only)
+        result[0] = counts.unit / np.float64(counts.total)
+    return result
+
+
+def precision(counts: AgreementCounts | Table) -> Score:
+    """Fraction of a unit's active pixels that show the concept."""
+    cells = _cells(counts)
+    return _ratio(cells.both, cells.both + cells.unit_only)
+
+
+def recall(counts: AgreementCounts | Table) -> Score:
+    """Fraction of the concept's pixels on which the unit is active."""
+    cells = _cells(counts)
+    return _ratio(cells.both, cells.both + cells.concept_only)
+
+
+def f1(counts: AgreementCounts | Table) -> Score:
+    """Harmonic mean of precision and recall."""
+    cells = _cells(counts)
+    return _ratio(2 * cells.both, 2 * cells.both + cells.unit_only + cells.concept_only)
+
+
+def mutual_information(counts: AgreementCounts | Table) -> Score:
+    """Mutual information of "unit active" and "concept here", in nats."""
+    cells = _cells(counts)
+    total = _total(cells)
+    unit, concept = cells.both + cells.unit_only, cells.both + cells.concept_only
+    information = np.zeros_like(total)
+    for cell, of_unit, of_concept in (
+        (cells.both, unit, concept),
+        (cells.unit_only, unit, total - concept),
+        (cells.concept_only, total - unit, concept),
+        (cells.neither, total - unit, total - concept),
+    ):
+        information += _times_log(_ratio(cell, total), _ratio(cell * total, of_unit * of_concept))
+    return np.maximum(information, 0)
+
+
+def information_quality_ratio(counts: AgreementCounts | Table) -> Score:
+    """IQR: mutual information over joint entropy, in [0, 1]; negative association scores too."""
+    cells = _cells(counts)
+    total = _total(cells)
+    entropy = np.zeros_like(total)
+    for cell in cells:
+        entropy -= _times_log(_ratio(cell, total), _ratio(cell, total))
+    return _ratio(mutual_information(cells), entropy)
+
+
+def matthews_correlation(counts: AgreementCounts | Table) -> Score:
+    """Correlation of the two indicators, in [-1, 1]."""
+    cells = _cells(counts)
+    total = _total(cells)
+    # Probabilities, since products of four pixel counts would lose digits.
+    both = _ratio(cells.both, total)
+    unit = _ratio(cells.both + cells.unit_only, total)
+    concept = _ratio(cells.both + cells.concept_only, total)
+    spread = np.sqrt(np.maximum(unit * (1 - unit) * concept * (1 - concept), 0))
+    return _ratio(both - unit * concept, spread)
+
+
+def within_categories(
+    counts: AgreementCounts,
+    category_of: Int[np.ndarray, "C"],
+    category_rows: AgreementCounts,
+) -> Table:
+    """Tables of the pixels where a concept's category was annotated at all.
+
+    Pixels without any annotation of the category are then no evidence against a concept.
+
+    Args:
+        counts: Agreement with the concepts.
+        category_of: For every concept, the row of its category.
+        category_rows: Agreement with "the category is annotated here", one row per category.
+    """
+    both = counts.intersection.astype(np.float64)
+    unit_only = category_rows.intersection[category_of] - both
+    concept_only = counts.concept[:, None] - both
+    annotated = category_rows.concept[category_of][:, None]
+    return Table(both, unit_only, concept_only, annotated - both - unit_only - concept_only)
+
+
+def _cells(counts: AgreementCounts | Table) -> Table:
+    return counts if isinstance(counts, Table) else table(counts)
+
+
+def _total(cells: Table) -> Score:
+    return cells.both + cells.unit_only + cells.concept_only + cells.neither
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> Score:
+    result = np.zeros(np.broadcast_shapes(np.shape(numerator), np.shape(denominator)))
+    return np.divide(numerator, denominator, out=result, where=np.asarray(denominator) != 0)
+
+
+def _times_log(probability: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    logarithm = np.zeros_like(ratio)
+    np.log(ratio, out=logarithm, where=ratio > 0)
+    return probability * logarithm

@@ -1,0 +1,144 @@
+"""Top examples, moments and histograms: oracle, reference, and invariance to splitting."""
+
+import golden
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdissect.stats import histogram, moments, topk
+
+
+def run_topk(data, k, batches):
+    state = topk.init(data.shape[1], k)
+    for rows in batches:
+        weight = np.array([*np.ones(len(rows), bool), False])
+        values = np.concatenate([data[rows], np.full((1, data.shape[1]), 1e9)]).astype(np.float32)
+        examples = np.array([*rows, 7], np.int32)
+        state = topk.update(state, *map(jnp.asarray, (values, examples, weight)))
+    return topk.finalize(state)
+
+
+@pytest.mark.parametrize(
+    "name", ["topk_basic", "topk_compress_smallest", "topk_fewer_than_k", "topk_ties"]
+)
+def test_golden_topk(name):
+    arrays, meta = golden.load(name)
+    data = (
+        arrays["data"]
+        if "data" in arrays
+        else golden.recipe().array(meta["data_seed"], (meta["n"], meta["depth"]))
+    )
+    if meta["ties_rounded_to_half"]:
+        data = np.round(data * 2) / 2
+    sign = 1 if meta["largest"] else -1
+    batches = np.array_split(np.arange(len(data)), max(1, len(data) // meta["batch"]))
+    best = run_topk(sign * data, meta["k"], batches)
+    np.testing.assert_array_equal(sign * best.values, arrays["values"])
+    if not meta["ties_rounded_to_half"]:
+        np.testing.assert_array_equal(best.examples, arrays["index"])
+
+
+def test_topk_ties_go_to_the_first_example_in_any_order():
+    data = np.random.default_rng(0).integers(0, 4, (60, 3)).astype(np.float32)
+    expected = np.argsort(-data, axis=0, kind="stable")[:8].T
+    for seed in range(4):
+        order = np.random.default_rng(seed).permutation(60)
+        best = run_topk(data, 8, np.array_split(order, seed + 1))
+        np.testing.assert_array_equal(best.examples, expected)
+
+
+def test_topk_merge():
+    data = np.random.default_rng(1).standard_normal((40, 3)).astype(np.float32)
+    parts = []
+    for rows in np.array_split(np.arange(40), 3):
+        state = topk.init(3, 5)
+        parts.append(
+            topk.update(
+                state,
+                jnp.asarray(data[rows]),
+                jnp.asarray(rows, jnp.int32),
+                jnp.ones(len(rows), bool),
+            )
+        )
+    merged = topk.finalize(topk.merge(parts[2], topk.merge(parts[0], parts[1])))
+    np.testing.assert_array_equal(merged.examples, np.argsort(-data, axis=0)[:5].T)
+    with pytest.raises(ValueError, match=r"`k` \(=0\)"):
+        topk.init(3, 0)
+
+
+def run_moments(a, b, batch):
+    state = moments.init(a.shape[1], b.shape[1])
+    for first in range(0, len(a), batch):
+        rows = slice(first, first + batch)
+        padded = [
+            np.concatenate([x[rows], np.full((2, x.shape[1]), 1e6, np.float32)]) for x in (a, b)
+        ]
+        weight = np.arange(len(padded[0])) < len(a[rows])
+        state = moments.update(state, *map(jnp.asarray, padded), jnp.asarray(weight))
+    return moments.finalize(state)
+
+
+@pytest.mark.parametrize("name", ["moments_batch1", "moments_batch10"])
+def test_golden_moments(name):
+    arrays, meta = golden.load(name)
+    a, b = arrays["a"], arrays["b"]
+    aa, ab, bb = (run_moments(x, y, meta["batch"]) for x, y in ((a, a), (a, b), (b, b)))
+    n = len(a)
+    np.testing.assert_allclose(aa.mean_a, arrays["mean"], atol=1e-5)
+    np.testing.assert_allclose(np.diag(aa.covariance), arrays["exact_variance"], rtol=1e-5)
+    np.testing.assert_allclose(
+        aa.covariance * (n - 1) / n, arrays["exact_covariance_ddof0"], rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_allclose(aa.second_moment, arrays["second_moment"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        moments.correlation(ab, aa, bb), arrays["exact_cross_correlation"], atol=1e-5
+    )
+    counts = histogram.label_counts(
+        jnp.asarray(arrays["labels"][:, None, None], jnp.int32), len(arrays["bincount"])
+    )
+    np.testing.assert_array_equal(counts.sum(axis=0), arrays["bincount"])
+    np.testing.assert_allclose(counts.mean(axis=0), arrays["bincount_mean"], rtol=1e-6)
+    on_a, on_b = (a > 1).astype(float), (b > 0).astype(float)
+    shared = on_a.T @ on_b
+    union = on_a.sum(0)[:, None] + on_b.sum(0)[None] - shared
+    np.testing.assert_allclose(shared / union, arrays["pair_iou"], rtol=1e-5)
+
+
+def test_moments_far_from_zero_and_in_any_split():
+    data = (1e4 + np.random.default_rng(0).standard_normal((500, 2))).astype(np.float32)
+    for batch in (1, 7, 500):
+        result = run_moments(data, data, batch)
+        np.testing.assert_allclose(
+            result.covariance, np.cov(data.T.astype(np.float64)), rtol=1e-2, atol=1e-2
+        )
+    assert run_moments(data[:1], data[:1], 1).covariance.tolist() == [[0, 0], [0, 0]]
+
+
+def test_histogram_oracle_split_and_merge():
+    rng = np.random.default_rng(0)
+    values = rng.integers(-3, 4, (50, 3)).astype(np.float32)
+    edges = np.array([[-2.0, -1, 0], [0, 0.5, 1], [2, 3, 2]], np.float32)
+    expected = np.stack(
+        [np.bincount(np.digitize(values[:, u], edges[:, u]), minlength=4) for u in range(3)],
+        axis=1,
+    )
+    states = []
+    for rows in np.array_split(np.arange(50), 4):
+        weight = jnp.asarray(rows != 49)
+        state = histogram.init(jnp.asarray(edges))
+        states.append(jax.jit(histogram.update)(state, jnp.asarray(values[rows]), weight))
+    total = states[3]
+    for state in states[:3]:
+        total = histogram.merge(total, state)
+    without_last = expected - np.stack(
+        [np.bincount([np.digitize(values[49, u], edges[:, u])], minlength=4) for u in range(3)], 1
+    )
+    np.testing.assert_array_equal(histogram.finalize(total), without_last)
+
+
+def test_golden_batch_bincount():
+    arrays, meta = golden.load("batch_bincount_a")
+    labels = arrays["seg"].transpose(0, 2, 3, 1).astype(np.int32)
+    counts = histogram.label_counts(jnp.asarray(labels), meta["nlabels"])
+    np.testing.assert_array_equal(counts, arrays["counts"])
