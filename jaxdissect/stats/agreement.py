@@ -1,7 +1,7 @@
 """How often units are active where concepts are: exact counts of shared pixels.
 
-Letters: P pixels, K labels per pixel, C concepts, U units. Label 0 means "none"; row 0 of every
-table belongs to it.
+Letters: P pixels, K labels per pixel, C concepts, U units. Label 0 means "none", so row 0 of every
+table is free; it counts all pixels.
 
 A pixel that carries several labels counts once for each of them; carrying the same label twice
 changes nothing.
@@ -21,37 +21,79 @@ _BLOCK_PIXELS = 4096
 
 
 class AgreementState(NamedTuple):
-    """Counts of pixels.
+    """Counts of pixels; row 0 stands for every pixel, whatever its labels.
 
     Attributes:
         intersection: Pixels of each concept on which each unit is active.
-        unit: Pixels on which each unit is active.
         concept: Pixels of each concept.
-        total: All pixels.
     """
 
     intersection: wide.Wide  # [C, U]
-    unit: wide.Wide  # [U]
     concept: wide.Wide  # [C]
-    total: wide.Wide  # []
 
 
 class AgreementCounts(NamedTuple):
     """The same counts on the host, as int64."""
 
     intersection: Int64[np.ndarray, "C U"]
-    unit: Int64[np.ndarray, "U"]
     concept: Int64[np.ndarray, "C"]
-    total: int
+
+    @property
+    def unit(self) -> Int64[np.ndarray, "U"]:
+        """Pixels on which each unit is active."""
+        return self.intersection[0]
+
+    @property
+    def total(self) -> int:
+        """All pixels."""
+        return int(self.concept[0])
+
+
+class Found(NamedTuple):
+    """Counts within one step, before they join the state."""
+
+    intersection: Int32[Array, "C U"]
+    concept: Int32[Array, "C"]
 
 
 def init(num_concepts: int, num_units: int) -> AgreementState:
     """No pixels seen; `num_concepts` includes "none"."""
+    return AgreementState(wide.zeros((num_concepts, num_units)), wide.zeros((num_concepts,)))
+
+
+def count(
+    active: Bool[Array, "P U"],
+    labels: Int32[Array, "P K"],
+    weight: Bool[Array, "P"],
+    *,
+    num_concepts: int,
+) -> Found:
+    """Count pixels; those with weight False do not count.
+
+    Args:
+        active: Where each unit is above its threshold.
+        labels: Ids in [0, C), 0 for none, no id twice in one pixel (see `without_repeats`). Ids
+            beyond that must have been refused before.
+        weight: Which pixels count; fewer than 2**31 of them.
+        num_concepts: C, including "none".
+    """
+    # Unlabelled places go to a row past the end, which is dropped.
+    labels = jnp.where((labels == 0) | ~weight[:, None], num_concepts, labels)
+    active = active & weight[:, None]
+    intersection = lax.platform_dependent(
+        active,
+        labels,
+        cpu=lambda active, labels: _count_by_rows(active, labels, num_concepts),
+        default=lambda active, labels: _count_by_products(active, labels, num_concepts),
+    )
+    concept = jnp.zeros(num_concepts + 1, jnp.int32).at[labels.reshape(-1)].add(1)
+    return Found(intersection, concept[:-1].at[0].set(weight.sum(dtype=jnp.int32)))
+
+
+def add(state: AgreementState, found: Found) -> AgreementState:
+    """Let counts of a step join the state."""
     return AgreementState(
-        wide.zeros((num_concepts, num_units)),
-        wide.zeros((num_units,)),
-        wide.zeros((num_concepts,)),
-        wide.zeros(),
+        wide.add(state.intersection, found.intersection), wide.add(state.concept, found.concept)
     )
 
 
@@ -61,40 +103,21 @@ def update(
     labels: Int32[Array, "P K"],
     weight: Bool[Array, "P"],
 ) -> AgreementState:
-    """Count pixels; those with weight False do not count.
-
-    Args:
-        state: Counts so far.
-        active: Where each unit is above its threshold.
-        labels: Ids in [0, C), 0 for none; ids beyond that must have been refused before.
-        weight: Which pixels count.
-    """
+    """Count pixels, whose labels may repeat, into the state; arguments as for `count`."""
     num_concepts = state.concept.low.shape[0]
-    active = active & weight[:, None]
-    labels = jnp.where(weight[:, None], without_repeats(labels), 0)
-    intersection, concept = lax.platform_dependent(
-        active,
-        labels,
-        cpu=lambda a, b: _count_by_rows(a, b, num_concepts),
-        default=lambda a, b: _count_by_products(a, b, num_concepts),
-    )
-    return AgreementState(
-        wide.add(state.intersection, intersection.at[0].set(0)),
-        wide.add(state.unit, active.sum(axis=0, dtype=jnp.int32)),
-        wide.add(state.concept, concept.at[0].set(0)),
-        wide.add(state.total, weight.sum(dtype=jnp.int32)),
-    )
+    return add(state, count(active, without_repeats(labels), weight, num_concepts=num_concepts))
 
 
 def merge(a: AgreementState, b: AgreementState) -> AgreementState:
     """Join the counts of two parts of the data."""
-    return AgreementState(*(wide.merge(left, right) for left, right in zip(a, b, strict=True)))
+    return AgreementState(
+        wide.merge(a.intersection, b.intersection), wide.merge(a.concept, b.concept)
+    )
 
 
 def finalize(state: AgreementState) -> AgreementCounts:
     """Bring the counts to the host."""
-    intersection, unit, concept, total = (wide.to_int64(counter) for counter in state)
-    return AgreementCounts(intersection, unit, concept, int(total))
+    return AgreementCounts(wide.to_int64(state.intersection), wide.to_int64(state.concept))
 
 
 def without_repeats(labels: Int[Array, "*pixels K"]) -> Int[Array, "*pixels K"]:
@@ -106,38 +129,42 @@ def without_repeats(labels: Int[Array, "*pixels K"]) -> Int[Array, "*pixels K"]:
     return jnp.where((same & earlier).any(axis=-1), 0, labels)
 
 
-def _count_by_rows(active: Array, labels: Array, num_concepts: int) -> tuple[Array, Array]:
+def _count_by_rows(active: Array, labels: Array, num_concepts: int) -> Array:
     """Add every pixel's row of active units to the rows of its labels: fastest on CPU."""
     pixels, number = labels.shape
     blocks = -(-pixels // _BLOCK_PIXELS)
-    rows = -(-pixels // blocks)
-    padding = ((0, blocks * rows - pixels), (0, 0))
-    # One more column, always active, counts the concept's own pixels on the way.
-    active = jnp.pad(active.astype(jnp.uint16), ((0, 0), (0, 1)), constant_values=1)
-    active = jnp.pad(active, padding).reshape(blocks, rows, -1)
-    labels = jnp.pad(labels, padding).reshape(blocks, rows, number)
+    size = -(-pixels // blocks)
 
-    def count(total: Array, block: tuple[Array, Array]) -> tuple[Array, None]:
-        active, labels = block
-        found = jnp.zeros(total.shape, jnp.uint16)
+    def count_block(active: Array, labels: Array) -> Array:
+        # Byte pairs halve the traffic, and a block is too small to overflow them.
+        rows = lax.optimization_barrier(active.astype(jnp.uint16))
+        found = jnp.zeros((num_concepts + 1, active.shape[1]), jnp.uint16)
         for channel in range(number):
-            found = found.at[labels[:, channel]].add(active, mode="promise_in_bounds")
-        return total + found.astype(jnp.int32), None
+            found = found.at[labels[:, channel]].add(rows, mode="promise_in_bounds")
+        found = found.at[0].set(rows.sum(axis=0, dtype=jnp.uint16))
+        return found[:-1].astype(jnp.int32)
 
-    start = jnp.zeros((num_concepts, active.shape[-1]), jnp.int32)
-    total, _ = lax.scan(count, start, (active, labels))
-    return total[:, :-1], total[:, -1]
+    if blocks == 1:
+        return count_block(active, labels)
+    padding = ((0, blocks * size - pixels), (0, 0))
+    active = jnp.pad(active, padding).reshape(blocks, size, -1)
+    labels = jnp.pad(labels, padding, constant_values=num_concepts).reshape(blocks, size, number)
+    return lax.scan(
+        lambda total, block: (total + count_block(*block), None),
+        jnp.zeros((num_concepts, active.shape[-1]), jnp.int32),
+        (active, labels),
+    )[0]
 
 
-def _count_by_products(active: Array, labels: Array, num_concepts: int) -> tuple[Array, Array]:
+def _count_by_products(active: Array, labels: Array, num_concepts: int) -> Array:
     """Multiply label indicators with active units on the matrix units of an accelerator."""
     ids = jnp.arange(num_concepts, dtype=labels.dtype)
-    # int8 operands need an int32 result, or the products themselves would wrap.
-    present = (labels[:, :, None] == ids[None, None]).any(axis=1).astype(jnp.int8)
-    intersection = lax.dot_general(
-        present,
+    present = (labels[:, :, None] == ids[None, None]).any(axis=1)
+    present = present.at[:, 0].set(True)
+    # int8 operands need an int32 result, or the sums themselves would wrap.
+    return lax.dot_general(
+        present.astype(jnp.int8),
         active.astype(jnp.int8),
         (((0,), (0,)), ((), ())),
         preferred_element_type=jnp.int32,
     )
-    return intersection, present.sum(axis=0, dtype=jnp.int32)

@@ -26,10 +26,9 @@ from jaxtyping import Array, Bool, Float, Float32, Int64, Integer
 
 from jaxdissect.stats import wide
 
-# Candidates around the expected place of a threshold, in standard errors of that place: dense in
-# the middle, where it most likely is, with outliers that bound it.
-_SPREAD = 9 * np.sinh(np.linspace(-3, 3, 11)) / np.sinh(3)
-_ROWS_PER_BYTE = 255  # a uint8 counts this many rows without wrapping
+NUM_CANDIDATES = 16
+
+_BLOCK_ROWS = 128  # fits the cache, and a uint8 counts them without wrapping
 
 
 # --- the statistic: one pass --------------------------------------------------------------------
@@ -68,14 +67,13 @@ def update(
     """Count finite samples; rows with weight False do not count."""
     samples = samples.astype(jnp.float32)
     samples = jnp.where(weight[:, None], samples, -jnp.inf)
-    above = lax.platform_dependent(
+    above, largest = lax.platform_dependent(
         samples, state.candidates, cpu=_count_by_blocks, default=_count_at_once
     )
-    below = jnp.where(samples <= state.candidates[-1:], samples, -jnp.inf)
     return QuantileState(
         state.candidates,
         wide.add(state.above, above),
-        jnp.maximum(state.largest, below.max(axis=0)),
+        jnp.maximum(state.largest, largest),
         wide.add(state.total, weight.sum(dtype=jnp.int32)),
     )
 
@@ -90,24 +88,31 @@ def merge(a: QuantileState, b: QuantileState) -> QuantileState:
     )
 
 
-def _count_at_once(samples: Array, candidates: Array) -> Array:
-    return (samples[:, None] > candidates[None]).sum(axis=0, dtype=jnp.int32)
+def _count_at_once(samples: Array, candidates: Array) -> tuple[Array, Array]:
+    above = (samples[:, None] > candidates[None]).sum(axis=0, dtype=jnp.int32)
+    return above, _largest_below(samples, candidates)
 
 
-def _count_by_blocks(samples: Array, candidates: Array) -> Array:
+def _count_by_blocks(samples: Array, candidates: Array) -> tuple[Array, Array]:
     # Byte-wide counters over a block that stays in cache are 10 times faster on CPU.
-    blocks = -(-samples.shape[0] // _ROWS_PER_BYTE)
-    rows = -(-samples.shape[0] // blocks)
-    samples = jnp.pad(
-        samples, ((0, blocks * rows - samples.shape[0]), (0, 0)), constant_values=-jnp.inf
-    )
+    number = samples.shape[0]
+    size = next((n for n in range(_BLOCK_ROWS, _BLOCK_ROWS // 2, -1) if number % n == 0), None)
+    size = size or min(number, _BLOCK_ROWS)
+    padding = ((0, -number % size), (0, 0))
+    blocks = jnp.pad(samples, padding, constant_values=-jnp.inf).reshape(-1, size, samples.shape[1])
 
-    def count(total: Array, block: Array) -> tuple[Array, None]:
+    def count(carry: tuple[Array, Array], block: Array) -> tuple[tuple[Array, Array], None]:
+        total, largest = carry
         above = (block[:, None] > candidates[None]).sum(axis=0, dtype=jnp.uint8)
-        return total + above.astype(jnp.int32), None
+        largest = jnp.maximum(largest, _largest_below(block, candidates))
+        return (total + above.astype(jnp.int32), largest), None
 
-    start = jnp.zeros(candidates.shape, jnp.int32)
-    return lax.scan(count, start, samples.reshape(blocks, rows, -1))[0]
+    start = (jnp.zeros(candidates.shape, jnp.int32), jnp.full_like(candidates[0], -jnp.inf))
+    return lax.scan(count, start, blocks)[0]
+
+
+def _largest_below(samples: Array, candidates: Array) -> Array:
+    return jnp.where(samples <= candidates[-1:], samples, -jnp.inf).max(axis=0)
 
 
 # --- the search: what the host does between passes -----------------------------------------------
@@ -162,13 +167,15 @@ def start(sample: Float32[np.ndarray, "S Q"], total: int, rank: Integer[np.ndarr
     fraction = (rank + 0.5) / total
     # Neighbouring pixels are alike, so a sample tells less than independent draws would.
     error = 2 * np.sqrt(size * fraction * (1 - fraction)) + 1
-    places = np.clip(np.rint(fraction * size - 0.5 + _SPREAD[:, None] * error), 0, size - 1)
+    places = np.clip(
+        np.rint(fraction * size - 0.5 + _spread(NUM_CANDIDATES - 3) * error), 0, size - 1
+    )
     guesses = to_keys(np.take_along_axis(ordered, places.T.astype(int), axis=1).T)
     # Rectified units are exactly zero almost everywhere: zero is often the answer.
     zero = np.zeros_like(rank)[None]
     largest = to_keys(ordered[:, 0])[None]
     guesses = np.sort(np.concatenate([guesses, zero, zero - 1, largest]), axis=0)
-    lowest, highest = to_keys(np.float32([-np.inf, np.inf]))
+    lowest, highest = to_keys(np.array([-np.inf, np.inf], np.float32))
     return Search(
         np.full(len(rank), lowest),
         np.full(len(rank), highest),
@@ -238,9 +245,10 @@ def _place_guesses(
     inside = np.maximum(above_low - above_high, 1)
     expected = (above_low - rank) / (inside + 1)  # 0 at the low end, 1 at the high end
     error = np.sqrt(expected * (1 - expected) / inside)
-    even = np.linspace(0, 1, len(_SPREAD) + 2)[1:-1, None]
+    around = _spread(NUM_CANDIDATES - 5)
+    even = np.linspace(0, 1, len(around) + 2)[1:-1, None]
     # Where the error covers the whole bracket, even spacing learns more.
-    places = np.where(error < 1 / 12, np.clip(expected + _SPREAD[:, None] * error, 0, 1), even)
+    places = np.where(error < 1 / 12, np.clip(expected + around * error, 0, 1), even)
     bottom, top = to_floats(low).astype(np.float64), to_floats(high).astype(np.float64)
     finite = np.isfinite(bottom) & np.isfinite(top)
     with np.errstate(invalid="ignore"):
@@ -253,6 +261,11 @@ def _place_guesses(
     keys = np.concatenate([keys, quarters, high[None] - 1])
     keys = np.clip(keys, np.minimum(low + 1, high), np.maximum(high - 1, low))
     return to_floats(np.concatenate([np.sort(keys, axis=0), high[None]]))
+
+
+def _spread(number: int) -> np.ndarray:
+    """Distances from the expected place in standard errors [number, 1]: dense in the middle."""
+    return 9 * np.sinh(np.linspace(-3, 3, number))[:, None] / np.sinh(3)
 
 
 # --- float32 as ordered integers ----------------------------------------------------------------

@@ -25,11 +25,12 @@ class Table(NamedTuple):
 
 
 def table(counts: AgreementCounts) -> Table:
-    """Arrange the counts as 2 x 2 tables."""
+    """Arrange the counts as 2 x 2 tables; that of "none" (row 0) is empty."""
     both = counts.intersection.astype(np.float64)
     unit_only = counts.unit[None] - both
     concept_only = counts.concept[:, None] - both
-    return Table(both, unit_only, concept_only, counts.total - both - unit_only - concept_only)
+    neither = counts.total - both - unit_only - concept_only
+    return Table(*(_without_none(cells) for cells in (both, unit_only, concept_only, neither)))
 
 
 def iou(counts: AgreementCounts | Table) -> Score:
@@ -44,11 +45,9 @@ def reference_iou(counts: AgreementCounts) -> Score:
     There row 0 holds the fraction of pixels on which a unit is active and competes with the
     concepts, and dead units with absent concepts give NaN.
     """
-    cells = table(counts)
+    both = counts.intersection.astype(np.float64)
     with np.errstate(invalid="ignore"):
-        result = cells.both / (cells.both + cells.unit_only + cells.concept_only)
-        result[0] = counts.unit / np.float64(counts.total)
-    return result
+        return both / (counts.unit[None] + counts.concept[:, None] - both)
 
 
 def precision(counts: AgreementCounts | Table) -> Score:
@@ -107,29 +106,30 @@ def matthews_correlation(counts: AgreementCounts | Table) -> Score:
     return _ratio(both - unit * concept, spread)
 
 
-def within_categories(
-    counts: AgreementCounts,
-    category_of: Int[np.ndarray, "C"],
-    category_rows: AgreementCounts,
-) -> Table:
-    """Tables of the pixels where a concept's category was annotated at all.
+def within(counts: AgreementCounts, scope_of: Int[np.ndarray, "C"]) -> Table:
+    """Tables of only those pixels that could have carried a concept.
 
-    Pixels without any annotation of the category are then no evidence against a concept.
+    Where annotation is partial, an unlabelled pixel is no evidence against a concept. Scopes, such
+    as "some object is annotated here", are counted as if they were concepts.
 
     Args:
-        counts: Agreement with the concepts.
-        category_of: For every concept, the row of its category.
-        category_rows: Agreement with "the category is annotated here", one row per category.
+        counts: Agreement with concepts and scopes.
+        scope_of: For each of the first C rows, the row of its scope.
     """
-    both = counts.intersection.astype(np.float64)
-    unit_only = category_rows.intersection[category_of] - both
-    concept_only = counts.concept[:, None] - both
-    annotated = category_rows.concept[category_of][:, None]
-    return Table(both, unit_only, concept_only, annotated - both - unit_only - concept_only)
+    both = counts.intersection[: len(scope_of)].astype(np.float64)
+    unit_only = counts.intersection[scope_of] - both
+    concept_only = counts.concept[: len(scope_of), None] - both
+    neither = counts.concept[scope_of][:, None] - both - unit_only - concept_only
+    return Table(*(_without_none(cells) for cells in (both, unit_only, concept_only, neither)))
 
 
 def _cells(counts: AgreementCounts | Table) -> Table:
     return counts if isinstance(counts, Table) else table(counts)
+
+
+def _without_none(cells: np.ndarray) -> np.ndarray:
+    cells[0] = 0
+    return cells
 
 
 def _total(cells: Table) -> Score:
