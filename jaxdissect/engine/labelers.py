@@ -1,0 +1,88 @@
+"""Labelers say which concepts every pixel of the label grid shows.
+
+Shapes: B batch, H W label grid, K labels per pixel, C concepts including "none".
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Int32
+
+from jaxdissect.arrays.colors import COLOR_NAMES, color_labels
+from jaxdissect.arrays.concepts import Vocabulary, merge, vocabulary
+
+Grid = tuple[int, int]
+Arrays = Mapping[str, Array]
+
+
+class Labeler(NamedTuple):
+    """Concepts and a function that finds them.
+
+    Attributes:
+        vocabulary: What the labels mean.
+        label: ``label(batch, grid) -> [B, H, W, K]`` int32 ids in the vocabulary, 0 = none; a pure
+            function of a batch's arrays, traced into the caller's jit.
+    """
+
+    vocabulary: Vocabulary
+    label: Callable[[Arrays, Grid], Int32[Array, "B H W K"]]
+
+
+def annotated(concepts: Vocabulary, *, key: str = "labels") -> Labeler:
+    """Labels that come with the data, as ``batch[key]`` [B, h, w, K], read at pixel centres."""
+
+    def label(batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
+        return at_pixel_centers(jnp.asarray(batch[key]), grid)
+
+    return Labeler(concepts, label)
+
+
+def segmented(
+    concepts: Vocabulary,
+    segment: Callable[[Float[Array, "B h w 3"]], Int[Array, "B H W K"]],
+    *,
+    key: str = "image",
+) -> Labeler:
+    """Labels that a segmentation function finds in ``batch[key]``."""
+
+    def label(batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
+        return at_pixel_centers(segment(jnp.asarray(batch[key])), grid)
+
+    return Labeler(concepts, label)
+
+
+def colored(*, key: str = "image") -> Labeler:
+    """The 11 basic colors, measured from ``batch[key]`` [B, h, w, 3] in [0, 1]."""
+
+    def label(batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
+        return color_labels(jnp.asarray(batch[key]), grid=grid)[..., None]
+
+    return Labeler(vocabulary((name, "color") for name in COLOR_NAMES), label)
+
+
+def together(*labelers: Labeler) -> Labeler:
+    """All concepts of several labelers, whose labels become further channels."""
+    if not labelers:
+        raise ValueError("`labelers` must not be empty")
+    concepts, tables = merge(*(labeler.vocabulary for labeler in labelers))
+
+    def label(batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
+        channels = [
+            jnp.asarray(table, jnp.int32)[labeler.label(batch, grid)]
+            for labeler, table in zip(labelers, tables, strict=True)
+        ]
+        return jnp.concatenate(channels, axis=-1)
+
+    return Labeler(concepts, label)
+
+
+def at_pixel_centers(labels: Int[Array, "B h w K"], grid: Grid) -> Int32[Array, "B H W K"]:
+    """Read label maps of any size at the centres of the grid's pixels."""
+
+    def index(target: int, source: int) -> np.ndarray:
+        return ((np.arange(target) + 0.5) * source / target).astype(int)
+
+    rows, columns = index(grid[0], labels.shape[1]), index(grid[1], labels.shape[2])
+    return labels[:, rows[:, None], columns[None, :]].astype(jnp.int32)

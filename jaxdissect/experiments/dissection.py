@@ -1,0 +1,219 @@
+"""The result of dissecting a network: which unit stands for which concept.
+
+Shapes: C concepts including "none", U units, k top images.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float32, Int64
+
+from jaxdissect.arrays.concepts import Vocabulary
+from jaxdissect.stats import scores
+from jaxdissect.stats.agreement import AgreementCounts
+
+_ARRAYS, _DESCRIPTION = "arrays.npz", "dissection.json"
+_FORMAT = 1
+
+
+class CategoryCount(NamedTuple):
+    """How many units detect concepts of a category, and how many distinct concepts these are."""
+
+    units: int
+    concepts: int
+
+
+@dataclass(frozen=True)
+class LayerDissection:
+    """What the units of one layer respond to.
+
+    Attributes:
+        name: The layer.
+        vocabulary: The concepts.
+        min_iou: A unit is called a detector of its best concept above this IoU.
+        thresholds: A unit is active where it is strictly greater than this, float32.
+        counts: Pixels shared by units and concepts; rows from C on count scopes.
+        scope_of: For every concept the row that counts the pixels which may speak against it.
+        iou: Intersection over union of each concept and unit, in [0, 1].
+        top_examples: Positions of the images with the highest peak of each unit, best first.
+        top_values: These peaks.
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    min_iou: float
+    thresholds: Float32[np.ndarray, "U"]
+    counts: AgreementCounts
+    scope_of: Int64[np.ndarray, "C"]
+    iou: Float[np.ndarray, "C U"]
+    top_examples: Int64[np.ndarray, "U k"]
+    top_values: Float32[np.ndarray, "U k"]
+
+    @property
+    def num_units(self) -> int:
+        """U."""
+        return len(self.thresholds)
+
+    @cached_property
+    def active_fraction(self) -> Float[np.ndarray, "U"]:
+        """Fraction of all pixels on which each unit is active."""
+        return self.counts.unit / self.counts.total
+
+    def score(
+        self, function: Callable[[scores.Table], Float[np.ndarray, "C U"]]
+    ) -> Float[np.ndarray, "C U"]:
+        """Any score of units and concepts, such as `scores.f1`, within the same scope."""
+        return function(scores.within(self.counts, self.scope_of))
+
+    def ranking(self, number: int) -> Int64[np.ndarray, "number U"]:
+        """The ids of each unit's best concepts, best first, equals by id.
+
+        Places where the IoU is 0 hold 0, "none". A NaN (see the reference preset) comes first.
+        """
+        order = np.argsort(-np.nan_to_num(self.iou, nan=np.inf), axis=0, kind="stable")[:number]
+        return np.where(np.take_along_axis(self.iou, order, axis=0) == 0, 0, order)
+
+    @cached_property
+    def best_concept(self) -> Int64[np.ndarray, "U"]:
+        """The id of each unit's best concept, 0 if it has none."""
+        return self.ranking(1)[0]
+
+    @cached_property
+    def best_iou(self) -> Float[np.ndarray, "U"]:
+        """IoU of each unit with its best concept."""
+        return self.iou[self.best_concept, np.arange(self.num_units)]
+
+    def detectors(self, *, min_iou: float | None = None) -> Int64[np.ndarray, "D"]:
+        """Units whose best IoU exceeds `min_iou`, best first."""
+        limit = self.min_iou if min_iou is None else min_iou
+        order = np.argsort(-self.best_iou, kind="stable")
+        return order[(self.best_iou > limit)[order] & (self.best_concept > 0)[order]]
+
+    def concept_counts(self, *, min_iou: float | None = None) -> dict[int, int]:
+        """Number of detectors of each detected concept, by category, then most units first."""
+        ids, units = np.unique(
+            self.best_concept[self.detectors(min_iou=min_iou)], return_counts=True
+        )
+        categories = self.vocabulary.category_names
+        place = [categories.index(self.vocabulary.categories[concept]) for concept in ids]
+        order = np.lexsort((ids, -units, np.array(place, int)))
+        return {int(ids[i]): int(units[i]) for i in order}
+
+    def category_counts(self, *, min_iou: float | None = None) -> dict[str, CategoryCount]:
+        """Detectors and distinct detected concepts of every category of the vocabulary."""
+        counts = self.concept_counts(min_iou=min_iou)
+        result = {}
+        for category in self.vocabulary.category_names:
+            members = [n for c, n in counts.items() if self.vocabulary.categories[c] == category]
+            result[category] = CategoryCount(sum(members), len(members))
+        return result
+
+    def rows(self, *, runners_up: int = 2) -> Iterator[dict[str, Any]]:
+        """One table row per unit: threshold, best concepts with their IoU, top images."""
+        ranking = self.ranking(1 + runners_up)
+        for unit in range(self.num_units):
+            row: dict[str, Any] = {
+                "layer": self.name,
+                "unit": unit,
+                "threshold": float(self.thresholds[unit]),
+                "active_fraction": float(self.active_fraction[unit]),
+                "detector": bool(
+                    self.best_iou[unit] > self.min_iou and self.best_concept[unit] > 0
+                ),
+            }
+            for place, concept in enumerate(ranking[:, unit], 1):
+                row[f"concept_{place}"] = self.vocabulary.names[concept]
+                row[f"category_{place}"] = self.vocabulary.categories[concept]
+                row[f"iou_{place}"] = float(self.iou[concept, unit])
+            row["top_examples"] = " ".join(map(str, self.top_examples[unit]))
+            yield row
+
+
+@dataclass(frozen=True)
+class Dissection:
+    """What the units of several layers respond to, on one data set.
+
+    Attributes:
+        layers: Results by layer, in the order asked for.
+        vocabulary: The concepts.
+        settings: How it was done, as JSON values.
+    """
+
+    layers: Mapping[str, LayerDissection]
+    vocabulary: Vocabulary
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, layer: str) -> LayerDissection:
+        if layer not in self.layers:
+            raise KeyError(f"no layer {layer!r}; dissected were {', '.join(self.layers)}")
+        return self.layers[layer]
+
+    def save(self, folder: str | Path) -> None:
+        """Write the arrays (npz) and everything else (json) into a folder, made if need be."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays = {}
+        for index, layer in enumerate(self.layers.values()):
+            arrays |= {
+                f"{index}/thresholds": layer.thresholds,
+                f"{index}/intersection": layer.counts.intersection,
+                f"{index}/concept": layer.counts.concept,
+                f"{index}/scope_of": layer.scope_of,
+                f"{index}/iou": layer.iou,
+                f"{index}/top_examples": layer.top_examples,
+                f"{index}/top_values": layer.top_values,
+            }
+        description = {
+            "format": _FORMAT,
+            "layers": {name: layer.min_iou for name, layer in self.layers.items()},
+            "names": self.vocabulary.names,
+            "categories": self.vocabulary.categories,
+            "settings": dict(self.settings),
+        }
+        np.savez_compressed(folder / _ARRAYS, **arrays)
+        (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
+
+    def write_csv(self, path: str | Path) -> None:
+        """Write one row per unit of every layer."""
+        rows = [row for layer in self.layers.values() for row in layer.rows()]
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def load_dissection(folder: str | Path) -> Dissection:
+    """Read what `Dissection.save` wrote.
+
+    Raises:
+        FileNotFoundError: if the folder holds no dissection.
+        ValueError: if it was written in another format.
+    """
+    folder = Path(folder)
+    if not (folder / _DESCRIPTION).is_file():
+        raise FileNotFoundError(f"no dissection in {folder}: {_DESCRIPTION} is missing")
+    description = json.loads((folder / _DESCRIPTION).read_text())
+    if description.get("format") != _FORMAT:
+        raise ValueError(f"{folder / _DESCRIPTION} has format {description.get('format')!r}")
+    concepts = Vocabulary(tuple(description["names"]), tuple(description["categories"]))
+    layers = {}
+    with np.load(folder / _ARRAYS) as arrays:
+        for index, (name, min_iou) in enumerate(description["layers"].items()):
+            layers[name] = LayerDissection(
+                name,
+                concepts,
+                min_iou,
+                arrays[f"{index}/thresholds"],
+                AgreementCounts(arrays[f"{index}/intersection"], arrays[f"{index}/concept"]),
+                arrays[f"{index}/scope_of"],
+                arrays[f"{index}/iou"],
+                arrays[f"{index}/top_examples"],
+                arrays[f"{index}/top_values"],
+            )
+    return Dissection(layers, concepts, description["settings"])
