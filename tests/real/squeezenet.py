@@ -108,9 +108,7 @@ def squeezenet_places365(folder: Path) -> SqueezeNet:
     return network
 
 
-def _check_arrays(
-    arrays: dict[str, np.ndarray], kernels: dict[str, tuple[int, int, int, int]]
-) -> None:
+def _check_arrays(arrays: dict[str, np.ndarray], kernels: dict[str, tuple[int, ...]]) -> None:
     """Compare every name and shape (filters OIHW) with the kernels (HWIO) of the network."""
     expected = {}
     for name, (height, width, inputs, units) in kernels.items():
