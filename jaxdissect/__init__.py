@@ -1,1 +1,37 @@
-"""Find out what the individual units of a vision network do."""
+"""Find out what the individual units of a vision network do.
+
+`dissect` names the concept that every unit of a layer detects. What it needs is made here too: a
+`Network` of any nnx or linen module or of plain functions, a source of images such as
+`image_folder`, and a `Labeler` that says what every pixel shows. Everything else is reachable by
+its module: `jaxdissect.stats` for the statistics, `jaxdissect.arrays` for resampling and concepts.
+"""
+
+from jaxdissect.arrays.concepts import Vocabulary as Vocabulary
+from jaxdissect.arrays.concepts import read_concepts as read_concepts
+from jaxdissect.arrays.concepts import vocabulary as vocabulary
+from jaxdissect.arrays.resample import align_receptive_field as align_receptive_field
+from jaxdissect.arrays.resample import receptive_field as receptive_field
+from jaxdissect.engine.data.folders import image_folder as image_folder
+from jaxdissect.engine.labelers import Labeler as Labeler
+from jaxdissect.engine.labelers import annotated as annotated
+from jaxdissect.engine.labelers import colored as colored
+from jaxdissect.engine.labelers import segmented as segmented
+from jaxdissect.engine.labelers import together as together
+from jaxdissect.experiments.dissect import dissect as dissect
+from jaxdissect.experiments.dissection import Dissection as Dissection
+from jaxdissect.experiments.dissection import LayerDissection as LayerDissection
+from jaxdissect.experiments.dissection import load_dissection as load_dissection
+from jaxdissect.experiments.presets import GANDISSECT2019 as GANDISSECT2019
+from jaxdissect.experiments.presets import NETDISSECT2017 as NETDISSECT2017
+from jaxdissect.experiments.presets import PNAS2020 as PNAS2020
+from jaxdissect.experiments.presets import REFERENCE as REFERENCE
+from jaxdissect.experiments.presets import Preset as Preset
+from jaxdissect.networks.edits import Edit as Edit
+from jaxdissect.networks.edits import ablate as ablate
+from jaxdissect.networks.edits import insert as insert
+from jaxdissect.networks.edits import mask_params as mask_params
+from jaxdissect.networks.linen_network import LinenNetwork as LinenNetwork
+from jaxdissect.networks.network import Network as Network
+from jaxdissect.networks.network import as_network as as_network
+from jaxdissect.networks.nnx_network import NnxNetwork as NnxNetwork
+from jaxdissect.networks.staged_network import StagedNetwork as StagedNetwork

@@ -8,18 +8,60 @@ it reads, how many pixels exceed the candidates (see `jaxdissect.stats.quantile`
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32
 
-from jaxdissect.engine.passes import Reading, fold_examples
+from jaxdissect.engine.batches import Stored
+from jaxdissect.engine.fold import fold
+from jaxdissect.engine.passes import MemoryPlan, Reading, fold_examples
+from jaxdissect.experiments.survey import Survey
+from jaxdissect.experiments.task import FoldOptions, Task
 from jaxdissect.stats import quantile
 
-# Passes over kept activations narrow down to the open columns, in widths of this many steps, so
-# that few shapes are compiled.
-_WIDTH_STEPS = 8
+# Passes over kept activations narrow down to the open columns, but only to a few widths, since
+# every width is compiled anew.
+_WIDTHS = (1 / 8, 1 / 2)
+
+
+def find_thresholds(
+    task: Task, plan: MemoryPlan, survey: Survey, options: FoldOptions
+) -> dict[str, np.ndarray]:
+    """Find the thresholds [U] of all layers, exactly."""
+    searches = {
+        name: LayerSearch(
+            np.concatenate(survey.sample[name]),
+            task.num_pixels,
+            fraction=task.preset.fraction,
+            interpolated=task.preset.interpolated,
+        )
+        for name in task.readings
+    }
+    for name in plan.kept:
+        _search_kept(searches[name], task.readings[name], survey.kept[name], name, options)
+    if plan.again:
+        _search_again(task, {name: searches[name] for name in plan.again}, options)
+    return {name: search.thresholds() for name, search in searches.items()}
+
+
+def given_thresholds(
+    task: Task, thresholds: Mapping[str, np.ndarray] | None
+) -> dict[str, np.ndarray]:
+    """Check thresholds that the caller gave; empty if there are none."""
+    if thresholds is None:
+        return {}
+    given = {name: np.asarray(value, np.float32) for name, value in thresholds.items()}
+    for name, reading in task.readings.items():
+        shape = given[name].shape if name in given else None
+        if shape != (reading.num_units,):
+            raise ValueError(
+                f"`thresholds` of layer {name!r} must have shape ({reading.num_units},), "
+                f"not {shape}"
+            )
+    return given
 
 
 class LayerSearch:
@@ -96,7 +138,60 @@ def count_kept(
 
 
 def widened(columns: np.ndarray, num_columns: int) -> np.ndarray:
-    """Repeat some open columns so that the width is one of a few."""
-    step = -(-num_columns // _WIDTH_STEPS)
-    width = min(-(-len(columns) // step) * step, num_columns)
-    return np.resize(columns, width) if width < num_columns else np.arange(num_columns)
+    """Repeat some open columns so that the width is one of a few; all columns if most are open."""
+    for share in _WIDTHS:
+        width = int(num_columns * share)
+        if len(columns) <= width:
+            return np.resize(columns, width)
+    return np.arange(num_columns)
+
+
+def _search_kept(
+    search: LayerSearch, reading: Reading, kept: np.ndarray, name: str, options: FoldOptions
+) -> None:
+    """Passes over the kept maps of one layer, only of units whose search is open."""
+    columns = search.open_columns()
+    while len(columns):
+        columns = widened(columns, len(search.unit_of))
+        units = search.unit_of[columns]
+        every = np.array_equal(units, np.arange(reading.num_units))
+        chosen = None if every else jnp.asarray(units)
+        state = fold(
+            lambda state, batch, chosen=chosen: count_kept(state, batch, chosen, reading),
+            quantile.init(jnp.asarray(search.search.guesses[:, columns])),
+            Stored({"maps": kept}),
+            description=f"thresholds of {name}",
+            **options.without_network(),
+        )
+        search.narrow(columns, state)
+        columns = search.open_columns()
+
+
+def _search_again(task: Task, searches: Mapping[str, LayerSearch], options: FoldOptions) -> None:
+    """Passes that run the network for several layers at once."""
+    names = tuple(searches)
+
+    @partial(jax.jit, donate_argnums=0)
+    def count(states: Any, params: Any, batch: Any) -> Any:
+        maps = task.maps(params, batch, names)
+        return {
+            name: count_above(
+                states[name],
+                task.readings[name].on_grid,
+                jnp.take(maps[name], searches[name].unit_of, axis=-1),
+                batch["weight"],
+            )
+            for name in names
+        }, None
+
+    params = task.network.params
+    while any(len(search.open_columns()) for search in searches.values()):
+        states = fold(
+            lambda states, batch: count(states, params, batch),
+            {name: quantile.init(jnp.asarray(s.search.guesses)) for name, s in searches.items()},
+            task.source,
+            description=f"thresholds of {', '.join(names)}",
+            **options.with_network(),
+        )
+        for name, search in searches.items():
+            search.narrow(np.arange(len(search.unit_of)), states[name])

@@ -1,0 +1,123 @@
+"""What is to be dissected: checked arguments, and the functions to trace that follow from them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from jaxdissect.arrays.resample import Alignment, Shape, pixel_centers
+from jaxdissect.engine.batches import Source, read_block
+from jaxdissect.engine.fold import Progress, silent
+from jaxdissect.engine.labelers import Labeler
+from jaxdissect.engine.passes import Reading
+from jaxdissect.experiments.presets import Preset
+from jaxdissect.networks.network import as_maps, as_network, layer_shapes
+from jaxdissect.stats import agreement
+
+
+class FoldOptions(NamedTuple):
+    """How to pass over the data."""
+
+    batch_size: int
+    mesh: jax.sharding.Mesh | None = None
+    progress: Progress = silent
+
+    def with_network(self) -> dict[str, Any]:
+        """Options of `fold` for passes that run the network."""
+        return self._asdict()
+
+    def without_network(self) -> dict[str, Any]:
+        """Options for other passes: steps need less memory per example, and gain from fewer."""
+        return self._replace(batch_size=4 * self.batch_size)._asdict()
+
+
+def image_input(batch: Mapping[str, Array]) -> Array:
+    """The network's input is ``batch["image"]`` as it is."""
+    return batch["image"]
+
+
+class Task:
+    """What is to be dissected; for the arguments and errors see `dissect`.
+
+    Attributes:
+        readings: How each layer is read on the label grid.
+        num_pixels: Pixels of the label grid in the whole data set.
+        num_rows: Rows that agreement is counted in: concepts, then scopes of categories.
+        scope_of: For every concept the row of its scope; row 0 is all pixels.
+        label_shape: Shape [H, W, K] of the labels of one example.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        source: Source,
+        labeler: Labeler,
+        layers: Sequence[str],
+        preset: Preset,
+        grid: Shape,
+        inputs: Callable[[Mapping[str, Array]], Array],
+        alignments: Mapping[str, Alignment] | None,
+        token_grid: Shape | None,
+    ) -> None:
+        self.network = as_network(model)
+        self.source, self.labeler, self.preset, self.grid = source, labeler, preset, grid
+        self.inputs, self.token_grid = inputs, token_grid
+        if not layers:
+            raise ValueError("`layers` must name at least one layer")
+        if len(source) < 1:
+            raise ValueError("`source` has no examples")
+        self.num_pixels = len(source) * grid[0] * grid[1]
+        example = read_block(source, 0, 1)
+        struct = jax.eval_shape(inputs, example)
+        if not jnp.issubdtype(struct.dtype, jnp.floating):
+            raise ValueError(
+                f"`source` gives the network {struct.dtype} inputs; give images as floats in "
+                "[0, 1], or pass `inputs`, which converts a batch"
+            )
+        layer_shapes(self.network, struct, tuple(layers))
+        maps = jax.eval_shape(
+            lambda params, batch: self.maps(params, batch, tuple(layers)),
+            self.network.params,
+            example,
+        )
+        unknown = set(alignments or {}) - set(layers)
+        if unknown:
+            raise ValueError(f"`alignments` has {sorted(unknown)}, which are not among `layers`")
+        self.readings = {
+            name: Reading(
+                grid,
+                maps[name].shape[1:3],
+                maps[name].shape[3],
+                (alignments or {}).get(name, pixel_centers),
+                preset.border,
+            )
+            for name in layers
+        }
+        vocabulary = labeler.vocabulary
+        categories = vocabulary.category_names
+        self.category_of = np.array(
+            [0, *(categories.index(category) for category in vocabulary.categories[1:])]
+        )
+        self.num_categories = len(categories)
+        labels = jax.eval_shape(self.labels, example)
+        # Without scope labels every concept is compared within row 0, all pixels.
+        scoped = jax.eval_shape(lambda b: labeler.label(b, grid), example).shape != labels.shape
+        self.num_rows = len(vocabulary) + (self.num_categories if scoped else 0)
+        self.scope_of = len(vocabulary) + self.category_of if scoped else 0 * self.category_of
+        self.label_shape = labels.shape[1:]
+
+    def maps(
+        self, params: Any, batch: Mapping[str, Array], layers: tuple[str, ...]
+    ) -> dict[str, Array]:
+        """Fresh maps [B, h, w, U] of layers, in one forward pass."""
+        activations = self.network.activations(params, self.inputs(batch), layers=layers)
+        return {name: as_maps(activations[name], token_grid=self.token_grid) for name in layers}
+
+    def labels(self, batch: Mapping[str, Array]) -> Array:
+        """Ids of concepts and scopes [B, H, W, K], none twice in a pixel."""
+        labels = self.labeler.label(batch, self.grid)
+        scope = self.preset.scope(labels, self.category_of, self.num_categories)
+        return jnp.concatenate([agreement.without_repeats(labels), scope], axis=-1)

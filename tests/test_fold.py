@@ -1,0 +1,95 @@
+"""Batches and folding: nothing lost, nothing twice, resumable, same result on several devices."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdissect.engine.batches import Joined, Stored, batches
+from jaxdissect.engine.fold import fold
+from jaxdissect.stats import wide
+
+
+def source(number):
+    return [{"x": np.full((2, 2), i, np.int32)} for i in range(number)]
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def step(state, batch):
+    values = jnp.where(batch["weight"][:, None, None], batch["x"], 0)
+    return wide.add(state, values.sum(dtype=jnp.int32)), values.max()
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 8, 50])
+def test_every_example_once(batch_size):
+    seen = []
+    for batch in batches(source(7), batch_size):
+        assert batch["x"].shape == (batch_size, 2, 2)
+        assert (batch["x"][:, 0, 0] == batch["example"]).all()
+        seen += batch["example"][batch["weight"]].tolist()
+    assert seen == list(range(7))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 50])
+def test_fold_counts_the_last_partial_batch_exactly(batch_size):
+    received, heard = [], []
+    state = fold(
+        step,
+        wide.zeros(),
+        source(7),
+        batch_size=batch_size,
+        receive=lambda batch, output: received.append((batch["weight"].sum(), int(output))),
+        progress=lambda *event: heard.append(event),
+        description="adding",
+    )
+    assert wide.to_int64(state) == 4 * sum(range(7))
+    assert sum(weight for weight, _ in received) == 7 and received[-1][1] == 6
+    steps = -(-7 // batch_size)
+    assert heard == [("adding", done, steps) for done in range(steps + 1)]
+
+
+def test_stopping_and_resuming_changes_nothing():
+    whole = fold(step, wide.zeros(), source(11), batch_size=2)
+    checkpoints = {}
+
+    class KilledError(Exception):
+        pass
+
+    def save_then_die(number, state):
+        checkpoints[number] = jax.tree.map(np.asarray, state)
+        if number == 4:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        fold(step, wide.zeros(), source(11), batch_size=2, after_step=save_then_die)
+    state = jax.tree.map(jnp.asarray, checkpoints[4])
+    resumed = fold(step, state, source(11), batch_size=2, start=4)
+    assert wide.to_int64(resumed) == wide.to_int64(whole)
+
+
+def test_mesh_gives_the_same_state():
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    state = fold(step, wide.zeros(), source(10), batch_size=4, mesh=mesh)
+    assert wide.to_int64(state) == 4 * sum(range(10))
+
+
+def test_stored_and_joined_sources():
+    stored = Stored({"y": np.arange(5)})
+    joined = Joined(source(5), stored)
+    assert len(joined) == 5 and joined[3]["y"] == 3 and joined[3]["x"][0, 0] == 3
+    first = next(batches(joined, 3))
+    assert first["y"].tolist() == [0, 1, 2] and first["x"][:, 0, 0].tolist() == [0, 1, 2]
+
+
+def test_errors_of_the_source_arrive():
+    broken = [*source(3), {"x": np.zeros((9, 2), np.int32)}]
+    with pytest.raises(ValueError, match=r"'x' of example 3 has shape \(9, 2\)"):
+        list(batches(broken, 4))
+    with pytest.raises(ValueError, match="'x' of example 1 is missing"):
+        list(batches([{"x": np.zeros(1)}, {}], 4))
+    with pytest.raises(ValueError, match="`source` has no examples"):
+        list(batches([], 4))
+    with pytest.raises(ValueError, match=r"`batch_size` \(=0\)"):
+        list(batches(source(3), 0))
