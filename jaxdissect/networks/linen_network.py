@@ -1,0 +1,103 @@
+"""Probe a flax linen module."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from flax import linen as nn
+from jaxtyping import Array, PyTree
+
+from jaxdissect.networks.edits import Edit
+from jaxdissect.networks.recorder import Recorder, check_names
+
+
+class LinenNetwork:
+    """A linen module as a pure function of its variables.
+
+    A layer is any submodule that is called (its `__call__`), named by its dotted path
+    ("features.conv5_3"). Names exist only during a run, so they are checked as layers are called.
+    Layers that run inside a lifted transformation (`nn.scan`, `nn.remat`, ...) cannot be recorded
+    or edited.
+
+    Args:
+        module: Takes the inputs as its first positional argument.
+        variables: What `module.init` gave, with all collections.
+        **call_arguments: Further arguments of `module.apply`, such as `train=False`: there is no
+            general evaluation mode in linen.
+
+    Attributes:
+        params: The variables.
+    """
+
+    params: PyTree
+
+    def __init__(self, module: nn.Module, variables: PyTree, **call_arguments: Any):
+        self.params = variables
+        self._module = module
+        self._call_arguments = call_arguments
+
+    def layer_names(self, inputs: Any) -> tuple[str, ...]:
+        """Every layer that inputs (or their `jax.ShapeDtypeStruct`) pass, inner layers first."""
+        recorder = Recorder((), None)
+        jax.eval_shape(
+            lambda params, inputs: self._run(recorder, params, inputs), self.params, inputs
+        )
+        return tuple(recorder.called)
+
+    def apply(
+        self,
+        params: PyTree,
+        inputs: Any,
+        *,
+        layers: tuple[str, ...] = (),
+        edits: Mapping[str, Edit] | None = None,
+    ) -> tuple[Any, dict[str, Array]]:
+        """Run the network; see `jaxdissect.networks.network.Network.apply`."""
+        recorder = Recorder(layers, edits)
+        output = self._run(recorder, params, inputs)
+        return output, recorder.activations
+
+    def activations(
+        self,
+        params: PyTree,
+        inputs: Any,
+        *,
+        layers: tuple[str, ...],
+        edits: Mapping[str, Edit] | None = None,
+    ) -> dict[str, Array]:
+        """Run as far as `layers`; see `jaxdissect.networks.network.Network.activations`.
+
+        Edits of layers further on have no effect; only to tell them from misspelt names is the
+        rest of the network traced, without being run.
+        """
+        recorder = Recorder(layers, edits, stop_early=True)
+        self._run(recorder, params, inputs)
+        if recorder.unreached_edits:
+            check_names("edits", recorder.unreached_edits, self.layer_names(inputs))
+        return recorder.activations
+
+    def _run(self, recorder: Recorder, params: PyTree, inputs: Any) -> Any:
+        active: set[tuple[str, ...]] = set()
+
+        def intercept(
+            call: Callable[..., Any],
+            arguments: tuple[Any, ...],
+            keywords: dict[str, Any],
+            context: nn.module.InterceptorContext,
+        ) -> Any:
+            path = context.module.path
+            # A subclass that calls super().__call__ is one call of one layer.
+            if context.method_name != "__call__" or not path or path in active:
+                return call(*arguments, **keywords)
+            active.add(path)
+            try:
+                output = call(*arguments, **keywords)
+            finally:
+                active.remove(path)
+            return recorder.tap(".".join(path), output)
+
+        def forward() -> Any:
+            with nn.intercept_methods(intercept):
+                return self._module.apply(params, inputs, **self._call_arguments)
+
+        return recorder.run(forward)

@@ -1,0 +1,121 @@
+"""Probe a flax nnx module."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from operator import setitem
+from typing import Any, NamedTuple
+
+from flax import nnx
+from jaxtyping import Array, PyTree
+
+from jaxdissect.networks.edits import Edit
+from jaxdissect.networks.recorder import Recorder
+
+
+class NnxNetwork:
+    """An nnx module as a pure function of its parameters.
+
+    The module is copied, set to evaluation mode and split once; a forward pass merges a fresh copy
+    in which the layers of interest are wrapped. The caller's module is never changed, and state
+    that a forward pass writes is dropped.
+
+    A layer is any callable submodule, named by its dotted attribute path with list positions as
+    numbers ("features.conv5_3", "blocks.3"), and any function held by a list or dict of modules
+    (the activations of an `nnx.Sequential`). A submodule that is reached by several paths goes by
+    each, the layers within it by the first. Layers that run inside a transformation of their own
+    (`nnx.scan`, `nnx.remat`, ...) cannot be recorded or edited.
+
+    Args:
+        module: Takes the inputs as its only positional argument.
+        **call_arguments: Further arguments of each call of the module.
+
+    Attributes:
+        params: `nnx.State` with all variables but random number streams, which evaluation mode
+            does not use.
+        layer_names: Every layer, in the order of definition.
+    """
+
+    def __init__(self, module: nnx.Module, **call_arguments: Any):
+        evaluated = nnx.clone(module)
+        evaluated.eval()
+        self._definition, self._streams, self.params = nnx.split(evaluated, nnx.RngState, ...)
+        self._call_arguments = call_arguments
+        self.layer_names = tuple(slot.name for slot in _slots(module))
+
+    def apply(
+        self,
+        params: PyTree,
+        inputs: Any,
+        *,
+        layers: tuple[str, ...] = (),
+        edits: Mapping[str, Edit] | None = None,
+    ) -> tuple[Any, dict[str, Array]]:
+        """Run the network; see `jaxdissect.networks.network.Network.apply`."""
+        recorder = Recorder(layers, edits, names=self.layer_names)
+        output = self._run(recorder, params, inputs, {*layers, *(edits or ())})
+        return output, recorder.activations
+
+    def activations(
+        self,
+        params: PyTree,
+        inputs: Any,
+        *,
+        layers: tuple[str, ...],
+        edits: Mapping[str, Edit] | None = None,
+    ) -> dict[str, Array]:
+        """Run as far as `layers`; see `jaxdissect.networks.network.Network.activations`."""
+        recorder = Recorder(layers, edits, names=self.layer_names, stop_early=True)
+        self._run(recorder, params, inputs, {*layers, *(edits or ())})
+        return recorder.activations
+
+    def _run(self, recorder: Recorder, params: PyTree, inputs: Any, tapped: set[str]) -> Any:
+        # Copied variables: what a forward pass writes must not reach `params`.
+        module = nnx.merge(self._definition, self._streams, params, copy=True)
+        for name, layer, put in _slots(module):
+            if name in tapped:
+                put(_Tap(layer, name, recorder))
+        return recorder.run(lambda: module(inputs, **self._call_arguments))
+
+
+class _Tap:
+    """Stands in for a layer: looks like it, but its output passes through the recorder."""
+
+    def __init__(self, layer: Callable[..., Any], name: str, recorder: Recorder):
+        self._tapped = layer
+        self._tap = lambda output: recorder.tap(name, output)
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        return self._tap(self._tapped(*arguments, **keywords))
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._tapped, attribute)
+
+    # So that isinstance sees the layer.
+    __class__: Any = property(lambda self: type(self._tapped))
+
+
+class _Slot(NamedTuple):
+    """A layer and the place that holds it."""
+
+    name: str
+    layer: Callable[..., Any]
+    put: Callable[[Any], None]
+
+
+def _slots(node: Any, prefix: str = "", seen: set[int] | None = None) -> Iterator[_Slot]:
+    """Every layer below a node, a layer before those within it."""
+    seen = set() if seen is None else seen
+    if not isinstance(node, nnx.Module | list | dict) or id(node) in seen:
+        return
+    seen.add(id(node))
+    # Written through the attribute dictionary, because a tap is no data to nnx.
+    children: Any = vars(node) if isinstance(node, nnx.Module) else node
+    collection = isinstance(node, nnx.List | nnx.Dict | list | dict)
+    pairs = children.items() if isinstance(children, dict) else enumerate(children)
+    for key, child in list(pairs):
+        name = f"{prefix}{key}"
+        if isinstance(child, nnx.Variable):  # callable, but by forwarding to its value
+            continue
+        if callable(child) and (collection or isinstance(child, nnx.Module)):
+            yield _Slot(name, child, partial(setitem, children, key))
+        yield from _slots(child, f"{name}.", seen)

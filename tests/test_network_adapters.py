@@ -1,0 +1,280 @@
+"""What is particular to each kind of network, stopping early, token grids, and the reference."""
+
+import re
+
+import golden
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from flax import nnx
+from probed_networks import images, normal, probed_network
+
+from jaxdissect.networks.edits import Edit, ablate
+from jaxdissect.networks.linen_network import LinenNetwork
+from jaxdissect.networks.network import as_maps, as_network, layer_shapes
+from jaxdissect.networks.nnx_network import NnxNetwork
+from jaxdissect.networks.staged_network import StagedNetwork
+
+
+class Exploding:
+    """A layer that must not run."""
+
+    def __call__(self, *_):
+        raise AssertionError("ran past the last requested layer")
+
+
+class TestStopping:
+    def staged(self):
+        stages = {"first": lambda params, x: x + params, "second": Exploding()}
+        return StagedNetwork(stages, jnp.ones(()), head=Exploding())
+
+    def nnx(self):
+        class Module(nnx.Module):
+            def __init__(self):
+                self.first = nnx.Linear(3, 4, rngs=nnx.Rngs(0))
+
+            def __call__(self, x):
+                try:
+                    x = self.first(x)
+                except Exception:  # what stops the run must pass through handlers like this
+                    x = None
+                return Exploding()(x)
+
+        return NnxNetwork(Module())
+
+    def linen(self):
+        class Module(nn.Module):
+            @nn.compact
+            def __call__(self, x, explode=True):
+                x = nn.Dense(4, name="first")(x)
+                return Exploding()(x) if explode else x
+
+        variables = Module().init(jax.random.key(0), images(), explode=False)
+        return LinenNetwork(Module(), variables)
+
+    @pytest.mark.parametrize("kind", ["staged", "nnx", "linen"])
+    @pytest.mark.parametrize("transform", [lambda f: f, jax.jit], ids=["eager", "jit"])
+    def test_nothing_after_the_last_requested_layer_runs(self, kind, transform):
+        network = getattr(self, kind)()
+        read = transform(
+            lambda params, x: network.activations(
+                params, x, layers=("first",), edits={"first": Edit(jnp.ones(()), jnp.zeros(()))}
+            )
+        )
+        assert read(network.params, images())["first"].shape[:3] == (2, 8, 8)
+        assert layer_shapes(network, images(), ("first",))["first"].shape[:3] == (2, 8, 8)
+        with pytest.raises(AssertionError, match="ran past"):
+            network.apply(network.params, images(), layers=("first",))
+
+
+class TestCalls:
+    """Layers called twice, never, or giving something else than an array."""
+
+    class Calls(nnx.Module):
+        def __init__(self):
+            self.twice = nnx.Linear(3, 3, rngs=nnx.Rngs(0))
+            self.never = nnx.Linear(3, 3, rngs=nnx.Rngs(0))
+            self.last = nnx.Linear(3, 3, rngs=nnx.Rngs(0))
+            self.pair = TestCalls.Pair()
+
+        def __call__(self, x):
+            return self.last(self.twice(self.pair(self.twice(x))[0]))
+
+    class Pair(nnx.Module):
+        def __call__(self, x):
+            return x, x
+
+    def test_twice(self):
+        module = self.Calls()
+        network = NnxNetwork(module)
+        with pytest.raises(ValueError, match="`layers`: layer 'twice' is called more than once"):
+            network.apply(network.params, images(), layers=("twice",))
+        edits = {"twice": ablate([0], 3)}
+        with pytest.raises(ValueError, match="`edits`: layer 'twice' is called more than once"):
+            network.apply(network.params, images(), edits=edits)
+        read = network.activations(network.params, images(), layers=("twice", "last"))
+        np.testing.assert_array_equal(read["twice"], module.twice(images()))  # the first call
+
+    def test_never(self):
+        network = NnxNetwork(self.Calls())
+        for method in (network.apply, network.activations):
+            with pytest.raises(ValueError, match="'never' exists, but .* does not call it"):
+                method(network.params, images(), layers=("never",))
+
+    def test_not_an_array(self):
+        network = NnxNetwork(self.Calls())
+        with pytest.raises(ValueError, match="'pair' must give one array, it gives tuple"):
+            network.apply(network.params, images(), layers=("pair",))
+
+
+class TestNnx:
+    class Nested(nnx.Module):
+        def __init__(self):
+            rngs = nnx.Rngs(0)
+            self.stem = nnx.Sequential(
+                nnx.Linear(3, 4, rngs=rngs),
+                nnx.relu,
+                nnx.Sequential(nnx.Linear(4, 4, rngs=rngs), nnx.tanh),
+            )
+            self.blocks = nnx.List([nnx.Linear(4, 4, rngs=rngs) for _ in range(11)])
+            self.heads = nnx.Dict(good=nnx.Linear(4, 2, rngs=rngs))
+            self.plain = nnx.data([nnx.Linear(2, 2, rngs=rngs)])
+            self.scales = nnx.List([nnx.Param(jnp.ones(()))])
+            self.again = self.blocks[0]
+            self.drop = nnx.Dropout(0.5, rngs=rngs)
+            self.calls = nnx.Variable(jnp.zeros((), jnp.int32))
+
+        def __call__(self, x, *, scale=1.0):
+            assert isinstance(self.blocks[3], nnx.Linear) and self.blocks[3].out_features == 4
+            self.calls.set_value(self.calls.get_value() + 1)
+            x = self.drop(self.stem(x))
+            for block in self.blocks:
+                x = block(x) + block.kernel.get_value().mean()
+            return self.plain[0](self.heads.good(x)) * scale
+
+    def test_names_are_paths_in_order_of_definition(self):
+        network = NnxNetwork(self.Nested())
+        assert network.layer_names == (
+            *("stem", "stem.layers.0", "stem.layers.1", "stem.layers.2"),
+            *("stem.layers.2.layers.0", "stem.layers.2.layers.1"),
+            *(f"blocks.{index}" for index in range(11)),
+            *("heads.good", "plain.0", "again", "drop"),
+        )
+
+    def test_nested_layers_are_recorded_and_edited(self):
+        network = NnxNetwork(self.Nested())
+        layers = tuple(name for name in network.layer_names if name != "again")
+        output, activations = network.apply(network.params, images(), layers=layers)
+        assert set(activations) == set(layers)
+        relu = np.maximum(activations["stem.layers.0"], 0)
+        np.testing.assert_array_equal(activations["stem.layers.1"], relu)
+        np.testing.assert_array_equal(activations["stem"], activations["stem.layers.2"])
+        np.testing.assert_array_equal(activations["plain.0"], output)
+        for name in layers:
+            silent = {name: Edit(jnp.zeros(()), jnp.ones(()))}
+            changed, _ = network.apply(network.params, images(), edits=silent)
+            assert np.abs(changed - output).max() > 1e-4, name
+
+    def test_module_and_parameters_are_never_written(self):
+        module = self.Nested()
+        network = NnxNetwork(module, scale=2.0)
+        before = jax.tree.map(jnp.copy, network.params)
+        output, _ = network.apply(network.params, images(), layers=("blocks.3",))
+        jax.tree.map(np.testing.assert_array_equal, network.params, before)
+        assert int(module.calls.get_value()) == 0
+        assert not module.drop.deterministic  # still in training mode
+        assert type(module.blocks[3]) is nnx.Linear
+        module.eval()
+        np.testing.assert_array_equal(output, module(images(), scale=2.0))
+        assert int(module.calls.get_value()) == 1
+        again, _ = network.apply(network.params, images())
+        np.testing.assert_array_equal(output, again)
+
+    def test_normalisation_uses_the_running_average(self):
+        network, _ = probed_network("nnx convolutional")
+        alone, _ = network.apply(network.params, images(4)[:1])
+        together, _ = network.apply(network.params, images(4))
+        np.testing.assert_allclose(alone, together[:1], rtol=1e-5, atol=1e-6)
+
+
+class TestLinen:
+    class Doubled(nn.Dense):
+        def __call__(self, inputs):
+            return 2 * super().__call__(inputs)
+
+    class Nested(nn.Module):
+        def setup(self):
+            self.trunk = nn.Sequential([nn.Dense(4), nn.relu, TestLinen.Doubled(4)])
+            self.named = TestLinen.Doubled(2)
+
+        def __call__(self, x):
+            return self.named(self.trunk(x))
+
+    def test_nested_names_and_calls_of_super(self):
+        module = self.Nested()
+        network = LinenNetwork(module, module.init(jax.random.key(0), images()))
+        names = ("trunk.layers_0", "trunk.layers_2", "trunk", "named")
+        assert network.layer_names(images()) == names
+        output, activations = network.apply(network.params, images(), layers=names)
+        np.testing.assert_array_equal(activations["named"], output)
+        halved, _ = network.apply(
+            network.params, images(), edits={"named": Edit(jnp.full((), 0.5), jnp.zeros(()))}
+        )
+        np.testing.assert_array_equal(halved, output / 2)
+
+
+class TestAsNetwork:
+    def test_nnx_module(self):
+        network = as_network(TestCalls.Calls())
+        assert isinstance(network, NnxNetwork)
+
+    @pytest.mark.parametrize("model", [nn.Dense(3), lambda x: x], ids=["linen", "function"])
+    def test_others_are_told_of_the_adapters(self, model):
+        with pytest.raises(TypeError, match=r"LinenNetwork\(module, .*StagedNetwork\(stages, "):
+            as_network(model)
+
+
+def test_a_layer_that_is_no_map_is_named():
+    network = StagedNetwork({"flat": lambda params, x: x.reshape(2, -1)}, jnp.ones(()))
+    message = "layer 'flat' gives (2, 192), which must be [B, h, w, U] or [B, T, U]"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        layer_shapes(network, images(), ("flat",))
+
+
+class TestMaps:
+    def test_maps_are_unchanged(self):
+        assert as_maps(images()).shape == (2, 8, 8, 3)
+        np.testing.assert_array_equal(as_maps(images(), token_grid=(1, 1)), images())
+
+    @pytest.mark.parametrize("leading", [0, 1])
+    @pytest.mark.parametrize(
+        ("shape", "given"), [((4, 4), None), ((4, 4), (4, 4)), ((2, 3), (2, 3)), ((1, 1), None)]
+    )
+    def test_tokens_fill_rows(self, shape, given, leading):
+        maps = normal(0, (2, *shape, 5))
+        tokens = jnp.concatenate([jnp.full((2, leading, 5), 9.0), maps.reshape(2, -1, 5)], axis=1)
+        np.testing.assert_array_equal(as_maps(tokens, token_grid=given), maps)
+
+    @pytest.mark.parametrize(("tokens", "given"), [(6, None), (16, (2, 4)), (0, None)])
+    def test_misfits_are_told_what_to_pass(self, tokens, given):
+        with pytest.raises(ValueError, match=rf"{tokens} tokens, .* pass token_grid=\(h, w\)"):
+            as_maps(jnp.zeros((2, tokens, 5)), token_grid=given)
+
+
+class TestReference:
+    """The reference's hooks on linear a, tanh b, linear c, sigmoid d."""
+
+    def stages(self):
+        return {
+            "a": lambda params, x: x @ params["w:a.weight"].T + params["w:a.bias"][None],
+            "b": lambda params, x: jnp.tanh(x),
+            "c": lambda params, x: x @ params["w:c.weight"].T + params["w:c.bias"][None],
+            "d": lambda params, x: jax.nn.sigmoid(x),
+        }
+
+    def test_recording_editing_and_parts(self):
+        arrays, meta = golden.load("nethook")
+        params = {name: jnp.asarray(a) for name, a in arrays.items() if name.startswith("w:")}
+        stages = self.stages()
+        network = StagedNetwork(stages, params)
+        x = jnp.asarray(arrays["x"])
+        # The reference scales by 1 - 0.3 and adds 0.3 times the replacement.
+        edits = {"b": Edit(jnp.full((), 0.7), 0.3 * jnp.asarray(arrays["replacement"]))}
+        full, kept = network.apply(params, x, layers=("b", "c"))
+        edited, kept_while_edited = network.apply(params, x, layers=("b",), edits=edits)
+        part = StagedNetwork({name: stages[name] for name in meta["sub_names"]}, params)
+        inner = jnp.asarray(arrays["c_in"])
+        for name, actual in {
+            "full": full,
+            "retained_b": kept["b"],
+            "retained_c": kept["c"],
+            "upto_b": network.activations(params, x, layers=("b",))["b"],
+            "edited": edited,
+            "retained_b_while_edited": kept_while_edited["b"],
+            "after_remove": network.apply(params, x)[0],
+            "sub_out": part.apply(params, inner)[0],
+            "only_c": stages["c"](params, inner),
+        }.items():
+            np.testing.assert_allclose(actual, arrays[name], rtol=1e-5, atol=1e-6, err_msg=name)
