@@ -40,7 +40,7 @@ def assert_same(a, b):
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(0, 10_000), st.integers(1, 200), st.integers(1, 7))
+@given(st.integers(0, 10_000), st.sampled_from([1, 2, 37, 200]), st.sampled_from([1, 2, 6]))
 def test_oracle(seed, pixels, number):
     case = random_case(seed, pixels=pixels, number=number)
     assert_same(agreement.finalize(count(*case)), oracle(*case))
@@ -72,8 +72,9 @@ def test_split_merge_order_padding(seed, cuts, shuffler):
     shuffler.shuffle(parts)
     total = agreement.init(concepts, active.shape[1])
     for part_active, part_labels in parts:
-        padded = np.concatenate([part_active, np.ones((3, 5), bool)])
-        padded_labels = np.concatenate([part_labels, np.full((3, 3), 2, np.int32)])
+        missing = 303 - len(part_active)  # always the same shape, so that it compiles once
+        padded = np.concatenate([part_active, np.ones((missing, 5), bool)])
+        padded_labels = np.concatenate([part_labels, np.full((missing, 3), 2, np.int32)])
         weight = np.arange(len(padded)) < len(part_active)
         total = agreement.merge(total, count(padded, padded_labels, concepts, weight))
     assert_same(agreement.finalize(total), oracle(active, labels, concepts))

@@ -67,7 +67,7 @@ def oracle(data, rows, columns):
     return result
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(
     st.tuples(*[st.integers(1, 9)] * 2), st.tuples(*[st.integers(1, 20)] * 2), st.integers(0, 99)
 )
