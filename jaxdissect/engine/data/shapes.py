@@ -239,7 +239,7 @@ def _draw_placements(key: Key[Array, ""]) -> Placement:
 def _draw_surface(key: Key[Array, ""], term: Int[Array, ""]) -> Surface:
     """Vary the color of a term, and choose ink and texture."""
     color_key, texture_key, placement_key = jax.random.split(key, 3)
-    *variation, amount = _uniform(color_key, *[(-0.06, 0.06)] * 3, (0.35, 0.6))
+    *variation, amount = _uniform(color_key, *[(-0.06, 0.06)] * 3, (0.25, 0.5))
     paper = jnp.clip(jnp.asarray(PALETTE)[term] + jnp.stack(variation), 0.0, 1.0)
     # Towards white on dark paper, towards black on light paper.
     ink = paper + amount * ((paper.mean() < 0.5).astype(paper.dtype) - paper)
