@@ -146,6 +146,17 @@ def test_spread_over_devices(baseline):
         run(examples(), mesh=mesh, batch_size=3)
 
 
+@pytest.mark.parametrize("memory_budget", [0, 2**30])
+def test_the_paths_for_accelerators_give_the_same_result(baseline, monkeypatch, memory_budget):
+    def accelerator(*arguments, default, **_):
+        return default(*arguments)
+
+    jax.clear_caches()
+    monkeypatch.setattr(jax.lax, "platform_dependent", accelerator)
+    assert_same(run(examples(), memory_budget=memory_budget), baseline)
+    jax.clear_caches()
+
+
 def test_layers_alone_equal_layers_together(baseline):
     alone = dissect(
         small_network(), Stored(examples()), annotated(VOCABULARY), layers=["late"], grid=(12, 12)

@@ -28,8 +28,8 @@ Range = tuple[float, float]
 IMAGE_SIZE = 64
 MAX_SHAPES = 4
 
-MIN_VISIBLE = 40
-"""Pixels of a kind of shape from which it counts as present; the smallest shape has about 80."""
+MIN_VISIBLE = 60
+"""Pixels of a kind of shape from which it counts as present; the smallest shape has about 130."""
 
 BLOCK_SIZE = 64
 """Neighbouring examples of a data set that are drawn at once."""
@@ -230,7 +230,7 @@ def _draw_placements(key: Key[Array, ""]) -> Placement:
     """Place each shape in a quarter of its own, sizes and jitter large enough to overlap."""
     quarter_key, placement_key = jax.random.split(key)
     quarters = jnp.array([[-0.4, -0.4], [-0.4, 0.4], [0.4, -0.4], [0.4, 0.4]])
-    draw = partial(_draw_placement, offset=(-0.25, 0.25), radius=(0.28, 0.54), angle=(-0.6, 0.6))
+    draw = partial(_draw_placement, offset=(-0.2, 0.2), radius=(0.34, 0.56), angle=(-0.5, 0.5))
     placements = jax.vmap(draw)(jax.random.split(placement_key, MAX_SHAPES))
     centers = placements.center + quarters[_shuffled(quarter_key, MAX_SHAPES)]
     return placements._replace(center=centers)
