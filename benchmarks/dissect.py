@@ -105,7 +105,7 @@ def torch_baseline(
     """The three-pass method on the same weights and data, or None without torch."""
     try:
         import three_pass_torch
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         return None
     torch.set_num_threads(os.cpu_count() or 1)

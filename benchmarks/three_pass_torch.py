@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import TypedDict
 
 import numpy as np
-import torch
+import torch  # pyright: ignore[reportMissingImports]
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional

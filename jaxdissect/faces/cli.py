@@ -1,0 +1,63 @@
+"""The command line: `jaxdissect dissect ...`, see `jaxdissect --help`.
+
+Exit codes: 0 when all is written, 2 when what the user gave cannot work (one line on stderr says
+why), 130 when interrupted. Anything else is a bug and ends with a traceback.
+"""
+
+import sys
+from collections.abc import Sequence
+
+PROGRAM = "jaxdissect"
+
+DESCRIPTION = """Find out what the individual units of a vision network do.
+
+Try `jaxdissect dissect --model shapes --sample shapes --out results`; `jaxdissect --version`
+prints the version.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name.
+
+    Args:
+        arguments: The words after the program's name; those of this process when None.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        SystemExit: with code 2 if the arguments are no command, with 0 after `--help`.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments == ["--version"]:
+        from importlib.metadata import version
+
+        print(PROGRAM, version(PROGRAM))
+        return 0
+
+    from tyro.extras import subcommand_cli_from_dict
+
+    from jaxdissect.faces.dissect_command import DissectOptions, run
+    from jaxdissect.faces.models import raised_by
+
+    options = subcommand_cli_from_dict(
+        {"dissect": DissectOptions}, prog=PROGRAM, description=DESCRIPTION, args=arguments
+    )
+    try:
+        run(options)
+    except OSError as problem:
+        return _refuse(problem)
+    except ValueError as problem:
+        # The library checks what it is given; a ValueError from deeper down is a bug.
+        if raised_by(PROGRAM, problem):
+            return _refuse(problem)
+        raise
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted, nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _refuse(problem: Exception) -> int:
+    print(f"{PROGRAM}: error: {problem}", file=sys.stderr)
+    return 2

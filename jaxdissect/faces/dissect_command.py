@@ -1,0 +1,283 @@
+"""`jaxdissect dissect`: read what the options name, dissect, and write a folder of results."""
+
+import csv
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from tyro.conf import FlagCreatePairsOff, arg
+
+from jaxdissect.arrays.concepts import read_concepts, vocabulary
+from jaxdissect.engine.batches import Source
+from jaxdissect.engine.data import shapes
+from jaxdissect.engine.data.folders import ImageFolder, image_folder
+from jaxdissect.engine.labelers import Labeler, annotated, colored, together
+from jaxdissect.experiments.dissect import dissect
+from jaxdissect.experiments.dissection import Dissection
+from jaxdissect.experiments.presets import PRESETS, Preset, annotated_pixels
+from jaxdissect.faces import figures, strips
+from jaxdissect.faces.models import choose_layers, find_model
+from jaxdissect.faces.progress import told
+
+PresetName = Literal["pnas2020", "netdissect2017", "gandissect2019", "reference"]
+Size = tuple[int, int]
+
+_MARK = "dissection.json"  # a folder without it is not ours to replace
+_SAMPLE_SIZE = 512
+
+
+@dataclass(frozen=True)
+class DissectOptions:
+    """Find the concept that every unit of some layers responds to.
+
+    Images come from --sample, or from --images with --masks and --concepts.
+    """
+
+    out: Annotated[Path, arg(metavar="DIR")]
+    """New folder for the results; it appears when all is done."""
+    model: Annotated[str, arg(metavar="NAME")]
+    """`shapes`, or a function without arguments that returns the network, as FILE.py:FUNCTION or
+    package.module:FUNCTION. Its input: float images [B, H, W, 3] in [0, 1]."""
+    layers: Annotated[
+        tuple[str, ...],
+        arg(metavar="L [L ...]", help_behavior_hint="(default: for `shapes`, all convolutions)"),
+    ] = ()
+    """Layers to dissect. A wrong name lists the right ones."""
+    sample: Annotated[Literal["shapes"] | None, arg(metavar="shapes", help_behavior_hint="")] = None
+    """Drawn images that need no files."""
+    num_images: Annotated[
+        int | None, arg(metavar="N", help_behavior_hint=f"(default: {_SAMPLE_SIZE})")
+    ] = None
+    """How many images of the sample."""
+    images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Folder of images."""
+    masks: Annotated[tuple[Path, ...], arg(metavar="DIR [DIR ...]", help_behavior_hint="")] = ()
+    """Folders of label maps (PNG), named like the images; one label channel each."""
+    concepts: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """What the label ids mean: .csv (id,name,category), .txt or .json."""
+    colors: bool = True
+    """Also compare with the 11 basic colors, measured from pixels."""
+    image_size: Annotated[
+        Size | None, arg(metavar="H W", help_behavior_hint="(default: as stored)")
+    ] = None
+    """Resize images."""
+    limit: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    """Use only the first N images."""
+    preset: PresetName = "pnas2020"
+    """Convention for thresholds and scores."""
+    fraction: Annotated[
+        float | None, arg(metavar="F", help_behavior_hint="(default: of the preset)")
+    ] = None
+    """A unit is active on at most this fraction of all pixels."""
+    min_iou: Annotated[
+        float | None, arg(metavar="X", help_behavior_hint="(default: of the preset)")
+    ] = None
+    """A unit is a detector above this IoU."""
+    annotated_pixels_only: FlagCreatePairsOff[bool] = False
+    """Only pixels with a label of a concept's category may speak against it."""
+    grid: Annotated[Size, arg(metavar="H W")] = (56, 56)
+    """Size of the label grid."""
+    batch_size: Annotated[int, arg(metavar="N")] = 8
+    """Images in a forward pass; does not change results."""
+    memory_budget_gib: Annotated[float, arg(metavar="GIB")] = 2.0
+    """Keep activations up to this size; others are computed again in every pass."""
+    num_top_images: Annotated[int, arg(metavar="N")] = 10
+    """Images to find with the highest peaks of each unit."""
+    overwrite: FlagCreatePairsOff[bool] = False
+    """Replace the results in --out, when the new ones are complete."""
+    quiet: FlagCreatePairsOff[bool] = False
+    """Print nothing but errors."""
+
+
+class Data(NamedTuple):
+    """Images, and what finds the concepts in them."""
+
+    source: Source
+    labeler: Labeler
+
+
+def run(options: DissectOptions) -> None:
+    """Dissect as the options say; write and print the results.
+
+    Raises:
+        ValueError, OSError: If the options cannot be followed. Nothing is written then.
+    """
+    check_numbers(options)
+    check_free(options.out, overwrite=options.overwrite)
+    preset = choose_preset(options)
+    data = read_data(options)
+    model = find_model(options.model)
+    layers = choose_layers(model, options.layers, data.source[0]["image"].shape[:2])
+    with (
+        told(quiet=options.quiet) as progress,
+        new_folder(options.out, options.overwrite) as folder,
+    ):
+        result = dissect(
+            model.network,
+            data.source,
+            data.labeler,
+            layers=layers,
+            preset=preset,
+            grid=options.grid,
+            num_top_images=options.num_top_images,
+            batch_size=options.batch_size,
+            memory_budget=int(options.memory_budget_gib * 2**30),
+            progress=progress,
+        )
+        result = replace(result, settings={**result.settings, **_provenance(options)})
+        write_tables(folder, result, data.source)
+        figures.save_figure(folder / "concepts.png", figures.concept_figure(result))
+        top = strips.top_unit_strips(
+            model.network,
+            data.source,
+            result,
+            border=preset.border,
+            batch_size=options.batch_size,
+            progress=progress,
+        )
+        for name, sheet in strips.file_names(top).items():
+            strips.draw_sheet(sheet, top[sheet]).save(folder / name)
+    if not options.quiet:
+        files = ", ".join(sorted(path.name for path in options.out.iterdir()))
+        print(f"{figures.summary(result)}\n\nWritten to {options.out}: {files}")
+
+
+def check_numbers(options: DissectOptions) -> None:
+    """Raise ValueError if a number makes no sense, before anything is read."""
+    least = {"batch_size": 1, "num_images": 1, "num_top_images": 1, "limit": 1}
+    for name, low in least.items():
+        value = getattr(options, name)
+        if value is not None and value < low:
+            raise ValueError(f"`{name}` (={value}) must be at least {low}")
+    for name in ("fraction", "min_iou"):
+        value = getattr(options, name)
+        if value is not None and not 0 <= value < 1:
+            raise ValueError(f"`{name}` (={value}) must be at least 0 and below 1")
+    if not 0 <= options.memory_budget_gib < float("inf"):
+        raise ValueError(f"`memory_budget_gib` (={options.memory_budget_gib}) must not be negative")
+    for name in ("grid", "image_size"):
+        value = getattr(options, name)
+        if value is not None and min(value) < 1:
+            raise ValueError(f"`{name}` (={value}) must be a positive height and width")
+
+
+def choose_preset(options: DissectOptions) -> Preset:
+    """Take the preset of the options, with what they change of it."""
+    preset = PRESETS[options.preset]
+    changes: dict[str, Any] = {
+        name: getattr(options, name)
+        for name in ("fraction", "min_iou")
+        if getattr(options, name) is not None
+    }
+    if options.annotated_pixels_only:
+        if preset.score is not None:
+            raise ValueError(
+                f"`annotated_pixels_only` does not go with `preset` {preset.name!r}, whose score "
+                "always compares all pixels"
+            )
+        changes["scope"] = annotated_pixels
+    return replace(preset, **changes)
+
+
+def read_data(options: DissectOptions) -> Data:
+    """Find the images of the options, and the concepts to look for in them.
+
+    Raises:
+        ValueError, OSError: If options contradict each other, or `image_folder` or
+            `read_concepts` refuse what they name.
+    """
+    if (options.sample is None) == (options.images is None):
+        raise ValueError("give either `sample` or `images`")
+    labelers = [colored()] if options.colors else []
+    if options.sample is not None:
+        if options.masks or options.concepts or options.image_size:
+            raise ValueError("`masks`, `concepts` and `image_size` do not go with `sample`")
+        number = options.num_images or _SAMPLE_SIZE
+        source: Source = shapes.shapes_dataset(min(number, options.limit or number))
+        return Data(source, together(annotated(vocabulary(shapes.CONCEPTS)), *labelers))
+
+    assert options.images is not None
+    if options.num_images is not None:
+        raise ValueError("`num_images` goes with `sample`; `limit` says how many of `images`")
+    if bool(options.masks) != bool(options.concepts):
+        raise ValueError("`masks` and `concepts` go together: ids need names, and names ids")
+    if options.concepts is not None:
+        labelers.insert(0, annotated(read_concepts(options.concepts)))
+    if not labelers:
+        raise ValueError("there are no concepts: give `masks` and `concepts`, or leave `colors` on")
+    source = image_folder(
+        options.images,
+        options.masks,
+        image_size=options.image_size,
+        vocabulary_size=len(labelers[0].vocabulary) if options.masks else None,
+        limit=options.limit,
+    )
+    return Data(source, together(*labelers))
+
+
+def write_tables(folder: Path, result: Dissection, source: Source) -> None:
+    """Write everything but the pictures."""
+    result.save(folder)
+    result.write_csv(folder / "units.csv")
+    figures.write_concepts_csv(folder / "concepts.csv", result)
+    figures.write_layers_csv(folder / "layers.csv", result)
+    if isinstance(source, ImageFolder):
+        with open(folder / "images.csv", "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("example", "image"), *enumerate(source.names)])
+
+
+def _provenance(options: DissectOptions) -> dict[str, Any]:
+    """What the result came from, as JSON values."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [plain(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    given = {name: plain(value) for name, value in asdict(options).items()}
+    return {"jaxdissect": version("jaxdissect"), "command": given}
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Raise if results cannot be put at a path: something else is there."""
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise FileExistsError(f"`out`: {path} is a file")
+    if not any(path.iterdir()):
+        return
+    if not (path / _MARK).is_file():
+        raise FileExistsError(f"`out`: {path} is a folder of other files")
+    if not overwrite:
+        raise FileExistsError(f"`out`: {path} holds results already; `--overwrite` replaces them")
+
+
+@contextmanager
+def new_folder(path: Path, overwrite: bool) -> Iterator[Path]:
+    """Yield a folder to fill, which takes its place at `path` only if nothing is raised.
+
+    What was at `path` stays there until then. The folder that is filled lies beside it, so that
+    taking the place is a rename.
+    """
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    old = path.with_name(f"{hidden.name}.old")
+    hidden.mkdir()
+    try:
+        yield hidden
+        check_free(path, overwrite=overwrite)
+        if path.exists():
+            path.rename(old)
+        hidden.rename(path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,288 @@
+"""What a reader sees of a dissection: tables, and the chart of units per concept.
+
+Charts are drawn on a `Figure` of their own, without pyplot, so that no global state or display is
+involved. Lengths are in inches.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from jaxdissect.experiments.dissection import Dissection, LayerDissection
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CATEGORY_COLORS = {
+    "object": "#3B6FB6",
+    "part": "#2E8B57",
+    "material": "#17A2A2",
+    "texture": "#9ACD5A",
+    "color": "#F28E2B",
+}
+"""Colours of the categories of Broden."""
+
+OTHER_COLORS = ("#8E5EA2", "#C44E52", "#7F7F7F", "#B8860B", "#DA70D6")
+"""Colours of further categories, in turn."""
+
+BARS_PER_ROW = 60
+"""A layer with more detected concepts continues in another row."""
+
+_PITCH = 0.17  # from bar to bar, more than the height of a name
+_BAR_HEIGHT = 1.1  # of the highest bar
+_MIN_BARS = 12  # that a row is wide for
+_LEFT, _RIGHT, _TOP, _GAP = 0.6, 2.4, 0.38, 0.12  # around the bars of a row
+_LONGEST_NAME = 28  # characters
+_EMPTY_HEIGHT = 0.3
+_NAME_SIZE, _TEXT_SIZE, _TITLE_SIZE = 7.5, 8.0, 9.0  # points
+
+_BEST_UNITS = 10
+
+
+# --- tables -------------------------------------------------------------------------------------
+
+
+def write_concepts_csv(path: str | Path, dissection: Dissection) -> None:
+    """Write one row per layer and detected concept: by category, then most units first."""
+    rows = [
+        (name, concepts.names[concept], concepts.categories[concept], units)
+        for name, layer in dissection.layers.items()
+        for concepts in (dissection.vocabulary,)
+        for concept, units in layer.concept_counts().items()
+    ]
+    _write_csv(path, ("layer", "concept", "category", "units"), rows)
+
+
+def write_layers_csv(path: str | Path, dissection: Dissection) -> None:
+    """Write one row per layer and category: its detectors, and the concepts they detect."""
+    rows = [
+        (name, category, number.units, number.concepts)
+        for name, layer in dissection.layers.items()
+        for category, number in layer.category_counts().items()
+    ]
+    _write_csv(path, ("layer", "category", "detectors", "concepts"), rows)
+
+
+def summary(dissection: Dissection) -> str:
+    """Tabulate the detectors of every layer and the best units of all, as text."""
+    categories = dissection.vocabulary.category_names
+    layers: list[tuple[Any, ...]] = [("layer", "units", "detectors", "concepts", *categories)]
+    for name, layer in dissection.layers.items():
+        found = layer.category_counts()
+        units, concepts = (sum(number[i] for number in found.values()) for i in (0, 1))
+        cells = (f"{number.units} ({number.concepts})" for number in found.values())
+        layers.append((name, layer.num_units, units, concepts, *cells))
+    lines = [
+        f"Detectors, units with {_above(next(iter(dissection.layers.values())))}; "
+        "by category, with (distinct concepts):",
+        "",
+        *_aligned(layers),
+        "",
+    ]
+    best = sorted(
+        (-layer.best_iou[unit], order, int(unit))
+        for order, layer in enumerate(dissection.layers.values())
+        for unit in layer.detectors()[:_BEST_UNITS]
+    )[:_BEST_UNITS]
+    if not best:
+        return "\n".join(lines[:-1])
+    results = list(dissection.layers.values())
+    names, kinds = dissection.vocabulary.names, dissection.vocabulary.categories
+    units_table: list[tuple[Any, ...]] = [("layer", "unit", "IoU", "concept", "category")]
+    for negative, order, unit in best:
+        layer = results[order]
+        concept = layer.best_concept[unit]
+        units_table.append((layer.name, unit, f"{-negative:.3f}", names[concept], kinds[concept]))
+    return "\n".join([*lines, "Best units:", "", *_aligned(units_table)])
+
+
+def _above(layer: LayerDissection) -> str:
+    return f"IoU > {layer.min_iou:g}"
+
+
+def _write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _aligned(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    """Lay out rows in columns, numbers to the right."""
+    columns = [[str(cell) for cell in column] for column in zip(*rows, strict=True)]
+    widths = [max(map(len, column)) for column in columns]
+    to_right = [column[1][:1].isdigit() for column in columns]
+    for cells in zip(*columns, strict=True):
+        padded = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(cells, widths, to_right, strict=True)
+        )
+        yield ("  " + "  ".join(padded)).rstrip()
+
+
+# --- the chart ----------------------------------------------------------------------------------
+
+
+def category_colors(categories: Sequence[str]) -> dict[str, str]:
+    """Choose a colour for every category: `CATEGORY_COLORS`, then `OTHER_COLORS` in turn."""
+    others = [category for category in categories if category not in CATEGORY_COLORS]
+    turns = {category: OTHER_COLORS[i % len(OTHER_COLORS)] for i, category in enumerate(others)}
+    return {category: (CATEGORY_COLORS | turns)[category] for category in categories}
+
+
+class _Row(NamedTuple):
+    """A row of the chart: some detected concepts of a layer, with their numbers of units."""
+
+    layer: LayerDissection
+    concepts: Sequence[tuple[int, int]]
+    first: bool
+    most: int  # units of a concept, in the whole layer
+
+    def names(self) -> list[str]:
+        names = [self.layer.vocabulary.names[concept] for concept, _ in self.concepts]
+        return [n if len(n) <= _LONGEST_NAME else n[: _LONGEST_NAME - 1] + "…" for n in names]
+
+    @property
+    def bar_height(self) -> float:
+        return _BAR_HEIGHT if self.concepts else _EMPTY_HEIGHT
+
+    @property
+    def bottom(self) -> float:
+        """Height of what stands below the bars."""
+        return _GAP + max((_length(name, _NAME_SIZE) for name in self.names()), default=0.0)
+
+    @property
+    def height(self) -> float:
+        return (_TOP if self.first else _GAP) + self.bar_height + self.bottom
+
+    @property
+    def bars_width(self) -> float:
+        """Width of the bars; an empty layer says so in the width of a short row."""
+        return _PITCH * (len(self.concepts) or _MIN_BARS)
+
+    @property
+    def title(self) -> str:
+        layer = self.layer
+        return (
+            f"{layer.name}: {len(layer.detectors())} of {layer.num_units} units detect a concept "
+            f"({_above(layer)})"
+        )
+
+    @property
+    def width(self) -> float:
+        title = _length(self.title, _TITLE_SIZE, bold=True) if self.first else 0.0
+        return _LEFT + max(self.bars_width + _RIGHT, title + _GAP)
+
+
+def concept_figure(dissection: Dissection) -> "Figure":
+    """Chart how many units of every layer detect each concept, coloured by category.
+
+    Every layer has its own axes: one bar per concept, grouped by category and sorted by units,
+    and a legend with the number of detectors and of distinct concepts per category. A layer with
+    more than `BARS_PER_ROW` concepts continues in further axes; one without says so.
+    """
+    from matplotlib.figure import Figure
+
+    colors = category_colors(dissection.vocabulary.category_names)
+    rows = [row for layer in dissection.layers.values() for row in _rows(layer)]
+    width = max(row.width for row in rows)
+    height = sum(row.height for row in rows) + _GAP
+    figure = Figure(figsize=(width, height))
+    top = height
+    for row in rows:
+        top -= row.height
+        axes = figure.add_axes(
+            (
+                _LEFT / width,
+                (top + row.bottom) / height,
+                row.bars_width / width,
+                row.bar_height / height,
+            ),
+            label=row.layer.name,
+        )
+        _draw_row(axes, row, colors)
+    return figure
+
+
+def save_figure(path: str | Path, figure: "Figure") -> None:
+    """Write a figure as PNG, at a resolution that the file format can hold."""
+    largest_side = 60_000  # pixels
+    figure.savefig(path, dpi=min(150.0, largest_side / max(figure.get_size_inches())))
+
+
+def _rows(layer: LayerDissection) -> Iterator[_Row]:
+    concepts = list(layer.concept_counts().items())
+    most = max((units for _, units in concepts), default=0)
+    for start in range(0, max(len(concepts), 1), BARS_PER_ROW):
+        yield _Row(layer, concepts[start : start + BARS_PER_ROW], start == 0, most)
+
+
+def _draw_row(axes: "Axes", row: _Row, colors: Mapping[str, str]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    layer = row.layer
+    if row.first:
+        axes.set_title(row.title, loc="left", fontsize=_TITLE_SIZE, fontweight="bold")
+    axes.spines[["top", "right"]].set_visible(False)
+    if not row.concepts:
+        axes.spines[:].set_visible(False)
+        axes.set(xticks=[], yticks=[])
+        message = f"no unit above IoU {layer.min_iou:g}"
+        axes.text(0, 0.5, message, va="center", fontsize=_TEXT_SIZE)
+        return
+    kinds = [layer.vocabulary.categories[concept] for concept, _ in row.concepts]
+    places = np.arange(len(kinds))
+    heights = [units for _, units in row.concepts]
+    axes.bar(places, heights, 0.8, color=[colors[kind] for kind in kinds], zorder=2)
+    axes.set_xlim(-0.5, len(kinds) - 0.5)
+    axes.set_ylim(0, row.most * 1.05)
+    axes.set_xticks(places, row.names(), rotation=90, fontsize=_NAME_SIZE)
+    axes.tick_params(axis="x", length=0, pad=2)
+    axes.tick_params(axis="y", labelsize=_NAME_SIZE)
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+    axes.set_ylabel("units", fontsize=_TEXT_SIZE)
+    axes.grid(axis="y", color="#DDDDDD", linewidth=0.6, zorder=0)
+    if row.first:
+        _draw_legend(axes, row, colors)
+
+
+def _draw_legend(axes: "Axes", row: _Row, colors: Mapping[str, str]) -> None:
+    from matplotlib.patches import Patch
+
+    patches = [
+        Patch(color=colors[category], label=f"{category}: {_counted(*number)}")
+        for category, number in row.layer.category_counts().items()
+        if number.units
+    ]
+    axes.legend(
+        handles=patches,
+        loc="upper left",
+        bbox_to_anchor=(1.0 + _GAP / row.bars_width, 1.0),
+        borderaxespad=0.0,
+        frameon=False,
+        fontsize=_TEXT_SIZE,
+        handlelength=1.0,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _length(text: str, size: float, *, bold: bool = False) -> float:
+    """Length of a text when it is drawn, in inches."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    properties = FontProperties(weight="bold" if bold else "normal")
+    return TextPath((0.0, 0.0), text, size=size, prop=properties).get_extents().width / 72
+
+
+def _counted(units: int, concepts: int) -> str:
+    """Spell out numbers: "12 units, 1 concept"."""
+    return ", ".join(
+        f"{number} {what}{'' if number == 1 else 's'}"
+        for number, what in ((units, "unit"), (concepts, "concept"))
+    )

@@ -1,0 +1,89 @@
+"""Tell the user on stderr what is going on: the plan, and how far each pass over the data is."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from jaxdissect.engine.fold import Progress, silent
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+PLAN_LOGGER = "jaxdissect.experiments.dissect"
+"""Says, before the work begins, what is kept in memory and what is computed again."""
+
+
+@contextmanager
+def told(*, quiet: bool = False, console: "Console | None" = None) -> Iterator[Progress]:
+    """Show what the library says while the context is open.
+
+    Args:
+        quiet: Show nothing.
+        console: Where to show it; stderr when None. A bar is drawn only on a terminal.
+
+    Yields:
+        What to give to functions that take a `progress`.
+    """
+    if quiet:
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = console or Console(stderr=True)
+    with _plan_shown(console):
+        if not console.is_terminal:
+            yield silent
+            return
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("left:"),
+            TimeRemainingColumn(),
+        )
+        with Bars(*columns, console=console, transient=True) as bars:
+            yield _CurrentPass(bars)
+
+
+class _CurrentPass:
+    """One bar, for the pass that is running."""
+
+    def __init__(self, bars: "Bars") -> None:
+        self._bars = bars
+
+    def __call__(self, description: str, done: int, total: int, /) -> None:
+        current = self._bars.tasks[0] if self._bars.tasks else None
+        # A pass begins with nothing done; its estimate of the time must not see the one before.
+        if current is None or current.description != description or done < current.completed:
+            if current is not None:
+                self._bars.remove_task(current.id)
+            self._bars.add_task(description, total=total)
+        self._bars.update(self._bars.tasks[0].id, completed=done)
+
+
+class _ConsoleHandler(logging.Handler):
+    """Prints log messages above the bar."""
+
+    def __init__(self, console: "Console") -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.print(record.getMessage(), markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _plan_shown(console: "Console") -> Iterator[None]:
+    logger, handler = logging.getLogger(PLAN_LOGGER), _ConsoleHandler(console)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

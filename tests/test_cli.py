@@ -1,0 +1,441 @@
+"""The command line: everything is written or nothing, and wrong input gets one clear message."""
+
+import csv
+import io
+import json
+import logging
+import subprocess
+import sys
+import typing
+
+import flax.nnx as nnx
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from jaxdissect.engine.data.shapes import CONCEPTS
+from jaxdissect.experiments.dissect import dissect
+from jaxdissect.experiments.dissection import load_dissection
+from jaxdissect.experiments.presets import PRESETS
+from jaxdissect.faces import dissect_command, models, strips
+from jaxdissect.faces.cli import main
+from jaxdissect.faces.progress import PLAN_LOGGER, told
+
+FILES = {
+    "arrays.npz",
+    "dissection.json",
+    "units.csv",
+    "concepts.csv",
+    "layers.csv",
+    "images.csv",
+    "concepts.png",
+    "top_units_stem.png",
+    "top_units_head.0.png",
+}
+
+MODEL = """
+from flax import nnx
+import jax.numpy as jnp
+from widths import STEM  # beside this file
+
+
+class Tiny(nnx.Module):
+    def __init__(self):
+        rngs = nnx.Rngs(0)
+        self.stem = nnx.Conv(3, STEM, (3, 3), rngs=rngs)
+        self.head = nnx.List([nnx.Conv(STEM, 6, (3, 3), strides=2, rngs=rngs)])
+        self.flat = nnx.Linear(6 * 8 * 10, 2, rngs=rngs)
+
+    def __call__(self, images):
+        maps = self.head[0](nnx.relu(self.stem(images)))
+        return self.flat(maps.reshape(len(maps), -1))
+
+
+def build():
+    return Tiny()
+
+
+def number():
+    return 7
+
+
+def broken():
+    raise KeyError("no such weight")
+
+
+def strange():
+    raise ValueError("not from the library")
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Images with two channels of label maps, a vocabulary, and a model."""
+    folder = tmp_path_factory.mktemp("given")
+    rng = np.random.default_rng(0)
+    for name in ("images", "objects", "parts", "empty"):
+        (folder / name).mkdir()
+    for index in range(6):
+        pixels = rng.integers(0, 256, (16, 20, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / f"{index}.png")
+        for name, low in (("objects", 1), ("parts", 3)):
+            labels = np.where(pixels[..., low % 3] > 170, low, 0).astype(np.uint8)
+            Image.fromarray(labels).save(folder / name / f"{index}.png")
+    lines = ("id,name,category", "1,cat,object", "2,dog,object", "3,leg,part")
+    (folder / "concepts.csv").write_text("\n".join(lines) + "\n")
+    (folder / "few.csv").write_text("id,name\n1,cat\n")
+    (folder / "tiny.py").write_text(MODEL)
+    (folder / "widths.py").write_text("STEM = 5\n")
+    (folder / "unimportable.py").write_text("import math\nimport not_there_at_all\n")
+    (folder / "misspelt.py").write_text("def build(:\n")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def same_import_path(monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+def words(place, out, **changes):
+    """Arguments of a small dissection, some of them changed or, with None, left out."""
+    options = {
+        "out": out,
+        "model": f"{place / 'tiny.py'}:build",
+        "layers": ["stem", "head.0"],
+        "images": place / "images",
+        "masks": [place / "objects", place / "parts"],
+        "concepts": place / "concepts.csv",
+        "grid": [12, 15],
+        "num_top_images": 3,
+    }
+    result = ["dissect"]
+    for name, value in (options | changes).items():
+        if value is not None:
+            values = value if isinstance(value, list) else [] if value is True else [value]
+            result += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return result
+
+
+def refused(capsys, arguments):
+    """Run a command that must be refused; return its message."""
+    assert main(arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.startswith("jaxdissect: error: ")
+    assert "Traceback" not in output.err
+    return output.err.removeprefix("jaxdissect: error: ").strip()
+
+
+@pytest.fixture(scope="module")
+def results(place, tmp_path_factory):
+    out = tmp_path_factory.mktemp("written") / "deep" / "results"
+    assert main([*words(place, out), "--quiet"]) == 0
+    return out
+
+
+def test_everything_is_written_and_nothing_else(results):
+    assert {path.name for path in results.iterdir()} == FILES
+    assert [path.name for path in results.parent.iterdir()] == ["results"]
+
+
+def test_files_hold_the_dissection(place, results):
+    options = dissect_command.DissectOptions(
+        out=results,
+        model="",
+        images=place / "images",
+        masks=(place / "objects", place / "parts"),
+        concepts=place / "concepts.csv",
+    )
+    data = dissect_command.read_data(options)
+    network = models.find_model(f"{place / 'tiny.py'}:build").network
+    expected = dissect(network, data.source, data.labeler, layers=("stem", "head.0"), grid=(12, 15))
+    written = load_dissection(results)
+    assert list(written.layers) == ["stem", "head.0"]
+    for name, layer in expected.layers.items():
+        np.testing.assert_array_equal(written[name].thresholds, layer.thresholds)
+        np.testing.assert_array_equal(written[name].iou, layer.iou)
+    assert written.settings["command"]["model"].endswith("tiny.py:build")
+    with open(results / "units.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 5 + 6
+    with open(results / "concepts.csv", newline="") as file:
+        units = sum(int(row["units"]) for row in csv.DictReader(file))
+    assert units == sum(len(layer.detectors()) for layer in expected.layers.values()) > 0
+    with open(results / "images.csv", newline="") as file:
+        names = [row["image"] for row in csv.DictReader(file)]
+    assert names == [f"{index}.png" for index in range(6)]
+    for name in ("concepts.png", "top_units_stem.png", "top_units_head.0.png"):
+        with Image.open(results / name) as image:
+            image.load()
+
+
+def test_what_is_printed(place, tmp_path, capsys):
+    options = {"layers": "stem", "limit": 3, "min_iou": 0.001}
+    assert main(words(place, tmp_path / "results", **options)) == 0
+    output = capsys.readouterr()
+    assert output.err == "keeping all activations (0 MiB): one forward pass per image\n"
+    assert "Detectors, units with IoU > 0.001" in output.out and "Best units:" in output.out
+    assert f"Written to {tmp_path / 'results'}: arrays.npz, concepts.csv" in output.out
+
+
+def test_options_reach_the_dissection(place, tmp_path, capsys):
+    arguments = words(
+        place, tmp_path / "results", layers=["stem", "stem"], no_colors=True, quiet=True,
+        preset="netdissect2017", fraction=0.02, min_iou=0.1, limit=4, image_size=[8, 8],
+        model=f"{place / 'tiny.py'}:build", annotated_pixels_only=True,
+    )  # fmt: skip
+    assert main(arguments) == 0
+    result = load_dissection(tmp_path / "results")
+    assert list(result.layers) == ["stem"]
+    assert result.vocabulary.category_names == ("object", "part")
+    expected = {"preset": "netdissect2017", "fraction": 0.02, "min_iou": 0.1, "examples": 4}
+    assert expected.items() <= result.settings.items()
+    assert result.settings["scope"] == "annotated_pixels"
+    with Image.open(tmp_path / "results" / "top_units_stem.png") as image:
+        assert image.height % (8 * 16 + 6) == 34
+    assert capsys.readouterr() == ("", "")
+
+
+def test_colors_alone_need_no_masks(place, tmp_path):
+    arguments = words(place, tmp_path / "out", masks=None, concepts=None, layers="stem", quiet=True)
+    assert main(arguments) == 0
+    assert load_dissection(tmp_path / "out").vocabulary.category_names == ("color",)
+
+
+WRONG = {
+    "no images": ({"images": "empty"}, "found no images"),
+    "no image folder": ({"images": "nowhere"}, "`images`: there is no folder"),
+    "no masks": ({"masks": "empty"}, "6 masks are missing"),
+    "no vocabulary": ({"concepts": "nowhere.csv"}, "nowhere.csv"),
+    "label outside": ({"concepts": "few.csv"}, "lies outside the vocabulary"),
+    "masks without concepts": ({"concepts": None}, "`masks` and `concepts` go together"),
+    "nothing to see": ({"masks": None, "concepts": None, "no_colors": True}, "no concepts"),
+    "no data": ({"images": None}, "either `sample` or `images`"),
+    "two data": ({"sample": "shapes"}, "either `sample` or `images`"),
+    "sample size": ({"num_images": 3}, "`num_images` goes with `sample`"),
+    "masked sample": ({"sample": "shapes", "images": None}, "do not go with `sample`"),
+    "unknown layer": ({"layers": "steam"}, "no layer 'steam'; valid names: stem, head.0, flat"),
+    "no layer": ({"layers": None}, "at least one layer; valid names: stem, head.0, flat"),
+    "not a layer": ({"layers": "flat"}, "which must be [B, h, w, U]"),
+    "model": ({"model": "alexnet"}, "must be FILE.py:FUNCTION"),
+    "model file": ({"model": "no.py:build"}, "there is no file"),
+    "model module": ({"model": "not_there_at_all:build"}, "No module named 'not_there_at_all'"),
+    "model function": ({"model": "tiny.py:make"}, "its functions: Tiny, build, number, broken"),
+    "model import": ({"model": "unimportable.py:build"}, "unimportable.py, line 2)"),
+    "model syntax": ({"model": "misspelt.py:build"}, "misspelt.py, line 1)"),
+    "model type": ({"model": "tiny.py:number"}, "`model` (=int) must be a Network"),
+    "model error": ({"model": "tiny.py:broken"}, "KeyError: 'no such weight'"),
+    "model value": ({"model": "tiny.py:strange"}, "ValueError: not from the library"),
+    "image size": ({"image_size": [9, 9], "layers": "flat"}, "fails on images of 9 x 9 pixels"),
+    "batch": ({"batch_size": 0}, "`batch_size` (=0) must be at least 1"),
+    "limit": ({"limit": -1}, "`limit` (=-1) must be at least 1"),
+    "top": ({"num_top_images": 0}, "`num_top_images` (=0) must be at least 1"),
+    "fraction": ({"fraction": 1.5}, "`fraction` (=1.5) must be"),
+    "iou": ({"min_iou": "nan"}, "`min_iou` (=nan) must be"),
+    "grid": ({"grid": [0, 4]}, "`grid` (=(0, 4)) must be"),
+    "memory": ({"memory_budget_gib": -1}, "`memory_budget_gib` (=-1.0) must not be negative"),
+    "scope": ({"preset": "reference", "annotated_pixels_only": True}, "does not go with `preset`"),
+}  # fmt: skip
+IN_PLACE = ("images", "masks", "concepts", "model")
+
+
+@pytest.mark.parametrize("changes, message", WRONG.values(), ids=WRONG)
+def test_wrong_input_is_refused_with_one_message(place, tmp_path, capsys, changes, message):
+    changes = {
+        name: place / value if name in IN_PLACE and isinstance(value, str) else value
+        for name, value in changes.items()
+    }
+    if str(changes.get("model", "")).endswith(("alexnet", "all:build")):
+        changes["model"] = changes["model"].name
+    assert message in refused(capsys, words(place, tmp_path / "results", **changes))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [[], ["disect"], ["dissect"], ["dissect", "--grid", "3"]])
+def test_wrong_arguments(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_help_and_version(capsys):
+    for arguments in (["--help"], ["dissect", "--help"]):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 0
+        assert "dissect" in capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("jaxdissect 0.")
+
+
+def test_in_a_process_of_its_own(place):
+    code = (
+        "import sys; from jaxdissect.faces.cli import main;"
+        "heavy = {'tyro', 'matplotlib', 'PIL', 'tensorflow_datasets'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else main())"
+    )
+    arguments = words(place, place / "never", layers="steam")
+    run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert run.returncode == 2 and run.stdout == ""
+    assert run.stderr.startswith("jaxdissect: error: `layers`: no layer 'steam'")
+    assert run.stderr.count("\n") == 1
+
+
+# --- nothing is half-written --------------------------------------------------------------------
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def broken_late(monkeypatch):
+    """The last thing that is drawn fails, as only a bug would."""
+    drawn = []
+
+    def draw_sheet(title, some):
+        drawn.append(title)
+        if len(drawn) == 2:
+            return np.zeros(3).reshape(2)
+        return Image.new("RGB", (4, 4))
+
+    monkeypatch.setattr(strips, "draw_sheet", draw_sheet)
+
+
+def test_a_late_failure_leaves_nothing(place, tmp_path, broken_late):
+    # A ValueError, but NumPy's: a bug, which must not pass for wrong input.
+    with pytest.raises(ValueError, match="cannot reshape"):
+        main([*words(place, tmp_path / "results"), "--quiet"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_late_failure_leaves_old_results(place, results, tmp_path, broken_late):
+    out = tmp_path / "results"
+    out.mkdir()
+    for name, content in contents(results).items():
+        (out / name).write_bytes(content)
+    with pytest.raises(ValueError, match="cannot reshape"):
+        main([*words(place, out), "--quiet", "--overwrite"])
+    assert contents(out) == contents(results) and list(tmp_path.iterdir()) == [out]
+
+
+def test_a_full_disk_is_no_bug(place, tmp_path, capsys, monkeypatch):
+    def save_figure(path, figure):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(dissect_command.figures, "save_figure", save_figure)
+    message = refused(capsys, [*words(place, tmp_path / "results"), "--quiet"])
+    assert "No space left on device" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted(place, tmp_path, capsys, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dissect_command, "dissect", interrupt)
+    assert main([*words(place, tmp_path / "results"), "--quiet"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_are_replaced_only_when_asked(place, results, tmp_path, capsys):
+    out = tmp_path / "results"
+    out.mkdir()
+    for name, content in contents(results).items():
+        (out / name).write_bytes(content)
+    (out / "top_units_other.png").write_bytes(b"of an earlier run")
+    arguments = [*words(place, out, layers="stem"), "--quiet"]
+    assert "`--overwrite` replaces them" in refused(capsys, arguments)
+    assert main([*arguments, "--overwrite"]) == 0
+    assert {path.name for path in out.iterdir()} == FILES - {"top_units_head.0.png"}
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_other_files_are_never_replaced(place, tmp_path, capsys):
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear.txt").write_text("John")
+    arguments = words(place, tmp_path / "letters", overwrite=True)
+    assert "folder of other files" in refused(capsys, arguments)
+    arguments = words(place, tmp_path / "letters" / "dear.txt", overwrite=True)
+    assert "is a file" in refused(capsys, arguments)
+    assert (tmp_path / "letters" / "dear.txt").read_text() == "John"
+
+
+def test_an_empty_folder_may_be_filled(tmp_path):
+    with dissect_command.new_folder(tmp_path / "out", overwrite=False) as folder:
+        (folder / "file").touch()
+        assert not (tmp_path / "out").exists()
+    (tmp_path / "empty").mkdir()
+    with dissect_command.new_folder(tmp_path / "empty", overwrite=False) as folder:
+        (folder / "file").touch()
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "empty"}
+    assert (tmp_path / "empty" / "file").exists()
+
+
+# --- parts --------------------------------------------------------------------------------------
+
+
+class Built(nnx.Module):
+    def __init__(self):
+        rngs = nnx.Rngs(0)
+        self.conv1, self.conv2 = (nnx.Conv(3, 3, (1, 1), rngs=rngs) for _ in range(2))
+        self.classify = nnx.Linear(3, 2, rngs=rngs)
+
+    def __call__(self, images):
+        return self.classify(self.conv2(self.conv1(images)))
+
+
+def test_built_in_models_choose_their_convolutions(monkeypatch):
+    monkeypatch.setitem(models.BUILT_IN, "shapes", Built)
+    model = models.find_model("shapes")
+    assert models.choose_layers(model, (), (8, 8)) == ("conv1", "conv2")
+    assert models.choose_layers(model, ("classify",), (8, 8)) == ("classify",)
+
+
+def test_a_model_of_the_current_folder(place, monkeypatch):
+    monkeypatch.chdir(place)
+    model = models.find_model("tiny:build")
+    assert models.choose_layers(model, ("stem",), (16, 20)) == ("stem",)
+
+
+def test_the_sample(tmp_path):
+    options = {"out": tmp_path, "model": "shapes", "sample": "shapes"}
+    data = dissect_command.read_data(dissect_command.DissectOptions(**options))
+    assert len(data.source) == 512
+    assert len(data.labeler.vocabulary) == 1 + len(CONCEPTS) + 11
+    few = dissect_command.DissectOptions(**options, num_images=9, limit=4, colors=False)
+    data = dissect_command.read_data(few)
+    assert len(data.source) == 4 and len(data.labeler.vocabulary) == 1 + len(CONCEPTS)
+
+
+def test_presets_are_those_there_are():
+    assert typing.get_args(dissect_command.PresetName) == tuple(PRESETS)
+
+
+def test_options_stand_in_the_settings_as_json(results):
+    command = json.loads((results / "dissection.json").read_text())["settings"]["command"]
+    assert command["layers"] == ["stem", "head.0"] and command["grid"] == [12, 15]
+    assert command["quiet"] is True
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_is_drawn_on_terminals_only(terminal):
+    file = io.StringIO()
+    logger = logging.getLogger(PLAN_LOGGER)
+    before = list(logger.handlers), logger.level
+    with told(console=Console(file=file, force_terminal=terminal, width=100)) as progress:
+        logger.info("the [plan]")
+        for pass_number in range(2):
+            for done in range(3):
+                progress(f"pass {pass_number}", done, 2)
+    assert "the [plan]" in file.getvalue()
+    assert ("pass 1" in file.getvalue()) == terminal
+    assert (list(logger.handlers), logger.level) == before
+
+
+def test_quiet_says_nothing(capsys):
+    with told(quiet=True) as progress:
+        logging.getLogger(PLAN_LOGGER).info("the plan")
+        progress("pass", 1, 2)
+    assert capsys.readouterr() == ("", "")
