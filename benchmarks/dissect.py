@@ -4,7 +4,7 @@
 
 Workload: 512 units of conv5_3 (14 x 14), label grid 56 x 56, 1825 concepts, 6 labels per pixel,
 about 65 distinct labels per image, random weights. Where torch is importable, the usual three-pass
-method (`three_pass_torch.py`, our own restatement) runs interleaved with ours in the process; ratios
+method (`three_pass_torch.py`, our own restatement) runs interleaved with ours; ratios
 are against that restatement on this machine, and depend on the number of labels per image.
 
 Compile times and peak memory come from child processes, which import no torch. Every run appends

@@ -156,7 +156,7 @@ def test_golden_iou_indicator(name):
 
 @pytest.mark.parametrize("name", ["iou_quantile_exact", "iou_quantile_rare", "iou_quantile_kll"])
 def test_golden_iou_quantile(name):
-    """The reference's older scores from interpolated conditional quantiles, on our score formulas."""
+    """The older scores of the reference, from interpolated conditional quantiles."""
     arrays, meta = golden.load(name)
     samples = arrays["acts"].transpose(0, 2, 3, 1).reshape(-1, meta["units"])
     labels = arrays["seg"].transpose(0, 2, 3, 1)

@@ -18,7 +18,7 @@ from jaxdissect.engine.data.shapes import CONCEPTS
 from jaxdissect.experiments.dissect import dissect
 from jaxdissect.experiments.dissection import load_dissection
 from jaxdissect.experiments.presets import PRESETS
-from jaxdissect.faces import dissect_command, models, strips
+from jaxdissect.faces import dissect_command, models, output_folder, strips
 from jaxdissect.faces.cli import main
 from jaxdissect.faces.progress import PLAN_LOGGER, told
 
@@ -363,11 +363,11 @@ def test_other_files_are_never_replaced(place, tmp_path, capsys):
 
 
 def test_an_empty_folder_may_be_filled(tmp_path):
-    with dissect_command.new_folder(tmp_path / "out", overwrite=False) as folder:
+    with output_folder.new_folder(tmp_path / "out", overwrite=False) as folder:
         (folder / "file").touch()
         assert not (tmp_path / "out").exists()
     (tmp_path / "empty").mkdir()
-    with dissect_command.new_folder(tmp_path / "empty", overwrite=False) as folder:
+    with output_folder.new_folder(tmp_path / "empty", overwrite=False) as folder:
         (folder / "file").touch()
     assert {path.name for path in tmp_path.iterdir()} == {"out", "empty"}
     assert (tmp_path / "empty" / "file").exists()

@@ -14,7 +14,7 @@ from jaxdissect.engine.batches import Stored
 from jaxdissect.engine.labelers import annotated
 from jaxdissect.experiments.dissect import dissect
 from jaxdissect.experiments.dissection import Dissection, LayerDissection
-from jaxdissect.faces import figures, strips
+from jaxdissect.faces import figures, strips, tables
 from jaxdissect.networks.staged_network import StagedNetwork
 from jaxdissect.stats.agreement import AgreementCounts
 
@@ -146,8 +146,8 @@ def test_chart_is_written_as_png(tmp_path, chart):
 
 def test_tables_count_units_and_concepts(tmp_path):
     result = dissection_with(early=[0, 0], late=[1, 1, 7, 2, 0])
-    figures.write_concepts_csv(tmp_path / "concepts.csv", result)
-    figures.write_layers_csv(tmp_path / "layers.csv", result)
+    tables.write_concepts_csv(tmp_path / "concepts.csv", result)
+    tables.write_layers_csv(tmp_path / "layers.csv", result)
     with open(tmp_path / "concepts.csv", newline="") as file:
         assert list(csv.reader(file)) == [
             ["layer", "concept", "category", "units"],
@@ -163,7 +163,7 @@ def test_tables_count_units_and_concepts(tmp_path):
 
 
 def test_summary_lists_the_best_units_of_all_layers():
-    lines = figures.summary(dissection_with(early=[0, 3], late=[1, 1, 7, 2, 0])).splitlines()
+    lines = tables.summary(dissection_with(early=[0, 3], late=[1, 1, 7, 2, 0])).splitlines()
     table = [line.split() for line in lines]
     assert ["late", "5", "4", "3", "3", "(2)", "1", "(1)"] in [row[:8] for row in table]
     best = table[table.index(["layer", "unit", "IoU", "concept", "category"]) + 1 :]
@@ -174,7 +174,7 @@ def test_summary_lists_the_best_units_of_all_layers():
         ("late", "3"),
         ("early", "1"),
     ]
-    assert "Best units" not in figures.summary(dissection_with(conv=[0]))
+    assert "Best units" not in tables.summary(dissection_with(conv=[0]))
 
 
 # --- strips -------------------------------------------------------------------------------------

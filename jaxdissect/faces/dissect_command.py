@@ -1,10 +1,6 @@
 """`jaxdissect dissect`: read what the options name, dissect, and write a folder of results."""
 
 import csv
-import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,14 +16,14 @@ from jaxdissect.engine.labelers import Labeler, annotated, colored, together
 from jaxdissect.experiments.dissect import dissect
 from jaxdissect.experiments.dissection import Dissection
 from jaxdissect.experiments.presets import PRESETS, Preset, annotated_pixels
-from jaxdissect.faces import figures, strips
+from jaxdissect.faces import figures, strips, tables
 from jaxdissect.faces.models import choose_layers, find_model
+from jaxdissect.faces.output_folder import check_free, new_folder
 from jaxdissect.faces.progress import told
 
 PresetName = Literal["pnas2020", "netdissect2017", "gandissect2019", "reference"]
 Size = tuple[int, int]
 
-_MARK = "dissection.json"  # a folder without it is not ours to replace
 _SAMPLE_SIZE = 512
 
 
@@ -144,7 +140,7 @@ def run(options: DissectOptions) -> None:
             strips.draw_sheet(sheet, top[sheet]).save(folder / name)
     if not options.quiet:
         files = ", ".join(sorted(path.name for path in options.out.iterdir()))
-        print(f"{figures.summary(result)}\n\nWritten to {options.out}: {files}")
+        print(f"{tables.summary(result)}\n\nWritten to {options.out}: {files}")
 
 
 def check_numbers(options: DissectOptions) -> None:
@@ -224,8 +220,8 @@ def write_tables(folder: Path, result: Dissection, source: Source) -> None:
     """Write everything but the pictures."""
     result.save(folder)
     result.write_csv(folder / "units.csv")
-    figures.write_concepts_csv(folder / "concepts.csv", result)
-    figures.write_layers_csv(folder / "layers.csv", result)
+    tables.write_concepts_csv(folder / "concepts.csv", result)
+    tables.write_layers_csv(folder / "layers.csv", result)
     if isinstance(source, ImageFolder):
         with open(folder / "images.csv", "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("example", "image"), *enumerate(source.names)])
@@ -241,43 +237,3 @@ def _provenance(options: DissectOptions) -> dict[str, Any]:
 
     given = {name: plain(value) for name, value in asdict(options).items()}
     return {"jaxdissect": version("jaxdissect"), "command": given}
-
-
-def check_free(path: Path, *, overwrite: bool) -> None:
-    """Raise if results cannot be put at a path: something else is there."""
-    if not path.exists():
-        return
-    if not path.is_dir():
-        raise FileExistsError(f"`out`: {path} is a file")
-    if not any(path.iterdir()):
-        return
-    if not (path / _MARK).is_file():
-        raise FileExistsError(f"`out`: {path} is a folder of other files")
-    if not overwrite:
-        raise FileExistsError(f"`out`: {path} holds results already; `--overwrite` replaces them")
-
-
-@contextmanager
-def new_folder(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield a folder to fill, which takes its place at `path` only if nothing is raised.
-
-    What was at `path` stays there until then. The folder that is filled lies beside it, so that
-    taking the place is a rename.
-    """
-    path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    old = path.with_name(f"{hidden.name}.old")
-    hidden.mkdir()
-    try:
-        yield hidden
-        check_free(path, overwrite=overwrite)
-        if path.exists():
-            path.rename(old)
-        hidden.rename(path)
-    except BaseException:
-        if old.exists() and not path.exists():
-            old.rename(path)
-        shutil.rmtree(hidden, ignore_errors=True)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -1,14 +1,13 @@
-"""What a reader sees of a dissection: tables, and the chart of units per concept.
+"""The chart of units per concept.
 
 Charts are drawn on a `Figure` of their own, without pyplot, so that no global state or display is
 involved. Lengths are in inches.
 """
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -40,92 +39,6 @@ _LEFT, _RIGHT, _TOP, _GAP = 0.6, 2.4, 0.38, 0.12  # around the bars of a row
 _LONGEST_NAME = 28  # characters
 _EMPTY_HEIGHT = 0.3
 _NAME_SIZE, _TEXT_SIZE, _TITLE_SIZE = 7.5, 8.0, 9.0  # points
-
-_BEST_UNITS = 10
-
-
-# --- tables -------------------------------------------------------------------------------------
-
-
-def write_concepts_csv(path: str | Path, dissection: Dissection) -> None:
-    """Write one row per layer and detected concept: by category, then most units first."""
-    rows = [
-        (name, concepts.names[concept], concepts.categories[concept], units)
-        for name, layer in dissection.layers.items()
-        for concepts in (dissection.vocabulary,)
-        for concept, units in layer.concept_counts().items()
-    ]
-    _write_csv(path, ("layer", "concept", "category", "units"), rows)
-
-
-def write_layers_csv(path: str | Path, dissection: Dissection) -> None:
-    """Write one row per layer and category: its detectors, and the concepts they detect."""
-    rows = [
-        (name, category, number.units, number.concepts)
-        for name, layer in dissection.layers.items()
-        for category, number in layer.category_counts().items()
-    ]
-    _write_csv(path, ("layer", "category", "detectors", "concepts"), rows)
-
-
-def summary(dissection: Dissection) -> str:
-    """Tabulate the detectors of every layer and the best units of all, as text."""
-    categories = dissection.vocabulary.category_names
-    layers: list[tuple[Any, ...]] = [("layer", "units", "detectors", "concepts", *categories)]
-    for name, layer in dissection.layers.items():
-        found = layer.category_counts()
-        units, concepts = (sum(number[i] for number in found.values()) for i in (0, 1))
-        cells = (f"{number.units} ({number.concepts})" for number in found.values())
-        layers.append((name, layer.num_units, units, concepts, *cells))
-    lines = [
-        f"Detectors, units with {_above(next(iter(dissection.layers.values())))}; "
-        "by category, with (distinct concepts):",
-        "",
-        *_aligned(layers),
-        "",
-    ]
-    best = sorted(
-        (-layer.best_iou[unit], order, int(unit))
-        for order, layer in enumerate(dissection.layers.values())
-        for unit in layer.detectors()[:_BEST_UNITS]
-    )[:_BEST_UNITS]
-    if not best:
-        return "\n".join(lines[:-1])
-    results = list(dissection.layers.values())
-    names, kinds = dissection.vocabulary.names, dissection.vocabulary.categories
-    units_table: list[tuple[Any, ...]] = [("layer", "unit", "IoU", "concept", "category")]
-    for negative, order, unit in best:
-        layer = results[order]
-        concept = layer.best_concept[unit]
-        units_table.append((layer.name, unit, f"{-negative:.3f}", names[concept], kinds[concept]))
-    return "\n".join([*lines, "Best units:", "", *_aligned(units_table)])
-
-
-def _above(layer: LayerDissection) -> str:
-    return f"IoU > {layer.min_iou:g}"
-
-
-def _write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
-def _aligned(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
-    """Lay out rows in columns, numbers to the right."""
-    columns = [[str(cell) for cell in column] for column in zip(*rows, strict=True)]
-    widths = [max(map(len, column)) for column in columns]
-    to_right = [column[1][:1].isdigit() for column in columns]
-    for cells in zip(*columns, strict=True):
-        padded = (
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(cells, widths, to_right, strict=True)
-        )
-        yield ("  " + "  ".join(padded)).rstrip()
-
-
-# --- the chart ----------------------------------------------------------------------------------
 
 
 def category_colors(categories: Sequence[str]) -> dict[str, str]:
@@ -170,7 +83,7 @@ class _Row(NamedTuple):
         layer = self.layer
         return (
             f"{layer.name}: {len(layer.detectors())} of {layer.num_units} units detect a concept "
-            f"({_above(layer)})"
+            f"(IoU > {layer.min_iou:g})"
         )
 
     @property

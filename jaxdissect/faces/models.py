@@ -9,6 +9,7 @@ Whatever the user's own code raises becomes one ValueError that says where in it
 
 import importlib
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +28,7 @@ from jaxdissect.networks.network import Network, as_network, layer_shapes
 from jaxdissect.networks.nnx_network import NnxNetwork
 
 BUILT_IN: dict[str, Callable[[], nnx.Module]] = {"shapes": shapes_classifier}
-"""Models that need no file, by name; what is dissected unless told otherwise is `conv*`."""
+"""Models that need no file, by name; dissected are `conv1`, `conv2`, ... unless told otherwise."""
 
 
 class FoundModel(NamedTuple):
@@ -58,7 +59,7 @@ def find_model(name: str) -> FoundModel:
     """
     if name in BUILT_IN:
         network = NnxNetwork(BUILT_IN[name]())
-        layers = (layer for layer in network.layer_names if layer.startswith("conv"))
+        layers = (layer for layer in network.layer_names if re.fullmatch(r"conv\d+", layer))
         return FoundModel(name, network, Path(__file__).parent, tuple(layers))
     where, colon, function_name = name.rpartition(":")
     if not (colon and where and function_name):
