@@ -34,10 +34,9 @@ from jaxdissect.arrays.concepts import vocabulary
 from jaxdissect.engine.batches import Stored
 from jaxdissect.engine.labelers import annotated
 from jaxdissect.engine.passes import plan_memory
-from jaxdissect.experiments.dissect import dissect
-from jaxdissect.experiments.overlap import count_overlap
+from jaxdissect.experiments.overlap import count_overlap, overlap_step
 from jaxdissect.experiments.presets import PNAS2020
-from jaxdissect.experiments.survey import take_survey
+from jaxdissect.experiments.survey import survey_step, take_survey
 from jaxdissect.experiments.task import FoldOptions, Task, image_input
 from jaxdissect.experiments.thresholds import find_thresholds
 
@@ -68,35 +67,32 @@ def workload(number: int) -> dict[str, np.ndarray]:
 CONCEPTS = vocabulary((f"concept {i}", "object") for i in range(1, NUM_CONCEPTS))
 
 
-def ours(trunk: nnx.Module, data: dict[str, np.ndarray], layers: list[str]) -> Callable[[], Any]:
-    """The whole dissection, as a user calls it."""
-    return lambda: dissect(
-        trunk,
-        Stored(data),
-        annotated(CONCEPTS),
-        layers=layers,
-        grid=GRID,
-        batch_size=BATCH_SIZE,
-        memory_budget=BUDGET,
-    )
+class Run:
+    """A dissection whose steps are compiled once, so that stages can be timed again and again."""
 
+    def __init__(self, trunk: nnx.Module, data: dict[str, np.ndarray], layers: list[str]) -> None:
+        source, labeler = Stored(data), annotated(CONCEPTS)
+        self.task = Task(trunk, source, labeler, layers, PNAS2020, GRID, image_input, None, None)
+        self.plan = plan_memory(self.task.readings, len(source), BUDGET)
+        self.look = survey_step(self.task, self.plan)
+        self.count = overlap_step(self.task, self.plan)
 
-def stages(trunk: nnx.Module, data: dict[str, np.ndarray]) -> dict[str, float]:
-    """Seconds of the three stages of one dissection."""
-    source = Stored(data)
-    task = Task(trunk, source, annotated(CONCEPTS), [LAST], PNAS2020, GRID, image_input, None, None)
-    plan, options = plan_memory(task.readings, len(source), BUDGET), FoldOptions(BATCH_SIZE)
-    begin = time.perf_counter()
-    survey = take_survey(task, plan, 10, options)
-    surveyed = time.perf_counter()
-    thresholds = find_thresholds(task, plan, survey, options)
-    found = time.perf_counter()
-    count_overlap(task, plan, survey, thresholds, options)
-    return {
-        "forward": surveyed - begin,
-        "thresholds": found - surveyed,
-        "counting": time.perf_counter() - found,
-    }
+    def __call__(self) -> dict[str, float]:
+        """Seconds of each stage, and of all."""
+        options = FoldOptions(BATCH_SIZE)
+        begin = time.perf_counter()
+        survey = take_survey(self.task, self.plan, self.look, 10, options)
+        surveyed = time.perf_counter()
+        thresholds = find_thresholds(self.task, self.plan, survey, options)
+        found = time.perf_counter()
+        count_overlap(self.task, self.plan, survey, self.count, thresholds, options)
+        end = time.perf_counter()
+        return {
+            "forward": surveyed - begin,
+            "thresholds": found - surveyed,
+            "counting": end - found,
+            "pipeline": end - begin,
+        }
 
 
 def torch_baseline(
@@ -121,7 +117,7 @@ def torch_baseline(
     def run() -> dict[str, float]:
         seconds = three_pass_torch.dissect(network, images, labels, grid=GRID)["seconds"]
         return {
-            "one forward": seconds["pass 1: forward"],
+            "forward": seconds["pass 1: forward"],
             "thresholds": seconds["pass 1: upsample"] + seconds["pass 1: quantile"],
             "counting": seconds["pass 3: upsample"] + seconds["pass 3: conditional means"],
             "pipeline": sum(seconds.values()),
@@ -140,12 +136,6 @@ def kernels(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def timed(function: Callable[[], Any]) -> float:
-    begin = time.perf_counter()
-    function()
-    return time.perf_counter() - begin
-
-
 def child(what: str, number: int, cache: str | None = None) -> dict[str, float]:
     """Measure in a fresh process: seconds of a first and a second dissection, and peak memory."""
     environment = os.environ | ({"JAX_COMPILATION_CACHE_DIR": cache} if cache else {})
@@ -156,9 +146,9 @@ def child(what: str, number: int, cache: str | None = None) -> dict[str, float]:
 
 def run_child(what: str, number: int) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    trunk = VGG16Trunk(rngs=nnx.Rngs(0))
-    run = ours(trunk, workload(number), LAYERS if what == "all layers" else [LAST])
-    first, second = timed(run), timed(run)
+    layers = LAYERS if what == "all layers" else [LAST]
+    run = Run(VGG16Trunk(rngs=nnx.Rngs(0)), workload(number), layers)
+    first, second = run()["pipeline"], run()["pipeline"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(json.dumps({"first": first, "second": second, "peak GiB": peak}))
 
@@ -173,27 +163,23 @@ def main() -> None:
         return run_child(options.child, options.images)
 
     data = workload(options.images)
-    plain = VGG16Trunk(rngs=nnx.Rngs(0), fast=False)
-    fast = VGG16Trunk(rngs=nnx.Rngs(0))
+    plain, fast = VGG16Trunk(rngs=nnx.Rngs(0), fast=False), VGG16Trunk(rngs=nnx.Rngs(0))
+    variants = {
+        "ours": Run(plain, data, [LAST]),
+        "ours, fast convolutions": Run(fast, data, [LAST]),
+        "ours, fast, 13 layers": Run(fast, data, LAYERS),
+    }
     baseline = torch_baseline(plain, data)
+    if baseline is not None:
+        variants["torch"] = baseline
     runs: dict[str, list[float]] = {}
 
-    def note(name: str, seconds: float) -> None:
-        runs.setdefault(name, []).append(1e3 * seconds / options.images)
-
     for repeat in range(options.repeats + 1):  # the first one compiles and is not noted
-        measured = {}
-        for stage, seconds in stages(plain, data).items():
-            measured[f"ours, {stage}"] = seconds
-        measured["ours, forward with fast convolutions"] = stages(fast, data)["forward"]
-        measured["ours, pipeline"] = timed(ours(plain, data, [LAST]))
-        measured["ours, pipeline with fast convolutions"] = timed(ours(fast, data, [LAST]))
-        measured["ours, pipeline of all 13 layers, fast"] = timed(ours(fast, data, LAYERS))
-        if baseline is not None:
-            measured |= {f"torch, {name}": value for name, value in baseline().items()}
-        if repeat:
-            for name, seconds in measured.items():
-                note(name, seconds)
+        for variant, run in variants.items():
+            for stage, seconds in run().items():
+                if repeat:
+                    per_image = 1e3 * seconds / options.images
+                    runs.setdefault(f"{variant}: {stage}", []).append(per_image)
 
     medians = {name: float(np.median(values)) for name, values in runs.items()}
     print(f"{options.images} images, medians of {options.repeats} interleaved runs\n")
@@ -202,18 +188,18 @@ def main() -> None:
         print(f"{name:44}{medians[name]:9.2f}{min(values):9.2f}{max(values):9.2f}")
     ratios = {
         "all 13 layers / conv5_3 alone": (
-            medians["ours, pipeline of all 13 layers, fast"]
-            / medians["ours, pipeline with fast convolutions"]
+            medians["ours, fast, 13 layers: pipeline"]
+            / medians["ours, fast convolutions: pipeline"]
         )
     }
     if baseline is not None:
-        for what, stage in (
-            ("counting", "counting"),
-            ("thresholds", "thresholds"),
-            ("pipeline", "pipeline"),
-            ("pipeline", "pipeline with fast convolutions"),
-        ):
-            ratios[f"torch / ours, {stage}"] = medians[f"torch, {what}"] / medians[f"ours, {stage}"]
+        for stage in ("counting", "thresholds", "pipeline"):
+            ratios[f"torch / ours, {stage}"] = (
+                medians[f"torch: {stage}"] / medians[f"ours: {stage}"]
+            )
+        ratios["torch / ours, pipeline, fast convolutions"] = (
+            medians["torch: pipeline"] / medians["ours, fast convolutions: pipeline"]
+        )
     print()
     for name, ratio in ratios.items():
         print(f"{name:44}{ratio:9.2f} x")

@@ -26,9 +26,9 @@ from jaxdissect.engine.fold import Progress, silent
 from jaxdissect.engine.labelers import Labeler
 from jaxdissect.engine.passes import plan_memory
 from jaxdissect.experiments.dissection import Dissection, LayerDissection
-from jaxdissect.experiments.overlap import count_overlap
+from jaxdissect.experiments.overlap import count_overlap, overlap_step
 from jaxdissect.experiments.presets import PNAS2020, Preset
-from jaxdissect.experiments.survey import take_survey
+from jaxdissect.experiments.survey import survey_step, take_survey
 from jaxdissect.experiments.task import FoldOptions, Task, image_input
 from jaxdissect.experiments.thresholds import find_thresholds, given_thresholds
 from jaxdissect.stats import scores
@@ -89,9 +89,9 @@ def dissect(
     _log.info("%s", plan)
     options = FoldOptions(batch_size, mesh, progress)
 
-    survey = take_survey(task, plan, num_top_images, options)
+    survey = take_survey(task, plan, survey_step(task, plan), num_top_images, options)
     thresholds = given_thresholds(task, thresholds) or find_thresholds(task, plan, survey, options)
-    counts = count_overlap(task, plan, survey, thresholds, options)
+    counts = count_overlap(task, plan, survey, overlap_step(task, plan), thresholds, options)
 
     results = {}
     for name in task.readings:

@@ -17,17 +17,16 @@ from jaxdissect.experiments.task import FoldOptions, Task
 from jaxdissect.stats import agreement
 
 
-def count_overlap(
-    task: Task,
-    plan: MemoryPlan,
-    survey: Survey,
-    thresholds: Mapping[str, np.ndarray],
-    options: FoldOptions,
-) -> dict[str, agreement.AgreementCounts]:
-    """Count shared pixels of all layers in one pass."""
+def overlap_step(task: Task, plan: MemoryPlan) -> Any:
+    """Compile on first use: the counts of one batch, for all layers.
+
+    Returns:
+        ``step(state, params, thresholds, batch) -> (state, None)``, where a batch holds labels,
+        kept maps and, for layers that are not kept, the network's inputs.
+    """
 
     @partial(jax.jit, donate_argnums=0)
-    def count(state: Any, params: Any, thresholds: Any, batch: Any) -> Any:
+    def step(state: Any, params: Any, thresholds: Any, batch: Any) -> Any:
         fresh = task.maps(params, batch, plan.again) if plan.again else {}
         labels = batch["kept/labels"].astype(jnp.int32)
         counted = {}
@@ -46,13 +45,25 @@ def count_overlap(
             counted[name] = agreement.add(state[name], found)
         return counted, None
 
+    return step
+
+
+def count_overlap(
+    task: Task,
+    plan: MemoryPlan,
+    survey: Survey,
+    step: Any,
+    thresholds: Mapping[str, np.ndarray],
+    options: FoldOptions,
+) -> dict[str, agreement.AgreementCounts]:
+    """Count shared pixels of all layers in one pass."""
     kept = Stored(
         {"kept/labels": survey.labels} | {f"kept/{name}": survey.kept[name] for name in plan.kept}
     )
     params = task.network.params
     on_device = jax.tree.map(jnp.asarray, dict(thresholds))
     state = fold(
-        lambda state, batch: count(state, params, on_device, batch),
+        lambda state, batch: step(state, params, on_device, batch),
         {name: agreement.init(task.num_rows, r.num_units) for name, r in task.readings.items()},
         Joined(task.source, kept) if plan.again else kept,
         description="agreement with concepts",

@@ -31,8 +31,7 @@ class Survey:
 
     def __init__(self, task: Task, plan: MemoryPlan) -> None:
         number = len(task.source)
-        ids = np.int16 if task.num_rows <= np.iinfo(np.int16).max else np.int32
-        self.labels = np.empty((number, *task.label_shape), ids)
+        self.labels = np.empty((number, *task.label_shape), _label_type(task))
         self.kept = {
             name: np.empty((number, *task.readings[name].kept_shape), np.float32)
             for name in plan.kept
@@ -41,16 +40,17 @@ class Survey:
         self.top: dict[str, topk.TopK] = {}
 
 
-def take_survey(task: Task, plan: MemoryPlan, num_top: int, options: FoldOptions) -> Survey:
-    """Run the network over all examples; errors are those of `dissect`."""
-    survey = Survey(task, plan)
-    params, names = task.network.params, tuple(task.readings)
-    num_concepts = len(task.labeler.vocabulary)
-    sampled_per_image = LATTICE[0] * LATTICE[1]
-    every = max(1, len(task.source) * sampled_per_image // _SAMPLED_PIXELS)
+def survey_step(task: Task, plan: MemoryPlan) -> Any:
+    """Compile on first use: one forward pass, and all that the survey wants of it.
+
+    Returns:
+        ``step(state, params, batch) -> (state, found)``, where the state holds the top examples
+        of every layer, and what is found goes to the host.
+    """
+    names = tuple(task.readings)
 
     @partial(jax.jit, donate_argnums=0)
-    def look(state: Any, params: Any, batch: Any) -> Any:
+    def step(state: Any, params: Any, batch: Any) -> Any:
         maps = task.maps(params, batch, names)
         labels = task.labeler.label(batch, task.grid)
         state = {
@@ -63,11 +63,22 @@ def take_survey(task: Task, plan: MemoryPlan, num_top: int, options: FoldOptions
             "finite": {name: jnp.isfinite(maps[name]).all(axis=(1, 2, 3)) for name in names},
             "lowest_label": labels.min(axis=(1, 2, 3)),
             "highest_label": labels.max(axis=(1, 2, 3)),
-            "labels": task.labels(batch).astype(survey.labels.dtype),
+            "labels": task.labels(batch).astype(_label_type(task)),
             "kept": {name: task.readings[name].keep(maps[name]) for name in plan.kept},
             "sample": {name: task.readings[name].lattice(maps[name], LATTICE) for name in names},
         }
         return state, found
+
+    return step
+
+
+def take_survey(
+    task: Task, plan: MemoryPlan, step: Any, num_top: int, options: FoldOptions
+) -> Survey:
+    """Run the network over all examples; errors are those of `dissect`."""
+    survey = Survey(task, plan)
+    num_concepts = len(task.labeler.vocabulary)
+    every = max(1, len(task.source) * LATTICE[0] * LATTICE[1] // _SAMPLED_PIXELS)
 
     def receive(batch: Batch, found: Any) -> None:
         examples = batch["example"][batch["weight"]]
@@ -82,17 +93,21 @@ def take_survey(task: Task, plan: MemoryPlan, num_top: int, options: FoldOptions
             picked = np.asarray(sample)[chosen]
             survey.sample[name].append(picked.reshape(-1, picked.shape[-1]))
 
-    state = {name: topk.init(reading.num_units, num_top) for name, reading in task.readings.items()}
+    params = task.network.params
     state = fold(
-        lambda state, batch: look(state, params, batch),
-        state,
+        lambda state, batch: step(state, params, batch),
+        {name: topk.init(reading.num_units, num_top) for name, reading in task.readings.items()},
         task.source,
         receive=receive,
         description="running the network",
         **options.with_network(),
     )
-    survey.top = {name: topk.finalize(state[name]) for name in names}
+    survey.top = {name: topk.finalize(state[name]) for name in task.readings}
     return survey
+
+
+def _label_type(task: Task) -> type[np.signedinteger]:
+    return np.int16 if task.num_rows <= np.iinfo(np.int16).max else np.int32
 
 
 def _check_finite(finite: Mapping[str, Array], batch: Batch) -> None:
