@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from vgg16 import VGG16Trunk
+from vgg16 import VGG16Trunk, xla_conv2d
 
 from jaxdissect.arrays.concepts import vocabulary
 from jaxdissect.engine.batches import Stored
@@ -163,7 +163,7 @@ def main() -> None:
         return run_child(options.child, options.images)
 
     data = workload(options.images)
-    plain, fast = VGG16Trunk(rngs=nnx.Rngs(0), fast=False), VGG16Trunk(rngs=nnx.Rngs(0))
+    plain, fast = VGG16Trunk(convolve=xla_conv2d, rngs=nnx.Rngs(0)), VGG16Trunk(rngs=nnx.Rngs(0))
     variants = {
         "ours": Run(plain, data, [LAST]),
         "ours, fast convolutions": Run(fast, data, [LAST]),

@@ -13,6 +13,7 @@ Letters of shapes: H W = 64 pixels, S kinds of shapes, L = 1 background + 4 laye
 to front. Points are x to the right and y upwards; the picture spans [-1, 1] in both.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import NamedTuple, SupportsIndex
@@ -23,16 +24,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Key
 
 Distance = Float[Array, "H W"]
+Outline = Callable[[Distance, Distance], Distance]
 Range = tuple[float, float]
 
 IMAGE_SIZE = 64
 MAX_SHAPES = 4
-
-MIN_VISIBLE = 60
-"""Pixels of a kind of shape from which it counts as present; the smallest shape has about 130."""
-
-BLOCK_SIZE = 64
-"""Neighbouring examples of a data set that are drawn at once."""
+MIN_VISIBLE = 60  # pixels from which a kind of shape is present; the smallest shape has about 130
+BLOCK_SIZE = 64  # neighbouring examples of a data set, drawn at once
 
 
 # Outlines: the distance to a shape whose farthest points lie about 1 from the origin.
@@ -71,7 +69,6 @@ def heart(x: Distance, y: Distance) -> Distance:
 
 
 def crescent(x: Distance, y: Distance) -> Distance:
-    """A disc without another disc."""
     return jnp.maximum(jnp.hypot(x, y) - 0.95, 0.78 - jnp.hypot(x - 0.42, y))
 
 
@@ -142,23 +139,16 @@ CONCEPTS: tuple[tuple[str, str], ...] = (
 )
 """(name, category) of the label ids from 1 on."""
 
-# sRGB of one colour for each of the basic color terms (`jaxdissect.arrays.colors`, same order).
+# sRGB of one colour for each of the basic color terms (`jaxdissect.arrays.colors`, same order):
+# black, blue, brown, grey, green, orange, pink, purple, red, white, yellow.
 PALETTE = np.array(
     [
-        [0.06, 0.06, 0.07],  # black
-        [0.15, 0.32, 0.85],  # blue
-        [0.45, 0.27, 0.12],  # brown
-        [0.52, 0.52, 0.52],  # grey
-        [0.16, 0.60, 0.22],  # green
-        [0.96, 0.55, 0.10],  # orange
-        [0.97, 0.60, 0.75],  # pink
-        [0.52, 0.18, 0.66],  # purple
-        [0.83, 0.10, 0.12],  # red
-        [0.95, 0.95, 0.94],  # white
-        [0.96, 0.87, 0.18],  # yellow
+        [0.06, 0.15, 0.45, 0.52, 0.16, 0.96, 0.97, 0.52, 0.83, 0.95, 0.96],
+        [0.06, 0.32, 0.27, 0.52, 0.60, 0.55, 0.60, 0.18, 0.10, 0.95, 0.87],
+        [0.07, 0.85, 0.12, 0.52, 0.22, 0.10, 0.75, 0.66, 0.12, 0.94, 0.18],
     ],
     np.float32,
-)
+).T
 
 
 class ShapesExample(NamedTuple):
@@ -176,21 +166,21 @@ class ShapesExample(NamedTuple):
     present: Bool[Array, "S"]
 
 
+class Placement(NamedTuple):
+    """Where what is drawn around the origin at scale 1 comes to lie in the picture."""
+
+    center: Float32[Array, "*L 2"]
+    radius: Float32[Array, "*L"]  # the scale; for textures the length of a period
+    angle: Float32[Array, "*L"]  # radians, counterclockwise
+
+
 class Surface(NamedTuple):
-    """Colors (sRGB in [0, 1]) and texture; drawn by `_draw_surface`."""
+    """Two colors (sRGB in [0, 1]) and the texture they make."""
 
     paper: Float32[Array, "*L 3"]
     ink: Float32[Array, "*L 3"]
     texture: Int[Array, "*L"]  # position in TEXTURES
-    placement: "Placement"  # of one period
-
-
-class Placement(NamedTuple):
-    """Where a pattern of radius 1 around the origin comes to lie in the picture."""
-
-    center: Float32[Array, "*L 2"]
-    radius: Float32[Array, "*L"]
-    angle: Float32[Array, "*L"]  # radians, counterclockwise
+    placement: Placement
 
 
 def render(key: Key[Array, ""]) -> ShapesExample:
@@ -198,15 +188,20 @@ def render(key: Key[Array, ""]) -> ShapesExample:
 
     Args:
         key: Typed random key; the same key gives the same picture.
+
+    Raises:
+        ValueError: If `key` is not one typed key.
     """
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.shape:
+        raise ValueError(f"`key` (={key.dtype}{list(key.shape)}) must be one typed key")
     number_key, kind_key, place_key, color_key, surface_key, light_key = jax.random.split(key, 6)
     number = jax.random.randint(number_key, (), 1, MAX_SHAPES + 1)
     kinds = jax.random.randint(kind_key, (MAX_SHAPES,), 0, len(SHAPES))
     # Different terms, or a shape could vanish in what lies behind it.
-    terms = _shuffled(color_key, len(PALETTE))[: 1 + MAX_SHAPES]
+    terms = jnp.argsort(jax.random.uniform(color_key, (len(PALETTE),)))[: 1 + MAX_SHAPES]
     surfaces = jax.vmap(_draw_surface)(jax.random.split(surface_key, 1 + MAX_SHAPES), terms)
 
-    outlines = jax.vmap(_shape_distance)(kinds, _draw_placements(place_key))
+    outlines = jax.vmap(partial(_distance, SHAPES))(kinds, _draw_placements(place_key))
     drawn = (jnp.arange(MAX_SHAPES) < number)[:, None, None]
     # The background is everywhere, shapes beyond the drawn number are nowhere.
     outlines = jnp.where(drawn, outlines, jnp.inf)
@@ -232,27 +227,24 @@ def _draw_placements(key: Key[Array, ""]) -> Placement:
     quarters = jnp.array([[-0.4, -0.4], [-0.4, 0.4], [0.4, -0.4], [0.4, 0.4]])
     draw = partial(_draw_placement, offset=(-0.2, 0.2), radius=(0.34, 0.56), angle=(-0.5, 0.5))
     placements = jax.vmap(draw)(jax.random.split(placement_key, MAX_SHAPES))
-    centers = placements.center + quarters[_shuffled(quarter_key, MAX_SHAPES)]
-    return placements._replace(center=centers)
+    shuffled = quarters[jnp.argsort(jax.random.uniform(quarter_key, (MAX_SHAPES,)))]
+    return placements._replace(center=placements.center + shuffled)
 
 
 def _draw_surface(key: Key[Array, ""], term: Int[Array, ""]) -> Surface:
     """Vary the color of a term, and choose ink and texture."""
     color_key, texture_key, placement_key = jax.random.split(key, 3)
-    *variation, amount = _uniform(color_key, *[(-0.06, 0.06)] * 3, (0.25, 0.5))
+    near = (-0.06, 0.06)
+    *variation, amount = _uniform(color_key, near, near, near, (0.25, 0.5))
     paper = jnp.clip(jnp.asarray(PALETTE)[term] + jnp.stack(variation), 0.0, 1.0)
     # Towards white on dark paper, towards black on light paper.
     ink = paper + amount * ((paper.mean() < 0.5).astype(paper.dtype) - paper)
     texture = jax.random.randint(texture_key, (), 0, len(TEXTURES))
-    placement = _draw_placement(
-        placement_key, offset=(-0.15, 0.15), radius=(0.17, 0.28), angle=(0.0, np.pi)
-    )
+    placement = _draw_placement(placement_key, (-0.15, 0.15), (0.17, 0.28), (0.0, np.pi))
     return Surface(paper, ink, texture, placement)
 
 
-def _draw_placement(
-    key: Key[Array, ""], *, offset: Range, radius: Range, angle: Range
-) -> Placement:
+def _draw_placement(key: Key[Array, ""], offset: Range, radius: Range, angle: Range) -> Placement:
     """Draw each number of a placement uniformly from its range."""
     x, y, drawn_radius, drawn_angle = _uniform(key, offset, offset, radius, angle)
     return Placement(jnp.stack([x, y]), drawn_radius, drawn_angle)
@@ -264,16 +256,6 @@ def _uniform(key: Key[Array, ""], *ranges: Range) -> Float32[Array, "N"]:
     return jax.random.uniform(key, low.shape, minval=low, maxval=high)
 
 
-def _shuffled(key: Key[Array, ""], number: int) -> Int[Array, "N"]:
-    """Return 0 .. number - 1 in random order."""
-    return jnp.argsort(jax.random.uniform(key, (number,)))
-
-
-def _shape_distance(kind: Int[Array, ""], placement: Placement) -> Distance:
-    """Signed distance to a shape, in pixels."""
-    return _distance(SHAPES, kind, placement)
-
-
 def _paint(surface: Surface) -> Float32[Array, "H W 3"]:
     """Fill the whole picture with a surface."""
     inked = _coverage(_distance(TEXTURES, surface.texture, surface.placement))[..., None]
@@ -281,14 +263,14 @@ def _paint(surface: Surface) -> Float32[Array, "H W 3"]:
     return paper + inked * (ink - paper)
 
 
-def _distance(patterns: tuple, kind: Int[Array, ""], placement: Placement) -> Distance:
-    """Signed distance, in pixels, to the pattern of a kind where it is placed."""
-    steps = (jnp.arange(IMAGE_SIZE) + 0.5) * (2.0 / IMAGE_SIZE) - 1.0
+def _distance(outlines: Sequence[Outline], kind: Int[Array, ""], placement: Placement) -> Distance:
+    """Signed distance, in pixels, to the outline of a kind where it is placed."""
+    steps = (jnp.arange(IMAGE_SIZE, dtype=jnp.float32) + 0.5) * (2.0 / IMAGE_SIZE) - 1.0
     right, up = jnp.meshgrid(steps - placement.center[0], -steps - placement.center[1])
     cosine, sine = jnp.cos(placement.angle), jnp.sin(placement.angle)
     x = (cosine * right + sine * up) / placement.radius
     y = (cosine * up - sine * right) / placement.radius
-    return jax.lax.switch(kind, patterns, x, y) * (placement.radius * (IMAGE_SIZE / 2))
+    return jax.lax.switch(kind, outlines, x, y) * (placement.radius * (IMAGE_SIZE / 2))
 
 
 def _coverage(distance: Float[Array, "*L H W"]) -> Float[Array, "*L H W"]:
@@ -356,11 +338,11 @@ def shapes_dataset(num_examples: int, *, seed: int = 0) -> ShapesDataset:
 
 @lru_cache(maxsize=16)
 def _block(seed: int, block: int) -> dict[str, np.ndarray]:
-    """Draw the examples of a block, at most 5 MB."""
-    example = _render_block(jax.random.key(seed), jnp.arange(BLOCK_SIZE) + block * BLOCK_SIZE)
+    """Draw the examples of a block, 5 MB."""
+    places = jnp.arange(BLOCK_SIZE) + block * BLOCK_SIZE
+    keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(places)
+    example = _render_all(keys)
     return {"image": np.asarray(example.image), "labels": np.asarray(example.labels)}
 
 
-@jax.jit
-def _render_block(key: Key[Array, ""], examples: Int[Array, "B"]) -> ShapesExample:
-    return jax.vmap(lambda example: render(jax.random.fold_in(key, example)))(examples)
+_render_all = jax.jit(jax.vmap(render))
