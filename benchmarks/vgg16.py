@@ -11,7 +11,6 @@ import argparse
 import time
 from collections.abc import Callable
 from statistics import median
-from typing import Any
 
 import jax
 import numpy as np
@@ -19,20 +18,18 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxdissect.networks.convolution import Conv2D, conv2d, max_pool2d
+from jaxdissect.networks.convolution import Conv2D, Padding, conv2d, max_pool2d
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and convolutions of every block (Simonyan and Zisserman, ICLR 2015, table 1, D)."""
 
 
-def xla_conv2d(inputs: Array, kernel: Array, **arguments: Any) -> Array:
+def xla_conv2d(
+    inputs: Array, kernel: Array, *, strides: tuple[int, int], padding: Padding
+) -> Array:
     """The convolution of XLA, with the arguments of `conv2d`."""
     return lax.conv_general_dilated(
-        inputs,
-        kernel,
-        window_strides=arguments["strides"],
-        padding=arguments["padding"],
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        inputs, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
@@ -99,7 +96,7 @@ class VGG16Trunk(nnx.Module):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Time the forward pass of VGG-16.")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--repeats", type=int, default=7)
@@ -136,7 +133,7 @@ def main() -> None:
 
 
 def jax_forward(trunk: VGG16Trunk, images: np.ndarray) -> Callable[[], np.ndarray]:
-    """Compile the forward pass with the weights as arguments, as a data set would be run."""
+    """Compile the forward pass, with the weights as arguments as when a data set is run."""
     definition, params = nnx.split(trunk)
     compiled = jax.jit(lambda params, images: nnx.merge(definition, params)(images))
     placed = jax.device_put(images)

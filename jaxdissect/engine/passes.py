@@ -40,8 +40,8 @@ class Reading(NamedTuple):
 
     @property
     def keeps_grid(self) -> bool:
-        """Whether the label grid is smaller than the layer, so that kept maps lie on the grid."""
-        return self.grid[0] * self.grid[1] < self.shape[0] * self.shape[1]
+        """Whether the label grid is no larger than the layer, so that kept maps lie on the grid."""
+        return self.grid[0] * self.grid[1] <= self.shape[0] * self.shape[1]
 
     @property
     def kept_shape(self) -> tuple[int, int, int]:

@@ -24,13 +24,14 @@ from jaxtyping import Array, Float
 MIN_CHANNELS = 128
 """Winograd's form is taken from so many channels in and out."""
 
-MIN_TILES = 32
+MIN_TILES = 96
 """Winograd's form is taken from so many 4 x 4 tiles of output in a batch.
 
 The transforms cost per tile and channel, and per channel in and out; only the matrix products save
 time. So it takes many channels to pay for the tiles, and many tiles to pay for the kernel. Both
-bounds were found by `benchmarks/vgg16.py` on two CPU cores: layers with 64 channels in gain
-nothing, nor does one map of 14 x 14 (16 tiles) with 512 channels, while two of them already do.
+bounds were found within the forward pass of VGG-16 (`benchmarks/vgg16.py`) on two CPU cores. Layers
+with 64 channels in gain nothing, those with 128 do. With 512 channels, 98 tiles (2 maps of 28 x 28)
+gain, 64 (4 maps of 14 x 14) about break even, and 16 lose.
 """
 
 CHANNEL_BLOCK = 256
@@ -51,8 +52,8 @@ def conv2d(
 
     On CPU, float32 convolutions with a 3 x 3 kernel and stride 1 that keep the size take Winograd's
     form from `MIN_CHANNELS` and `MIN_TILES` on (`jax.vmap` does not count as tiles); all else, and
-    every other platform, is left to XLA. The two differ by rounding: at most 1e-4, commonly 1e-5,
-    of the largest output.
+    every other platform, is left to XLA. The two differ by rounding, at most 1e-4, commonly 1e-5,
+    of the largest output, and an input that is not finite spoils its whole tile.
 
     Args:
         inputs: Images.
