@@ -154,7 +154,7 @@ def run_child(what: str, number: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Time a dissection.")
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -164,7 +164,7 @@ def main() -> None:
 
     data = workload(options.images)
     plain, fast = VGG16Trunk(convolve=xla_conv2d, rngs=nnx.Rngs(0)), VGG16Trunk(rngs=nnx.Rngs(0))
-    variants = {
+    variants: dict[str, Callable[[], dict[str, float]]] = {
         "ours": Run(plain, data, [LAST]),
         "ours, fast convolutions": Run(fast, data, [LAST]),
         "ours, fast, 13 layers": Run(fast, data, LAYERS),

@@ -303,7 +303,10 @@ def golden_images(meta, stored):
 
 
 def golden_network(stored):
-    mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+    mean, std = (
+        np.array([0.485, 0.456, 0.406], np.float32),
+        np.array([0.229, 0.224, 0.225], np.float32),
+    )
 
     def convolve(x, kernel, bias):
         y = jax.lax.conv_general_dilated(

@@ -44,7 +44,7 @@ def test_public_names():
 
     tree = ast.parse((PACKAGE / "__init__.py").read_text())
     names = [
-        alias.asname
+        alias.asname or alias.name
         for node in tree.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names

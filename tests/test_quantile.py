@@ -156,9 +156,11 @@ def test_keys_are_ordered_and_adjacent():
     keys = quantile.to_keys(values)
     assert (np.diff(keys) > 0).all()
     np.testing.assert_array_equal(quantile.to_floats(keys), values)
-    up = quantile.to_floats(quantile.to_keys(np.float32([1, -1])) + 1)
-    np.testing.assert_array_equal(up, np.nextafter(np.float32([1, -1]), np.float32(np.inf)))
-    assert quantile.to_keys(np.float32([1e-40, -1e-40, -0.0])).tolist() == [0, 0, 0]
+    up = quantile.to_floats(quantile.to_keys(np.array([1, -1], np.float32)) + 1)
+    np.testing.assert_array_equal(
+        up, np.nextafter(np.array([1, -1], np.float32), np.float32(np.inf))
+    )
+    assert quantile.to_keys(np.array([1e-40, -1e-40, -0.0], np.float32)).tolist() == [0, 0, 0]
 
 
 def test_both_countings_agree():

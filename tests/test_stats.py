@@ -75,7 +75,8 @@ def run_moments(a, b, batch):
             np.concatenate([x[rows], np.full((2, x.shape[1]), 1e6, np.float32)]) for x in (a, b)
         ]
         weight = np.arange(len(padded[0])) < len(a[rows])
-        state = moments.update(state, *map(jnp.asarray, padded), jnp.asarray(weight))
+        left, right = (jnp.asarray(side) for side in padded)
+        state = moments.update(state, left, right, jnp.asarray(weight))
     return moments.finalize(state)
 
 

@@ -87,7 +87,7 @@ def report(result: jd.Dissection) -> str:
 def main() -> None:
     from paths import real_folder
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Dissect the photographs.")
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--fraction", type=float, default=jd.PNAS2020.fraction)
     parser.add_argument("--memory-budget-gib", type=float, default=2.0)
