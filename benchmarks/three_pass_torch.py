@@ -21,8 +21,8 @@ from typing import TypedDict
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor  # pyright: ignore[reportMissingImports]
+from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
 WIDTHS = {
     f"conv{block}_{index}": width

@@ -143,7 +143,7 @@ def jax_forward(trunk: VGG16Trunk, images: np.ndarray) -> Callable[[], np.ndarra
 def torch_forwards(trunk: VGG16Trunk, images: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
     """The same weights in PyTorch, for both of its memory layouts; empty without PyTorch."""
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
         from three_pass_torch import Trunk
     except ImportError:
         return {}
