@@ -9,6 +9,7 @@ its module: `jaxdissect.stats` for the statistics, `jaxdissect.arrays` for resam
 from jaxdissect.arrays.concepts import Vocabulary as Vocabulary
 from jaxdissect.arrays.concepts import read_concepts as read_concepts
 from jaxdissect.arrays.concepts import vocabulary as vocabulary
+from jaxdissect.arrays.resample import Convolution as Convolution
 from jaxdissect.arrays.resample import align_receptive_field as align_receptive_field
 from jaxdissect.arrays.resample import receptive_field as receptive_field
 from jaxdissect.engine.data.folders import image_folder as image_folder

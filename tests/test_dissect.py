@@ -1,9 +1,12 @@
 """The whole dissection against a literal oracle, the reference's own run, and its invariances."""
 
+import dataclasses
+
 import flax.nnx as nnx
 import golden
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -170,6 +173,21 @@ def test_one_image():
     assert (result["late"].counts.unit <= 1).all()
 
 
+def test_presets_that_make_no_sense():
+    with pytest.raises(ValueError, match=r"`fraction` \(=1.0\)"):
+        presets.Preset("p", fraction=1.0, min_iou=0.04)
+    with pytest.raises(ValueError, match="`scope` .* must be all_pixels"):
+        dataclasses.replace(presets.REFERENCE, scope=presets.annotated_pixels)
+
+
+def test_runners_up_keep_their_own_iou():
+    layer = run(examples(), preset=presets.REFERENCE)["late"]
+    rows = list(layer.rows(runners_up=4))
+    for unit, row in enumerate(rows[:6]):
+        values = [row[f"iou_{place}"] for place in range(1, 6)]
+        np.testing.assert_array_equal(values, -np.sort(-layer.iou[:, unit]))
+
+
 def test_annotated_scopes():
     arrays = examples()
     arrays["labels"][arrays["labels"] == 3] = 0
@@ -284,6 +302,17 @@ def test_bad_data():
     labels[5, 0, 0, 1] = 5
     with pytest.raises(ValueError, match=r"`labels` of example 5 contain 5.*ids are 0 to 4"):
         run(arrays | {"labels": labels})
+    both = together(annotated(VOCABULARY), colored())
+    for wrong in (5, -1):
+        labels[5, 0, 0, 1] = wrong
+        with pytest.raises(ValueError, match=r"`labels` of example 5 contain .* not in the vocab"):
+            wrongly = Stored(arrays | {"labels": labels})
+            dissect(small_network(), wrongly, both, layers=LAYERS, grid=(12, 12))
+    flat = arrays | {"labels": arrays["labels"][..., 0]}
+    with pytest.raises((ValueError, jaxtyping.TypeCheckError)):
+        run(flat)
+    with pytest.raises(ValueError, match="reserved names"):
+        run(arrays | {"weight": np.ones(13)})
     with pytest.raises(ValueError, match="`source` gives the network uint8 inputs"):
         run(arrays | {"image": (arrays["image"] * 255).astype(np.uint8)})
     with pytest.raises(ValueError, match="`source` has no examples"):

@@ -1,8 +1,8 @@
 """Turn a data source into batches of one fixed size.
 
-A *source* is anything with ``len()`` whose items ``source[i]`` are dictionaries of arrays: a list,
-a folder of images, a TensorFlow Datasets `as_data_source()`. A source that can read many items at
-once may offer ``read(first, last)``, which returns the stacked items.
+A *source* is anything with ``len()`` whose items ``source[i]`` are dictionaries of numeric arrays:
+a list, a folder of images, a TensorFlow Datasets `as_data_source()` of such. A source that can read
+many items at once may offer ``read(first, last)``, which returns the stacked items.
 """
 
 from collections.abc import Iterator, Mapping
@@ -102,7 +102,8 @@ def batches(source: Source, batch_size: int, *, start: int = 0) -> Iterator[Batc
         start: Number of batches to leave out, to resume.
 
     Raises:
-        ValueError: if the source is empty, or `batch_size` is not positive.
+        ValueError: if the source is empty or uses a reserved name, or `batch_size` is not
+            positive.
     """
     total = len(source)
     if total < 1:
@@ -118,6 +119,9 @@ def batches(source: Source, batch_size: int, *, start: int = 0) -> Iterator[Batc
                 name: np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
                 for name, array in batch.items()
             }
+        reserved = {"example", "weight"} & batch.keys()
+        if reserved:
+            raise ValueError(f"`source` must not use the reserved names {sorted(reserved)}")
         example = np.arange(first, first + batch_size, dtype=np.int32)
         batch["weight"] = example < total
         batch["example"] = np.minimum(example, total - 1)

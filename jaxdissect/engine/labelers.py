@@ -70,7 +70,7 @@ def together(*labelers: Labeler) -> Labeler:
 
     def label(batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
         channels = [
-            jnp.asarray(table, jnp.int32)[labeler.label(batch, grid)]
+            _translated(labeler.label(batch, grid), table, len(concepts))
             for labeler, table in zip(labelers, tables, strict=True)
         ]
         return jnp.concatenate(channels, axis=-1)
@@ -78,8 +78,23 @@ def together(*labelers: Labeler) -> Labeler:
     return Labeler(concepts, label)
 
 
+def _translated(labels: Array, table: np.ndarray, num_concepts: int) -> Array:
+    """Translate ids; those that are in no vocabulary stay so, to be refused, not clamped."""
+    known = (labels >= 0) & (labels < len(table))
+    translated = jnp.asarray(table, jnp.int32)[jnp.where(known, labels, 0)]
+    return jnp.where(known, translated, jnp.where(labels < 0, -1, num_concepts))
+
+
 def at_pixel_centers(labels: Int[Array, "B h w K"], grid: Grid) -> Int32[Array, "B H W K"]:
-    """Read label maps of any size at the centres of the grid's pixels."""
+    """Read label maps of any size at the centres of the grid's pixels.
+
+    Raises:
+        ValueError: if the labels are not integers with four axes.
+    """
+    if labels.ndim != 4 or not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(
+            f"`labels` (={labels.dtype}{labels.shape}) must be integers with 4 axes [B, H, W, K]"
+        )
 
     def index(target: int, source: int) -> np.ndarray:
         return ((np.arange(target) + 0.5) * source / target).astype(int)

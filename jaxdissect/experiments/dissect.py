@@ -82,15 +82,18 @@ def dissect(
 
     Raises:
         ValueError: if there are no examples or layers, a layer is unknown, images are integers,
-            labels lie outside the vocabulary, or activations are not finite.
+            labels lie outside the vocabulary, activations are not finite, or another argument does
+            not fit; the message says which.
+        TypeError: if `model` is neither a Network nor an nnx.Module.
     """
     task = Task(model, source, labeler, layers, preset, grid, inputs, alignments, token_grid)
     plan = plan_memory(task.readings, len(source), memory_budget)
     _log.info("%s", plan)
     options = FoldOptions(batch_size, mesh, progress)
 
+    given = given_thresholds(task, thresholds)
     survey = take_survey(task, plan, survey_step(task, plan), num_top_images, options)
-    thresholds = given_thresholds(task, thresholds) or find_thresholds(task, plan, survey, options)
+    thresholds = given or find_thresholds(task, plan, survey, options)
     counts = count_overlap(task, plan, survey, overlap_step(task, plan), thresholds, options)
 
     results = {}

@@ -76,8 +76,11 @@ class LayerDissection:
 
         Places where the IoU is 0 hold 0, "none". A NaN (see the reference preset) comes first.
         """
-        order = np.argsort(-np.nan_to_num(self.iou, nan=np.inf), axis=0, kind="stable")[:number]
+        order = self._order(number)
         return np.where(np.take_along_axis(self.iou, order, axis=0) == 0, 0, order)
+
+    def _order(self, number: int) -> Int64[np.ndarray, "number U"]:
+        return np.argsort(-np.nan_to_num(self.iou, nan=np.inf), axis=0, kind="stable")[:number]
 
     @cached_property
     def best_concept(self) -> Int64[np.ndarray, "U"]:
@@ -117,6 +120,7 @@ class LayerDissection:
     def rows(self, *, runners_up: int = 2) -> Iterator[dict[str, Any]]:
         """One table row per unit: threshold, best concepts with their IoU, top images."""
         ranking = self.ranking(1 + runners_up)
+        ranked_iou = np.take_along_axis(self.iou, self._order(1 + runners_up), axis=0)
         for unit in range(self.num_units):
             row: dict[str, Any] = {
                 "layer": self.name,
@@ -130,7 +134,7 @@ class LayerDissection:
             for place, concept in enumerate(ranking[:, unit], 1):
                 row[f"concept_{place}"] = self.vocabulary.names[concept]
                 row[f"category_{place}"] = self.vocabulary.categories[concept]
-                row[f"iou_{place}"] = float(self.iou[concept, unit])
+                row[f"iou_{place}"] = float(ranked_iou[place - 1, unit])
             row["top_examples"] = " ".join(map(str, self.top_examples[unit]))
             yield row
 

@@ -57,7 +57,10 @@ class Preset:
         scope: Which pixels may speak against a concept.
         border: What lies beyond the outermost cells of a layer.
         interpolated: Use Hazen's interpolated quantile as threshold instead of an order statistic.
-        score: Compares units and concepts; None for IoU within the scope.
+        score: Compares units and concepts on all pixels; None for IoU within the scope.
+
+    Raises:
+        ValueError: if the fraction is out of range, or a scope is given with a score.
     """
 
     name: str
@@ -67,6 +70,15 @@ class Preset:
     border: Border = clamp_border
     interpolated: bool = False
     score: Callable[[AgreementCounts], np.ndarray] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.fraction < 1:
+            raise ValueError(f"`fraction` (={self.fraction}) must be at least 0 and below 1")
+        if self.score is not None and self.scope is not all_pixels:
+            raise ValueError(
+                f"`scope` (={self.scope.__name__}) must be all_pixels where `score` is given, "
+                "which compares all pixels"
+            )
 
 
 PNAS2020 = Preset("pnas2020", fraction=0.01, min_iou=0.04)

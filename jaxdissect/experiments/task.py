@@ -63,6 +63,7 @@ class Task:
         token_grid: Shape | None,
     ) -> None:
         self.network = as_network(model)
+        grid = (int(grid[0]), int(grid[1]))  # hashable, also where the caller gave a list
         self.source, self.labeler, self.preset, self.grid = source, labeler, preset, grid
         self.inputs, self.token_grid = inputs, token_grid
         if not layers:

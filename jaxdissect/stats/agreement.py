@@ -132,7 +132,7 @@ def without_repeats(labels: Int[Array, "*pixels K"]) -> Int[Array, "*pixels K"]:
 def _count_by_rows(active: Array, labels: Array, num_concepts: int) -> Array:
     """Add every pixel's row of active units to the rows of its labels: fastest on CPU."""
     pixels, number = labels.shape
-    blocks = -(-pixels // _BLOCK_PIXELS)
+    blocks = max(1, -(-pixels // _BLOCK_PIXELS))
     size = -(-pixels // blocks)
 
     def count_block(active: Array, labels: Array) -> Array:
