@@ -62,7 +62,7 @@ def survey_step(task: Task, plan: MemoryPlan) -> Any:
             "finite": {name: _all_finite(maps[name]) for name in names},
             "lowest_label": labels.min(axis=(1, 2, 3)),
             "highest_label": labels.max(axis=(1, 2, 3)),
-            "labels": task.labels(batch).astype(_label_type(task)),
+            "labels": task.with_scopes(labels).astype(_label_type(task)),
             "kept": {name: task.readings[name].keep(maps[name]) for name in plan.kept},
             "sample": {name: task.readings[name].lattice(maps[name], LATTICE) for name in names},
         }

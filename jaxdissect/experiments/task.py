@@ -103,9 +103,10 @@ class Task:
             [0, *(categories.index(category) for category in vocabulary.categories[1:])]
         )
         self.num_categories = len(categories)
-        labels = jax.eval_shape(self.labels, example)
+        found = jax.eval_shape(lambda batch: labeler.label(batch, grid), example)
+        labels = jax.eval_shape(self.with_scopes, found)
         # Without scope labels every concept is compared within row 0, all pixels.
-        scoped = jax.eval_shape(lambda b: labeler.label(b, grid), example).shape != labels.shape
+        scoped = found.shape != labels.shape
         self.num_rows = len(vocabulary) + (self.num_categories if scoped else 0)
         self.scope_of = len(vocabulary) + self.category_of if scoped else 0 * self.category_of
         self.label_shape = labels.shape[1:]
@@ -117,8 +118,7 @@ class Task:
         activations = self.network.activations(params, self.inputs(batch), layers=layers)
         return {name: as_maps(activations[name], token_grid=self.token_grid) for name in layers}
 
-    def labels(self, batch: Mapping[str, Array]) -> Array:
+    def with_scopes(self, labels: Array) -> Array:
         """Ids of concepts and scopes [B, H, W, K], none twice in a pixel."""
-        labels = self.labeler.label(batch, self.grid)
         scope = self.preset.scope(labels, self.category_of, self.num_categories)
         return jnp.concatenate([agreement.without_repeats(labels), scope], axis=-1)

@@ -12,10 +12,10 @@ _BEST_UNITS = 10
 
 def write_concepts_csv(path: str | Path, dissection: Dissection) -> None:
     """Write one row per layer and detected concept: by category, then most units first."""
+    concepts = dissection.vocabulary
     rows = [
         (name, concepts.names[concept], concepts.categories[concept], units)
         for name, layer in dissection.layers.items()
-        for concepts in (dissection.vocabulary,)
         for concept, units in layer.concept_counts().items()
     ]
     _write_csv(path, ("layer", "concept", "category", "units"), rows)
