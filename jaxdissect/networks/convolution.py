@@ -43,10 +43,12 @@ Padding = str | Sequence[tuple[int, int]]
 
 def conv2d(
     inputs: Float[Array, "B H W I"],
-    kernel: Float[Array, "kh kw I O"],
+    kernel: Float[Array, "kh kw J O"],
     *,
     strides: tuple[int, int] = (1, 1),
     padding: Padding = "SAME",
+    dilation: int = 1,
+    groups: int = 1,
 ) -> Float[Array, "B h w O"]:
     """Convolve images with a kernel, as `jax.lax.conv_general_dilated` does.
 
@@ -57,53 +59,65 @@ def conv2d(
 
     Args:
         inputs: Images.
-        kernel: Kernel of the same dtype.
+        kernel: Kernel of the same dtype, J = I / `groups`.
         strides: Steps down and across.
         padding: "SAME", "VALID", or how many zeros go (before, after) along each axis.
+        dilation: Steps between the places that a kernel reads.
+        groups: Parts that channels in and out are divided into; a part out reads one part in.
 
     Returns:
-        ``out[b, y, x, o] = sum_ijc padded[b, y s + i, x t + j, c] kernel[i, j, c, o]`` for strides
-        (s, t), in the dtype of the inputs.
+        ``out[b, y, x, o] = sum_ijc padded[b, y s + i d, x t + j d, c] kernel[i, j, c, o]`` for
+        strides (s, t), dilation d and one group, in the dtype of the inputs.
 
     Raises:
         ValueError: if inputs and kernel differ in channels or dtype.
     """
-    if kernel.shape[2] != inputs.shape[3] or kernel.dtype != inputs.dtype:
+    if kernel.shape[2] * groups != inputs.shape[3] or kernel.dtype != inputs.dtype:
+        channels = inputs.shape[3] // groups
         raise ValueError(
             f"`kernel` (={kernel.dtype}{kernel.shape}) must be {inputs.dtype} with "
-            f"{inputs.shape[3]} input channels [kh, kw, {inputs.shape[3]}, O] to fit `inputs` "
+            f"{channels} input channels [kh, kw, {channels}, O] to fit `inputs` "
             f"(={inputs.dtype}{inputs.shape})"
         )
     if isinstance(padding, str):
-        padding = lax.padtype_to_pads(inputs.shape[1:3], kernel.shape[:2], strides, padding)
+        reach = [(size - 1) * dilation + 1 for size in kernel.shape[:2]]
+        padding = lax.padtype_to_pads(inputs.shape[1:3], reach, strides, padding)
     keeps_size = strides == (1, 1) and [tuple(pair) for pair in padding] == [(1, 1), (1, 1)]
+    one_piece = dilation == 1 and groups == 1
 
     def plain(inputs: Array, kernel: Array) -> Array:
         return lax.conv_general_dilated(
-            inputs, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+            inputs,
+            kernel,
+            strides,
+            padding,
+            rhs_dilation=(dilation, dilation),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=groups,
         )
 
-    if keeps_size and kernel.shape[:2] == (3, 3) and _pays(inputs, kernel):
+    if keeps_size and one_piece and kernel.shape[:2] == (3, 3) and _pays(inputs, kernel):
         return lax.platform_dependent(inputs, kernel, cpu=_winograd, default=plain)
     return plain(inputs, kernel)
 
 
 class Conv2D(nnx.Module):
-    """A convolution with bias.
+    """A convolution.
 
     Args:
         inputs: Channels in.
         units: Channels out.
         size: Rows and columns of the kernel.
         strides: Steps down and across.
-        padding: As in `conv2d`.
+        padding, dilation, groups: As in `conv2d`.
+        use_bias: Whether to add a bias.
         convolve: Takes the place of `conv2d`.
         rngs: Stream of the initial parameters. Kernels are He-normal (He et al., "Delving Deep
             into Rectifiers", ICCV 2015, equation 10: variance 2 / fan-in), biases zero.
 
     Attributes:
-        kernel: [kh, kw, I, O] float32.
-        bias: [O] float32.
+        kernel: [kh, kw, I / groups, O] float32.
+        bias: [O] float32, or None.
     """
 
     def __init__(
@@ -114,19 +128,27 @@ class Conv2D(nnx.Module):
         *,
         strides: tuple[int, int] = (1, 1),
         padding: Padding = "SAME",
+        dilation: int = 1,
+        groups: int = 1,
+        use_bias: bool = True,
         convolve: Callable[..., Array] = conv2d,
         rngs: nnx.Rngs,
     ):
-        self.kernel = nnx.Param(nnx.initializers.he_normal()(rngs.params(), (*size, inputs, units)))
-        self.bias = nnx.Param(jnp.zeros(units))
+        shape = (*size, inputs // groups, units)
+        self.kernel = nnx.Param(nnx.initializers.he_normal()(rngs.params(), shape))
+        self.bias = nnx.Param(jnp.zeros(units)) if use_bias else None
         self.strides = strides
         self.padding = padding if isinstance(padding, str) else tuple(map(tuple, padding))
+        self.dilation, self.groups = dilation, groups
         self.convolve = convolve
 
     def __call__(self, inputs: Float[Array, "B H W I"]) -> Float[Array, "B h w O"]:
         """Convolve and add the bias, which like the kernel must have the dtype of the inputs."""
         arguments: dict[str, Any] = {"strides": self.strides, "padding": self.padding}
-        return self.convolve(inputs, self.kernel[...], **arguments) + self.bias[None, None, None]
+        if (self.dilation, self.groups) != (1, 1):
+            arguments |= {"dilation": self.dilation, "groups": self.groups}
+        outputs = self.convolve(inputs, self.kernel[...], **arguments)
+        return outputs if self.bias is None else outputs + self.bias[None, None, None]
 
 
 def max_pool2d(inputs: Float[Array, "B H W I"]) -> Float[Array, "B h w I"]:
