@@ -208,7 +208,7 @@ def test_two_labelers_and_a_segmenter():
     arrays = examples()
     halves = Labeler(
         vocabulary([("left", "part"), ("cat", "object")]),
-        lambda batch, grid: jnp.broadcast_to(
+        lambda params, batch, grid: jnp.broadcast_to(
             (jnp.arange(grid[1]) < grid[1] // 2).astype(jnp.int32)[None, None, :, None],
             (batch["image"].shape[0], *grid, 1),
         ),

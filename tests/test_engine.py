@@ -39,7 +39,7 @@ def test_joined_labelers_translate_their_ids():
         "b": jnp.array([[[[2], [1]]]]),
         "image": jnp.zeros((1, 1, 2, 3)),
     }
-    labels = np.asarray(joined.label(batch, (1, 2)))[0, 0]
+    labels = np.asarray(joined.label(joined.params, batch, (1, 2)))[0, 0]
     index = joined.vocabulary.index
     assert labels.tolist() == [
         [index("dog"), index("cat"), index("black")],

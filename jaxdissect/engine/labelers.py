@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Int32
+from jaxtyping import Array, Float, Int, Int32, PyTree
 
 from jaxdissect.arrays.colors import COLOR_NAMES, color_labels
 from jaxdissect.arrays.concepts import Vocabulary, merge, vocabulary
@@ -22,18 +22,21 @@ class Labeler(NamedTuple):
 
     Attributes:
         vocabulary: What the labels mean.
-        label: ``label(batch, grid) -> [B, H, W, K]`` int32 ids in the vocabulary, 0 = none; a pure
-            function of a batch's arrays, traced into the caller's jit.
+        label: ``label(params, batch, grid) -> [B, H, W, K]`` int32 ids in the vocabulary, 0 = none;
+            a pure function of parameters and a batch's arrays, traced into the caller's jit.
+        params: Its parameters. Arrays that `label` closed over would be copied into the compiled
+            program as constants.
     """
 
     vocabulary: Vocabulary
-    label: Callable[[Arrays, Grid], Int32[Array, "B H W K"]]
+    label: Callable[[PyTree, Arrays, Grid], Int32[Array, "B H W K"]]
+    params: PyTree = ()
 
 
 def annotated(concepts: Vocabulary, *, key: str = "labels") -> Labeler:
     """Labels that come with the data, as ``batch[key]`` [B, h, w, K], read at pixel centres."""
 
-    def label(batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
+    def label(params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
         return at_pixel_centers(jnp.asarray(batch[key]), grid)
 
     return Labeler(concepts, label)
@@ -47,7 +50,7 @@ def segmented(
 ) -> Labeler:
     """Labels that a segmentation function finds in ``batch[key]``."""
 
-    def label(batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
+    def label(params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
         return at_pixel_centers(segment(jnp.asarray(batch[key])), grid)
 
     return Labeler(concepts, label)
@@ -56,7 +59,7 @@ def segmented(
 def colored(*, key: str = "image") -> Labeler:
     """The 11 basic colors, measured from ``batch[key]`` [B, h, w, 3] in [0, 1]."""
 
-    def label(batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
+    def label(params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
         return color_labels(jnp.asarray(batch[key]), grid=grid)[..., None]
 
     return Labeler(vocabulary((name, "color") for name in COLOR_NAMES), label)
@@ -68,14 +71,14 @@ def together(*labelers: Labeler) -> Labeler:
         raise ValueError("`labelers` must not be empty")
     concepts, tables = merge(*(labeler.vocabulary for labeler in labelers))
 
-    def label(batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
+    def label(params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
         channels = [
-            _translated(labeler.label(batch, grid), table, len(concepts))
-            for labeler, table in zip(labelers, tables, strict=True)
+            _translated(labeler.label(own, batch, grid), table, len(concepts))
+            for labeler, own, table in zip(labelers, params, tables, strict=True)
         ]
         return jnp.concatenate(channels, axis=-1)
 
-    return Labeler(concepts, label)
+    return Labeler(concepts, label, tuple(labeler.params for labeler in labelers))
 
 
 def _translated(labels: Array, table: np.ndarray, num_concepts: int) -> Array:

@@ -44,15 +44,15 @@ def survey_step(task: Task, plan: MemoryPlan) -> Any:
     """Compile on first use: one forward pass, and all that the survey wants of it.
 
     Returns:
-        ``step(state, params, batch) -> (state, found)``, where the state holds the top examples
-        of every layer, and what is found goes to the host.
+        ``step(state, params, labeler_params, batch) -> (state, found)``, where the state holds the
+        top examples of every layer, and what is found goes to the host.
     """
     names = tuple(task.readings)
 
     @partial(jax.jit, donate_argnums=0)
-    def step(state: Any, params: Any, batch: Any) -> Any:
+    def step(state: Any, params: Any, labeler_params: Any, batch: Any) -> Any:
         maps = task.maps(params, batch, names)
-        labels = task.labeler.label(batch, task.grid)
+        labels = task.labeler.label(labeler_params, batch, task.grid)
         peaks = {name: maps[name].max(axis=(1, 2)) for name in names}
         state = {
             name: topk.update(state[name], peaks[name], batch["example"], batch["weight"])
@@ -92,9 +92,9 @@ def take_survey(
             picked = np.asarray(sample)[chosen]
             survey.sample[name].append(picked.reshape(-1, picked.shape[-1]))
 
-    params = task.network.params
+    params = task.network.params, task.labeler.params
     state = fold(
-        lambda state, batch: step(state, params, batch),
+        lambda state, batch: step(state, *params, batch),
         {name: topk.init(reading.num_units, num_top) for name, reading in task.readings.items()},
         task.source,
         receive=receive,

@@ -103,7 +103,9 @@ class Task:
             [0, *(categories.index(category) for category in vocabulary.categories[1:])]
         )
         self.num_categories = len(categories)
-        found = jax.eval_shape(lambda batch: labeler.label(batch, grid), example)
+        found = jax.eval_shape(
+            lambda params, batch: labeler.label(params, batch, grid), labeler.params, example
+        )
         labels = jax.eval_shape(self.with_scopes, found)
         # Without scope labels every concept is compared within row 0, all pixels.
         scoped = found.shape != labels.shape
