@@ -1,0 +1,125 @@
+"""What the models are built of, beside convolutions: named chains, pooling, resizing, input checks.
+
+Letters of shapes: B batch, H W input, h w output, U units.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float
+
+
+class Layer(nnx.Module):
+    """A function without parameters, such as a ReLU, as a layer that can be recorded and edited."""
+
+    def __init__(self, function: Callable[[Array], Array]):
+        self.function = function
+
+    def __call__(self, inputs: Array) -> Array:
+        return self.function(inputs)
+
+
+class Chain(nnx.Module):
+    """Layers that are called one after the other, each an attribute under its own name.
+
+    Unlike those of `nnx.Sequential`, names are free: "conv5_3", or "0" as in PyTorch.
+
+    Args:
+        layers: Modules, or functions, which become a `Layer`, by name in the order of calls.
+    """
+
+    def __init__(self, layers: Mapping[str, Callable[[Any], Any]]):
+        self.names = tuple(layers)
+        for name, layer in layers.items():
+            setattr(self, name, layer if isinstance(layer, nnx.Module) else Layer(layer))
+
+    def __call__(self, inputs: Any) -> Any:
+        for name in self.names:
+            inputs = getattr(self, name)(inputs)
+        return inputs
+
+
+def batch_norm(units: int, *, rngs: nnx.Rngs) -> nnx.BatchNorm:
+    """Normalise with the statistics of training, as all networks here do; epsilon is PyTorch's."""
+    return nnx.BatchNorm(units, use_running_average=True, epsilon=1e-5, rngs=rngs)
+
+
+def max_pool(
+    inputs: Float[Array, "B H W U"], *, size: int, stride: int, padding: int = 0
+) -> Float[Array, "B h w U"]:
+    """Take the maximum of square windows; places outside the input never win."""
+    pads: Any = ((padding, padding), (padding, padding))
+    return nnx.max_pool(inputs, (size, size), (stride, stride), pads)
+
+
+def adaptive_average_pool(
+    inputs: Float[Array, "B H W U"], shape: tuple[int, int]
+) -> Float[Array, "B h w U"]:
+    """Average over h x w windows that cover the input, overlapping where sizes do not divide.
+
+    Window i along an axis of n places is [floor(i n / h), ceil((i + 1) n / h)).
+    """
+    rows, columns = (
+        jnp.asarray(_window_means(source, target), inputs.dtype)
+        for source, target in zip(inputs.shape[1:3], shape, strict=True)
+    )
+    return separable(inputs, rows, columns)
+
+
+def separable(
+    inputs: Float[Array, "B H W U"], rows: Float[Array, "h H"], columns: Float[Array, "w W"]
+) -> Float[Array, "B h w U"]:
+    """Combine rows with one matrix and columns with another."""
+    across = jnp.einsum("wW,bHWu->bHwu", columns, inputs, precision=lax.Precision.HIGHEST)
+    return jnp.einsum("hH,bHwu->bhwu", rows, across, precision=lax.Precision.HIGHEST)
+
+
+def upsample_nearest(inputs: Float[Array, "B H W U"]) -> Float[Array, "B h w U"]:
+    """Double height and width by repeating every cell."""
+    batch, height, width, units = inputs.shape
+    cells = inputs[:, :, None, :, None, :]
+    doubled = jnp.broadcast_to(cells, (batch, height, 2, width, 2, units))
+    return doubled.reshape(batch, 2 * height, 2 * width, units)
+
+
+def checked_images(
+    images: Any, *, dtype: Any, least: tuple[int, int] = (1, 1)
+) -> Float[Array, "B H W 3"]:
+    """Return images in the dtype of a network's parameters.
+
+    Args:
+        images: What should be float images [B, H, W, 3].
+        dtype: Of the parameters.
+        least: The smallest height and width that leave the last layer a cell.
+
+    Raises:
+        ValueError: If the images have other axes, are no floats, or are too small.
+    """
+    images = jnp.asarray(images)
+    if images.ndim != 4 or images.shape[-1] != 3:
+        raise ValueError(f"`images` (={images.shape}) must have axes [B, H, W, 3]")
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ValueError(
+            f"`images` (={images.dtype}) must be floats: divide bytes by 255, then normalise them "
+            "as the network was trained"
+        )
+    if images.shape[1] < least[0] or images.shape[2] < least[1]:
+        raise ValueError(
+            f"`images` (={images.shape}) must be at least {least[0]} x {least[1]} pixels (H x W) "
+            "for this network"
+        )
+    return images.astype(dtype)
+
+
+def _window_means(source: int, target: int) -> np.ndarray:
+    """Matrix [target, source] that averages over windows."""
+    windows = np.arange(target)
+    first = windows * source // target
+    last = -((-(windows + 1) * source) // target)
+    places = np.arange(source)
+    inside = (places >= first[:, None]) & (places < last[:, None])
+    return inside / (last - first)[:, None]

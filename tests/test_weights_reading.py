@@ -1,0 +1,225 @@
+"""Files of weights: every layout read equal, and everything else refused with nothing executed."""
+
+import os
+import pathlib
+import zipfile
+
+import ml_dtypes
+import numpy as np
+import pytest
+from pytorch_files import Call, state_dict, tensor, write_legacy, write_zip
+from real.paths import real_folder
+
+from jaxdissect.networks.weights.files import read_weights, sha256, write_weights
+from jaxdissect.networks.weights.pickled import read_pickled
+
+ARRAYS = {
+    "features.conv1.weight": np.random.RandomState(0).standard_normal((4, 3, 3, 3)).astype("f4"),
+    "features.conv1.bias": np.arange(4, dtype=np.float32),
+    "bn.num_batches_tracked": np.array(7),
+    "half": np.linspace(0, 1, 5).astype(np.float16),
+    "brain": np.linspace(-2, 2, 6).reshape(2, 3).astype(ml_dtypes.bfloat16),
+    "empty": np.zeros((0, 3), np.float32),
+}
+
+
+def checkpoint():
+    return {"epoch": 90, "arch": "vgg16", "best": 0.5, "state_dict": state_dict(ARRAYS, "module.")}
+
+
+LAYOUTS = {
+    "zip.pth": lambda path: write_zip(path, state_dict(ARRAYS)),
+    "big_endian.pth": lambda path: write_zip(path, state_dict(ARRAYS), order=b"big"),
+    "legacy.pth": lambda path: write_legacy(path, state_dict(ARRAYS)),
+    "checkpoint.pth.tar": lambda path: write_legacy(path, checkpoint()),
+    "zip_checkpoint.pth.tar": lambda path: write_zip(path, checkpoint()),
+    "native.safetensors": lambda path: write_weights(path, ARRAYS, metadata={}),
+    "numpy.npz": lambda path: np.savez(
+        path, **{name: array for name, array in ARRAYS.items() if name != "brain"}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_weights_of_every_layout_are_read_equal(name, tmp_path):
+    LAYOUTS[name](tmp_path / name)
+    found = read_weights(tmp_path / name)
+    expected = {k: a for k, a in ARRAYS.items() if not (k == "brain" and name.endswith("npz"))}
+    assert found.keys() == expected.keys()
+    for key, array in expected.items():
+        assert found[key].dtype == array.dtype and found[key].shape == array.shape
+        assert found[key].tobytes() == array.tobytes(), key
+
+
+def test_weights_written_by_torch_are_read_equal(tmp_path):
+    torch = pytest.importorskip("torch")
+    tensors = {name: torch.tensor(a.astype(np.float32)) for name, a in ARRAYS.items()}
+    tensors["transposed"] = torch.randn(4, 5).t()
+    tensors["slice"] = torch.randn(10)[3:6]
+    tensors["shared"] = tensors["slice"][1:]
+    tensors["parameter"] = torch.nn.Parameter(torch.randn(3))
+    for name, options in {
+        "zip.pth": {},
+        "legacy.pth": {"_use_new_zipfile_serialization": False},
+    }.items():
+        torch.save(tensors, tmp_path / name, **options)
+        found = read_weights(tmp_path / name)
+        assert found.keys() == tensors.keys()
+        for key, value in tensors.items():
+            np.testing.assert_array_equal(found[key], value.detach().numpy(), err_msg=key)
+
+
+def test_real_weights_equal_their_npz():
+    folder = real_folder("segmenter_espnetv2_voc")
+    pth, npz = (
+        read_weights(folder / f"espnetv2_s_2.0_pascal_384x384{suffix}")
+        for suffix in (".pth", ".npz")
+    )
+    assert pth.keys() == npz.keys() and len(pth) > 500
+    for name, array in npz.items():
+        np.testing.assert_array_equal(pth[name], array, err_msg=name)
+
+
+def test_weights_round_trip_through_safetensors(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    write_weights(path, {"a.kernel": ARRAYS["half"]}, metadata={"source": "x.pth"})
+    assert list(tmp_path.iterdir()) == [path]
+    np.testing.assert_array_equal(read_weights(path)["a.kernel"], ARRAYS["half"])
+    assert b'"source":"x.pth"' in path.read_bytes()
+    with pytest.raises(ValueError, match="must end in .safetensors"):
+        write_weights(tmp_path / "weights.npz", {}, metadata={})
+    assert len(sha256(path)) == 64
+
+
+# --- hostile and broken files ---------------------------------------------------------------------
+
+MALICE = {
+    "system": ("posix", "system"),
+    "eval": ("builtins", "eval"),
+    "getattr": ("builtins", "getattr"),
+    "import": ("importlib", "import_module"),
+    "dotted": ("collections", "OrderedDict.fromkeys"),
+    "whole model": ("torch.nn.modules.conv", "Conv2d"),
+    "torch load": ("torch", "load"),
+    "numpy": ("numpy.core.multiarray", "_reconstruct"),
+}
+
+
+@pytest.mark.parametrize("write", [write_zip, write_legacy])
+@pytest.mark.parametrize("module, name", MALICE.values(), ids=MALICE)
+def test_weights_with_a_malicious_record_are_refused(module, name, write, tmp_path):
+    touched = tmp_path / "touched"
+    command = f"touch {touched}" if name == "system" else f"open({str(touched)!r}, 'w')"
+    write(tmp_path / "evil.pth", {"a": Call(module, name, command)})
+    with pytest.raises(ValueError, match=f"refused, because it refers to {module}"):
+        read_weights(tmp_path / "evil.pth")
+    assert not touched.exists()
+
+
+@pytest.mark.parametrize("write", [write_zip, write_legacy])
+def test_weights_with_a_malicious_reduce_of_pythons_own_pickle_are_refused(write, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'touched'}",)
+
+    write(tmp_path / "evil.pth", {"a": Evil()})
+    with pytest.raises(ValueError, match="refused, because it refers to posix.system"):
+        read_weights(tmp_path / "evil.pth")
+    assert not (tmp_path / "touched").exists()
+
+
+WEIGHT = ARRAYS["features.conv1.bias"]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((1, (4,), (1,)), "outside its storage"),
+        ((0, (3,), (2,)), "outside its storage"),
+        ((0, (2, 4), (0, 1)), "outside its storage"),
+        ((0, (10**12,), (0,)), "outside its storage"),
+        ((-1, (2,), (1,)), "damaged"),
+        ((3, (2,), (-1,)), "damaged"),
+        ((0, (-4,), (1,)), "damaged"),
+        ((0, (4, 1), (1,)), "damaged"),
+        ((0, ("4",), (1,)), "damaged"),
+        ((0, 4, 1), "truncated or no file"),
+    ],
+)
+def test_tensors_that_reach_outside_their_weights_are_refused(arguments, message, tmp_path):
+    for write in (write_zip, write_legacy):
+        write(
+            tmp_path / "a.pth", {"a": Call("torch._utils", "_rebuild_tensor", WEIGHT, *arguments)}
+        )
+        with pytest.raises(ValueError, match=message):
+            read_weights(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_truncated_weights_are_refused(name, tmp_path):
+    LAYOUTS[name](tmp_path / name)
+    whole = (tmp_path / name).read_bytes()
+    for size in [0, 1, 2, 3, 40, 200, len(whole) // 2, len(whole) - 1]:
+        (tmp_path / name).write_bytes(whole[:size])
+        with pytest.raises(ValueError, match=name):
+            read_weights(tmp_path / name)
+
+
+def test_flipped_bytes_of_weights_never_escape_as_another_error(tmp_path):
+    random = np.random.RandomState(0)
+    for name in ("zip.pth", "legacy.pth"):
+        LAYOUTS[name](tmp_path / name)
+        whole = np.frombuffer((tmp_path / name).read_bytes(), np.uint8)
+        for _ in range(300):
+            broken = whole.copy()
+            broken[random.randint(len(whole))] = random.randint(256)
+            (tmp_path / name).write_bytes(broken.tobytes())
+            try:
+                read_weights(tmp_path / name)
+            except ValueError as problem:
+                assert name in str(problem)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ({}, "no dictionary of weights, but dict"),
+        ([1, 2], "no dictionary of weights, but list"),
+        ({"a": tensor(WEIGHT), "lr": 0.1, "name": "x"}, "no arrays are: lr, name"),
+        ({"epoch": 3, "state_dict": {}}, "no dictionary of weights"),
+    ],
+)
+def test_files_without_weights_are_refused(content, message, tmp_path):
+    write_zip(tmp_path / "a.pth", content)
+    with pytest.raises(ValueError, match=message):
+        read_weights(tmp_path / "a.pth")
+
+
+def test_other_containers_of_weights_are_refused(tmp_path):
+    path = tmp_path / "a.pth"
+    write_zip(path, state_dict(ARRAYS), compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(ValueError, match="compressed"):
+        read_pickled(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(ValueError, match="no data.pkl"):
+        read_pickled(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"")
+        archive.writestr("archive/constants.pkl", b"")
+    with pytest.raises(ValueError, match="TorchScript"):
+        read_pickled(path)
+    write_legacy(path, state_dict(ARRAYS), little_endian=False)
+    with pytest.raises(ValueError, match="big-endian"):
+        read_pickled(path)
+    pathlib.Path(path).write_text("hello")
+    with pytest.raises(ValueError, match="truncated or no file of PyTorch weights"):
+        read_pickled(path)
+    np.savez(tmp_path / "objects.npz", a=np.array([{}], object))
+    with pytest.raises(ValueError, match="no npz file of arrays"):
+        read_weights(tmp_path / "objects.npz")
+    with pytest.raises(ValueError, match="must end in one of"):
+        read_weights(tmp_path / "a.h5")
+    for suffix in ("pth", "safetensors", "npz"):
+        with pytest.raises(FileNotFoundError):
+            read_weights(tmp_path / f"absent.{suffix}")
