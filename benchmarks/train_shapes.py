@@ -20,11 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from safetensors.numpy import save_file
 
 from jaxdissect.engine.batches import batches
 from jaxdissect.engine.data.shapes import CONCEPTS, present_shapes, render, shapes_dataset
 from jaxdissect.networks.models import shapes
+from jaxdissect.networks.weights.files import write_weights
+from jaxdissect.networks.weights.mapping import parameters
 
 HELD_OUT_SEED = 1_000_003
 """Seed of the pictures that measure accuracy; training never draws from it."""
@@ -116,11 +117,10 @@ def main() -> None:
         "held_out_seed": HELD_OUT_SEED,
         "command": shlex.join(["python", "benchmarks/train_shapes.py", *sys.argv[1:]]),
     }
-    arrays = {
-        shapes.parameter_name(path): np.asarray(parameter.get_value())
-        for path, parameter in nnx.to_flat_state(nnx.state(model, nnx.Param))
-    }
-    save_file(arrays, options.output, {name: str(value) for name, value in metadata.items()})
+    arrays = {name: np.asarray(array) for name, array in parameters(model).items()}
+    write_weights(
+        options.output, arrays, metadata={name: str(value) for name, value in metadata.items()}
+    )
     print(f"saved {options.output}: {options.output.stat().st_size / 1000:.0f} kB")
 
 

@@ -7,14 +7,14 @@ they found by themselves. `benchmarks/train_shapes.py` trains it again.
 Letters of shapes: B batch, H W image, h w layer grid, I channels in, U units, S kinds of shapes.
 """
 
-from collections.abc import Iterable
 from importlib import resources
 
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 from safetensors.numpy import load
+
+from jaxdissect.networks.weights.mapping import with_parameters
 
 NUM_SHAPES = 8
 
@@ -90,29 +90,4 @@ def shapes_classifier() -> ShapesClassifier:
         ValueError: If the weights do not belong to this network.
     """
     arrays = load(resources.files("jaxdissect.networks.models").joinpath(WEIGHTS).read_bytes())
-    # Only shapes are made here: random values would be thrown away.
-    definition, state = nnx.split(nnx.eval_shape(lambda: ShapesClassifier(rngs=nnx.Rngs(0))))
-    parameters = {parameter_name(path): parameter for path, parameter in nnx.to_flat_state(state)}
-    _check(arrays, {name: parameter.shape for name, parameter in parameters.items()})
-    trained = [
-        (path, parameter.replace(jnp.asarray(arrays[parameter_name(path)])))
-        for path, parameter in nnx.to_flat_state(state)
-    ]
-    return nnx.merge(definition, nnx.from_flat_state(trained))
-
-
-def parameter_name(path: Iterable[object]) -> str:
-    """Name a parameter in the file of weights, such as "conv1.convolution.kernel"."""
-    return ".".join(map(str, path))
-
-
-def _check(arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> None:
-    """Compare every name and shape with those of the network."""
-    found = {name: array.shape for name, array in arrays.items()}
-    problems = [
-        f"{name}: expected {shapes.get(name, 'no such array')}, got {found.get(name, 'nothing')}"
-        for name in sorted(shapes.keys() | found.keys())
-        if shapes.get(name) != found.get(name)
-    ]
-    if problems:
-        raise ValueError(f"{WEIGHTS} does not fit the network:\n" + "\n".join(problems))
+    return with_parameters(lambda: ShapesClassifier(rngs=nnx.Rngs(0)), arrays, source=WEIGHTS)
