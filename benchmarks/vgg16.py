@@ -150,7 +150,7 @@ def torch_forwards(trunk: VGG16Trunk, images: np.ndarray) -> dict[str, Callable[
     layers = {
         name: (np.asarray(layer.kernel[...]), np.asarray(layer.bias[...]))
         for name, layer in vars(trunk.features).items()
-        if isinstance(layer, Conv2D)
+        if isinstance(layer, Conv2D) and layer.bias is not None
     }
     trunk_torch = Trunk.from_numpy(layers)
     placed = torch.from_numpy(images.transpose(0, 3, 1, 2))

