@@ -21,7 +21,7 @@ def build():
     return Chain(
         {
             "0": Conv2D(3, 4, use_bias=False, rngs=rngs),
-            "1": batch_norm(4, rngs=rngs),
+            "1": batch_norm(4),
             "2": nnx.relu,
             "3": Conv2D(4, 6, (3, 5), groups=2, rngs=rngs),
             "4": lambda maps: maps.mean(axis=(1, 2)),

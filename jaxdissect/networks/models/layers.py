@@ -6,6 +6,7 @@ Letters of shapes: B batch, H W input, h w output, U units.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -43,9 +44,12 @@ class Chain(nnx.Module):
         return inputs
 
 
-def batch_norm(units: int, *, rngs: nnx.Rngs) -> nnx.BatchNorm:
+def batch_norm(units: int) -> nnx.BatchNorm:
     """Normalise with the statistics of training, as all networks here do; epsilon is PyTorch's."""
-    return nnx.BatchNorm(units, use_running_average=True, epsilon=1e-5, rngs=rngs)
+    # Initial values are constants, but a stream is asked for. Drawing from one of the caller would
+    # take most of the time of building a residual network abstractly.
+    with jax.ensure_compile_time_eval():
+        return nnx.BatchNorm(units, use_running_average=True, epsilon=1e-5, rngs=nnx.Rngs(0))
 
 
 def max_pool(
@@ -113,6 +117,18 @@ def checked_images(
             "for this network"
         )
     return images.astype(dtype)
+
+
+def units_in(shapes: Mapping[str, tuple[int, ...]], name: str, default: int) -> int:
+    """Read how many units the weight of a layer makes; the default if it is missing or malformed.
+
+    Args:
+        shapes: PyTorch's names and shapes.
+        name: Of the weight of a convolution [O, I, kh, kw] or linear map [O, I].
+        default: Units otherwise.
+    """
+    shape = shapes.get(name, ())
+    return shape[0] if len(shape) in (2, 4) and all(size > 0 for size in shape) else default
 
 
 def _window_means(source: int, target: int) -> np.ndarray:

@@ -1,0 +1,212 @@
+"""ResNet-152, the deepest of the scene classifiers that the paper compares.
+
+He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, table 1, with the stride of a
+block in its 3 x 3 convolution. Names are those of the published Places365 weights, which number
+layers by their position.
+
+Letters of shapes: B batch, h w layer grid, I channels in, U units, N classes.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from jaxdissect.networks.models.layers import (
+    Chain,
+    Layer,
+    batch_norm,
+    checked_images,
+    max_pool,
+    units_in,
+)
+from jaxdissect.networks.models.residual import Filters, bottleneck, convolution
+from jaxdissect.networks.models.vgg16 import PLACES365
+
+STEM = 64
+"""Units of the first convolution."""
+
+WIDTHS = (64, 128, 256, 512)
+"""Units of the 3 x 3 convolutions in every stage, which gives four times as many."""
+
+DEPTHS = (3, 8, 36, 3)
+"""Blocks of every stage."""
+
+FIRST_STAGE = 4
+"""Stages are the layers "4" to "7"."""
+
+SIDES = range(193, 225)
+"""Heights and widths of images that make the last stage 7 x 7, as the average pool expects."""
+
+
+class ResNet152(Chain):
+    """A convolution, four stages of residual blocks, an average and a linear map.
+
+    Layers are `0` convolution, `1` normalisation, `2` ReLU, `3` pooling, `4` to `7` the stages, `8`
+    average, `9` flattening, `10` linear map (`10.1`). Block B of stage S is `S.B`; within it
+    `S.B.0.0` is its main branch (`0` convolution, `1` normalisation, `2` ReLU, ..., `7`
+    normalisation), `S.B.0.1` the other one, `S.B.1` their sum and `S.B.2` its ReLU. So stages and
+    blocks say what is rectified; the numbers of the paper come from `7`.
+
+    Args:
+        num_classes: Classes, N.
+        stem: Units of the first convolution.
+        widths: Units of the 3 x 3 convolutions in every stage.
+        depths: Blocks of every stage; (3, 4, 6, 3) makes it ResNet-50.
+        rngs: Stream of the initial parameters.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        stem: int = STEM,
+        widths: tuple[int, ...] = WIDTHS,
+        depths: tuple[int, ...] = DEPTHS,
+        rngs: nnx.Rngs,
+    ):
+        layers = {
+            "0": convolution(3, Filters(stem, size=7, stride=2), rngs=rngs),
+            "1": batch_norm(stem),
+            "2": nnx.relu,
+            "3": partial(max_pool, size=3, stride=2, padding=1),
+        }
+        inputs = stem
+        for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+            blocks = {}
+            for index in range(depth):
+                stride = 2 if stage > 0 and index == 0 else 1
+                branches = Branches(inputs, width, stride=stride, project=index == 0, rngs=rngs)
+                blocks[str(index)] = Chain({"0": branches, "1": Sum(), "2": nnx.relu})
+                inputs = 4 * width
+            layers[str(FIRST_STAGE + stage)] = Chain(blocks)
+        layers |= {
+            "8": _mean,
+            "9": _flatten,
+            "10": Chain({"0": nnx.identity, "1": nnx.Linear(inputs, num_classes, rngs=rngs)}),
+        }
+        super().__init__(layers)
+
+    def __call__(self, inputs: Any) -> Float[Array, "B N"]:
+        """Score the classes.
+
+        Args:
+            inputs: Images, floats [B, H, W, 3]: RGB in [0, 1], less the mean (0.485, 0.456,
+                0.406), over the deviation (0.229, 0.224, 0.225); 224 x 224 in training, H and W
+                in 193..224.
+
+        Returns:
+            Logits, of which `jax.nn.softmax` makes probabilities.
+
+        Raises:
+            ValueError: If the images have other axes or sides, or are no floats.
+        """
+        images = checked_images(inputs, dtype=getattr(self, self.names[0]).kernel.dtype)
+        if not all(side in SIDES for side in images.shape[1:3]):
+            raise ValueError(
+                f"`images` (={images.shape}) must be {SIDES[-1]} x {SIDES[-1]} pixels (H x W; from "
+                f"{SIDES[0]} on the last stage has the same 7 x 7 cells) for this network"
+            )
+        return super().__call__(images)
+
+
+class Branches(nnx.Module):
+    """The two halves of a residual block: three convolutions `0`, and a shortcut `1`.
+
+    Args:
+        inputs: Channels in.
+        width: Units of the 3 x 3 convolution; a quarter of the units out.
+        stride: Steps down and across.
+        project: Whether the shortcut is a convolution; without, it is the input.
+        rngs: Stream of the initial parameters.
+    """
+
+    def __init__(self, inputs: int, width: int, *, stride: int, project: bool, rngs: nnx.Rngs):
+        units, main = inputs, {}
+        for number, filters in enumerate(bottleneck(width, stride=stride)):
+            main[str(3 * number)] = convolution(units, filters, rngs=rngs)
+            main[str(3 * number + 1)] = batch_norm(filters.units)
+            main[str(3 * number + 2)] = nnx.relu
+            units = filters.units
+        del main["8"]  # the sum is rectified instead
+        setattr(self, "0", Chain(main))
+        if project:
+            projection = convolution(inputs, Filters(units, size=1, stride=stride), rngs=rngs)
+            shortcut = Chain({"0": projection, "1": batch_norm(units)})
+        else:
+            shortcut = Layer(nnx.identity)
+        setattr(self, "1", shortcut)
+
+    def __call__(
+        self, inputs: Float[Array, "B H W I"]
+    ) -> tuple[Float[Array, "B h w U"], Float[Array, "B h w U"]]:
+        return getattr(self, "0")(inputs), getattr(self, "1")(inputs)
+
+
+class Sum(nnx.Module):
+    """The sum of two branches, as a layer."""
+
+    def __call__(
+        self, branches: tuple[Float[Array, "B h w U"], Float[Array, "B h w U"]]
+    ) -> Float[Array, "B h w U"]:
+        return branches[0] + branches[1]
+
+
+def _mean(units: Float[Array, "B h w U"]) -> Float[Array, "B 1 1 U"]:
+    return units.mean(axis=(1, 2), keepdims=True)
+
+
+def _flatten(units: Float[Array, "B 1 1 U"]) -> Float[Array, "B U"]:
+    return units[:, 0, 0]
+
+
+def from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> ResNet152:
+    """Build the network in the sizes of some weights, given PyTorch's names and shapes.
+
+    Sizes that cannot be read are the published ones.
+    """
+    stages = range(FIRST_STAGE, FIRST_STAGE + len(DEPTHS))
+    blocks = [
+        {name.split(".")[1] for name in shapes if re.match(rf"{stage}\.\d+\.", name)}
+        for stage in stages
+    ]
+    return ResNet152(
+        units_in(shapes, "10.1.weight", PLACES365),
+        stem=units_in(shapes, "0.weight", STEM),
+        widths=tuple(
+            units_in(shapes, f"{stage}.0.0.0.0.weight", width)
+            for stage, width in zip(stages, WIDTHS, strict=True)
+        ),
+        depths=tuple(len(found) or depth for found, depth in zip(blocks, DEPTHS, strict=True)),
+        rngs=nnx.Rngs(0),
+    )
+
+
+def reference_names(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Rename weights in the naming of torchvision; others are returned as they are.
+
+    Args:
+        arrays: Weights by name, such as "layer1.0.conv1.weight" or "4.0.0.0.0.weight".
+    """
+    return {_reference_name(name): array for name, array in arrays.items()}
+
+
+def _reference_name(name: str) -> str:
+    layer, _, own = name.rpartition(".")
+    outside = {"conv1": "0", "bn1": "1", "fc": "10.1"}
+    block = re.fullmatch(r"layer([1-4])\.(\d+)\.(conv|bn|downsample\.)(\d)", layer)
+    if layer in outside:
+        return f"{outside[layer]}.{own}"
+    if not block:
+        return name
+    stage, index, kind, number = block.groups()
+    branch = {
+        "conv": f"0.{3 * int(number) - 3}",
+        "bn": f"0.{3 * int(number) - 2}",
+        "downsample.": f"1.{number}",
+    }[kind]
+    return f"{int(stage) + FIRST_STAGE - 1}.{index}.0.{branch}.{own}"
