@@ -1,0 +1,1 @@
+"""Segmenters: from images to the concepts of every pixel, and to how much one concept is there."""
