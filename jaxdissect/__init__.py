@@ -1,17 +1,16 @@
 """Find out what the individual units of a vision network do.
 
 `dissect` names the concept that every unit of a layer detects. What it needs is made here too: a
-`Network` of any nnx or linen module or of plain functions, a source of images such as
-`image_folder`, and a `Labeler` that says what every pixel shows. Everything else is reachable by
-its module: `jaxdissect.stats` for the statistics, `jaxdissect.arrays` for resampling and concepts.
+`Network` of any nnx or linen module or of plain functions, or a published one (`pretrained`); a
+source of images such as `image_folder`; and a `Labeler` that says what every pixel shows, perhaps
+with a published segmenter (`pretrained_segmenter`). Everything else is reachable by its module:
+`jaxdissect.stats` for the statistics, `jaxdissect.arrays` for resampling and concepts,
+`jaxdissect.networks.models` for the networks.
 """
 
 from jaxdissect.arrays.concepts import Vocabulary as Vocabulary
 from jaxdissect.arrays.concepts import read_concepts as read_concepts
 from jaxdissect.arrays.concepts import vocabulary as vocabulary
-from jaxdissect.arrays.resample import Convolution as Convolution
-from jaxdissect.arrays.resample import align_receptive_field as align_receptive_field
-from jaxdissect.arrays.resample import receptive_field as receptive_field
 from jaxdissect.engine.data.folders import image_folder as image_folder
 from jaxdissect.engine.labelers import Labeler as Labeler
 from jaxdissect.engine.labelers import annotated as annotated
@@ -20,7 +19,6 @@ from jaxdissect.engine.labelers import segmented as segmented
 from jaxdissect.engine.labelers import together as together
 from jaxdissect.experiments.dissect import dissect as dissect
 from jaxdissect.experiments.dissection import Dissection as Dissection
-from jaxdissect.experiments.dissection import LayerDissection as LayerDissection
 from jaxdissect.experiments.dissection import load_dissection as load_dissection
 from jaxdissect.experiments.presets import GANDISSECT2019 as GANDISSECT2019
 from jaxdissect.experiments.presets import NETDISSECT2017 as NETDISSECT2017
@@ -35,4 +33,8 @@ from jaxdissect.networks.linen_network import LinenNetwork as LinenNetwork
 from jaxdissect.networks.network import Network as Network
 from jaxdissect.networks.network import as_network as as_network
 from jaxdissect.networks.nnx_network import NnxNetwork as NnxNetwork
+from jaxdissect.networks.pretrained import load_network as load_network
+from jaxdissect.networks.pretrained import pretrained as pretrained
+from jaxdissect.networks.segmenters.published import pretrained_segmenter as pretrained_segmenter
+from jaxdissect.networks.segmenters.segmenter import Segmenter as Segmenter
 from jaxdissect.networks.staged_network import StagedNetwork as StagedNetwork

@@ -64,6 +64,7 @@ class Pickler(PurePickler):
 
 def tensor(array):
     """The record of a tensor that fills its storage."""
+    array = np.array(array, order="C")
     strides = tuple(stride // array.itemsize for stride in array.strides)
     arguments = (0, array.shape, strides, False, collections.OrderedDict())
     return Call("torch._utils", "_rebuild_tensor_v2", array, *arguments)

@@ -216,7 +216,7 @@ WRONG = {
     "unknown layer": ({"layers": "steam"}, "no layer 'steam'; valid names: stem, head.0, flat"),
     "no layer": ({"layers": None}, "at least one layer; valid names: stem, head.0, flat"),
     "not a layer": ({"layers": "flat"}, "which must be [B, h, w, U]"),
-    "model": ({"model": "alexnet"}, "must be FILE.py:FUNCTION"),
+    "model": ({"model": "lenet"}, "must be FILE.py:FUNCTION"),
     "model file": ({"model": "no.py:build"}, "there is no file"),
     "model module": ({"model": "not_there_at_all:build"}, "No module named 'not_there_at_all'"),
     "model function": ({"model": "tiny.py:make"}, "its functions: Tiny, build, number, broken"),
@@ -244,7 +244,7 @@ def test_wrong_input_is_refused_with_one_message(place, tmp_path, capsys, change
         name: place / value if name in IN_PLACE and isinstance(value, str) else value
         for name, value in changes.items()
     }
-    if str(changes.get("model", "")).endswith(("alexnet", "all:build")):
+    if str(changes.get("model", "")).endswith(("lenet", "all:build")):
         changes["model"] = changes["model"].name
     assert message in refused(capsys, words(place, tmp_path / "results", **changes))
     assert list(tmp_path.iterdir()) == []

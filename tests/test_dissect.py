@@ -17,6 +17,7 @@ from jaxdissect.engine.labelers import Labeler, annotated, colored, segmented, t
 from jaxdissect.experiments import presets
 from jaxdissect.experiments.dissect import dissect
 from jaxdissect.experiments.dissection import load_dissection
+from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.networks.staged_network import StagedNetwork
 from jaxdissect.stats import scores
 
@@ -214,8 +215,13 @@ def test_two_labelers_and_a_segmenter():
         ),
     )
     bright = segmented(
-        vocabulary([("bright", "material")]),
-        lambda images: (images.mean(axis=-1, keepdims=True) > 0.5).astype(jnp.int32),
+        Segmenter(
+            vocabulary([("bright", "material")]),
+            jnp.float32(0.5),
+            lambda params, images, grid: (images.mean(-1, keepdims=True) > params).astype(
+                jnp.int32
+            ),
+        )
     )
     joined = together(annotated(VOCABULARY), halves, bright, colored())
     assert len(joined.vocabulary) == 5 + 1 + 1 + 11
@@ -403,7 +409,7 @@ def test_golden(name):
         return dissect(
             network,
             Stored({"image": images}),
-            segmented(concepts, segment),
+            segmented(Segmenter(concepts, (), lambda params, images, grid: segment(images))),
             layers=[layer],
             preset=preset,
             grid=tuple(meta["target"]),

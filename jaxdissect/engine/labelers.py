@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Int32, PyTree
+from jaxtyping import Array, Int, Int32, PyTree
 
 from jaxdissect.arrays.colors import COLOR_NAMES, color_labels
 from jaxdissect.arrays.concepts import Vocabulary, merge, vocabulary
+from jaxdissect.networks.segmenters.segmenter import Segmenter
 
 Grid = tuple[int, int]
 Arrays = Mapping[str, Array]
@@ -42,18 +43,17 @@ def annotated(concepts: Vocabulary, *, key: str = "labels") -> Labeler:
     return Labeler(concepts, label)
 
 
-def segmented(
-    concepts: Vocabulary,
-    segment: Callable[[Float[Array, "B h w 3"]], Int[Array, "B H W K"]],
-    *,
-    key: str = "image",
-) -> Labeler:
-    """Labels that a segmentation function finds in ``batch[key]``."""
+def segmented(segmenter: Segmenter, *, key: str = "image") -> Labeler:
+    """Labels that a segmenter finds in ``batch[key]`` [B, h, w, 3], RGB in [0, 1].
+
+    A segmenter of your own is ``Segmenter(vocabulary, params, segment)``. Its labels are read at
+    pixel centres, so they need not have the size of the grid that it is asked for.
+    """
 
     def label(params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
-        return at_pixel_centers(segment(jnp.asarray(batch[key])), grid)
+        return at_pixel_centers(segmenter.segment(params, jnp.asarray(batch[key]), grid), grid)
 
-    return Labeler(concepts, label)
+    return Labeler(segmenter.vocabulary, label, segmenter.params)
 
 
 def colored(*, key: str = "image") -> Labeler:

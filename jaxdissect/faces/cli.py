@@ -1,4 +1,4 @@
-"""The command line: `jaxdissect dissect ...`, see `jaxdissect --help`.
+"""The command line: `jaxdissect dissect ...` and others, see `jaxdissect --help`.
 
 Exit codes: 0 when all is written, 2 when what the user gave cannot work (one line on stderr says
 why), 130 when interrupted. Anything else is a bug and ends with a traceback.
@@ -6,6 +6,7 @@ why), 130 when interrupted. Anything else is a bug and ends with a traceback.
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 PROGRAM = "jaxdissect"
 
@@ -37,14 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from tyro.extras import subcommand_cli_from_dict
 
-    from jaxdissect.faces.dissect_command import DissectOptions, run
+    from jaxdissect.faces import convert_command, dissect_command, fetch_command
     from jaxdissect.faces.models import raised_by
 
+    commands: dict[str, Any] = {
+        "dissect": dissect_command.DissectOptions,
+        "fetch": fetch_command.FetchOptions,
+        "convert": convert_command.ConvertOptions,
+    }
     options = subcommand_cli_from_dict(
-        {"dissect": DissectOptions}, prog=PROGRAM, description=DESCRIPTION, args=arguments
+        commands, prog=PROGRAM, description=DESCRIPTION, args=arguments
     )
     try:
-        run(options)
+        options.run()
     except OSError as problem:
         return _refuse(problem)
     except ValueError as problem:
@@ -53,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _refuse(problem)
         raise
     except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted, nothing was written", file=sys.stderr)
+        print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 130
     return 0
 

@@ -12,7 +12,7 @@ from jaxdissect.arrays.concepts import read_concepts, vocabulary
 from jaxdissect.engine.batches import Source
 from jaxdissect.engine.data import shapes
 from jaxdissect.engine.data.folders import ImageFolder, image_folder
-from jaxdissect.engine.labelers import Labeler, annotated, colored, together
+from jaxdissect.engine.labelers import Labeler, annotated, colored, segmented, together
 from jaxdissect.experiments.dissect import dissect
 from jaxdissect.experiments.dissection import Dissection
 from jaxdissect.experiments.presets import PRESETS, Preset, annotated_pixels
@@ -20,6 +20,7 @@ from jaxdissect.faces import figures, strips, tables
 from jaxdissect.faces.models import choose_layers, find_model
 from jaxdissect.faces.output_folder import check_free, new_folder
 from jaxdissect.faces.progress import told
+from jaxdissect.networks.segmenters.published import pretrained_segmenter
 
 PresetName = Literal["pnas2020", "netdissect2017", "gandissect2019", "reference"]
 Size = tuple[int, int]
@@ -31,17 +32,21 @@ _SAMPLE_SIZE = 512
 class DissectOptions:
     """Find the concept that every unit of some layers responds to.
 
-    Images come from --sample, or from --images with --masks and --concepts.
+    Images come from --sample, or from --images with --masks and --concepts, or --segmenter.
     """
 
     out: Annotated[Path, arg(metavar="DIR")]
     """New folder for the results; it appears when all is done."""
     model: Annotated[str, arg(metavar="NAME")]
-    """`shapes`, or a function without arguments that returns the network, as FILE.py:FUNCTION or
-    package.module:FUNCTION. Its input: float images [B, H, W, 3] in [0, 1]."""
+    """`shapes`, a published network such as vgg16_places365 (downloaded once), a kind of network
+    such as vgg16 with --weights, or a function without arguments that returns the network, as
+    FILE.py:FUNCTION or package.module:FUNCTION, whose input is float images [B, H, W, 3] in
+    [0, 1]."""
+    weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Weights of a kind of network: .pth, .safetensors, .npz."""
     layers: Annotated[
         tuple[str, ...],
-        arg(metavar="L [L ...]", help_behavior_hint="(default: for `shapes`, all convolutions)"),
+        arg(metavar="L [L ...]", help_behavior_hint="(default: known networks have some)"),
     ] = ()
     """Layers to dissect. A wrong name lists the right ones."""
     sample: Annotated[Literal["shapes"] | None, arg(metavar="shapes", help_behavior_hint="")] = None
@@ -56,6 +61,9 @@ class DissectOptions:
     """Folders of label maps (PNG), named like the images; one label channel each."""
     concepts: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """What the label ids mean: .csv (id,name,category), .txt or .json."""
+    segmenter: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    """Published segmenter that labels the images: netpqc, or net with fewer letters (p parts of
+    all objects, q halves of objects, c colors); downloaded once."""
     colors: bool = True
     """Also compare with the 11 basic colors, measured from pixels."""
     image_size: Annotated[
@@ -89,58 +97,57 @@ class DissectOptions:
     quiet: FlagCreatePairsOff[bool] = False
     """Print nothing but errors."""
 
+    def run(self) -> None:
+        """Dissect as the options say; write and print the results.
+
+        Raises:
+            ValueError, OSError: If the options cannot be followed. Nothing is written then.
+        """
+        check_numbers(self)
+        check_free(self.out, overwrite=self.overwrite)
+        preset = choose_preset(self)
+        data = read_data(self)
+        model = find_model(self.model, self.weights)
+        layers = choose_layers(model, self.layers, data.source[0]["image"].shape[:2])
+        with (
+            told(quiet=self.quiet) as progress,
+            new_folder(self.out, self.overwrite) as folder,
+        ):
+            result = dissect(
+                model.network,
+                data.source,
+                data.labeler,
+                layers=layers,
+                preset=preset,
+                grid=self.grid,
+                num_top_images=self.num_top_images,
+                batch_size=self.batch_size,
+                memory_budget=int(self.memory_budget_gib * 2**30),
+                progress=progress,
+            )
+            result = replace(result, settings={**result.settings, **_provenance(self)})
+            write_tables(folder, result, data.source)
+            figures.save_figure(folder / "concepts.png", figures.concept_figure(result))
+            top = strips.top_unit_strips(
+                model.network,
+                data.source,
+                result,
+                border=preset.border,
+                batch_size=self.batch_size,
+                progress=progress,
+            )
+            for name, sheet in strips.file_names(top).items():
+                strips.draw_sheet(sheet, top[sheet]).save(folder / name)
+        if not self.quiet:
+            files = ", ".join(sorted(path.name for path in self.out.iterdir()))
+            print(f"{tables.summary(result)}\n\nWritten to {self.out}: {files}")
+
 
 class Data(NamedTuple):
     """Images, and what finds the concepts in them."""
 
     source: Source
     labeler: Labeler
-
-
-def run(options: DissectOptions) -> None:
-    """Dissect as the options say; write and print the results.
-
-    Raises:
-        ValueError, OSError: If the options cannot be followed. Nothing is written then.
-    """
-    check_numbers(options)
-    check_free(options.out, overwrite=options.overwrite)
-    preset = choose_preset(options)
-    data = read_data(options)
-    model = find_model(options.model)
-    layers = choose_layers(model, options.layers, data.source[0]["image"].shape[:2])
-    with (
-        told(quiet=options.quiet) as progress,
-        new_folder(options.out, options.overwrite) as folder,
-    ):
-        result = dissect(
-            model.network,
-            data.source,
-            data.labeler,
-            layers=layers,
-            preset=preset,
-            grid=options.grid,
-            num_top_images=options.num_top_images,
-            batch_size=options.batch_size,
-            memory_budget=int(options.memory_budget_gib * 2**30),
-            progress=progress,
-        )
-        result = replace(result, settings={**result.settings, **_provenance(options)})
-        write_tables(folder, result, data.source)
-        figures.save_figure(folder / "concepts.png", figures.concept_figure(result))
-        top = strips.top_unit_strips(
-            model.network,
-            data.source,
-            result,
-            border=preset.border,
-            batch_size=options.batch_size,
-            progress=progress,
-        )
-        for name, sheet in strips.file_names(top).items():
-            strips.draw_sheet(sheet, top[sheet]).save(folder / name)
-    if not options.quiet:
-        files = ", ".join(sorted(path.name for path in options.out.iterdir()))
-        print(f"{tables.summary(result)}\n\nWritten to {options.out}: {files}")
 
 
 def check_numbers(options: DissectOptions) -> None:
@@ -189,10 +196,14 @@ def read_data(options: DissectOptions) -> Data:
     """
     if (options.sample is None) == (options.images is None):
         raise ValueError("give either `sample` or `images`")
-    labelers = [colored()] if options.colors else []
+    # A segmenter of colors takes the place of measuring them.
+    measured = options.colors and not (options.segmenter or "").endswith("c")
+    labelers = [colored()] if measured else []
     if options.sample is not None:
-        if options.masks or options.concepts or options.image_size:
-            raise ValueError("`masks`, `concepts` and `image_size` do not go with `sample`")
+        if options.masks or options.concepts or options.image_size or options.segmenter:
+            raise ValueError(
+                "`masks`, `concepts`, `segmenter` and `image_size` do not go with `sample`"
+            )
         number = options.num_images or _SAMPLE_SIZE
         source: Source = shapes.shapes_dataset(min(number, options.limit or number))
         return Data(source, together(annotated(vocabulary(shapes.CONCEPTS)), *labelers))
@@ -202,10 +213,15 @@ def read_data(options: DissectOptions) -> Data:
         raise ValueError("`num_images` goes with `sample`; `limit` says how many of `images`")
     if bool(options.masks) != bool(options.concepts):
         raise ValueError("`masks` and `concepts` go together: ids need names, and names ids")
+    if options.segmenter is not None:
+        labelers.insert(0, segmented(pretrained_segmenter(options.segmenter)))
     if options.concepts is not None:
         labelers.insert(0, annotated(read_concepts(options.concepts)))
     if not labelers:
-        raise ValueError("there are no concepts: give `masks` and `concepts`, or leave `colors` on")
+        raise ValueError(
+            "there are no concepts: give `masks` and `concepts`, a `segmenter`, or leave `colors` "
+            "on"
+        )
     source = image_folder(
         options.images,
         options.masks,

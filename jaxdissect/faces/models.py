@@ -1,8 +1,10 @@
 """Find the model that a user names on the command line.
 
-A name is one of `BUILT_IN`, or says where a function is: `FILE.py:FUNCTION` or
-`package.module:FUNCTION`. The function takes no arguments and returns an nnx.Module, a Network, or
-whatever `as_network` takes, whose input is float images [B, H, W, 3] in [0, 1].
+A name is one of `BUILT_IN`, a published network of images such as `vgg16_places365`, a kind of
+network such as `vgg16` whose weights are in a file of the user's, or says where a function is:
+`FILE.py:FUNCTION` or `package.module:FUNCTION`. The function takes no arguments and returns an
+nnx.Module, a Network, or whatever `as_network` takes, whose input is float images [B, H, W, 3] in
+[0, 1].
 
 Whatever the user's own code raises becomes one ValueError that says where in it.
 """
@@ -23,9 +25,13 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxdissect.networks.linen_network import LinenNetwork
+from jaxdissect.networks.models.catalog import ARCHITECTURES
 from jaxdissect.networks.models.shapes import shapes_classifier
 from jaxdissect.networks.network import Network, as_network, layer_shapes
 from jaxdissect.networks.nnx_network import NnxNetwork
+from jaxdissect.networks.prepared_network import PreparedNetwork
+from jaxdissect.networks.pretrained import load_network, pretrained
+from jaxdissect.networks.weights.published import PUBLISHED
 
 BUILT_IN: dict[str, Callable[[], nnx.Module]] = {"shapes": shapes_classifier}
 """Models that need no file, by name; dissected are `conv1`, `conv2`, ... unless told otherwise."""
@@ -47,16 +53,28 @@ class FoundModel(NamedTuple):
     default_layers: tuple[str, ...] = ()
 
 
-def find_model(name: str) -> FoundModel:
+def find_model(name: str, weights: Path | None = None) -> FoundModel:
     """Import and build the model of a name.
 
     The folder of a model file, or for a module the current folder, becomes importable and stays
     so: a network may import more while it runs.
 
+    Args:
+        name: See above.
+        weights: The file of weights, for a kind of network.
+
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the name is malformed, nothing has it, or the user's code fails.
+        OSError: If there is no such file, or published weights cannot be downloaded.
+        ValueError: If the name is malformed, nothing has it, weights are missing, unwanted or do
+            not fit, or the user's code fails.
     """
+    if (weights is not None) != (name in ARCHITECTURES):
+        kinds = ", ".join(kind for kind, known in ARCHITECTURES.items() if known.prepare)
+        raise ValueError(f"`weights` go with a kind of network as `model`, which are: {kinds}")
+    if weights is not None:
+        return _known(name, name, lambda: load_network(name, weights))
+    if name in PUBLISHED:
+        return _known(name, PUBLISHED[name].architecture, lambda: pretrained(name))
     if name in BUILT_IN:
         network = NnxNetwork(BUILT_IN[name]())
         layers = (layer for layer in network.layer_names if re.fullmatch(r"conv\d+", layer))
@@ -65,7 +83,7 @@ def find_model(name: str) -> FoundModel:
     if not (colon and where and function_name):
         raise ValueError(
             f"`model` (={name!r}) must be FILE.py:FUNCTION, package.module:FUNCTION, "
-            f"or one of: {', '.join(BUILT_IN)}"
+            f"or one of: {', '.join([*BUILT_IN, *PUBLISHED])}"
         )
     path = Path(where).resolve() if where.endswith(".py") else None
     if path is not None and not path.is_file():
@@ -84,6 +102,15 @@ def find_model(name: str) -> FoundModel:
         )
     with _user_code(f"`model` (={name!r}) cannot be built by {function_name}()", home):
         return FoundModel(name, as_network(build()), home)
+
+
+def _known(name: str, architecture: str, load: Callable[[], nnx.Module]) -> FoundModel:
+    """Load a network of the catalog, and let it take images as they come."""
+    known = ARCHITECTURES[architecture]
+    if known.prepare is None:
+        raise ValueError(f"`model` (={name!r}) is no network that images can be shown to")
+    network = PreparedNetwork(load(), known.prepare)
+    return FoundModel(name, network, Path(__file__).parent, known.layers)
 
 
 def choose_layers(

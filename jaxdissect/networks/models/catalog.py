@@ -1,0 +1,85 @@
+"""Every network whose published weights can be read, by name.
+
+To add one: write its module so that its tree follows the published names, with `from_shapes` and
+`reference_names` beside it, and list it here.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from jaxdissect.networks.models import (
+    adain,
+    alexnet,
+    proggan,
+    pyramid_pooling,
+    resnet152,
+    upernet,
+    vgg16,
+)
+
+Arrays = Mapping[str, np.ndarray]
+Shapes = Mapping[str, tuple[int, ...]]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+
+
+def imagenet_normalised(images: Float[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
+    """From RGB in [0, 1] to what the classifiers were trained on."""
+    mean, deviation = (
+        jnp.asarray(values, images.dtype)[None, None, None]
+        for values in (IMAGENET_MEAN, IMAGENET_DEVIATION)
+    )
+    return (images - mean) / deviation
+
+
+class Architecture(NamedTuple):
+    """A kind of network.
+
+    Attributes:
+        from_shapes: Builds it in the sizes of some weights, given PyTorch's names and shapes, and
+            whatever else the weights do not tell.
+        reference_names: Rewrites other published namings into the one that the module follows.
+        parts: Parts that are published in files of their own.
+        prepare: From RGB images in [0, 1] to the network's input, for networks of images.
+        layers: What is dissected unless told otherwise: where the published numbers come from.
+    """
+
+    from_shapes: Callable[..., nnx.Module]
+    reference_names: Callable[[Arrays], dict[str, np.ndarray]] = dict
+    parts: tuple[str, ...] = ()
+    prepare: Callable[[jax.Array], jax.Array] | None = None
+    layers: tuple[str, ...] = ()
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "alexnet": Architecture(
+        alexnet.from_shapes,
+        alexnet.reference_names,
+        prepare=imagenet_normalised,
+        layers=("relu5",),
+    ),
+    "vgg16": Architecture(
+        vgg16.from_shapes,
+        vgg16.reference_names,
+        prepare=imagenet_normalised,
+        layers=("features.relu5_3",),
+    ),
+    "resnet152": Architecture(
+        resnet152.from_shapes,
+        resnet152.reference_names,
+        prepare=imagenet_normalised,
+        layers=("7",),
+    ),
+    "proggan": Architecture(proggan.from_shapes, proggan.reference_names, layers=("layer4",)),
+    "upernet_resnet50": Architecture(upernet.from_shapes, parts=("encoder", "decoder")),
+    "ppm_resnet18dilated": Architecture(pyramid_pooling.from_shapes, parts=("encoder", "decoder")),
+    "adain_encoder": Architecture(adain.encoder_from_shapes, adain.encoder_reference_names),
+    "adain_decoder": Architecture(adain.decoder_from_shapes),
+}

@@ -1,0 +1,50 @@
+"""Put a function before a network, so that it takes images as they come."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jaxtyping import Array, PyTree
+
+from jaxdissect.networks.edits import Edit
+from jaxdissect.networks.network import as_network
+
+
+class PreparedNetwork:
+    """A network whose inputs go through a function first, such as the normalisation of images.
+
+    Args:
+        model: A Network, or what `as_network` takes.
+        prepare: From the inputs to those of the model; pure, traced with it.
+
+    Attributes:
+        params: Those of the model.
+        layer_names: Those of the model, where it can tell.
+    """
+
+    def __init__(self, model: Any, prepare: Callable[[Any], Any]):
+        self._network = as_network(model)
+        self._prepare = prepare
+        self.params = self._network.params
+        self.layer_names: tuple[str, ...] = tuple(getattr(self._network, "layer_names", ()))
+
+    def apply(
+        self,
+        params: PyTree,
+        inputs: Any,
+        *,
+        layers: tuple[str, ...] = (),
+        edits: Mapping[str, Edit] | None = None,
+    ) -> tuple[Any, dict[str, Array]]:
+        """Run the network; see `jaxdissect.networks.network.Network.apply`."""
+        return self._network.apply(params, self._prepare(inputs), layers=layers, edits=edits)
+
+    def activations(
+        self,
+        params: PyTree,
+        inputs: Any,
+        *,
+        layers: tuple[str, ...],
+        edits: Mapping[str, Edit] | None = None,
+    ) -> dict[str, Array]:
+        """Run as far as `layers`; see `jaxdissect.networks.network.Network.activations`."""
+        return self._network.activations(params, self._prepare(inputs), layers=layers, edits=edits)

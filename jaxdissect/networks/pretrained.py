@@ -1,0 +1,172 @@
+"""From a file of weights, or the name of a published one, to a network that runs."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from jaxdissect.networks.models.catalog import ARCHITECTURES, Architecture
+from jaxdissect.networks.weights.download import Progress, cache_folder, download
+from jaxdissect.networks.weights.files import FilePath, read_weights, sha256, write_weights
+from jaxdissect.networks.weights.mapping import (
+    NATIVE,
+    naming_of,
+    parameters,
+    pytorch_shapes,
+    with_parameters,
+)
+from jaxdissect.networks.weights.published import PUBLISHED, Published
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def pretrained(
+    name: str, *, dtype: Any = jnp.float32, folder: FilePath | None = None
+) -> nnx.Module:
+    """Build a published network with its weights, which are downloaded once.
+
+    Args:
+        name: One of `jaxdissect.networks.weights.published.PUBLISHED`, such as "vgg16_places365".
+        dtype: Floating dtype of the parameters, and of what the network computes.
+        folder: Where downloads are kept; by default the user's cache folder.
+
+    Returns:
+        The network, in evaluation mode. What input it takes is said by its class;
+        `load_network` reads files of the same kind from elsewhere.
+
+    Raises:
+        ValueError: If there is no such name (lists those there are), or a file is not the
+            published one.
+        OSError: If a file can neither be found nor downloaded; the message names the URL, and
+            where to put the file by hand.
+    """
+    files = fetch(name, folder=folder)
+    published = PUBLISHED[name]
+    parts = {part: path for part, path in files.items() if part != "labels"}
+    return _load(published.architecture, parts, dtype)
+
+
+def fetch(
+    name: str,
+    *,
+    folder: FilePath | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> dict[str, Path]:
+    """Make sure that published files are in the cache.
+
+    Args:
+        name: As for `pretrained`.
+        folder: As for `pretrained`.
+        progress: Told the MiB of the file that is being downloaded, and of all of it.
+
+    Returns:
+        Paths by part of the network, "" for a network in one file.
+
+    Raises:
+        ValueError, OSError: As `pretrained`.
+    """
+    files = find_published(name).files
+    home = Path(folder) if folder is not None else cache_folder()
+    return {part: download(file, home / name, progress=progress) for part, file in files.items()}
+
+
+def find_published(name: str) -> Published:
+    """Look a published set of weights up; ValueError lists the names there are."""
+    if name not in PUBLISHED:
+        raise ValueError(f"`name` (={name!r}) must be one of: {', '.join(PUBLISHED)}")
+    return PUBLISHED[name]
+
+
+def load_network(
+    architecture: str, path: FilePath, *, dtype: Any = jnp.float32, **options: Any
+) -> nnx.Module:
+    """Build a network with the weights of a file.
+
+    Args:
+        architecture: One of `jaxdissect.networks.models.catalog.ARCHITECTURES`, such as "vgg16".
+            The number of classes and other sizes are those of the weights.
+        path: File that `read_weights` reads, in a published naming or written by
+            `convert`; or a folder with a file per part, `encoder*.pth` and `decoder*.pth`.
+        dtype: Floating dtype of the parameters, and of what the network computes.
+        **options: What weights do not tell of the network; further arguments of `from_shapes` of
+            its module.
+
+    Raises:
+        ValueError: If there is no such architecture (lists those there are), or the weights are
+            damaged or do not fit it; the message lists everything that is missing, unexpected or
+            misshapen.
+        OSError: If a file cannot be opened.
+    """
+    files = _part_files(find_architecture(architecture), Path(path))
+    return _load(architecture, files, dtype, **options)
+
+
+def convert(architecture: str, source: FilePath, target: FilePath) -> None:
+    """Write weights of any format and naming as safetensors, in the names and layout used here.
+
+    The file says in its metadata which architecture it is for, and which file, with which SHA-256
+    hash, it was made from.
+
+    Args:
+        architecture: As for `load_network`.
+        source: As `path` of `load_network`.
+        target: File to write, ending in `.safetensors`.
+
+    Raises:
+        ValueError, OSError: As `load_network` and `write_weights`; nothing is written then.
+    """
+    files = _part_files(find_architecture(architecture), Path(source))
+    network = _load(architecture, files, jnp.float32)
+    metadata = {"jaxdissect": version("jaxdissect"), "architecture": architecture}
+    for part, path in files.items():
+        label = f"{part}_source" if part else "source"
+        metadata |= {label: path.name, f"{label}_sha256": sha256(path)}
+    arrays = {name: np.asarray(array) for name, array in parameters(network).items()}
+    write_weights(target, arrays, metadata=metadata)
+
+
+def find_architecture(name: str) -> Architecture:
+    """Look an architecture up; ValueError lists the names there are."""
+    if name not in ARCHITECTURES:
+        raise ValueError(f"`architecture` (={name!r}) must be one of: {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name]
+
+
+def _part_files(architecture: Architecture, path: Path) -> dict[str, Path]:
+    """Find the file of every part, "" for a single file."""
+    if not path.is_dir():
+        return {"": path}
+    if not architecture.parts:
+        raise ValueError(f"`path` (={str(path)!r}) is a folder, and must be a file of weights")
+    files = {}
+    for part in architecture.parts:
+        found = [file for file in sorted(path.glob(f"{part}*")) if file.is_file()]
+        if len(found) != 1:
+            raise ValueError(
+                f"`path` (={str(path)!r}) must hold one file {part}*, and holds "
+                f"{', '.join(file.name for file in found) or 'none'}"
+            )
+        files[part] = found[0]
+    return files
+
+
+def _load(name: str, files: Mapping[str, Path], dtype: Any, **options: Any) -> nnx.Module:
+    architecture = find_architecture(name)
+    arrays: Arrays = {
+        f"{part}.{key}" if part else key: array
+        for part, path in files.items()
+        for key, array in read_weights(path).items()
+    }
+    if naming_of(arrays) is not NATIVE:
+        arrays = architecture.reference_names(arrays)
+    shapes = pytorch_shapes(arrays)
+    return with_parameters(
+        lambda: architecture.from_shapes(shapes, **options),
+        arrays,
+        source=f"{' and '.join(str(path) for path in files.values())}, read as {name},",
+        dtype=dtype,
+    )

@@ -1,0 +1,150 @@
+"""The segmenters of the paper: published networks and the labels that they give.
+
+Bau et al. (PNAS 2020) name a combination by letters: `net` for unified parsing of objects,
+materials, and parts of sky, building and person; `p` for parts of all objects; `q` for halves of
+objects; `c` for colors. Their numbers are those of `netpqc`, with 1825 ids, two of them "none".
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, PyTree
+
+from jaxdissect.networks.pretrained import fetch, load_network
+from jaxdissect.networks.segmenters.rules import DEFAULT, Rules
+from jaxdissect.networks.segmenters.segmenter import Grid, Segmenter, merge_segmenters
+from jaxdissect.networks.segmenters.semantic import semantic
+from jaxdissect.networks.segmenters.unified_parsing import unified_parsing
+from jaxdissect.networks.weights.files import FilePath
+
+SIZES: tuple[Grid, ...] = ((256, 256),)
+"""Sizes at which the networks see images."""
+
+
+def pretrained_segmenter(
+    name: str = "netpqc",
+    *,
+    folder: FilePath | None = None,
+    dtype: Any = jnp.float32,
+    sizes: Sequence[Grid] = SIZES,
+    rules: Rules = DEFAULT,
+) -> Segmenter:
+    """Build a segmenter of the paper, whose weights are downloaded once.
+
+    Args:
+        name: "net", then any of "p", "q", "c" in this order; see above.
+        folder: Where downloads are kept; by default the user's cache folder.
+        dtype: Floating dtype of the parameters, and of what the networks compute.
+        sizes: Heights and widths at which the networks see the images.
+        rules: How probabilities become labels and scores.
+
+    Raises:
+        ValueError: If there is no such name, or a file is not the published one.
+        OSError: If a file can neither be found nor downloaded; the message names the URL, and
+            where to put the file by hand.
+    """
+    letters = re.fullmatch("net(p?)(q?)(c?)", name)
+    if not letters:
+        raise ValueError(f"`name` (={name!r}) must be net, then any of p, q, c in this order")
+    parts, quadrants, colors = map(bool, letters.groups())
+
+    def home(published: str) -> Path:
+        return fetch(published, folder=folder)["labels"].parent
+
+    parsing = load_unified_parsing(
+        home("unified_parsing"),
+        quadrants=quadrants,
+        all_parts=parts,
+        dtype=dtype,
+        sizes=sizes,
+        rules=rules,
+    )
+    if not colors:
+        return parsing
+    coloring = load_semantic(home("color"), dtype=dtype, sizes=sizes, rules=rules)
+    return merge_segmenters(parsing, coloring, rules=rules)
+
+
+def load_unified_parsing(
+    folder: FilePath,
+    *,
+    quadrants: bool = True,
+    all_parts: bool = True,
+    dtype: Any = jnp.float32,
+    sizes: Sequence[Grid] = SIZES,
+    rules: Rules = DEFAULT,
+) -> Segmenter:
+    """Build a unified-parsing segmenter from a folder.
+
+    Args:
+        folder: Holds `encoder*` and `decoder*` with the weights of a UPerNet, and `labels.json`.
+        quadrants, all_parts: As for `unified_parsing`.
+        dtype, sizes, rules: As for `pretrained_segmenter`.
+
+    Raises:
+        ValueError: If the weights do not fit the network or the labels, or are damaged.
+        OSError: If a file is missing.
+    """
+    content = _read_labels(Path(folder))
+    owned = content.get("object_part", {})
+    part_sizes = [len(owned[name]) for name in content.get("object", ()) if name in owned]
+    network = load_network("upernet_resnet50", folder, dtype=dtype, part_sizes=part_sizes)
+    predict, params = _on_grid(network)
+    return unified_parsing(
+        predict,
+        params,
+        content,
+        quadrants=quadrants,
+        all_parts=all_parts,
+        sizes=sizes,
+        rules=rules,
+    )
+
+
+def load_semantic(
+    folder: FilePath,
+    *,
+    dtype: Any = jnp.float32,
+    sizes: Sequence[Grid] = SIZES,
+    rules: Rules = DEFAULT,
+) -> Segmenter:
+    """Build a semantic segmenter from a folder.
+
+    Args:
+        folder: Holds `encoder*` and `decoder*` with the weights of a dilated ResNet-18 with
+            pyramid pooling, and `labels.json`.
+        dtype, sizes, rules: As for `pretrained_segmenter`.
+
+    Raises:
+        ValueError: If the weights do not fit the network or the labels, or are damaged.
+        OSError: If a file is missing.
+    """
+    predict, params = _on_grid(load_network("ppm_resnet18dilated", folder, dtype=dtype))
+    return semantic(predict, params, _read_labels(Path(folder)), sizes=sizes, rules=rules)
+
+
+def _on_grid(network: nnx.Module) -> tuple[Callable[[PyTree, Array, Grid], Any], PyTree]:
+    """A network as a pure function of its parameters, images and a grid."""
+    definition, params = nnx.split(network)
+
+    def predict(params: PyTree, images: Array, grid: Grid) -> Any:
+        module: Any = nnx.merge(definition, params)
+        return module(images, grid)
+
+    return predict, params
+
+
+def _read_labels(folder: Path) -> Mapping[str, Any]:
+    path = folder / "labels.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+        raise ValueError(f"{path} is no JSON: {problem}") from problem
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold an object, and holds {type(content).__name__}")
+    return content

@@ -1,0 +1,203 @@
+"""Segmenters from files: networks, labels and vocabulary together, as a user brings them."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from golden import labels_folder
+from pytorch_files import state_dict, write_legacy, write_zip
+from toy_segmenters import MASKED, PARSED
+
+from jaxdissect.engine.labelers import segmented
+from jaxdissect.faces import dissect_command
+from jaxdissect.faces.cli import main
+from jaxdissect.networks.models.pyramid_pooling import PyramidPoolingNetwork
+from jaxdissect.networks.models.residual import Sizes
+from jaxdissect.networks.models.upernet import UPerNet, prepare
+from jaxdissect.networks.segmenters.published import (
+    load_semantic,
+    load_unified_parsing,
+    pretrained_segmenter,
+)
+from jaxdissect.networks.segmenters.rules import REFERENCE
+from jaxdissect.networks.segmenters.segmenter import predict_labels, predict_single_concept
+from jaxdissect.networks.weights.download import CACHE_VARIABLE
+from jaxdissect.networks.weights.mapping import PYTORCH, parameters
+from jaxdissect.networks.weights.published import PUBLISHED
+
+SIZES = ((64, 64),)
+SMALL = Sizes(stem=(4, 4, 8), widths=(4, 6, 8, 8), depths=(1, 1, 1, 1))
+
+
+def parsing_network(objects, part_sizes, materials):
+    return UPerNet(
+        part_sizes,
+        num_objects=objects,
+        num_materials=materials,
+        num_scenes=3,
+        width=6,
+        sizes=SMALL,
+        rngs=nnx.Rngs(0),
+    )
+
+
+def save(folder, network, labels, epoch, write):
+    """Write a network as it was published: two files of weights, one of labels."""
+    folder.mkdir(parents=True)
+    arrays = {
+        PYTORCH.name(name): PYTORCH.to_file(np.asarray(array))
+        for name, array in parameters(network).items()
+    }
+    for part in ("encoder", "decoder"):
+        own = {n.removeprefix(f"{part}."): a for n, a in arrays.items() if n.startswith(part)}
+        write(folder / f"{part}_epoch_{epoch}.pth", state_dict(own))
+    (folder / "labels.json").write_text(json.dumps(labels))
+    return folder
+
+
+def toy_parsing():
+    return parsing_network(5, (3, 2, 2, 3), 3)
+
+
+def toy_colors():
+    return PyramidPoolingNetwork(5, width=6, sizes=SMALL, rngs=nnx.Rngs(1))
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A cache into which the published files were put by hand; they are small here."""
+    home = tmp_path_factory.mktemp("cache")
+    save(home / "unified_parsing", toy_parsing(), PARSED, 40, write_zip)
+    save(home / "color", toy_colors(), MASKED, 20, write_legacy)
+    return home
+
+
+def labels_of(segmenter, images, grid):
+    return jax.jit(segmenter.segment, static_argnums=2)(segmenter.params, images, grid)
+
+
+def random_images(*shape):
+    return jnp.asarray(np.random.RandomState(0).random_sample(shape), jnp.float32)
+
+
+def test_a_segmenter_from_a_folder_says_what_its_network_says(cache):
+    segmenter = load_unified_parsing(cache / "unified_parsing", sizes=SIZES)
+    images = random_images(2, 64, 64, 3)
+    labels = labels_of(segmenter, images, (16, 16))
+    answers = jax.jit(lambda images: toy_parsing()(prepare(images), (16, 16)))(images)
+    np.testing.assert_array_equal(labels[..., 0], answers.objects.argmax(-1))
+    materials = answers.materials.argmax(-1)
+    first = segmenter.vocabulary.index("brick", "material")
+    np.testing.assert_array_equal(labels[..., 1], np.where(materials, materials + first - 1, 0))
+    score, mask = predict_single_concept(segmenter, images, "sky", grid=(16, 16))
+    np.testing.assert_allclose(score, answers.objects[..., 2], atol=1e-5)
+    np.testing.assert_array_equal(mask, answers.objects.argmax(-1) == 2)
+
+
+def test_published_segmenters_by_name(cache):
+    whole = pretrained_segmenter("netpqc", folder=cache, sizes=SIZES)
+    assert len(whole.vocabulary) == 1 + 4 + 16 + 2 + 4 + 3  # objects, halves, ..., three of MASKED
+    images = random_images(1, 64, 80, 3)
+    labels = labels_of(whole, images, (8, 10))
+    assert labels.shape == (1, 8, 10, 7)
+    alone = pretrained_segmenter("net", folder=cache, sizes=SIZES)
+    np.testing.assert_array_equal(labels_of(alone, images, (8, 10))[..., 0], labels[..., 0])
+    assert labels_of(alone, images, (8, 10)).shape == (1, 8, 10, 3)
+    colors = load_semantic(cache / "color", sizes=SIZES)
+    assert labels_of(colors, images, (8, 10)).shape == (1, 8, 10, 2)
+    halved = pretrained_segmenter("netq", folder=cache, sizes=SIZES, dtype=jnp.bfloat16)
+    assert labels_of(halved, images, (8, 10)).shape == (1, 8, 10, 5)
+    for name in ("netpqxc", "netqp", "", "upp"):
+        with pytest.raises(ValueError, match="must be net, then any of p, q, c"):
+            pretrained_segmenter(name, folder=cache)
+
+
+def test_published_segmenter_has_1825_labels(tmp_path, monkeypatch):
+    parsed = json.loads((labels_folder() / "upp_labels.json").read_text())
+    colors = json.loads((labels_folder() / "color_labels.json").read_text())
+    part_sizes = [
+        len(parsed["object_part"][n]) for n in parsed["object"] if n in parsed["object_part"]
+    ]
+    save(
+        tmp_path / "unified_parsing",
+        parsing_network(len(parsed["object"]), part_sizes, len(parsed["material"])),
+        parsed,
+        40,
+        write_zip,
+    )
+    coloring = PyramidPoolingNetwork(11, width=6, sizes=SMALL, rngs=nnx.Rngs(1))
+    save(tmp_path / "color", coloring, colors, 20, write_zip)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    known = pretrained_segmenter("netpqc", sizes=SIZES, rules=REFERENCE).vocabulary
+    assert len(known) == 1825
+    counts = {category: known.categories.count(category) for category in set(known.categories)}
+    assert counts == {"-": 1, "object": 335, "part": 1452, "material": 25, "none": 1, "color": 11}
+    assert sum(name.endswith(("-t", "-l", "-b", "-r")) for name in known.names) == 1340
+    segmenter = pretrained_segmenter("netpqc", sizes=SIZES)
+    assert len(segmenter.vocabulary) == 1824
+    labels = labels_of(segmenter, random_images(1, 64, 64, 3), (16, 16))
+    assert labels.shape == (1, 16, 16, 6) and labels.min() >= 0 and labels.max() < 1824
+
+
+def test_a_segmenter_labels_images_for_dissection(cache):
+    segmenter = load_unified_parsing(cache / "unified_parsing", sizes=SIZES)
+    labeler = segmented(segmenter)
+    images = random_images(2, 64, 64, 3)
+    found = labeler.label(labeler.params, {"image": images}, (16, 16))
+    np.testing.assert_array_equal(found, predict_labels(segmenter, images, grid=(16, 16)))
+
+
+def test_segmenters_whose_files_do_not_fit_are_refused(cache, tmp_path, monkeypatch, capsys):
+    more = PARSED | {"object_part": PARSED["object_part"] | {"sky": ["-", "cloud", "bird"]}}
+    save(tmp_path / "parts", toy_parsing(), more, 40, write_zip)
+    with pytest.raises(ValueError, match="`part_sizes` .* add up to the 10 part classes"):
+        load_unified_parsing(tmp_path / "parts")
+    less = PARSED | {"material": ["-", "brick"]}
+    save(tmp_path / "materials", toy_parsing(), less, 40, write_zip)
+    segmenter = load_unified_parsing(tmp_path / "materials", sizes=SIZES)
+    with pytest.raises(ValueError, match="gives other shapes than the labels ask: materials"):
+        predict_labels(segmenter, random_images(1, 64, 64, 3))
+    with pytest.raises(ValueError, match="does not fit the network"):
+        load_semantic(cache / "unified_parsing")
+    (tmp_path / "parts" / "labels.json").write_text("[1, 2]")
+    with pytest.raises(ValueError, match="must hold an object"):
+        load_unified_parsing(tmp_path / "parts")
+    (tmp_path / "parts" / "labels.json").write_text("{")
+    with pytest.raises(ValueError, match="labels.json is no JSON"):
+        load_unified_parsing(tmp_path / "parts")
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "empty"))
+    unreachable = (
+        PUBLISHED["unified_parsing"]
+        .files["encoder"]
+        ._replace(url="http://127.0.0.1:9/encoder_epoch_40.pth")
+    )
+    published = PUBLISHED["unified_parsing"]
+    offline = published._replace(files={**published.files, "encoder": unreachable})
+    monkeypatch.setitem(PUBLISHED, "unified_parsing", offline)
+    (tmp_path / "images").mkdir()
+    arguments = ["--images", str(tmp_path / "images"), "--out", str(tmp_path / "out")]
+    assert main(["dissect", "--model", "shapes", "--segmenter", "net", *arguments]) == 2
+    assert "http://127.0.0.1:9/encoder_epoch_40.pth cannot be down" in capsys.readouterr().err
+
+
+def test_images_segmented_from_the_command_line(cache, tmp_path, monkeypatch):
+    from PIL import Image
+
+    monkeypatch.setenv(CACHE_VARIABLE, str(cache))
+    for number in range(3):
+        pixels = np.random.RandomState(number).randint(0, 255, (64, 64, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    options = {"out": tmp_path / "out", "model": "shapes", "images": tmp_path}
+    data = dissect_command.read_data(dissect_command.DissectOptions(**options, segmenter="netpq"))
+    assert len(data.labeler.vocabulary) == 1 + 4 + 16 + 2 + 4 + 11
+    data = dissect_command.read_data(dissect_command.DissectOptions(**options, segmenter="netc"))
+    assert "black" not in data.labeler.vocabulary.names
+    with pytest.raises(ValueError, match="do not go with `sample`"):
+        dissect_command.read_data(
+            dissect_command.DissectOptions(
+                out=tmp_path, model="shapes", sample="shapes", segmenter="net"
+            )
+        )
