@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from random_weights import filled, named_shapes, random_weights
 
 from jaxdissect.arrays.resample import resample
 from jaxdissect.networks.convolution import conv2d
@@ -20,7 +21,7 @@ from jaxdissect.networks.models.residual import RESNET18, RESNET50, Sizes, sizes
 from jaxdissect.networks.models.upernet import UPerNet
 from jaxdissect.networks.network import as_network
 from jaxdissect.networks.nnx_network import NnxNetwork
-from jaxdissect.networks.weights.mapping import PYTORCH, pytorch_shapes, with_parameters
+from jaxdissect.networks.weights.mapping import pytorch_shapes, with_parameters
 
 PART_SIZES = (2, 4)
 SMALL = Sizes(stem=(8, 8, 16), widths=(8, 16, 32, 64), depths=(2, 1, 1, 1))
@@ -58,34 +59,6 @@ def assert_close(actual, expected, tolerance=1e-4):
 
 def channels_last(array):
     return np.moveaxis(np.asarray(array), 1, -1)
-
-
-def named_shapes(build):
-    """PyTorch's names and shapes of what a module needs, without making it."""
-    state = nnx.state(nnx.eval_shape(build), nnx.Not(nnx.RngState))
-    return {
-        PYTORCH.name(".".join(map(str, path))): PYTORCH.shape(leaf.shape)
-        for path, leaf in nnx.to_flat_state(state)
-    }
-
-
-@cache
-def random_weights(build):
-    """Weights, under PyTorch's names, that keep activations from exploding."""
-    random = np.random.RandomState(0)
-    weights = {}
-    for name, shape in named_shapes(build).items():
-        scale = np.sqrt(np.prod(shape[1:])) if len(shape) > 1 else 10
-        values = (random.standard_normal(shape) / scale).astype(np.float32)
-        positive = name.endswith("var") or (len(shape) == 1 and name.endswith("weight"))
-        weights[name] = 1 + np.abs(values) if positive else values
-    return weights
-
-
-@cache
-def filled(build, dtype=jnp.float32):
-    """A module with random weights: much quicker than to initialise it."""
-    return with_parameters(build, random_weights(build), dtype=dtype)
 
 
 def jitted(module, *, grid=None):

@@ -1,6 +1,7 @@
 """Segmenters from files: networks, labels and vocabulary together, as a user brings them."""
 
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 from flax import nnx
 from golden import labels_folder
 from pytorch_files import state_dict, write_legacy, write_zip
+from random_weights import filled, random_weights
 from toy_segmenters import MASKED, PARSED
 
 from jaxdissect.engine.labelers import segmented
@@ -25,7 +27,6 @@ from jaxdissect.networks.segmenters.published import (
 from jaxdissect.networks.segmenters.rules import REFERENCE
 from jaxdissect.networks.segmenters.segmenter import predict_labels, predict_single_concept
 from jaxdissect.networks.weights.download import CACHE_VARIABLE
-from jaxdissect.networks.weights.mapping import PYTORCH, parameters
 from jaxdissect.networks.weights.published import PUBLISHED
 
 SIZES = ((64, 64),)
@@ -44,13 +45,10 @@ def parsing_network(objects, part_sizes, materials):
     )
 
 
-def save(folder, network, labels, epoch, write):
+def save(folder, build, labels, epoch, write):
     """Write a network as it was published: two files of weights, one of labels."""
     folder.mkdir(parents=True)
-    arrays = {
-        PYTORCH.name(name): PYTORCH.to_file(np.asarray(array))
-        for name, array in parameters(network).items()
-    }
+    arrays = random_weights(build)
     for part in ("encoder", "decoder"):
         own = {n.removeprefix(f"{part}."): a for n, a in arrays.items() if n.startswith(part)}
         write(folder / f"{part}_epoch_{epoch}.pth", state_dict(own))
@@ -62,16 +60,20 @@ def toy_parsing():
     return parsing_network(5, (3, 2, 2, 3), 3)
 
 
+def color_network(classes):
+    return PyramidPoolingNetwork(classes, width=6, sizes=SMALL, rngs=nnx.Rngs(1))
+
+
 def toy_colors():
-    return PyramidPoolingNetwork(5, width=6, sizes=SMALL, rngs=nnx.Rngs(1))
+    return color_network(5)
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     """A cache into which the published files were put by hand; they are small here."""
     home = tmp_path_factory.mktemp("cache")
-    save(home / "unified_parsing", toy_parsing(), PARSED, 40, write_zip)
-    save(home / "color", toy_colors(), MASKED, 20, write_legacy)
+    save(home / "unified_parsing", toy_parsing, PARSED, 40, write_zip)
+    save(home / "color", toy_colors, MASKED, 20, write_legacy)
     return home
 
 
@@ -87,7 +89,7 @@ def test_a_segmenter_from_a_folder_says_what_its_network_says(cache):
     segmenter = load_unified_parsing(cache / "unified_parsing", sizes=SIZES)
     images = random_images(2, 64, 64, 3)
     labels = labels_of(segmenter, images, (16, 16))
-    answers = jax.jit(lambda images: toy_parsing()(prepare(images), (16, 16)))(images)
+    answers = jax.jit(lambda images: filled(toy_parsing)(prepare(images), (16, 16)))(images)
     np.testing.assert_array_equal(labels[..., 0], answers.objects.argmax(-1))
     materials = answers.materials.argmax(-1)
     first = segmenter.vocabulary.index("brick", "material")
@@ -123,13 +125,12 @@ def test_published_segmenter_has_1825_labels(tmp_path, monkeypatch):
     ]
     save(
         tmp_path / "unified_parsing",
-        parsing_network(len(parsed["object"]), part_sizes, len(parsed["material"])),
+        partial(parsing_network, len(parsed["object"]), tuple(part_sizes), len(parsed["material"])),
         parsed,
         40,
         write_zip,
     )
-    coloring = PyramidPoolingNetwork(11, width=6, sizes=SMALL, rngs=nnx.Rngs(1))
-    save(tmp_path / "color", coloring, colors, 20, write_zip)
+    save(tmp_path / "color", partial(color_network, 11), colors, 20, write_zip)
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     known = pretrained_segmenter("netpqc", sizes=SIZES, rules=REFERENCE).vocabulary
     assert len(known) == 1825
@@ -152,11 +153,11 @@ def test_a_segmenter_labels_images_for_dissection(cache):
 
 def test_segmenters_whose_files_do_not_fit_are_refused(cache, tmp_path, monkeypatch, capsys):
     more = PARSED | {"object_part": PARSED["object_part"] | {"sky": ["-", "cloud", "bird"]}}
-    save(tmp_path / "parts", toy_parsing(), more, 40, write_zip)
+    save(tmp_path / "parts", toy_parsing, more, 40, write_zip)
     with pytest.raises(ValueError, match="`part_sizes` .* add up to the 10 part classes"):
         load_unified_parsing(tmp_path / "parts")
     less = PARSED | {"material": ["-", "brick"]}
-    save(tmp_path / "materials", toy_parsing(), less, 40, write_zip)
+    save(tmp_path / "materials", toy_parsing, less, 40, write_zip)
     segmenter = load_unified_parsing(tmp_path / "materials", sizes=SIZES)
     with pytest.raises(ValueError, match="gives other shapes than the labels ask: materials"):
         predict_labels(segmenter, random_images(1, 64, 64, 3))
