@@ -1,0 +1,102 @@
+"""The scenes as a data set: pictures drawn in blocks, as they are asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import SupportsIndex
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdissect.engine.data.scenes.render import SCENES, Picture, render, stylised
+
+BLOCK_SIZE = 64  # neighbouring examples, drawn at once
+
+
+@dataclass(frozen=True)
+class ScenesDataset:
+    """A source of pictures; built by `scenes_dataset`.
+
+    `source[i]` is a dictionary of read-only NumPy arrays, see `render.Picture`: "image", float32
+    [64, 64, 3] in [0, 1], "labels", int32 [64, 64, 4], and "scene", int32 [], a position in
+    `render.SCENES`. Blocks of pictures are drawn at once, and the last few are kept. Threads may
+    share a source.
+    """
+
+    num_examples: int
+    seed: int = 0
+    scenes: tuple[str, ...] = SCENES
+    stylised: bool = False
+
+    def __len__(self) -> int:
+        return self.num_examples
+
+    def __getitem__(self, index: SupportsIndex) -> dict[str, np.ndarray]:
+        block, position = divmod(range(self.num_examples)[index], BLOCK_SIZE)
+        return {name: array[position] for name, array in self._block(block).items()}
+
+    def read(self, first: int, last: int) -> dict[str, np.ndarray]:
+        """Stack the examples from `first` up to, not including, `last`."""
+        places = range(self.num_examples)[first:last]
+        blocks = range(places.start // BLOCK_SIZE, -(-places.stop // BLOCK_SIZE))
+        parts = [self._block(block) for block in blocks]
+        start = places.start - blocks.start * BLOCK_SIZE
+        return {
+            name: np.concatenate([part[name] for part in parts])[start : start + len(places)]
+            for name in parts[0]
+        }
+
+    def _block(self, block: int) -> dict[str, np.ndarray]:
+        return _draw_block(self.seed, block, self.scenes, self.stylised)
+
+
+def scenes_dataset(
+    num_examples: int,
+    *,
+    seed: int = 0,
+    scenes: Sequence[str] | None = None,
+    stylised: bool = False,
+) -> ScenesDataset:
+    """Make a data set of scenes.
+
+    Example `i` shows scene `i % len(scenes)` of those asked for, and depends on `seed`, `i` and
+    that scene alone: a longer data set begins with the shorter one, and the stylised data set shows
+    the layouts of the other, one by one.
+
+    Args:
+        num_examples: How many pictures.
+        seed: Another seed gives other pictures.
+        scenes: Names of the scenes to show; None shows all of `render.SCENES`.
+        stylised: Draw in any textures and colors, see `render.stylised`.
+
+    Raises:
+        ValueError: If `num_examples` is not positive, or `scenes` is empty or names an unknown or
+            repeated scene.
+    """
+    if num_examples < 1:
+        raise ValueError(f"`num_examples` (={num_examples}) must be at least 1")
+    names = SCENES if scenes is None else tuple(scenes)
+    if not names or len(set(names)) < len(names) or not set(names) <= set(SCENES):
+        raise ValueError(f"`scenes` (={names}) must be different names among: {', '.join(SCENES)}")
+    return ScenesDataset(num_examples, seed, names, stylised)
+
+
+@lru_cache(maxsize=8)
+def _draw_block(
+    seed: int, block: int, scenes: tuple[str, ...], stylised: bool
+) -> dict[str, np.ndarray]:
+    """Draw the examples of a block, 8 MB."""
+    places = np.arange(BLOCK_SIZE) + block * BLOCK_SIZE
+    keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(jnp.asarray(places))
+    numbers = jnp.asarray([SCENES.index(scenes[i % len(scenes)]) for i in places], jnp.int32)
+    picture = (_draw_stylised if stylised else _draw_plain)(keys, numbers)
+    return {name: np.asarray(array) for name, array in picture._asdict().items()}
+
+
+def _draw_one_stylised(key: jax.Array, scene: jax.Array) -> Picture:
+    return stylised(key, scene, jax.random.fold_in(key, 1))
+
+
+_draw_plain = jax.jit(jax.vmap(render))
+_draw_stylised = jax.jit(jax.vmap(_draw_one_stylised))

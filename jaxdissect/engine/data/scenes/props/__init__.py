@@ -1,0 +1,1 @@
+"""Objects of the small world, each a table of pieces; see `world.Prop`."""
