@@ -16,7 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxdissect.networks.convolution import Conv2D
-from jaxdissect.networks.models.layers import Chain, checked_images, upsample_nearest
+from jaxdissect.networks.models.layers import Chain, checked_images, units_in, upsample_nearest
 
 Arrays = Mapping[str, np.ndarray]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -55,11 +55,12 @@ class AdaINEncoder(Chain):
             ValueError: If the images have other axes, are no floats, or are too small.
         """
         dtype = getattr(self, "0").kernel.dtype
+        # A border is reflected from the cell next to it, so that all maps must be 2 x 2 or larger.
         return super().__call__(checked_images(inputs, dtype=dtype, least=(9, 9)))
 
 
 class AdaINDecoder(Chain):
-    """From features [B, h, w, U], 2 x 2 or larger, to images [B, 8 h, 8 w, 3], nominally in [0, 1].
+    """From the features of an `AdaINEncoder` back to images.
 
     Layers are numbered as published, "0" to "28".
 
@@ -72,6 +73,32 @@ class AdaINDecoder(Chain):
     def __init__(self, inputs: int = 512, units: Sequence[int | str] = DECODER, *, rngs: nnx.Rngs):
         # Images are not rectified.
         super().__init__(_numbered(_layers(inputs, units, rngs)[:-1]))
+
+    def __call__(self, inputs: Any) -> Float[Array, "B _ _ 3"]:
+        """Make images.
+
+        Args:
+            inputs: Features [B, h, w, U], 2 x 2 cells or more.
+
+        Returns:
+            RGB [B, 8 h, 8 w, 3], nominally in [0, 1], not clipped.
+
+        Raises:
+            ValueError: If the features have other axes, are no floats, or are too small.
+        """
+        features, kernel = jnp.asarray(inputs), getattr(self, "1").kernel
+        units = kernel.shape[2]
+        if (
+            features.ndim != 4
+            or features.shape[3] != units
+            or min(features.shape[1:3]) < 2
+            or not jnp.issubdtype(features.dtype, jnp.floating)
+        ):
+            raise ValueError(
+                f"`features` (={features.dtype}{features.shape}) must be floats "
+                f"[B, h, w, {units}] of 2 x 2 cells or more"
+            )
+        return super().__call__(features.astype(kernel.dtype))
 
 
 def _layers(inputs: int, units: Sequence[int | str], rngs: nnx.Rngs) -> list[Any]:
@@ -105,7 +132,15 @@ def _pooled(maps: Float[Array, "B h w U"]) -> Float[Array, "B _ _ U"]:
 def channel_statistics(
     features: Float[Array, "B h w U"],
 ) -> tuple[Float[Array, "B 1 1 U"], Float[Array, "B 1 1 U"]]:
-    """Mean and deviation of every unit over an image: sqrt(unbiased variance + 1e-5)."""
+    """Mean and deviation of every unit over an image: sqrt(unbiased variance + 1e-5).
+
+    Raises:
+        ValueError: If there are less than two cells.
+    """
+    if features.shape[1] * features.shape[2] < 2:
+        raise ValueError(
+            f"`features` (={features.shape}) must have two cells or more, for their deviation"
+        )
     mean = features.mean(axis=(1, 2), keepdims=True)
     variance = features.var(axis=(1, 2), keepdims=True, ddof=1)
     return mean, jnp.sqrt(variance + 1e-5)
@@ -161,7 +196,7 @@ def encoder_from_shapes(shapes: Shapes) -> AdaINEncoder:
 def decoder_from_shapes(shapes: Shapes) -> AdaINDecoder:
     """Make the decoder that fits some weights, given PyTorch's names and shapes."""
     first = shapes.get("1.weight", ())
-    inputs = first[1] if len(first) == 4 else 512
+    inputs = first[1] if len(first) == 4 and first[1] > 0 else 512
     return AdaINDecoder(inputs, _units_in(shapes, DECODER, first=0), rngs=nnx.Rngs(0))
 
 
@@ -180,7 +215,10 @@ def _units_in(
     """Units of convolutions as weights have them; the published ones where they are missing."""
     units: list[int | str] = []
     for width in published:
-        shape = shapes.get(f"{first + 1}.weight", ())
-        units.append(shape[0] if isinstance(width, int) and len(shape) == 4 else width)
-        first += 1 if isinstance(width, str) else 3
+        if isinstance(width, str):
+            units.append(width)
+            first += 1
+        else:
+            units.append(units_in(shapes, f"{first + 1}.weight", width))
+            first += 3
     return tuple(units)
