@@ -191,7 +191,7 @@ def test_refuses_a_kernel_that_does_not_fit():
 
 def test_module_convolves_and_adds_its_bias():
     layer = Conv2D(3, 5, (3, 2), strides=(2, 1), padding=[(1, 0), (0, 1)], rngs=nnx.Rngs(0))
-    assert layer.kernel.shape == (3, 2, 3, 5)
+    assert layer.kernel.shape == (3, 2, 3, 5) and layer.bias is not None
     np.testing.assert_array_equal(layer.bias[...], np.zeros(5))
     layer.bias[...] = jnp.arange(5.0)
     (inputs,) = draw((2, 6, 7, 3))
