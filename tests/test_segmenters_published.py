@@ -158,11 +158,15 @@ def test_segmenters_whose_files_do_not_fit_are_refused(cache, tmp_path, monkeypa
         load_unified_parsing(tmp_path / "parts")
     less = PARSED | {"material": ["-", "brick"]}
     save(tmp_path / "materials", toy_parsing, less, 40, write_zip)
-    segmenter = load_unified_parsing(tmp_path / "materials", sizes=SIZES)
-    with pytest.raises(ValueError, match="gives other shapes than the labels ask: materials"):
-        predict_labels(segmenter, random_images(1, 64, 64, 3))
+    (tmp_path / "materials" / "encoder_epoch_40.pth.part").write_bytes(b"")  # is passed over
+    with pytest.raises(ValueError, match="do not go together: .* labels ask: materials"):
+        load_unified_parsing(tmp_path / "materials", sizes=SIZES)
     with pytest.raises(ValueError, match="does not fit the network"):
         load_semantic(cache / "unified_parsing")
+    for content in ({"object": 5}, {"object_part": {"a": 3}, "object": ["a"]}):
+        (tmp_path / "parts" / "labels.json").write_text(json.dumps(content))
+        with pytest.raises(ValueError, match="must"):
+            load_unified_parsing(tmp_path / "parts")
     (tmp_path / "parts" / "labels.json").write_text("[1, 2]")
     with pytest.raises(ValueError, match="must hold an object"):
         load_unified_parsing(tmp_path / "parts")

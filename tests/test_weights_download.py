@@ -1,9 +1,11 @@
 """Downloads from a local server: whole and verified, or not at all."""
 
+import concurrent.futures
 import functools
 import hashlib
 import http.server
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -33,6 +35,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if first >= len(CONTENT):
             return self.send_error(416)
         body = CONTENT[first:]
+        if "slow" in self.path:
+            time.sleep(0.3)
         self.send_response(206 if first else 200)
         if "nolength" not in self.path:
             self.send_header("Content-Length", str(len(body)))
@@ -58,13 +62,17 @@ def server():
         thread.join()
 
 
+def files(folder):
+    return sorted(entry.name for entry in folder.iterdir() if entry.suffix != ".lock")
+
+
 def test_good_weights_arrive_once(server, tmp_path):
     url, log = server
     file = PublishedFile(f"{url}/good.bin", "good.bin", DIGEST)
     told = []
     path = fetch_file(file, tmp_path / "new", progress=lambda *report: told.append(report))
     assert path.read_bytes() == CONTENT
-    assert [entry.name for entry in path.parent.iterdir()] == ["good.bin"]
+    assert files(path.parent) == ["good.bin"]
     assert told[-1] == ("good.bin (MiB)", len(CONTENT) >> 20, len(CONTENT) >> 20)
     assert fetch_file(file, tmp_path / "new") == path
     assert log == [("/good.bin", None)]
@@ -83,7 +91,7 @@ def test_truncated_weights_without_a_length_fail_by_their_hash(server, tmp_path)
     url, _ = server
     with pytest.raises(ValueError, match=f"not {DIGEST}"):
         fetch_file(PublishedFile(f"{url}/truncated_nolength.bin", "t.bin", DIGEST), tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert files(tmp_path) == []
 
 
 def test_interrupted_weights_are_taken_up_where_they_stopped(server, tmp_path):
@@ -95,7 +103,7 @@ def test_interrupted_weights_are_taken_up_where_they_stopped(server, tmp_path):
     assert 0 < there < len(CONTENT)
     assert fetch_file(file, tmp_path).read_bytes() == CONTENT
     assert log[-1] == ("/interrupted.bin", f"bytes={there}-")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["i.bin"]
+    assert files(tmp_path) == ["i.bin"]
 
 
 def test_a_server_without_ranges_sends_weights_again(server, tmp_path):
@@ -116,7 +124,7 @@ def test_weights_with_the_wrong_hash_are_thrown_away(server, tmp_path):
     url, _ = server
     with pytest.raises(ValueError, match=f"begins with {DIGEST}, not 00000000"):
         fetch_file(PublishedFile(f"{url}/good.bin", "w.bin", "00000000"), tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert files(tmp_path) == []
 
 
 def test_weights_that_are_absent_or_offline_name_url_and_place(server, tmp_path):
@@ -132,10 +140,38 @@ def test_weights_that_are_absent_or_offline_name_url_and_place(server, tmp_path)
     assert not (tmp_path / "a.bin").exists()
 
 
+def test_weights_without_a_published_hash_must_be_readable(server, tmp_path):
+    url, log = server
+    for name, message in (("a.json", "is not what was published"), ("a.pth", "no file of PyTorch")):
+        (tmp_path / f"{name}.part").write_bytes(b"stale")
+        with pytest.raises(ValueError, match=message):
+            fetch_file(PublishedFile(f"{url}/{name}", name), tmp_path)
+    assert files(tmp_path) == []
+    assert [begin for _, begin in log] == [None, None]
+
+
+def test_of_several_processes_one_downloads_the_weights(server, tmp_path):
+    url, log = server
+    file = PublishedFile(f"{url}/slow.bin", "s.bin", DIGEST)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        paths = list(pool.map(lambda _: fetch_file(file, tmp_path), range(4)))
+    assert {path.read_bytes() == CONTENT for path in paths} == {True}
+    assert log == [("/slow.bin", None)] and files(tmp_path) == ["s.bin"]
+
+
+def test_weights_cannot_go_where_a_file_is(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(OSError, match="cannot be written") as problem:
+        fetch_file(PublishedFile("http://127.0.0.1:9/a.bin", "a.bin"), tmp_path / "taken")
+    assert "cannot be downloaded" not in str(problem.value)
+
+
 def test_weights_put_there_by_hand_are_verified(tmp_path):
     unreachable = PublishedFile("http://127.0.0.1:9/a.bin", "a.bin", DIGEST)
     (tmp_path / "a.bin").write_bytes(CONTENT)
+    (tmp_path / "a.bin.part").write_bytes(CONTENT[:9])
     assert fetch_file(unreachable, tmp_path) == tmp_path / "a.bin"
+    assert files(tmp_path) == ["a.bin"]
     (tmp_path / "a.bin").write_bytes(CONTENT[:-1])
     with pytest.raises(ValueError, match="is not what was published"):
         fetch_file(unreachable, tmp_path)

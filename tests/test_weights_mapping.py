@@ -94,6 +94,12 @@ def test_weights_take_the_dtype_asked_for():
     assert parameters(with_parameters(build, halves))["0.kernel"].dtype == jnp.float32
 
 
+@pytest.mark.parametrize("dtype", [jnp.int32, "int8", bool])
+def test_weights_are_never_rounded_to_integers(dtype):
+    with pytest.raises(ValueError, match="must be a floating dtype"):
+        with_parameters(build, arrays(), dtype=dtype)
+
+
 def test_all_problems_of_weights_are_told_at_once():
     wrong = arrays()
     del wrong["0.weight"], wrong["5.bias"]

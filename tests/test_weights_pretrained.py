@@ -11,8 +11,8 @@ from flax import nnx
 from pytorch_files import state_dict, write_legacy, write_zip
 
 from jaxdissect.faces.cli import main
-from jaxdissect.networks.models import vgg16
-from jaxdissect.networks.models.catalog import ARCHITECTURES
+from jaxdissect.networks.models import pyramid_pooling, upernet, vgg16
+from jaxdissect.networks.models.catalog import ARCHITECTURES, imagenet_normalised
 from jaxdissect.networks.pretrained import convert, fetch, load_network, pretrained
 from jaxdissect.networks.weights.download import CACHE_VARIABLE, PublishedFile
 from jaxdissect.networks.weights.files import read_weights, sha256
@@ -109,6 +109,9 @@ def test_weights_of_another_network_are_refused_with_every_name(weights, tmp_pat
     assert "truncated" in capsys.readouterr().err
     assert main(["convert", str(tmp_path / "none.pth"), str(target), "--model", "vgg16"]) == 2
     assert "No such file" in capsys.readouterr().err
+    nowhere = tmp_path / "absent" / "out.safetensors"
+    assert main(["convert", str(weights), str(nowhere), "--model", "vgg16"]) == 2
+    assert "there is no folder" in capsys.readouterr().err
     assert main(["convert", str(tmp_path), str(target), "--model", "vgg16"]) == 2
     assert "is a folder" in capsys.readouterr().err
     assert main(["convert", str(tmp_path), str(target), "--model", "upernet_resnet50"]) == 2
@@ -143,6 +146,13 @@ def test_published_weights_become_a_network(arrays, monkeypatch, tmp_path, capsy
     assert str(tmp_path / "narrow" / "file.pth") in message
 
 
+def test_bytes_are_not_taken_for_images_by_published_preparations():
+    images = np.zeros((1, 32, 32, 3), np.uint8)
+    for prepare in (imagenet_normalised, upernet.prepare, pyramid_pooling.prepare):
+        with pytest.raises(ValueError, match="must be floats"):
+            prepare(images)
+
+
 def test_published_weights_have_networks_and_are_listed(capsys):
     for name, published in PUBLISHED.items():
         parts = ARCHITECTURES[published.architecture].parts or ("",)
@@ -170,6 +180,6 @@ def test_weights_can_be_dissected_from_the_command_line(weights, tmp_path, capsy
     assert main([*arguments, "--model", "shapes", "--weights", str(weights)]) == 2
     assert "`weights` go with a kind of network" in capsys.readouterr().err
     assert main([*arguments, "--model", "vgg16"]) == 2
-    assert "alexnet, vgg16, resnet152" in capsys.readouterr().err
+    assert "(='vgg16') is a kind of network, and needs `weights`" in capsys.readouterr().err
     assert main([*arguments, "--model", "proggan_church"]) == 2
     assert "is no network that images can be shown to" in capsys.readouterr().err

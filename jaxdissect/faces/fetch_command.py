@@ -13,7 +13,8 @@ from jaxdissect.networks.weights.published import PUBLISHED
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """Download published weights, verify them, and print where they are.
+    """Download published weights, verify them as far as hashes are published, and print where they
+    are.
 
     Without NAME, lists what there is.
     """

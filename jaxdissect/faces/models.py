@@ -68,7 +68,9 @@ def find_model(name: str, weights: Path | None = None) -> FoundModel:
         ValueError: If the name is malformed, nothing has it, weights are missing, unwanted or do
             not fit, or the user's code fails.
     """
-    if (weights is not None) != (name in ARCHITECTURES):
+    if name in ARCHITECTURES and weights is None:
+        raise ValueError(f"`model` (={name!r}) is a kind of network, and needs `weights`")
+    if weights is not None and name not in ARCHITECTURES:
         kinds = ", ".join(kind for kind, known in ARCHITECTURES.items() if known.prepare)
         raise ValueError(f"`weights` go with a kind of network as `model`, which are: {kinds}")
     if weights is not None:

@@ -11,7 +11,14 @@ from flax import nnx
 
 from jaxdissect.networks.models.catalog import ARCHITECTURES, Architecture
 from jaxdissect.networks.weights.download import Progress, cache_folder, download
-from jaxdissect.networks.weights.files import FilePath, read_weights, sha256, write_weights
+from jaxdissect.networks.weights.files import (
+    SUFFIXES,
+    FilePath,
+    check_target,
+    read_weights,
+    sha256,
+    write_weights,
+)
 from jaxdissect.networks.weights.mapping import (
     NATIVE,
     naming_of,
@@ -108,8 +115,8 @@ def load_network(
 def convert(architecture: str, source: FilePath, target: FilePath) -> None:
     """Write weights of any format and naming as safetensors, in the names and layout used here.
 
-    The file says in its metadata which architecture it is for, and which file, with which SHA-256
-    hash, it was made from.
+    A file that is there already is replaced. The new one says in its metadata which architecture it
+    is for, and which file, with which SHA-256 hash, it was made from.
 
     Args:
         architecture: As for `load_network`.
@@ -119,6 +126,7 @@ def convert(architecture: str, source: FilePath, target: FilePath) -> None:
     Raises:
         ValueError, OSError: As `load_network` and `write_weights`; nothing is written then.
     """
+    check_target(target)
     files = _part_files(find_architecture(architecture), Path(source))
     network = _load(architecture, files, jnp.float32)
     metadata = {"jaxdissect": version("jaxdissect"), "architecture": architecture}
@@ -144,7 +152,7 @@ def _part_files(architecture: Architecture, path: Path) -> dict[str, Path]:
         raise ValueError(f"`path` (={str(path)!r}) is a folder, and must be a file of weights")
     files = {}
     for part in architecture.parts:
-        found = [file for file in sorted(path.glob(f"{part}*")) if file.is_file()]
+        found = [file for file in sorted(path.glob(f"{part}*")) if file.suffix.lower() in SUFFIXES]
         if len(found) != 1:
             raise ValueError(
                 f"`path` (={str(path)!r}) must hold one file {part}*, and holds "

@@ -5,7 +5,7 @@ To add one: write its module so that its tree follows the published names, with 
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from jaxdissect.networks.models import (
     upernet,
     vgg16,
 )
+from jaxdissect.networks.models.layers import float_images
 
 Arrays = Mapping[str, np.ndarray]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -30,8 +31,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
-def imagenet_normalised(images: Float[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
-    """From RGB in [0, 1] to what the classifiers were trained on."""
+def imagenet_normalised(images: Any) -> Float[Array, "B H W 3"]:
+    """From float RGB [B, H, W, 3] in [0, 1] to what the classifiers were trained on."""
+    images = float_images(images)
     mean, deviation = (
         jnp.asarray(values, images.dtype)[None, None, None]
         for values in (IMAGENET_MEAN, IMAGENET_DEVIATION)

@@ -103,6 +103,21 @@ def checked_images(
     Raises:
         ValueError: If the images have other axes, are no floats, or are too small.
     """
+    images = float_images(images)
+    if images.shape[1] < least[0] or images.shape[2] < least[1]:
+        raise ValueError(
+            f"`images` (={images.shape}) must be at least {least[0]} x {least[1]} pixels (H x W) "
+            "for this network"
+        )
+    return images.astype(dtype)
+
+
+def float_images(images: Any) -> Float[Array, "B H W 3"]:
+    """Return images, after making sure that they are floats [B, H, W, 3].
+
+    Raises:
+        ValueError: If they are not.
+    """
     images = jnp.asarray(images)
     if images.ndim != 4 or images.shape[-1] != 3:
         raise ValueError(f"`images` (={images.shape}) must have axes [B, H, W, 3]")
@@ -111,12 +126,7 @@ def checked_images(
             f"`images` (={images.dtype}) must be floats: divide bytes by 255, then normalise them "
             "as the network was trained"
         )
-    if images.shape[1] < least[0] or images.shape[2] < least[1]:
-        raise ValueError(
-            f"`images` (={images.shape}) must be at least {least[0]} x {least[1]} pixels (H x W) "
-            "for this network"
-        )
-    return images.astype(dtype)
+    return images
 
 
 def units_in(shapes: Mapping[str, tuple[int, ...]], name: str, default: int) -> int:

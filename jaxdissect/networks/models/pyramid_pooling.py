@@ -43,7 +43,7 @@ COLOR_MEAN = (102.98, 115.95, 122.77)
 Grid = tuple[int, int]
 
 
-def prepare(images: Float[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
+def prepare(images: Any) -> Float[Array, "B H W 3"]:
     """Turn RGB images in [0, 1] into the color network's input: BGR in 0..255 less `COLOR_MEAN`."""
     return network_input(images, mean=COLOR_MEAN)
 

@@ -21,6 +21,7 @@ from jaxdissect.networks.models.layers import (
     Layer,
     batch_norm,
     checked_images,
+    float_images,
     max_pool,
     units_in,
 )
@@ -259,8 +260,7 @@ def sizes_in(shapes: Shapes, default: Sizes, *, prefix: str = "encoder.") -> Siz
     )
 
 
-def network_input(
-    images: Float[Array, "B H W 3"], *, mean: tuple[float, float, float]
-) -> Float[Array, "B H W 3"]:
-    """Turn RGB in [0, 1] into BGR in 0..255 less a mean (in that order and scale)."""
+def network_input(images: Any, *, mean: tuple[float, float, float]) -> Float[Array, "B H W 3"]:
+    """Turn float RGB in [0, 1] into BGR in 0..255 less a mean (in that order and scale)."""
+    images = float_images(images)
     return 255 * images[..., ::-1] - jnp.asarray(mean, images.dtype)[None, None, None]

@@ -74,7 +74,7 @@ class UnifiedParsing(NamedTuple):
     scenes: Float[Array, "B S"]
 
 
-def prepare(images: Float[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
+def prepare(images: Any) -> Float[Array, "B H W 3"]:
     """Turn RGB images in [0, 1] into the network's input: BGR in 0..255 less `MEAN`."""
     return network_input(images, mean=MEAN)
 

@@ -2,7 +2,8 @@
 
 Bau et al. (PNAS 2020) name a combination by letters: `net` for unified parsing of objects,
 materials, and parts of sky, building and person; `p` for parts of all objects; `q` for halves of
-objects; `c` for colors. Their numbers are those of `netpqc`, with 1825 ids, two of them "none".
+objects; `c` for colors. Their numbers are those of `netpqc`. It has 1824 ids, one of them "none",
+and by the rules of the reference 1825, two of them "none".
 """
 
 import json
@@ -11,10 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, PyTree
 
+from jaxdissect.arrays.concepts import read_unified_parsing
 from jaxdissect.networks.pretrained import fetch, load_network
 from jaxdissect.networks.segmenters.rules import DEFAULT, Rules
 from jaxdissect.networks.segmenters.segmenter import Grid, Segmenter, merge_segmenters
@@ -91,11 +94,12 @@ def load_unified_parsing(
         OSError: If a file is missing.
     """
     content = _read_labels(Path(folder))
-    owned = content.get("object_part", {})
-    part_sizes = [len(owned[name]) for name in content.get("object", ()) if name in owned]
+    read_unified_parsing(content)  # or raise
+    owned = content["object_part"]
+    part_sizes = [len(owned[name]) for name in content["object"] if name in owned]
     network = load_network("upernet_resnet50", folder, dtype=dtype, part_sizes=part_sizes)
     predict, params = _on_grid(network)
-    return unified_parsing(
+    segmenter = unified_parsing(
         predict,
         params,
         content,
@@ -104,6 +108,7 @@ def load_unified_parsing(
         sizes=sizes,
         rules=rules,
     )
+    return _checked(segmenter, folder, sizes)
 
 
 def load_semantic(
@@ -125,7 +130,20 @@ def load_semantic(
         OSError: If a file is missing.
     """
     predict, params = _on_grid(load_network("ppm_resnet18dilated", folder, dtype=dtype))
-    return semantic(predict, params, _read_labels(Path(folder)), sizes=sizes, rules=rules)
+    content = _read_labels(Path(folder))
+    return _checked(semantic(predict, params, content, sizes=sizes, rules=rules), folder, sizes)
+
+
+def _checked(segmenter: Segmenter, folder: FilePath, sizes: Sequence[Grid]) -> Segmenter:
+    """Refuse weights whose numbers of classes are not those of the labels, without computing."""
+    images = jax.ShapeDtypeStruct((1, *sizes[0], 3), jnp.float32)
+    try:
+        jax.eval_shape(
+            lambda params, x: segmenter.segment(params, x, (8, 8)), segmenter.params, images
+        )
+    except ValueError as problem:
+        raise ValueError(f"{folder}: labels and weights do not go together: {problem}") from problem
+    return segmenter
 
 
 def _on_grid(network: nnx.Module) -> tuple[Callable[[PyTree, Array, Grid], Any], PyTree]:

@@ -194,7 +194,7 @@ def check_sizes(sizes: Sequence[Grid]) -> None:
     Raises:
         ValueError: If they are not, or if there are none.
     """
-    if not sizes or any(len(size) != 2 or min(size) < 1 for size in sizes):
+    if not sizes or any(np.shape(size) != (2,) or min(size) < 1 for size in sizes):
         raise ValueError(f"`sizes` (={sizes}) must be pairs (height, width) of positive numbers")
 
 

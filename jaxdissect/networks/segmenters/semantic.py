@@ -155,7 +155,9 @@ def _score(
 def _read_image_format(content: Mapping[str, Any]) -> ImageFormat:
     match content.get("imageformat"):
         case {"byteorder": order, "mean": [_, _, _] as mean, "stdev": [_, _, _] as stdev} if (
-            order in BYTE_ORDERS and all(stdev)
+            order in BYTE_ORDERS
+            and all(isinstance(number, int | float) for number in (*mean, *stdev))
+            and all(stdev)
         ):
             return ImageFormat(BYTE_ORDERS[order], tuple(mean), tuple(stdev))
         case other:
@@ -167,13 +169,15 @@ def _read_image_format(content: Mapping[str, Any]) -> ImageFormat:
 
 def _read_labels(content: Mapping[str, Any]) -> tuple[Vocabulary, tuple[_Category, ...]]:
     match content.get("categories"):
-        case [_, *_] as listed if all(isinstance(item.get("name"), str) for item in listed):
+        case [_, *_] as listed if all(
+            isinstance(item, Mapping) and isinstance(item.get("name"), str) for item in listed
+        ):
             masks = {item["name"]: item.get("mask") for item in listed}
         case other:
             raise ValueError(f"`label_content`, categories must have names, and are {other!r}")
     outputs: list[tuple[str, str]] = []
     concepts: list[tuple[str, str] | None] = []
-    for i, label in enumerate(content.get("labels", ())):
+    for i, label in enumerate(content.get("labels") or ()):
         match label:
             case {"name": str(name), "category": str(category)} if category in masks:
                 outputs.append((name, category))

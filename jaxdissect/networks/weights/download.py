@@ -1,15 +1,18 @@
 """Download published files into a cache, whole and verified or not at all.
 
-A download that breaks off is kept beside its target, `NAME.part`, and taken up where it stopped the
-next time. The file appears under its own name only after its hash has been checked.
+The file appears under its own name only after its hash has been checked, or where none is
+published, after it could be read. A download with a known hash that breaks off is kept beside its
+target, `NAME.part`, and taken up where it stopped the next time.
 """
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxdissect.networks.weights.files import sha256
+from jaxdissect.networks.weights.pickled import read_pickled
 
 Progress = Callable[[str, int, int], None]
 """Told what is going on, how much of it is done, and how much there is in all."""
@@ -59,19 +62,36 @@ def download(
             where to put the file by hand.
         ValueError: If the file is there or was downloaded, but is not the published one.
     """
+    from filelock import FileLock
+
+    target = folder / file.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise OSError(f"{target} cannot be written: {problem}") from problem
+    # Of several processes, one downloads, and the others wait for it.
+    with FileLock(folder / f".{file.name}.lock"):
+        if not target.exists():
+            _download(file, folder, progress)
+        elif file.sha256 is not None:
+            _verify(target, file)
+        (folder / f"{file.name}.part").unlink(missing_ok=True)
+    return target
+
+
+def _download(file: PublishedFile, folder: Path, progress: Progress) -> None:
     import pooch
     from requests import RequestException
 
-    target = folder / file.name
-    if target.exists():
-        _verify(target, file)
-        return target
+    partial = folder / f"{file.name}.part"
+    if file.sha256 is None:
+        # Nothing would tell whether the rest belongs to what is there.
+        partial.unlink(missing_ok=True)
 
     def partial_progress(done: int, total: int) -> None:
         progress(f"{file.name} (MiB)", done >> 20, total >> 20)
 
     def receive(url: str, unfinished: Any, _: Any) -> None:
-        partial = folder / f"{file.name}.part"
         _receive(url, partial, partial_progress)
         try:
             _verify(partial, file)
@@ -85,12 +105,16 @@ def download(
     try:
         pooch.retrieve(file.url, None, fname=file.name, path=folder, downloader=downloader)
     except (RequestException, OSError) as problem:
+        kept = partial.exists() and file.sha256 is not None
         raise OSError(
-            f"{file.url} cannot be downloaded ({_reason(problem)}). What has arrived is kept, and "
-            "the next attempt goes on from there. Or download it in another way and put it at "
-            f"{target}"
+            f"{file.url} cannot be downloaded ({_reason(problem)})."
+            + (
+                " What has arrived is kept, and the next attempt goes on from there."
+                if kept
+                else ""
+            )
+            + f" Or download it in another way and put it at {folder / file.name}"
         ) from problem
-    return target
 
 
 def _receive(url: str, partial: Path, progress: Callable[[int, int], None]) -> None:
@@ -98,7 +122,8 @@ def _receive(url: str, partial: Path, progress: Callable[[int, int], None]) -> N
     import requests
 
     done = partial.stat().st_size if partial.exists() else 0
-    headers = {"Range": f"bytes={done}-"} if done else {}
+    # Unpacked on the way, bytes could not be counted.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         if done and response.status_code == requests.codes.requested_range_not_satisfiable:
             # Nothing is left to send, or the file on the server is another one: the hash tells.
@@ -115,14 +140,22 @@ def _receive(url: str, partial: Path, progress: Callable[[int, int], None]) -> N
 
 
 def _verify(path: Path, file: PublishedFile) -> None:
-    if file.sha256 is None:
+    """Compare the hash, or where none is published, make sure that the file can be read."""
+    if file.sha256 is not None:
+        found = sha256(path)
+        if not found.startswith(file.sha256):
+            raise ValueError(
+                f"{path} is not what was published as {file.url}: its SHA-256 begins with "
+                f"{found[: len(file.sha256)]}, not {file.sha256}; delete it and try again"
+            )
         return
-    found = sha256(path)
-    if not found.startswith(file.sha256):
-        raise ValueError(
-            f"{path} is not what was published as {file.url}: its SHA-256 begins with "
-            f"{found[: len(file.sha256)]}, not {file.sha256}; delete it and try again"
-        )
+    try:
+        if file.name.endswith(".json"):
+            json.loads(path.read_text(encoding="utf-8"))
+        else:
+            read_pickled(path)
+    except ValueError as problem:
+        raise ValueError(f"what {file.url} gives is not what was published: {problem}") from problem
 
 
 def _reason(problem: Exception) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ FilePath = str | os.PathLike[str]
 Arrays = Mapping[str, np.ndarray]
 
 PYTORCH_SUFFIXES = (".pth", ".pt", ".bin", ".tar")
+SUFFIXES = (*PYTORCH_SUFFIXES, ".safetensors", ".npz")
 
 
 def read_weights(path: FilePath) -> dict[str, np.ndarray]:
@@ -43,8 +43,7 @@ def read_weights(path: FilePath) -> dict[str, np.ndarray]:
         return _read_safetensors(path)
     if suffix == ".npz":
         return _read_npz(path)
-    known = ", ".join((*PYTORCH_SUFFIXES, ".safetensors", ".npz"))
-    raise ValueError(f"`path` (={str(path)!r}) must end in one of: {known}")
+    raise ValueError(f"`path` (={str(path)!r}) must end in one of: {', '.join(SUFFIXES)}")
 
 
 def write_weights(path: FilePath, arrays: Arrays, *, metadata: Mapping[str, str]) -> None:
@@ -59,9 +58,7 @@ def write_weights(path: FilePath, arrays: Arrays, *, metadata: Mapping[str, str]
         ValueError: If the path has another ending.
         OSError: If the file cannot be written.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".safetensors":
-        raise ValueError(f"`path` (={str(path)!r}) must end in .safetensors")
+    path = check_target(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         save_file(
@@ -70,8 +67,20 @@ def write_weights(path: FilePath, arrays: Arrays, *, metadata: Mapping[str, str]
             metadata=dict(metadata),
         )
         unfinished.replace(path)
+    except SafetensorError as problem:
+        raise OSError(f"{path} cannot be written: {problem}") from problem
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def check_target(path: FilePath) -> Path:
+    """Refuse a path that `write_weights` cannot write to, as it does; ValueError or OSError."""
+    path = Path(path)
+    if path.suffix.lower() != ".safetensors":
+        raise ValueError(f"`path` (={str(path)!r}) must end in .safetensors")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
+    return path
 
 
 def sha256(path: FilePath) -> str:
@@ -114,6 +123,12 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             arrays = np.load(file, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("it holds one array, without a name")
-            return {name: arrays[name] for name in arrays.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, KeyError) as problem:
+            found = {name: arrays[name] for name in arrays.files}
+            if strangers := [n for n, a in found.items() if not isinstance(a, np.ndarray)]:
+                raise ValueError(f"no arrays are: {', '.join(strangers)}")
+            return found
+    except FileNotFoundError:
+        raise
+    except Exception as problem:
+        # Broken bytes can trip decompression up in any way.
         raise ValueError(f"{path} is truncated or no npz file of arrays ({problem})") from problem

@@ -66,8 +66,9 @@ PYTORCH = Naming(name=_pytorch_name, axes=lambda ndim: {4: (3, 2, 0, 1)}.get(ndi
 
 
 def naming_of(arrays: Mapping[str, Any]) -> Naming:
-    """Tell which naming a file follows: only ours has kernels."""
-    return NATIVE if any(name.endswith("kernel") for name in arrays) else PYTORCH
+    """Tell which naming a file follows: ours has kernels, PyTorch's has weights."""
+    ours = any(name.endswith("kernel") for name in arrays)
+    return NATIVE if ours and not any(name.endswith("weight") for name in arrays) else PYTORCH
 
 
 def pytorch_shapes(arrays: Arrays) -> dict[str, Shape]:
@@ -104,8 +105,10 @@ def with_parameters(
 
     Raises:
         ValueError: If arrays are missing, left over, misshapen, or no floats; one message lists
-            them all.
+            them all. If `dtype` is no floating dtype.
     """
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"`dtype` (={dtype}) must be a floating dtype")
     module = nnx.eval_shape(build)
     naming = naming_of(arrays)
     arrays = {

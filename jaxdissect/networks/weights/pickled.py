@@ -11,6 +11,7 @@ import io
 import math
 import os
 import pickle
+import pickletools
 import struct
 import zipfile
 from collections import OrderedDict
@@ -85,20 +86,30 @@ class _StorageType(NamedTuple):
     dtype: np.dtype
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *unused: Any) -> _Tensor:
-    return _Tensor(storage, offset, tuple(shape), tuple(strides))
+# Called by the file, which may also try to write attributes (BUILD): without a dictionary and slots
+# these objects, unlike functions, have none.
 
 
-def _parameter(tensor: Any, *unused: Any) -> Any:
-    return tensor
+class _RebuildTensor:
+    __slots__ = ()
+
+    def __call__(self, storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
+        return _Tensor(storage, offset, tuple(shape), tuple(strides))
+
+
+class _RebuildParameter:
+    __slots__ = ()
+
+    def __call__(self, tensor: Any, *_: Any) -> Any:
+        return tensor
 
 
 _KNOWN: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("torch", "Size"): tuple,
-    ("torch._utils", "_rebuild_tensor"): _tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch._utils", "_rebuild_tensor"): _RebuildTensor(),
+    ("torch._utils", "_rebuild_tensor_v2"): _RebuildTensor(),
+    ("torch._utils", "_rebuild_parameter"): _RebuildParameter(),
     **{("torch", name): _StorageType(np.dtype(kind)) for name, kind in _STORAGES.items()},
 }
 
@@ -107,6 +118,7 @@ class _Unpickler(pickle.Unpickler):
     """Builds `_Tensor` records, and nothing that is not in `_KNOWN`."""
 
     def __init__(self, file: Any):
+        _check_memo(file)
         # Files of Python 2 hold byte strings; latin-1 reads them all.
         super().__init__(file, encoding="latin1")
         self.storages: dict[str, _Storage] = {}
@@ -126,12 +138,23 @@ class _Unpickler(pickle.Unpickler):
         raise _Refused(f"refused, because it holds a record {str(pid):.80} that is no storage")
 
 
+def _check_memo(file: Any) -> None:
+    """Refuse a pickle that makes Python reserve memory for places that it cannot fill."""
+    begin = file.tell()
+    for operation, argument, position in pickletools.genops(file):
+        if "PUT" in operation.name and int(argument or 0) > (position or 0):
+            raise _Refused(f"refused, because it numbers an object {argument} without so many")
+    file.seek(begin)
+
+
 def _read_archive(file: BinaryIO) -> Any:
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
         pickles = [name for name in names if name.count("/") == 1 and name.endswith("/data.pkl")]
         if len(pickles) != 1:
-            raise _Refused("is a zip archive, but not one of PyTorch weights: it has no data.pkl")
+            raise _Refused(
+                f"is a zip archive, but not one of PyTorch weights: it has {len(pickles)} data.pkl"
+            )
         folder = pickles[0].removesuffix("data.pkl")
         if f"{folder}constants.pkl" in names:
             raise _Refused("is a TorchScript program; save `model.state_dict()` instead")
@@ -170,15 +193,25 @@ def _read_legacy(file: BinaryIO) -> Any:
 
 def _with_arrays(records: Any, blocks: Mapping[str, np.ndarray]) -> Any:
     """Put arrays in place of tensors, anywhere in dictionaries, lists and tuples."""
-    match records:
-        case _Tensor():
-            return _array(records, blocks)
-        case dict():
-            return {key: _with_arrays(value, blocks) for key, value in records.items()}
-        case list() | tuple():
-            return [_with_arrays(value, blocks) for value in records]
-        case _:
-            return records
+    done: dict[int, Any] = {}  # what the file refers to many times is converted once
+
+    def converted(record: Any) -> Any:
+        if id(record) not in done:
+            done[id(record)] = convert(record)
+        return done[id(record)]
+
+    def convert(record: Any) -> Any:
+        match record:
+            case _Tensor():
+                return _array(record, blocks)
+            case dict():
+                return {key: converted(value) for key, value in record.items()}
+            case list() | tuple():
+                return [converted(value) for value in record]
+            case _:
+                return record
+
+    return converted(records)
 
 
 def _array(tensor: _Tensor, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -196,8 +229,13 @@ def _array(tensor: _Tensor, blocks: Mapping[str, np.ndarray]) -> np.ndarray:
         raise _Refused(f"is damaged: a tensor of shape {tensor.shape}, strides {tensor.strides}")
     extent = sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True))
     size = math.prod(tensor.shape)
-    if size and (tensor.offset + extent >= block.size or size > block.size):
+    if size and tensor.offset + extent >= block.size:
         raise _Refused(f"is damaged: a tensor of shape {tensor.shape} lies outside its storage")
+    if size > block.size:
+        raise _Refused(
+            f"refused, because a tensor of shape {tensor.shape} repeats {block.size} numbers; save "
+            "it after `.contiguous()`"
+        )
     strides = [stride * block.itemsize for stride in tensor.strides]
     view = np.lib.stride_tricks.as_strided(block[tensor.offset :], tensor.shape, strides)
     return view.copy() if size else np.zeros(tensor.shape, block.dtype)
