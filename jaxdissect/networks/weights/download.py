@@ -65,17 +65,22 @@ def download(
     from filelock import FileLock
 
     target = folder / file.name
+    if target.exists():
+        if file.sha256 is not None:
+            _verify(target, file)
+        return target
+    # Of several processes, one downloads, and the others wait for it.
+    lock = FileLock(folder / f".{file.name}.lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
     except OSError as problem:
-        raise OSError(f"{target} cannot be written: {problem}") from problem
-    # Of several processes, one downloads, and the others wait for it.
-    with FileLock(folder / f".{file.name}.lock"):
+        raise OSError(f"{target} cannot be written ({problem}), to hold {file.url}") from problem
+    try:
         if not target.exists():
             _download(file, folder, progress)
-        elif file.sha256 is not None:
-            _verify(target, file)
-        (folder / f"{file.name}.part").unlink(missing_ok=True)
+    finally:
+        lock.release()
     return target
 
 
