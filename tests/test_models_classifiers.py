@@ -284,7 +284,6 @@ def test_model_weights_of_torchvision_are_renamed(module, names):
         (vgg16, "features.34.weight"),  # of VGG-19
         (vgg16, "features.1.running_mean"),  # of VGG-16 with batch normalisation
         (vgg16, "loose"),
-        (alexnet, "features.0.weight"),
         (resnet152, "layer5.0.conv1.weight"),
         (resnet152, "layer1.0.conv1.fine.weight"),
     ],

@@ -12,8 +12,9 @@ Letters of shapes: B batch, h w cells, U units.
 
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
+
+from jaxdissect.arrays.separable import separable
 
 
 def precise_roi_pool(
@@ -46,9 +47,7 @@ def precise_roi_pool(
     rows, columns = (
         jnp.asarray(bin_weights(cells, size), wide.dtype) for cells in features.shape[1:3]
     )
-    across = jnp.einsum("qw,bhwu->bhqu", columns, wide, precision=lax.Precision.HIGHEST)
-    pooled = jnp.einsum("ph,bhqu->bpqu", rows, across, precision=lax.Precision.HIGHEST)
-    return pooled.astype(features.dtype)
+    return separable(wide, rows, columns).astype(features.dtype)
 
 
 def bin_weights(cells: int, bins: int) -> np.ndarray:

@@ -12,9 +12,8 @@ from jaxtyping import Array, Int, Int32, PyTree
 
 from jaxdissect.arrays.colors import COLOR_NAMES, color_labels
 from jaxdissect.arrays.concepts import Vocabulary, merge, vocabulary
-from jaxdissect.networks.segmenters.segmenter import Segmenter
+from jaxdissect.networks.segmenters.segmenter import Grid, Segmenter
 
-Grid = tuple[int, int]
 Arrays = Mapping[str, Array]
 
 

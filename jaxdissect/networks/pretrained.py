@@ -21,14 +21,13 @@ from jaxdissect.networks.weights.files import (
 )
 from jaxdissect.networks.weights.mapping import (
     NATIVE,
+    Arrays,
     naming_of,
     parameters,
     pytorch_shapes,
     with_parameters,
 )
 from jaxdissect.networks.weights.published import PUBLISHED, Published
-
-Arrays = Mapping[str, np.ndarray]
 
 
 def pretrained(

@@ -7,7 +7,7 @@ another, and turned back into an image.
 Letters of shapes: B batch, H W content image, Y X style image, h w features, U units.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -17,9 +17,7 @@ from jaxtyping import Array, Float
 
 from jaxdissect.networks.convolution import Conv2D
 from jaxdissect.networks.models.layers import Chain, checked_images, units_in, upsample_nearest
-
-Arrays = Mapping[str, np.ndarray]
-Shapes = Mapping[str, tuple[int, ...]]
+from jaxdissect.networks.weights.mapping import Arrays, Shapes
 
 ENCODER = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512)
 """Units of the 3 x 3 convolutions of VGG-19 up to relu4_1, and the poolings among them."""

@@ -8,18 +8,17 @@ paddings, without normalisation), whose weights do not fit.
 Letters of shapes: B batch, U units, N classes.
 """
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxdissect.networks.convolution import Conv2D
 from jaxdissect.networks.models.layers import Chain, checked_images, max_pool, units_in
 from jaxdissect.networks.models.vgg16 import HIDDEN, PLACES365
+from jaxdissect.networks.weights.mapping import Shapes
 
 WIDTHS = (96, 256, 384, 384, 256)
 """Units of the five convolutions."""
@@ -145,7 +144,7 @@ def _flatten(units: Float[Array, "B h w U"]) -> Float[Array, "B UhW"]:
     return units.transpose(0, 3, 1, 2).reshape(len(units), -1)
 
 
-def from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> AlexNet:
+def from_shapes(shapes: Shapes) -> AlexNet:
     """Build the network in the sizes of some weights, given PyTorch's names and shapes.
 
     Sizes that cannot be read are the published ones. Groups are split unless `conv2` reads all
@@ -161,8 +160,3 @@ def from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> AlexNet:
         split_groups=shapes.get("conv2.weight", ())[1:2] != widths[:1],
         rngs=nnx.Rngs(0),
     )
-
-
-def reference_names(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the weights as they are: this network is published in one naming."""
-    return dict(arrays)

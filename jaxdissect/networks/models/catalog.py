@@ -4,7 +4,7 @@ To add one: write its module so that its tree follows the published names, with 
 `reference_names` beside it, and list it here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -23,9 +23,7 @@ from jaxdissect.networks.models import (
     vgg16,
 )
 from jaxdissect.networks.models.layers import float_images
-
-Arrays = Mapping[str, np.ndarray]
-Shapes = Mapping[str, tuple[int, ...]]
+from jaxdissect.networks.weights.mapping import Arrays
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
@@ -63,7 +61,6 @@ class Architecture(NamedTuple):
 ARCHITECTURES: dict[str, Architecture] = {
     "alexnet": Architecture(
         alexnet.from_shapes,
-        alexnet.reference_names,
         prepare=imagenet_normalised,
         layers=("relu5",),
     ),

@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import lax
 from jaxtyping import Array, Float
+
+from jaxdissect.arrays.separable import separable
+from jaxdissect.networks.weights.mapping import Shapes
 
 
 class Layer(nnx.Module):
@@ -74,14 +76,6 @@ def adaptive_average_pool(
     return separable(inputs, rows, columns)
 
 
-def separable(
-    inputs: Float[Array, "B H W U"], rows: Float[Array, "h H"], columns: Float[Array, "w W"]
-) -> Float[Array, "B h w U"]:
-    """Combine rows with one matrix and columns with another."""
-    across = jnp.einsum("wW,bHWu->bHwu", columns, inputs, precision=lax.Precision.HIGHEST)
-    return jnp.einsum("hH,bHwu->bhwu", rows, across, precision=lax.Precision.HIGHEST)
-
-
 def upsample_nearest(inputs: Float[Array, "B H W U"]) -> Float[Array, "B h w U"]:
     """Double height and width by repeating every cell."""
     batch, height, width, units = inputs.shape
@@ -112,8 +106,16 @@ def checked_images(
     return images.astype(dtype)
 
 
-def float_images(images: Any) -> Float[Array, "B H W 3"]:
+def float_images(
+    images: Any,
+    *,
+    expected: str = "floats: divide bytes by 255, then normalise them as the network was trained",
+) -> Float[Array, "B H W 3"]:
     """Return images, after making sure that they are floats [B, H, W, 3].
+
+    Args:
+        images: What should be images.
+        expected: What the message says that they must be.
 
     Raises:
         ValueError: If they are not.
@@ -122,14 +124,11 @@ def float_images(images: Any) -> Float[Array, "B H W 3"]:
     if images.ndim != 4 or images.shape[-1] != 3:
         raise ValueError(f"`images` (={images.shape}) must have axes [B, H, W, 3]")
     if not jnp.issubdtype(images.dtype, jnp.floating):
-        raise ValueError(
-            f"`images` (={images.dtype}) must be floats: divide bytes by 255, then normalise them "
-            "as the network was trained"
-        )
+        raise ValueError(f"`images` (={images.dtype}) must be {expected}")
     return images
 
 
-def units_in(shapes: Mapping[str, tuple[int, ...]], name: str, default: int) -> int:
+def units_in(shapes: Shapes, name: str, default: int) -> int:
     """Read how many units the weight of a layer makes; the default if it is missing or malformed.
 
     Args:

@@ -9,7 +9,7 @@ Letters of shapes: B batch, Z latent, h w layer grid, I channels in, U units, R 
 import itertools
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -19,9 +19,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxdissect.networks.convolution import conv2d
-
-Arrays = Mapping[str, np.ndarray]
-Shapes = Mapping[str, tuple[int, ...]]
+from jaxdissect.networks.weights.mapping import Arrays, Shapes
 
 RESOLUTIONS = (8, 16, 32, 64, 128, 256, 512, 1024)
 

@@ -25,7 +25,6 @@ from jaxdissect.networks.models.layers import Chain, adaptive_average_pool, batc
 from jaxdissect.networks.models.residual import (
     RESNET18,
     Filters,
-    Shapes,
     Sizes,
     convolution,
     dilated_resnet18,
@@ -33,6 +32,7 @@ from jaxdissect.networks.models.residual import (
     rectified,
     sizes_in,
 )
+from jaxdissect.networks.weights.mapping import Shapes
 
 POOL_SIZES = (1, 2, 3, 6)
 """Cells down and across of the coarse grids."""

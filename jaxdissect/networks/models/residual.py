@@ -7,7 +7,7 @@ convolutions, and a network by the blocks of its stages.
 Letters of shapes: B batch, H W input, h w output, I channels in, U units.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,8 +25,7 @@ from jaxdissect.networks.models.layers import (
     max_pool,
     units_in,
 )
-
-Shapes = Mapping[str, tuple[int, ...]]
+from jaxdissect.networks.weights.mapping import Shapes
 
 
 class Filters(NamedTuple):

@@ -8,7 +8,6 @@ Letters of shapes: B batch, h w layer grid, I channels in, U units, N classes.
 """
 
 import re
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -26,6 +25,7 @@ from jaxdissect.networks.models.layers import (
 )
 from jaxdissect.networks.models.residual import Filters, bottleneck, convolution
 from jaxdissect.networks.models.vgg16 import PLACES365
+from jaxdissect.networks.weights.mapping import Arrays, Shapes
 
 STEM = 64
 """Units of the first convolution."""
@@ -164,7 +164,7 @@ def _flatten(units: Float[Array, "B 1 1 U"]) -> Float[Array, "B U"]:
     return units[:, 0, 0]
 
 
-def from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> ResNet152:
+def from_shapes(shapes: Shapes) -> ResNet152:
     """Build the network in the sizes of some weights, given PyTorch's names and shapes.
 
     Sizes that cannot be read are the published ones.
@@ -186,7 +186,7 @@ def from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> ResNet152:
     )
 
 
-def reference_names(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def reference_names(arrays: Arrays) -> dict[str, np.ndarray]:
     """Rename weights in the naming of torchvision; others are returned as they are.
 
     Args:

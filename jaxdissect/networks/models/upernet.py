@@ -41,7 +41,6 @@ from jaxdissect.networks.models.pyramid_pooling import (
 from jaxdissect.networks.models.residual import (
     RESNET50,
     Filters,
-    Shapes,
     Sizes,
     convolution,
     network_input,
@@ -49,6 +48,7 @@ from jaxdissect.networks.models.residual import (
     resnet50,
     sizes_in,
 )
+from jaxdissect.networks.weights.mapping import Shapes
 
 MEAN = (102.9801, 115.9465, 122.7717)
 """Of blue, green and red, in 0..255, when the network was trained."""

@@ -6,7 +6,6 @@ Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image 
 Letters of shapes: B batch, h w layer grid, U units, N classes.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from jaxdissect.networks.models.layers import (
     checked_images,
     units_in,
 )
+from jaxdissect.networks.weights.mapping import Arrays, Shapes
 
 DEPTHS = (2, 2, 3, 3, 3)
 """Convolutions of every block."""
@@ -111,7 +111,7 @@ def _fitted(units: Float[Array, "B h w U"]) -> Float[Array, "B 7 7 U"]:
     return units if units.shape[1:3] == GRID else adaptive_average_pool(units, GRID)
 
 
-def from_shapes(shapes: Mapping[str, tuple[int, ...]]) -> VGG16:
+def from_shapes(shapes: Shapes) -> VGG16:
     """Build the network in the sizes of some weights, given PyTorch's names and shapes.
 
     Sizes that cannot be read are the published ones.
@@ -140,7 +140,7 @@ def _torchvision_names() -> dict[str, str]:
     return names
 
 
-def reference_names(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def reference_names(arrays: Arrays) -> dict[str, np.ndarray]:
     """Rename weights in the naming of torchvision; others are returned as they are.
 
     Args:

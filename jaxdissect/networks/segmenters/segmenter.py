@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PyTree
 
 from jaxdissect.arrays.concepts import Vocabulary
+from jaxdissect.networks.models.layers import float_images
 from jaxdissect.networks.segmenters.rules import DEFAULT, Rules
 
 Grid = tuple[int, int]
@@ -211,14 +212,7 @@ def check_concept(known: Vocabulary, concept_id: int) -> None:
 
 
 def _checked(images: Any) -> Array:
-    images = jnp.asarray(images)
-    if images.ndim != 4 or images.shape[-1] != 3:
-        raise ValueError(f"`images` (={images.shape}) must have axes [B, h, w, 3]")
-    if not jnp.issubdtype(images.dtype, jnp.floating):
-        raise ValueError(
-            f"`images` (={images.dtype}) must be RGB floats in [0, 1]: divide bytes by 255"
-        )
-    return images
+    return float_images(images, expected="RGB floats in [0, 1]: divide bytes by 255")
 
 
 def _quarter(images: Any) -> Grid:

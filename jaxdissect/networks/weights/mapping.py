@@ -19,6 +19,7 @@ from flax import nnx
 
 Arrays = Mapping[str, np.ndarray]
 Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
 
 _PYTORCH_NAMES = {
     "kernel": "weight",
