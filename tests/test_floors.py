@@ -9,7 +9,7 @@ import sys
 import pytest
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "jaxdissect"
-FLOORS = ["arrays", "stats", "networks", "engine", "experiments", "faces"]
+FLOORS = ["arrays", "stats", "networks", "engine", "scenes", "experiments", "faces"]
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
 
 

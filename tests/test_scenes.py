@@ -10,8 +10,8 @@ import pytest
 
 from jaxdissect.arrays.colors import COLOR_NAMES, color_labels
 from jaxdissect.engine.batches import BlockSource, batches
-from jaxdissect.engine.data.scenes import dataset
-from jaxdissect.engine.data.scenes.concepts import (
+from jaxdissect.scenes import dataset
+from jaxdissect.scenes.concepts import (
     CHANNELS,
     CONCEPTS,
     FIRST_COLOR,
@@ -20,8 +20,8 @@ from jaxdissect.engine.data.scenes.concepts import (
     label,
     vocabulary,
 )
-from jaxdissect.engine.data.scenes.dataset import BLOCK_SIZE, scenes_dataset
-from jaxdissect.engine.data.scenes.render import SCENES, render, stylised
+from jaxdissect.scenes.dataset import BLOCK_SIZE, scenes_dataset
+from jaxdissect.scenes.render import SCENES, render, stylised
 
 NUM_EXAMPLES = 20 * BLOCK_SIZE
 VISIBLE = 12  # pixels from which an object counts as being there

@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdissect.engine.data.scenes import layout, tables
-from jaxdissect.engine.data.scenes.concepts import MATERIALS, OBJECTS, PARTS
-from jaxdissect.engine.data.scenes.layout import Pieces
-from jaxdissect.engine.data.scenes.materials import PLAIN, TEXTURE_TABLE, TEXTURES, Texture
-from jaxdissect.engine.data.scenes.raster import distance, paint, pixel_centers, wave
-from jaxdissect.engine.data.scenes.render import _draw
-from jaxdissect.engine.data.scenes.textures import scatter, texture
+from jaxdissect.scenes.concepts import MATERIALS, OBJECTS, PARTS
+from jaxdissect.scenes.drawing import layout, tables
+from jaxdissect.scenes.drawing.layout import Pieces
+from jaxdissect.scenes.drawing.materials import PLAIN, TEXTURE_TABLE, TEXTURES, Texture
+from jaxdissect.scenes.drawing.raster import distance, paint, pixel_centers, wave
+from jaxdissect.scenes.drawing.textures import scatter, texture
+from jaxdissect.scenes.render import _draw
 
 WHOLE = {
     **dict.fromkeys(("x", "y"), 0.5),

@@ -30,7 +30,7 @@ from jaxdissect.experiments.task import image_input
 from jaxdissect.networks.network import Network, as_maps
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageFont
 
 YELLOW = (1.0, 0.9, 0.0)
 """Colour of the outline of active regions, RGB in [0, 1]."""
@@ -181,12 +181,9 @@ def draw_sheet(title: str, strips: Sequence[Strip]) -> "Image.Image":
 
     Images are enlarged by whole factors, or shrunk, to a readable height.
     """
-    from matplotlib import get_data_path
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
-    # The font of the charts, which has more letters than the one that Pillow brings.
-    file = Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
-    font, small = (ImageFont.truetype(str(file), size) for size in (_FONT_SIZE, _FONT_SIZE - 3))
+    usual, small = font(_FONT_SIZE), font(_FONT_SIZE - 3)
     rows = [[_resized(Image.fromarray(image)) for image in strip.images] for strip in strips]
     width, height = rows[0][0].size
     columns = max(len(row) for row in rows)
@@ -199,14 +196,14 @@ def draw_sheet(title: str, strips: Sequence[Strip]) -> "Image.Image":
         "white",
     )
     draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP, _TITLE_HEIGHT / 2), title, "black", font, anchor="lm")
+    draw.text((_GAP, _TITLE_HEIGHT / 2), title, "black", usual, anchor="lm")
     for index, (strip, row) in enumerate(zip(strips, rows, strict=True)):
         top = _TITLE_HEIGHT + index * (height + _GAP)
-        concept = _shortened(strip.concept, lambda text: font.getlength(text) < _LABEL_WIDTH - 12)
+        concept = _shortened(strip.concept, lambda text: usual.getlength(text) < _LABEL_WIDTH - 12)
         below = "" if strip.detects else ", no detector"
         lines = (
             (f"unit {strip.unit}", "#555555", small),
-            (concept, "black", font),
+            (concept, "black", usual),
             (f"{strip.category}, IoU {strip.iou:.3f}{below}", "#555555", small),
         )
         for line, (text, color, line_font) in enumerate(lines):
@@ -215,6 +212,14 @@ def draw_sheet(title: str, strips: Sequence[Strip]) -> "Image.Image":
         for column, image in enumerate(row):
             sheet.paste(image, (_LABEL_WIDTH + column * (width + _GAP), top))
     return sheet
+
+
+def font(size: int) -> "ImageFont.FreeTypeFont":
+    """Return the font of the charts, which has more letters than the one that Pillow brings."""
+    from matplotlib import get_data_path
+    from PIL import ImageFont
+
+    return ImageFont.truetype(str(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size)
 
 
 def file_names(strips: Mapping[str, Sequence[Strip]]) -> dict[str, str]:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float32, Int32
 
-from jaxdissect.engine.data.scenes.layout import Pieces
+from jaxdissect.scenes.drawing.layout import Pieces
 
 IMAGE_SIZE = 64
 PIECES_PER_STEP = 4

@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float32
 
-from jaxdissect.engine.data.scenes.layout import Pieces, View
-from jaxdissect.engine.data.scenes.materials import TEXTURE_TABLE, Texture
-from jaxdissect.engine.data.scenes.raster import (
+from jaxdissect.scenes.drawing.layout import Pieces, View
+from jaxdissect.scenes.drawing.materials import TEXTURE_TABLE, Texture
+from jaxdissect.scenes.drawing.raster import (
     IMAGE_SIZE,
     Canvas,
     pixel_centers,
     place_within,
     wave,
 )
-from jaxdissect.engine.data.scenes.textures import scatter, texture
+from jaxdissect.scenes.drawing.textures import scatter, texture
 
 NUM_DRAWS = 6
 

@@ -21,8 +21,8 @@ from jax.core import Tracer
 from jaxtyping import Array, Float32, Int, Int32, Key
 
 from jaxdissect.arrays.colors import color_labels
-from jaxdissect.engine.data.scenes import layout, light, raster, tables
-from jaxdissect.engine.data.scenes.concepts import FIRST_COLOR, MATERIALS, label
+from jaxdissect.scenes.concepts import FIRST_COLOR, MATERIALS, label
+from jaxdissect.scenes.drawing import layout, light, raster, tables
 
 SCENES: tuple[str, ...] = tuple(scene.name for scene in tables.LAYOUTS)
 """Names of the scenes; `scene` of a picture is a position in it."""

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxdissect.engine.data.scenes import indoors, outdoors
-from jaxdissect.engine.data.scenes.concepts import MATERIALS, label
-from jaxdissect.engine.data.scenes.world import Piece, Prop, Scene
+from jaxdissect.scenes.concepts import MATERIALS, label
+from jaxdissect.scenes.drawing import indoors, outdoors
+from jaxdissect.scenes.drawing.world import Piece, Prop, Scene
 
 LAYOUTS: tuple[Scene, ...] = (
     outdoors.STREET,

@@ -4,8 +4,8 @@ They are backdrops: heights are shares of the picture, and what begins at their 
 down to its lower edge is given from y = 0 to -1.
 """
 
-from jaxdissect.engine.data.scenes import palette
-from jaxdissect.engine.data.scenes.world import Prop, Swatch, box, ellipse
+from jaxdissect.scenes.drawing import palette
+from jaxdissect.scenes.drawing.world import Prop, Swatch, box, ellipse
 
 SKY = Prop(
     "sky",

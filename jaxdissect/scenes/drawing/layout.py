@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float32, Int32
 
-from jaxdissect.engine.data.scenes import tables
-from jaxdissect.engine.data.scenes.concepts import MATERIALS
+from jaxdissect.scenes.concepts import MATERIALS
+from jaxdissect.scenes.drawing import tables
 
 MOOD_CHANCES = (0.36, 0.22, 0.18, 0.12, 0.12)  # in the order of `light.LIGHTS`
 COLOR_CHANGE = 0.07  # by how much a specimen's color differs from its swatch, at most

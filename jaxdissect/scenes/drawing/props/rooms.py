@@ -1,7 +1,7 @@
 """Props that make a room: walls with floor and ceiling, what hangs there, and lamps."""
 
-from jaxdissect.engine.data.scenes import palette
-from jaxdissect.engine.data.scenes.world import Prop, box, ellipse, shadow
+from jaxdissect.scenes.drawing import palette
+from jaxdissect.scenes.drawing.world import Prop, box, ellipse, shadow
 
 ROOM = Prop(
     "wall",

@@ -1,7 +1,7 @@
 """Props that people built in the open air: houses, and what stands along streets and shores."""
 
-from jaxdissect.engine.data.scenes import palette
-from jaxdissect.engine.data.scenes.world import Piece, Prop, box, ellipse, shadow
+from jaxdissect.scenes.drawing import palette
+from jaxdissect.scenes.drawing.world import Piece, Prop, box, ellipse, shadow
 
 
 def _windows(at, size, grid, *, fill=(0.52, 0.6), **options) -> tuple[Piece, ...]:

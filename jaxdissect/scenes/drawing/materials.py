@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jax import Array
 
-from jaxdissect.engine.data.scenes.concepts import MATERIALS
+from jaxdissect.scenes.concepts import MATERIALS
 
 Number = float | Array
 

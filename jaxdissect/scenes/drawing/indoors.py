@@ -1,7 +1,7 @@
 """Scenes in rooms, as lists of what may stand where; see `outdoors`."""
 
-from jaxdissect.engine.data.scenes.props import furniture, kitchen, nature, rooms
-from jaxdissect.engine.data.scenes.world import Place, Scene, row
+from jaxdissect.scenes.drawing.props import furniture, kitchen, nature, rooms
+from jaxdissect.scenes.drawing.world import Place, Scene, row
 
 _HORIZON, _CAMERA, _BACK = (0.58, 0.64), (1.42, 1.6), (0.5, 0.6)
 _AT_WALL = (0.0, 0.06)  # how near what leans on the wall of a room is

@@ -4,7 +4,7 @@ Colors are sRGB in [0, 1]. A tuple of swatches is what a paint of a prop is chos
 listed more often is chosen more often.
 """
 
-from jaxdissect.engine.data.scenes.world import Swatch
+from jaxdissect.scenes.drawing.world import Swatch
 
 Color = tuple[float, float, float]
 

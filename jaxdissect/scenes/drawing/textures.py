@@ -6,8 +6,8 @@ Letters of shapes: H W pixels.
 import jax.numpy as jnp
 from jaxtyping import Array, Float32, Int32
 
-from jaxdissect.engine.data.scenes.materials import Number, Texture
-from jaxdissect.engine.data.scenes.raster import wave
+from jaxdissect.scenes.drawing.materials import Number, Texture
+from jaxdissect.scenes.drawing.raster import wave
 
 Plane = Float32[Array, "H W"]
 

@@ -6,7 +6,7 @@ mountains rise behind harbors, so that no object alone tells the scene.
 
 from dataclasses import replace
 
-from jaxdissect.engine.data.scenes.props import (
+from jaxdissect.scenes.drawing.props import (
     buildings,
     furniture,
     kitchen,
@@ -14,7 +14,7 @@ from jaxdissect.engine.data.scenes.props import (
     nature,
     vehicles,
 )
-from jaxdissect.engine.data.scenes.world import Place, Scene, row
+from jaxdissect.scenes.drawing.world import Place, Scene, row
 
 
 def _far(prop, **options) -> Place:

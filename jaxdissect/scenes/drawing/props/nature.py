@@ -1,7 +1,7 @@
 """Props that grew: plants, rocks, animals, and people."""
 
-from jaxdissect.engine.data.scenes import palette
-from jaxdissect.engine.data.scenes.world import Prop, box, ellipse, shadow
+from jaxdissect.scenes.drawing import palette
+from jaxdissect.scenes.drawing.world import Prop, box, ellipse, shadow
 
 TREE = Prop(
     "tree",

@@ -1,0 +1,81 @@
+"""A small VGG that says which scene a picture shows; it never saw a label of an object.
+
+After Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
+ICLR 2015: 3 x 3 convolutions, each with a ReLU, in blocks that end in a pooling, and linear maps.
+
+Letters of shapes: B batch, h w layer grid, U units, N classes.
+"""
+
+from typing import Any
+
+from flax import nnx
+from jaxtyping import Array, Float
+
+from jaxdissect.networks.convolution import Conv2D, max_pool2d
+from jaxdissect.networks.models.layers import Chain, checked_images
+from jaxdissect.scenes.render import SCENES
+
+BLOCKS = ((24,), (48,), (64, 64), (96, 128))
+"""Units of the convolutions of every block."""
+
+HIDDEN = 96
+"""Units of the hidden linear map."""
+
+IMAGE_SIZE = 64
+
+
+class SceneClassifier(nnx.Module):
+    """Six convolutions in four blocks, and two linear maps.
+
+    Layers are `features.conv1_1`, `features.relu1_1`, `features.pool1`, ..., `features.relu4_2`
+    (16 x 16 cells), `features.pool4` (4 x 4), and `classifier.fc5`, `relu5`, `fc6`.
+
+    Args:
+        rngs: Stream of the initial parameters.
+    """
+
+    def __init__(self, *, rngs: nnx.Rngs):
+        features: dict[str, Any] = {}
+        inputs = 3
+        for block, widths in enumerate(BLOCKS, 1):
+            for index, units in enumerate(widths, 1):
+                features[f"conv{block}_{index}"] = Conv2D(inputs, units, rngs=rngs)
+                features[f"relu{block}_{index}"] = nnx.relu
+                inputs = units
+            # The third keeps its 16 x 16 cells: units that see objects should say where.
+            if block < 3:
+                features[f"pool{block}"] = max_pool2d
+        features["pool4"] = _pool_to_grid
+        self.features = Chain(features)
+        self.classifier = Chain(
+            {
+                "fc5": nnx.Linear(4 * 4 * inputs, HIDDEN, rngs=rngs),
+                "relu5": nnx.relu,
+                "fc6": nnx.Linear(HIDDEN, len(SCENES), rngs=rngs),
+            }
+        )
+
+    def __call__(self, images: Any) -> Float[Array, "B N"]:
+        """Score the scenes.
+
+        Args:
+            images: RGB in [0, 1], [B, 64, 64, 3].
+
+        Returns:
+            Logits, in the order of `jaxdissect.scenes.render.SCENES`.
+
+        Raises:
+            ValueError: If the images have other axes or another size, or are no floats.
+        """
+        dtype = getattr(self.features, self.features.names[0]).kernel.dtype
+        images = checked_images(images, dtype=dtype)
+        if images.shape[1:3] != (IMAGE_SIZE, IMAGE_SIZE):
+            raise ValueError(
+                f"`images` (={images.shape}) must be {IMAGE_SIZE} x {IMAGE_SIZE} pixels"
+            )
+        units = self.features((images - 0.5) * 4)
+        return self.classifier(units.reshape(len(units), -1))
+
+
+def _pool_to_grid(units: Float[Array, "B 16 16 U"]) -> Float[Array, "B 4 4 U"]:
+    return max_pool2d(max_pool2d(units))

@@ -1,0 +1,132 @@
+"""Train a network of the scenes again: `python -m jaxdissect.scenes.train classifier`.
+
+A run that was stopped goes on where it was when it is started again with the same options.
+"""
+
+import dataclasses
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+import jax
+import numpy as np
+import tyro
+from tyro.conf import Positional, arg
+
+from jaxdissect.networks.weights.files import check_target, write_weights
+from jaxdissect.networks.weights.mapping import parameters
+from jaxdissect.scenes.dataset import scenes_dataset
+from jaxdissect.scenes.training import classifier, generator, segmenter
+from jaxdissect.scenes.training.loop import read_metrics, train
+from jaxdissect.scenes.training.pool import draw_pool
+
+TRAININGS: Mapping[str, ModuleType] = {
+    "classifier": classifier,
+    "generator": generator,
+    "segmenter": segmenter,
+}
+
+HELD_OUT_SEED = 1_000_003
+"""Seed of the pictures that measure; those to train with have the seed of the options."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train a network of the built-in scenes, or go on with a training that was stopped."""
+
+    network: Positional[Literal["classifier", "generator", "segmenter"]]
+    """What to train."""
+    out: Annotated[
+        Path | None, arg(metavar="DIR", help_behavior_hint="(default: training/...)")
+    ] = None
+    """Folder of checkpoints and metrics.jsonl."""
+    steps: Annotated[
+        int | None, arg(metavar="N", help_behavior_hint="(default: as it was made)")
+    ] = None
+    """Steps in all; the learning rate follows them."""
+    num_images: Annotated[int, arg(metavar="N")] = 16_000
+    """Pictures to draw for training."""
+    num_held_out: Annotated[int, arg(metavar="N")] = 2000
+    """Pictures to measure with, in the end."""
+    seed: int = 0
+    """Of initial parameters, pictures, and their order."""
+    save_every: Annotated[int, arg(metavar="N")] = 100
+    """Steps between checkpoints."""
+    weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Write the trained parameters here (.safetensors, 16 bits each), and a card (.json) beside."""
+
+    def run(self) -> None:
+        """Train, measure, and write the weights if asked.
+
+        Raises:
+            ValueError, OSError: If the options cannot be followed.
+        """
+        if min(self.num_images, self.num_held_out) < 1:
+            raise ValueError("`num_images` and `num_held_out` must be at least 1")
+        if self.weights is not None:
+            check_target(self.weights)
+        training = TRAININGS[self.network]
+        changes = {} if self.steps is None else {"steps": self.steps}
+        settings = training.Settings(seed=self.seed, **changes)
+        out = Path("training", self.network) if self.out is None else self.out
+        pictures = scenes_dataset(self.num_images, seed=self.seed, scenes=training.SCENES)
+        print(f"drawing {len(pictures)} pictures", flush=True)
+        task = training.task(draw_pool(pictures), settings)
+        task = task._replace(
+            settings={**task.settings, "num_images": self.num_images, "scenes": training.SCENES}
+        )
+        state = train(task, settings.steps, out, save_every=self.save_every, report=_print_row)
+        model = training.trained(state)
+        held_out = scenes_dataset(self.num_held_out, seed=HELD_OUT_SEED, scenes=training.SCENES)
+        figures = training.evaluate(model, held_out)
+        print(json.dumps(figures, indent=1))
+        if self.weights is not None:
+            arrays = {
+                name: np.asarray(array, np.float16) for name, array in parameters(model).items()
+            }
+            card = self._card(dataclasses.asdict(settings), figures, out)
+            write_weights(self.weights, arrays, metadata={"card": json.dumps(card)})
+            self.weights.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
+            print(f"saved {self.weights}: {self.weights.stat().st_size / 1000:.0f} kB")
+
+    def _card(
+        self, settings: Mapping[str, Any], figures: Mapping[str, Any], out: Path
+    ) -> dict[str, Any]:
+        training = TRAININGS[self.network]
+        seconds = sum(row["seconds"] for row in read_metrics(out))
+        return {
+            "network": self.network,
+            "data": f"{self.num_images} drawn pictures of "
+            f"{', '.join(training.SCENES or ['all scenes'])}, seed {self.seed}, mirrored or not",
+            **settings,
+            **figures,
+            "held_out": f"{self.num_held_out} drawn pictures, seed {HELD_OUT_SEED}",
+            "command": shlex.join(["python", "-m", "jaxdissect.scenes.train", *sys.argv[1:]]),
+            "hardware": f"{os.cpu_count()} cores, {platform.machine()}, {jax.default_backend()}",
+            "minutes": round(seconds / 60, 1),
+            "jax": jax.__version__,
+        }
+
+
+def _print_row(row: Mapping[str, float]) -> None:
+    values = "   ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "step")
+    print(f"step {row['step']:6g}   {values}", flush=True)
+
+
+def main() -> None:
+    """Train as the command line says."""
+    try:
+        tyro.cli(TrainOptions, description=TrainOptions.__doc__).run()
+    except (ValueError, OSError) as problem:
+        sys.exit(f"error: {problem}")
+
+
+if __name__ == "__main__":
+    main()

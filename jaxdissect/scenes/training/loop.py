@@ -1,0 +1,103 @@
+"""Train step by step: metrics, checkpoints, and resuming where a run was stopped.
+
+Whatever a step draws at random depends on the seed and the number of the step alone, so a run that
+was stopped and taken up again goes through the same states as one that was not.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import PyTree
+
+from jaxdissect.engine.checkpoints import Checkpoints
+
+METRICS = "metrics.jsonl"
+
+
+class Task(NamedTuple):
+    """Something to train.
+
+    Attributes:
+        state: All arrays that change, before the first step.
+        step: ``step(state, number) -> (state, metrics)``, scalars by name; it may donate the state.
+        settings: What the training depends on, as JSON.
+    """
+
+    state: PyTree
+    step: Callable[[PyTree, int], tuple[PyTree, Mapping[str, Any]]]
+    settings: Mapping[str, Any]
+
+
+def train(
+    task: Task,
+    steps: int,
+    folder: Path,
+    *,
+    save_every: int = 100,
+    report: Callable[[Mapping[str, float]], None] | None = None,
+) -> PyTree:
+    """Train, from the last checkpoint in a folder if there is one.
+
+    Every `save_every` steps, and at the end, a checkpoint is written, and the means of all metrics
+    since the last one are appended to `metrics.jsonl`, with the seconds that these steps took.
+
+    Args:
+        task: What to train.
+        steps: How many steps in all.
+        folder: For checkpoints and metrics; made if it does not exist.
+        save_every: Steps between checkpoints.
+        report: Called with every row of metrics.
+
+    Returns:
+        The state after the last step.
+
+    Raises:
+        ValueError: If the folder holds another training, `steps` or `save_every` is not positive,
+            or a metric is not finite.
+    """
+    if min(steps, save_every) < 1:
+        raise ValueError(f"`steps` (={steps}) and `save_every` (={save_every}) must be at least 1")
+    with Checkpoints(folder, {**task.settings, "steps": steps, "save_every": save_every}) as saved:
+        done, state = saved.latest or 0, task.state
+        if done:
+            state = saved.load(done, state)
+        _cut(folder / METRICS, done)
+        for first in range(done, steps, save_every):
+            last, rows, start = min(first + save_every, steps), [], time.perf_counter()
+            for number in range(first, last):
+                state, metrics = task.step(state, number)
+                rows.append(metrics)
+            row = _mean_row(last, rows, time.perf_counter() - start)
+            with (folder / METRICS).open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            saved.save(last, state)
+            if report is not None:
+                report(row)
+    return state
+
+
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """Read the rows of metrics of a training, one per checkpoint."""
+    path = folder / METRICS
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _mean_row(step: int, rows: list[Mapping[str, Any]], seconds: float) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        for name, value in row.items():
+            values.setdefault(name, []).append(float(value))
+    means = {name: float(np.mean(numbers)) for name, numbers in values.items()}
+    if broken := [name for name, mean in means.items() if not np.isfinite(mean)]:
+        raise ValueError(f"training has failed: {', '.join(broken)} not finite by step {step}")
+    return {"step": step, **means, "seconds": round(seconds, 2)}
+
+
+def _cut(path: Path, done: int) -> None:
+    """Drop metrics of steps that are about to be taken again."""
+    rows = [row for row in read_metrics(path.parent) if row["step"] <= done]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
