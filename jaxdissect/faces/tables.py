@@ -31,37 +31,46 @@ def write_layers_csv(path: str | Path, dissection: Dissection) -> None:
     _write_csv(path, ("layer", "category", "detectors", "concepts"), rows)
 
 
-def summary(dissection: Dissection) -> str:
-    """Tabulate the detectors of every layer and the best units of all, as text."""
-    categories = dissection.vocabulary.category_names
-    layers: list[tuple[Any, ...]] = [("layer", "units", "detectors", "concepts", *categories)]
+def layer_table(dissection: Dissection) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Header and rows: detectors of every layer, by category with (distinct concepts)."""
+    header = ("layer", "units", "detectors", "concepts", *dissection.vocabulary.category_names)
+    rows = []
     for name, layer in dissection.layers.items():
         found = layer.category_counts()
         units, concepts = (sum(number[i] for number in found.values()) for i in (0, 1))
         cells = (f"{number.units} ({number.concepts})" for number in found.values())
-        layers.append((name, layer.num_units, units, concepts, *cells))
+        rows.append((name, layer.num_units, units, concepts, *cells))
+    return header, rows
+
+
+def best_unit_table(dissection: Dissection) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Header and rows: the ten detectors of all layers with the highest IoU, best first."""
+    names, kinds = dissection.vocabulary.names, dissection.vocabulary.categories
+    best = sorted(
+        (-layer.best_iou[unit], order, int(unit), int(layer.best_concept[unit]), name)
+        for order, (name, layer) in enumerate(dissection.layers.items())
+        for unit in layer.detectors()[:_BEST_UNITS]
+    )[:_BEST_UNITS]
+    rows = [
+        (name, unit, f"{-negative:.3f}", names[concept], kinds[concept])
+        for negative, _, unit, concept, name in best
+    ]
+    return ("layer", "unit", "IoU", "concept", "category"), rows
+
+
+def summary(dissection: Dissection) -> str:
+    """Tabulate the detectors of every layer and the best units of all, as text."""
+    header, rows = layer_table(dissection)
     lines = [
         f"Detectors, units with IoU > {next(iter(dissection.layers.values())).min_iou:g}; "
         "by category, with (distinct concepts):",
         "",
-        *_aligned(layers),
-        "",
+        *_aligned([header, *rows]),
     ]
-    best = sorted(
-        (-layer.best_iou[unit], order, int(unit))
-        for order, layer in enumerate(dissection.layers.values())
-        for unit in layer.detectors()[:_BEST_UNITS]
-    )[:_BEST_UNITS]
-    if not best:
-        return "\n".join(lines[:-1])
-    results = list(dissection.layers.values())
-    names, kinds = dissection.vocabulary.names, dissection.vocabulary.categories
-    units_table: list[tuple[Any, ...]] = [("layer", "unit", "IoU", "concept", "category")]
-    for negative, order, unit in best:
-        layer = results[order]
-        concept = layer.best_concept[unit]
-        units_table.append((layer.name, unit, f"{-negative:.3f}", names[concept], kinds[concept]))
-    return "\n".join([*lines, "Best units:", "", *_aligned(units_table)])
+    header, rows = best_unit_table(dissection)
+    if rows:
+        lines += ["", "Best units:", "", *_aligned([header, *rows])]
+    return "\n".join(lines)
 
 
 def _write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import os
 import platform
-import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,13 +17,14 @@ from typing import Annotated, Any, Literal
 import jax
 import numpy as np
 import tyro
+from flax import nnx
 from tyro.conf import Positional, arg
 
 from jaxdissect.networks.weights.files import check_target, write_weights
 from jaxdissect.networks.weights.mapping import parameters
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.training import classifier, generator, segmenter
-from jaxdissect.scenes.training.loop import read_metrics, train
+from jaxdissect.scenes.training.loop import Row, read_metrics, train
 from jaxdissect.scenes.training.pool import draw_pool
 
 TRAININGS: Mapping[str, ModuleType] = {
@@ -83,7 +83,7 @@ class TrainOptions:
             settings={**task.settings, "num_images": self.num_images, "scenes": training.SCENES}
         )
         state = train(task, settings.steps, out, save_every=self.save_every, report=_print_row)
-        model = training.trained(state)
+        model = _rounded(training.trained(state))
         held_out = scenes_dataset(self.num_held_out, seed=HELD_OUT_SEED, scenes=training.SCENES)
         figures = training.evaluate(model, held_out)
         print(json.dumps(figures, indent=1))
@@ -108,14 +108,23 @@ class TrainOptions:
             **settings,
             **figures,
             "held_out": f"{self.num_held_out} drawn pictures, seed {HELD_OUT_SEED}",
-            "command": shlex.join(["python", "-m", "jaxdissect.scenes.train", *sys.argv[1:]]),
+            "command": f"python -m jaxdissect.scenes.train {self.network} "
+            f"--steps {settings['steps']} --num-images {self.num_images} --seed {self.seed}",
             "hardware": f"{os.cpu_count()} cores, {platform.machine()}, {jax.default_backend()}",
             "minutes": round(seconds / 60, 1),
             "jax": jax.__version__,
         }
 
 
-def _print_row(row: Mapping[str, float]) -> None:
+def _rounded(model: nnx.Module) -> nnx.Module:
+    """Represent parameters as exactly as they ship, so that what is measured is what ships."""
+    definition, params = nnx.split(model)
+    return nnx.merge(
+        definition, jax.tree.map(lambda leaf: leaf.astype("float16").astype(leaf.dtype), params)
+    )
+
+
+def _print_row(row: Row) -> None:
     values = "   ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "step")
     print(f"step {row['step']:6g}   {values}", flush=True)
 

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxdissect.engine.batches import Source, batches
 from jaxdissect.networks.models.layers import upsample_nearest
@@ -273,7 +273,7 @@ def schedule(number: int, steps: int) -> tuple[Phase, int, float]:
 
 
 def at_resolution(
-    images: Float[Array, "B _ _ 3"], resolution: int, fade: Float[Array, ""] | float
+    images: UInt8[Array, "B _ _ 3"], resolution: int, fade: Float[Array, ""] | float
 ) -> Float[Array, "B R R 3"]:
     """Shrink images, bytes, to a resolution that is faded in, in [-1, 1]."""
     images = images.astype(jnp.float32) / 127.5 - 1

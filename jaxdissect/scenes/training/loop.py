@@ -17,6 +17,9 @@ from jaxdissect.engine.checkpoints import Checkpoints
 
 METRICS = "metrics.jsonl"
 
+Row = dict[str, float | int]
+"""Metrics by name, with the number of steps taken and the seconds that they took."""
+
 
 class Task(NamedTuple):
     """Something to train.
@@ -38,7 +41,7 @@ def train(
     folder: Path,
     *,
     save_every: int = 100,
-    report: Callable[[Mapping[str, float]], None] | None = None,
+    report: Callable[[Row], None] | None = None,
 ) -> PyTree:
     """Train, from the last checkpoint in a folder if there is one.
 
@@ -80,13 +83,13 @@ def train(
     return state
 
 
-def read_metrics(folder: Path) -> list[dict[str, float]]:
+def read_metrics(folder: Path) -> list[Row]:
     """Read the rows of metrics of a training, one per checkpoint."""
     path = folder / METRICS
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def _mean_row(step: int, rows: list[Mapping[str, Any]], seconds: float) -> dict[str, float]:
+def _mean_row(step: int, rows: list[Mapping[str, Any]], seconds: float) -> Row:
     values: dict[str, list[float]] = {}
     for row in rows:
         for name, value in row.items():

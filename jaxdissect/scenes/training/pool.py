@@ -14,7 +14,7 @@ def draw_pool(dataset: ScenesDataset, *, progress: Progress = silent) -> Pool:
     """Draw all pictures of a data set.
 
     Returns:
-        "image", uint8 [N, 64, 64, 3], exactly 255 times the pictures'; "labels", uint8
+        "image", uint8 [N, 64, 64, 3], 255 times the pictures'; "labels", uint8
         [N, 64, 64, 4]; "scene", uint8 [N].
     """
     blocks = []

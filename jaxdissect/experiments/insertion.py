@@ -1,0 +1,231 @@
+"""Insert units into a generator: where does an object appear, and where is it refused?
+
+Shapes: B batch, N images, C concepts including "none", K labels per pixel, k units, m cells.
+
+Bau et al. 2020, "The role of units in a GAN": the units that match `door` best are set to high
+values at one cell of a layer, and the images that follow are segmented anew. Whether a door
+appears depends on what was there: on a building it does, in the sky it does not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Float64, Int, Int32, Int64
+
+from jaxdissect.arrays.concepts import Vocabulary
+from jaxdissect.arrays.resample import Shape
+from jaxdissect.engine.batches import Batch, Source
+from jaxdissect.engine.fold import Progress, fold, silent
+from jaxdissect.experiments.generate import Generation, ToPixels, from_signed
+from jaxdissect.networks.edits import Edit, insert
+from jaxdissect.networks.segmenters.segmenter import Segmenter
+from jaxdissect.stats import agreement, changes
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """How the areas of all concepts change when units are inserted, given what was there.
+
+    A sample is an image with the units inserted at one cell. Its context is the concepts that the
+    image without them shows at the centre of that cell; a sample counts for each of these. Context
+    0 stands for all samples, concept 0 for pixels without any concept. Areas are numbers of pixels
+    of the label grid.
+
+    Attributes:
+        layer: Where units were inserted.
+        vocabulary: The concepts.
+        units: The inserted units.
+        values: What they were set to.
+        cells: Row and column of each cell where they were.
+        num_pixels: Pixels of an image's label grid.
+        before: Areas in every image, with nothing inserted.
+        changes: Number of samples of each context, and sums of their changes of area [context,
+            concept] and of the squares of these.
+    """
+
+    layer: str
+    vocabulary: Vocabulary
+    units: Int64[np.ndarray, "k"]
+    values: Float32[np.ndarray, "k"]
+    cells: Int64[np.ndarray, "m 2"]
+    num_pixels: int
+    before: Int32[np.ndarray, "N C"]
+    changes: changes.Changes
+
+    @property
+    def number(self) -> Int64[np.ndarray, "C"]:
+        """Number of samples of each context; the reference reports those with 1000 or more."""
+        return self.changes.number
+
+    @cached_property
+    def mean_before(self) -> Float64[np.ndarray, "C"]:
+        """Mean area in an image, with nothing inserted."""
+        return self.before.mean(axis=0, dtype=np.float64)
+
+    @cached_property
+    def mean_change(self) -> Float64[np.ndarray, "C C"]:
+        """Mean change of area [context, concept]; 0 in contexts without samples."""
+        return changes.mean(self.changes)
+
+    @cached_property
+    def standard_error(self) -> Float64[np.ndarray, "C C"]:
+        """Standard error of `mean_change`, infinite in contexts of less than two samples.
+
+        Samples are taken to be independent, though those of one image are not quite. The
+        reference's is not comparable: its variance misses most of the spread between samples.
+        """
+        return changes.standard_error(self.changes)
+
+    def added_area(self, concept: int) -> Float64[np.ndarray, "C"]:
+        """Mean change of a concept's area in each context, relative to its mean area before.
+
+        The paper's measure of how well an object can be inserted; its 99% confidence band is
+        `added_band` on either side. Both are 0 for a concept that is never there, infinite for one
+        that was in no image before.
+        """
+        return changes.relative(self.mean_change[:, [concept]], self.mean_before[[concept]])[:, 0]
+
+    def added_band(self, concept: int) -> Float64[np.ndarray, "C"]:
+        """Half of the 99% confidence band of `added_area`, for the given mean area before."""
+        error = changes.NORMAL_99 * self.standard_error[:, [concept]]
+        return changes.relative(error, self.mean_before[[concept]])[:, 0]
+
+
+def insert_units(
+    network: Any,
+    source: Source,
+    segmenter: Segmenter,
+    layer: str,
+    units: Sequence[int] | Int[np.ndarray, "k"],
+    values: Sequence[float] | Float[np.ndarray, "k"] | Float[Array, "k"],
+    *,
+    cells: Sequence[tuple[int, int]] | Int[np.ndarray, "m 2"] | None = None,
+    grid: Shape = (64, 64),
+    to_pixels: ToPixels = from_signed,
+    batch_size: int = 2,
+    chunk_size: int = 16,
+    mesh: jax.sharding.Mesh | None = None,
+    progress: Progress = silent,
+) -> Insertion:
+    """Measure how the areas of all concepts change when units are inserted, cell by cell.
+
+    For every image and every cell, `units` are set to `values` at that cell alone; the rest of the
+    generator makes another image, which is segmented. The grid's pixel at the centre of cell
+    (y, x) is ((y + 1/2) H / h, (x + 1/2) W / w), rounded down. Counts are exact and sums are
+    integers; `batch_size`, `chunk_size` and `mesh` change the result only where they change how
+    the networks round, and then by pixels on the border between two labels.
+
+    Args:
+        network: A Network or an nnx.Module from latents [B, Z] to images [B, height, width, 3].
+        source: Examples with a ``latent`` [Z]; for some of them, ``[source[i] for i in chosen]``.
+        segmenter: Says what the images show.
+        layer: Where to insert, a layer that gives [B, h, w, U].
+        units: Which units, such as the 20 that match a concept best.
+        values: What to set each of them to; the reference takes the 0.995 quantile of the unit.
+        cells: Rows and columns of the cells to insert at; all cells of the layer when None.
+        grid: Height and width of the label maps, no smaller than the layer; (64, 64) is the
+            paper's.
+        to_pixels: Makes RGB in [0, 1] of what the generator gives.
+        batch_size: Latents in a step.
+        chunk_size: Cells that run together; ``batch_size * chunk_size`` images are made and
+            segmented at once, which is what needs memory.
+        mesh: Devices to spread batches over (see `fold`).
+        progress: Told how far the pass has come.
+
+    Returns:
+        Areas before, and changes in every context.
+
+    Raises:
+        ValueError: if there are no examples or one has no latent, the layer is unknown, `units`,
+            `values`, `cells` or `grid` do not fit it, the segmenter's labels are not in its
+            vocabulary, or another argument makes no sense; the message says which.
+        TypeError: if `network` is neither a Network nor an nnx.Module.
+    """
+    generation = Generation(network, source, segmenter, layer, grid, to_pixels, chunk_size)
+    units, values = np.asarray(units), np.asarray(values, np.float32)
+    if values.shape != units.shape or not np.isfinite(values).all():
+        raise ValueError(
+            f"`values` (={values.tolist()}) must be {units.size} finite numbers, one for each of "
+            "the `units`"
+        )
+    insert(units, jnp.asarray(values), generation.num_units)  # refuses units that do not fit
+    height, width = generation.cells
+    if generation.grid[0] < height or generation.grid[1] < width:
+        raise ValueError(
+            f"`grid` (={generation.grid}) must not be smaller than layer {layer!r}, whose cells "
+            f"are {(height, width)}: every cell needs a pixel of its own"
+        )
+    cells = _checked_cells(cells, (height, width), layer)
+    rows, columns = (
+        (2 * cells[:, axis] + 1) * generation.grid[axis] // (2 * generation.cells[axis])
+        for axis in range(2)
+    )
+
+    def edit_at(cell: Array) -> Edit:
+        here = (jnp.arange(height) == cell[0])[:, None] & (jnp.arange(width) == cell[1])[None]
+        strength = here.astype(jnp.float32)
+        return insert(units, jnp.asarray(values), generation.num_units, where=strength)
+
+    def at_centers(labels: Array) -> Array:
+        return agreement.without_repeats(labels[:, rows, columns])
+
+    @jax.jit
+    def step(params: Any, batch: Any, places: Array) -> Any:
+        latents = batch["latent"]
+        areas, labels = generation.under_each(params, latents, edit_at, places, look=at_centers)
+        return areas, labels[0]
+
+    num_concepts = generation.num_concepts
+    before = np.empty((len(source), num_concepts), np.int32)
+    seen = changes.none_seen(num_concepts, num_concepts)
+
+    def receive(batch: Batch, found: Any) -> None:
+        areas = generation.checked(found[0], batch["weight"], batch["example"])
+        before[batch["example"][batch["weight"]]] = areas[0]
+        change = (areas[1:] - areas[:1]).reshape(-1, num_concepts)
+        labels = np.asarray(found[1])[batch["weight"]].swapaxes(0, 1)  # [m, B, K], like areas
+        labels = labels.reshape(len(change), -1)
+        context = np.where(labels == 0, -1, labels)
+        changes.add(seen, np.insert(context, 0, 0, axis=1), change)
+
+    # The first place is no cell: nothing is inserted.
+    places = jnp.asarray(np.concatenate([[[-1, -1]], cells]), jnp.int32)
+    fold(
+        lambda state, batch: (state, step(generation.params, batch, places)),
+        None,
+        source,
+        batch_size=batch_size,
+        receive=receive,
+        mesh=mesh,
+        description="inserting units",
+        progress=progress,
+    )
+    return Insertion(
+        layer,
+        segmenter.vocabulary,
+        units.astype(np.int64),
+        values,
+        cells,
+        generation.grid[0] * generation.grid[1],
+        before,
+        seen,
+    )
+
+
+def _checked_cells(cells: Any, shape: Shape, layer: str) -> Int64[np.ndarray, "m 2"]:
+    every = np.indices(shape).reshape(2, -1).T
+    if cells is None:
+        return every
+    chosen = np.asarray(cells)
+    inside = chosen.ndim == 2 and chosen.shape[1:] == (2,) and len(chosen) > 0
+    if not inside or not ((chosen >= 0) & (chosen < shape)).all() or chosen.dtype.kind not in "iu":
+        raise ValueError(
+            f"`cells` (={chosen.tolist()}) must be rows and columns [m, 2] of layer {layer!r}, "
+            f"which has {shape[0]} x {shape[1]} cells"
+        )
+    return chosen.astype(np.int64)

@@ -1,0 +1,226 @@
+"""Remove units of a generator: which objects go, and what comes in their place?
+
+Shapes: N images, C concepts including "none", U units, S conditions (sets of removed units), k
+chosen concepts.
+
+Bau et al. 2020, "The role of units in a GAN": units of a layer are set to zero in all images, which
+are segmented anew. Removing the units that match `tree` best removes trees, and the buildings
+behind them appear.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float64, Int, Int32, Int64
+
+from jaxdissect.arrays.concepts import Vocabulary
+from jaxdissect.arrays.resample import Shape
+from jaxdissect.engine.batches import Batch, Source
+from jaxdissect.engine.fold import Progress, fold, silent
+from jaxdissect.experiments.generate import Generation, ToPixels, from_signed
+from jaxdissect.networks.edits import keep_units
+from jaxdissect.networks.segmenters.segmenter import Segmenter
+from jaxdissect.stats import changes
+
+
+@dataclass(frozen=True)
+class Removal:
+    """How the areas of all concepts change when units are removed.
+
+    Areas are numbers of pixels of the label grid. Concept 0 stands for pixels without any.
+
+    Attributes:
+        layer: Where units were removed.
+        vocabulary: The concepts.
+        keep: For each condition, the units that were left in place.
+        num_pixels: Pixels of an image's label grid.
+        before: Areas in every image, with all units in place.
+        changes: Sums of the changes of area in an image, and of their squares, by condition.
+        concepts: Ids of the concepts whose areas were kept for every image.
+        after: Areas of these under each condition.
+    """
+
+    layer: str
+    vocabulary: Vocabulary
+    keep: Bool[np.ndarray, "S U"]
+    num_pixels: int
+    before: Int32[np.ndarray, "N C"]
+    changes: changes.Changes
+    concepts: tuple[int, ...]
+    after: Int32[np.ndarray, "S N k"]
+
+    @cached_property
+    def mean_before(self) -> Float64[np.ndarray, "C"]:
+        """Mean area in an image, with all units in place."""
+        return self.before.mean(axis=0, dtype=np.float64)
+
+    @cached_property
+    def mean_change(self) -> Float64[np.ndarray, "S C"]:
+        """Mean change of the area in an image."""
+        return changes.mean(self.changes)
+
+    @cached_property
+    def mean_after(self) -> Float64[np.ndarray, "S C"]:
+        """Mean area in an image, without the units."""
+        return (self.before.sum(axis=0, dtype=np.int64) + self.changes.sums) / len(self.before)
+
+    @cached_property
+    def standard_error(self) -> Float64[np.ndarray, "S C"]:
+        """Standard error of `mean_change`; infinite for a single image."""
+        return changes.standard_error(self.changes)
+
+    @property
+    def fraction_left(self) -> Float64[np.ndarray, "S C"]:
+        """Mean area after over mean area before; of a concept that is never there, 1."""
+        return 1 + changes.relative(self.mean_change, self.mean_before)
+
+    @property
+    def fraction_band(self) -> Float64[np.ndarray, "S C"]:
+        """Half of the 99% confidence band of `fraction_left`, for the given mean area before."""
+        return changes.NORMAL_99 * changes.relative(self.standard_error, self.mean_before)
+
+    def gained(self, condition: int, *, number: int = 10) -> Int64[np.ndarray, "_"]:
+        """The ids of the concepts whose mean area grows most, greatest first, equals by id."""
+        change = self.changes.sums[condition]
+        order = np.argsort(-change, kind="stable")[:number]
+        return order[change[order] > 0]
+
+
+def each_unit(num_units: int) -> Bool[np.ndarray, "U U"]:
+    """Conditions that remove one unit each."""
+    return ~np.eye(num_units, dtype=bool)
+
+
+def best_units(
+    ranking: Sequence[int] | Int[np.ndarray, "_"], most: int, num_units: int
+) -> Bool[np.ndarray, "S U"]:
+    """Conditions that remove the 0, 1, ..., `most` first units of a ranking.
+
+    Args:
+        ranking: Units, best first, such as ``np.argsort(-iou[concept], kind="stable")``.
+        most: S - 1.
+        num_units: Units of the layer, U.
+
+    Raises:
+        ValueError: if the ranking does not have as many different units of the layer.
+    """
+    best = np.asarray(ranking)[:most]
+    if len(set(best.tolist()) & set(range(num_units))) != most:
+        raise ValueError(
+            f"`ranking` must begin with `most` (={most}) different units in [0, {num_units}), "
+            f"not {best.tolist()}"
+        )
+    place = np.full(num_units, most)
+    place[best.astype(np.int64)] = np.arange(most)
+    return place[None] >= np.arange(most + 1)[:, None]
+
+
+def remove_units(
+    network: Any,
+    source: Source,
+    segmenter: Segmenter,
+    layer: str,
+    keep: Bool[np.ndarray, "S U"] | Bool[Array, "S U"],
+    *,
+    grid: Shape = (64, 64),
+    concepts: Sequence[int] = (),
+    to_pixels: ToPixels = from_signed,
+    batch_size: int = 2,
+    chunk_size: int = 16,
+    mesh: jax.sharding.Mesh | None = None,
+    progress: Progress = silent,
+) -> Removal:
+    """Measure how the areas of all concepts change when units of a generator are removed.
+
+    Units are set to zero at the layer's output, as in the reference. Counts are exact and sums are
+    integers; `batch_size`, `chunk_size` and `mesh` change the result only where they change how
+    the networks round, and then by pixels on the border between two labels.
+
+    Args:
+        network: A Network or an nnx.Module from latents [B, Z] to images [B, height, width, 3].
+        source: Examples with a ``latent`` [Z].
+        segmenter: Says what the images show.
+        layer: Where to remove units, a layer that gives [B, h, w, U].
+        keep: For each condition, False for the units that are removed together: `each_unit`,
+            `best_units`, or any other.
+        grid: Height and width of the label maps; (64, 64) is the paper's.
+        concepts: Ids of concepts whose areas are to be kept for every image and condition.
+        to_pixels: Makes RGB in [0, 1] of what the generator gives.
+        batch_size: Latents in a step.
+        chunk_size: Conditions that run together; ``batch_size * chunk_size`` images are made and
+            segmented at once, which is what needs memory.
+        mesh: Devices to spread batches over (see `fold`).
+        progress: Told how far the pass has come.
+
+    Returns:
+        Areas before, and changes under every condition.
+
+    Raises:
+        ValueError: if there are no examples or one has no latent, the layer is unknown, `keep` or
+            `concepts` do not fit, the segmenter's labels are not in its vocabulary, or another
+            argument makes no sense; the message says which.
+        TypeError: if `network` is neither a Network nor an nnx.Module.
+    """
+    generation = Generation(network, source, segmenter, layer, grid, to_pixels, chunk_size)
+    keep = np.asarray(keep)
+    if (
+        keep.dtype != bool
+        or keep.ndim != 2
+        or keep.shape[1] != generation.num_units
+        or not keep.size
+    ):
+        raise ValueError(
+            f"`keep` (={keep.dtype}{list(keep.shape)}) must be bool [S, {generation.num_units}]: "
+            f"some conditions, each with the units of layer {layer!r}"
+        )
+    num_concepts = generation.num_concepts
+    wrong = [int(concept) for concept in concepts if not 0 <= concept < num_concepts]
+    if wrong:
+        raise ValueError(f"`concepts` must be in [0, {num_concepts}), got {wrong}")
+    chosen = np.array(concepts, np.int64)
+
+    @jax.jit
+    def step(params: Any, batch: Any, conditions: Array) -> Array:
+        latents = batch["latent"]
+        return generation.under_each(params, latents, keep_units, conditions)[0]
+
+    before = np.empty((len(source), num_concepts), np.int32)
+    after = np.empty((len(keep), len(source), len(chosen)), np.int32)
+    seen = changes.none_seen(len(keep), num_concepts)
+
+    def receive(batch: Batch, found: Any) -> None:
+        areas = generation.checked(found, batch["weight"], batch["example"])
+        examples = batch["example"][batch["weight"]]
+        before[examples] = areas[0]
+        after[:, examples] = areas[1:, :, chosen]
+        condition = np.repeat(np.arange(len(keep)), len(examples))
+        change = areas[1:] - areas[:1]
+        changes.add(seen, condition[:, None], change.reshape(-1, num_concepts))
+
+    # Condition 0: nothing is removed.
+    conditions = jnp.asarray(np.concatenate([np.ones_like(keep[:1]), keep]))
+    fold(
+        lambda state, batch: (state, step(generation.params, batch, conditions)),
+        None,
+        source,
+        batch_size=batch_size,
+        receive=receive,
+        mesh=mesh,
+        description="removing units",
+        progress=progress,
+    )
+    return Removal(
+        layer,
+        segmenter.vocabulary,
+        keep,
+        generation.grid[0] * generation.grid[1],
+        before,
+        seen,
+        tuple(chosen.tolist()),
+        after,
+    )

@@ -1,0 +1,105 @@
+"""Charts of what units cause: bars of one number per name, and curves with bands.
+
+As in `jaxdissect.faces.figures`, charts are drawn on a `Figure` of their own; lengths in inches.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SERIES_COLORS = ("#9AA0A6", "#C44E52", "#3B6FB6", "#F28E2B")
+"""Colours of series of bars and curves, in turn."""
+
+_WIDTH, _BAR, _AROUND = 7.5, 0.24, 1.1
+
+
+def bar_figure(
+    names: Sequence[str],
+    series: Mapping[str, Float[np.ndarray, "N"]],
+    *,
+    title: str,
+    unit: str,
+    errors: Mapping[str, Float[np.ndarray, "N"]] | None = None,
+) -> "Figure":
+    """Draw horizontal bars, one group per name and one bar per series.
+
+    Args:
+        names: What the groups are called, from the top down.
+        series: Their values, by the name of the series.
+        title: What the chart shows.
+        unit: What the values are.
+        errors: Half the length of the error bars of some series.
+    """
+    from matplotlib.figure import Figure
+
+    height = _AROUND + _BAR * len(names) * max(len(series), 1.3)
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    axes = figure.add_subplot()
+    places = np.arange(len(names))
+    thickness = 0.8 / len(series)
+    for i, (name, values) in enumerate(series.items()):
+        axes.barh(
+            places + (i - (len(series) - 1) / 2) * thickness,
+            values,
+            thickness * 0.92,
+            xerr=(errors or {}).get(name),
+            error_kw={"elinewidth": 0.8, "capsize": 2},
+            label=name,
+            color=SERIES_COLORS[i % len(SERIES_COLORS)] if len(series) > 1 else SERIES_COLORS[2],
+            zorder=2,
+        )
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    axes.grid(axis="x", color="#DDDDDD", linewidth=0.6, zorder=0)
+    axes.set_xlabel(unit)
+    _finish(axes, title, legend=len(series) > 1)
+    return figure
+
+
+def curve_figure(
+    places: Sequence[int],
+    curves: Mapping[str, Float[np.ndarray, "N"]],
+    *,
+    title: str,
+    across: str,
+    up: str,
+    bands: Mapping[str, Float[np.ndarray, "N"]] | None = None,
+) -> "Figure":
+    """Draw curves, some with a band around them.
+
+    Args:
+        places: Where the values belong, on the axis across.
+        curves: Values by name; the axis up begins at 0.
+        title: What the chart shows.
+        across, up: What the axes are.
+        bands: Half the height of the bands of some curves.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for i, (name, values) in enumerate(curves.items()):
+        color = SERIES_COLORS[(i + 2) % len(SERIES_COLORS)]
+        axes.plot(places, values, color=color, label=name, marker="o", markersize=3, zorder=3)
+        if bands is not None and name in bands:
+            low, high = values - bands[name], values + bands[name]
+            axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0, zorder=2)
+    axes.set_ylim(bottom=0)
+    axes.grid(color="#DDDDDD", linewidth=0.6, zorder=0)
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    _finish(axes, title, legend=len(curves) > 1)
+    return figure
+
+
+def _finish(axes: "Axes", title: str, *, legend: bool) -> None:
+    axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
+    axes.spines[["top", "right"]].set_visible(False)
+    if legend:
+        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))

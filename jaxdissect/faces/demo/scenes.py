@@ -1,0 +1,64 @@
+"""The first part of the demonstration: the pictures, and the networks that learned from them."""
+
+import numpy as np
+
+from jaxdissect.faces.report.page import Picture, Section, Table
+from jaxdissect.faces.sheets import draw_grid, paint_labels
+from jaxdissect.scenes.concepts import CHANNELS, MATERIALS, OBJECTS, PARTS
+from jaxdissect.scenes.dataset import scenes_dataset
+from jaxdissect.scenes.render import SCENES
+from jaxdissect.scenes.shipped import NAMES, read_card
+
+_COLUMNS = ("picture", "objects", "parts", "materials", "restyled", "another", "and another")
+
+
+def scenes_section(seed: int) -> Section:
+    """Show pictures of every scene, their labels, and how the networks were trained."""
+    number = len(SCENES)
+    plain = scenes_dataset(3 * number, seed=seed).read(0, 3 * number)
+    restyled = scenes_dataset(number, seed=seed, stylised=True).read(0, number)["image"]
+    images = plain["image"].reshape(3, number, *plain["image"].shape[1:])
+    labels = [
+        paint_labels(plain["labels"][:number, ..., CHANNELS.index(channel)])
+        for channel in ("object", "part", "material")
+    ]
+    columns = [images[0], *labels, restyled, images[1], images[2]]
+    sheet = draw_grid(np.stack(columns, axis=1), rows=SCENES, columns=_COLUMNS)
+    return Section(
+        "A small world",
+        (
+            f"Every picture is drawn by a program, so every pixel is known: {len(OBJECTS)} kinds "
+            f"of objects with {len(PARTS)} kinds of parts, of {len(MATERIALS)} materials, in 11 "
+            f"colors. There are {number} kinds of scenes; no object alone tells which one a "
+            "picture shows.",
+            "Three networks have learned from such pictures. The classifier was told the names of "
+            "scenes and nothing else; what follows asks what its units have found by themselves.",
+        ),
+        (
+            Picture(
+                "Every scene: a picture, what its labels say, the same shapes with other materials "
+                "and colors, and two more pictures.",
+                sheet,
+            ),
+            Table(
+                "The networks, as their cards describe them.",
+                ("network", "steps", "minutes of training", "measured on held-out pictures"),
+                [_card_row(name) for name in NAMES],
+            ),
+        ),
+    )
+
+
+def _card_row(name: str) -> tuple[str, int, float, str]:
+    card = read_card(name)
+    figures = {
+        "classifier": ("accuracy",),
+        "generator": (
+            "frechet_distance",
+            "frechet_distance_of_other_drawn_pictures",
+            "frechet_distance_of_noise",
+        ),
+        "segmenter": ("mean_iou_object", "mean_iou_part", "mean_iou_material"),
+    }[name]
+    said = "; ".join(f"{figure.replace('_', ' ')} {card[figure]:.3g}" for figure in figures)
+    return name, card["steps"], card["minutes"], said

@@ -1,0 +1,247 @@
+"""Training on the scenes: reproducible, resumable, and the parts that it is made of."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxdissect.engine.checkpoints import Checkpoints
+from jaxdissect.scenes.concepts import CONCEPTS
+from jaxdissect.scenes.dataset import scenes_dataset
+from jaxdissect.scenes.training import generator, segmenter
+from jaxdissect.scenes.training.discriminator import halved
+from jaxdissect.scenes.training.loop import Task, read_metrics, train
+from jaxdissect.scenes.training.pool import draw_batch, draw_pool
+
+# --- a training that takes no time ----------------------------------------------------------------
+
+
+def counting_task(*, stop_at=None, broken_at=None):
+    """State: how far a random walk has come; it may be stopped, or break."""
+
+    @jax.jit
+    def walk(state, number):
+        step = jax.random.normal(jax.random.fold_in(jax.random.key(0), number), state.shape)
+        return state + step
+
+    def take(state, number):
+        if number == stop_at:
+            raise KeyboardInterrupt
+        state = walk(state, number)
+        return state, {"loss": jnp.nan if number == broken_at else state.sum()}
+
+    return Task(jnp.zeros(5), take, {"kind": "walk", "sizes": (1, 2)})
+
+
+def without_seconds(rows):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 5, 8])
+def test_training_that_was_stopped_ends_like_one_that_was_not(tmp_path, stop_at):
+    whole = train(counting_task(), 9, tmp_path / "whole", save_every=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(counting_task(stop_at=stop_at), 9, tmp_path / "parts", save_every=2)
+    resumed = train(counting_task(), 9, tmp_path / "parts", save_every=2)
+    np.testing.assert_array_equal(whole, resumed)
+    rows = [read_metrics(tmp_path / folder) for folder in ("whole", "parts")]
+    assert without_seconds(rows[0]) == without_seconds(rows[1])
+    assert [row["step"] for row in rows[0]] == [2, 4, 6, 8, 9]
+
+
+def test_training_that_is_done_is_not_done_again(tmp_path):
+    first = train(counting_task(), 4, tmp_path, save_every=4)
+    again = train(counting_task(stop_at=0), 4, tmp_path, save_every=4)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_training_refuses_the_folder_of_another(tmp_path):
+    train(counting_task(), 2, tmp_path)
+    with pytest.raises(ValueError, match="steps is 2 there and 3 here"):
+        train(counting_task(), 3, tmp_path)
+
+
+def test_training_stops_when_a_metric_is_not_finite(tmp_path):
+    with pytest.raises(ValueError, match="loss not finite by step 4"):
+        train(counting_task(broken_at=3), 6, tmp_path, save_every=2)
+    assert read_metrics(tmp_path)[-1]["step"] == 2
+
+
+@pytest.mark.parametrize(("steps", "save_every"), [(0, 1), (1, 0)])
+def test_training_refuses_no_steps(tmp_path, steps, save_every):
+    with pytest.raises(ValueError, match="must be at least 1"):
+        train(counting_task(), steps, tmp_path, save_every=save_every)
+
+
+def test_checkpoints_keep_the_last_states(tmp_path):
+    state = {"a": jnp.arange(3), "b": (jnp.float32(0.5), jnp.ones((2, 2), jnp.bfloat16))}
+    with Checkpoints(tmp_path, {"seed": 1}, keep=2) as saved:
+        assert saved.latest is None
+        for step in (1, 2, 3):
+            saved.save(step, jax.tree.map(lambda leaf, step=step: leaf + step, state))
+    with Checkpoints(tmp_path, {"seed": 1}, keep=2) as saved:
+        assert saved.latest == 3
+        found = saved.load(3, state)
+    for leaf, expected in zip(jax.tree.leaves(found), jax.tree.leaves(state), strict=True):
+        assert leaf.dtype == expected.dtype
+        np.testing.assert_array_equal(leaf, expected + 3)
+    with pytest.raises(ValueError, match="seed is 1 there and 2 here"):
+        Checkpoints(tmp_path, {"seed": 2})
+
+
+# --- what it learns from --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return draw_pool(scenes_dataset(70, seed=3))
+
+
+def test_pool_holds_the_very_pictures(pool):
+    example = scenes_dataset(70, seed=3)[66]
+    np.testing.assert_allclose(pool["image"][66] / 255, example["image"], atol=1e-6)
+    np.testing.assert_array_equal(pool["labels"][66], example["labels"])
+    assert pool["scene"][66] == example["scene"]
+
+
+def test_batches_depend_on_seed_and_step(pool):
+    first, again, later = (draw_batch(pool, 16, seed=1, step=step) for step in (4, 4, 5))
+    np.testing.assert_array_equal(first["image"], again["image"])
+    assert not np.array_equal(first["image"], later["image"])
+
+
+def test_batches_mirror_pictures_with_their_labels(pool):
+    batch = draw_batch(pool, 64, seed=0, step=0)
+    kinds = []
+    for image, labels in zip(batch["image"], batch["labels"], strict=True):
+        straight = (pool["image"] == image).all((1, 2, 3))
+        mirrored = (pool["image"] == image[:, ::-1]).all((1, 2, 3))
+        assert straight.any() != mirrored.any()
+        kinds.append(mirrored.any())
+        source = pool["labels"][np.argmax(straight | mirrored)]
+        np.testing.assert_array_equal(labels, source[:, ::-1] if kinds[-1] else source)
+    assert 10 < sum(kinds) < 54
+
+
+# --- the generator --------------------------------------------------------------------------------
+
+
+def test_schedule_grows_and_fades_in():
+    steps = 200
+    told = [generator.schedule(number, steps) for number in range(steps)]
+    assert sorted({phase.resolution for phase, _, _ in told}) == [8, 16, 32, 64]
+    assert [phase.resolution for phase, _, _ in told] == sorted(p.resolution for p, _, _ in told)
+    for phase in generator.PHASES:
+        numbers = [i for i, (own, _, _) in enumerate(told) if own is phase]
+        fades = [told[i][2] for i in numbers]
+        assert {told[i][1] for i in numbers} == {numbers[0]}
+        assert fades == sorted(fades) and fades[-1] == 1 and fades[0] > 0
+        assert sum(fade < 1 for fade in fades) == max(round(phase.fade * steps) - 1, 0)
+    assert sum(phase.share for phase in generator.PHASES) == pytest.approx(1)
+
+
+def test_pictures_are_shrunk_by_averaging():
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
+    small = generator.at_resolution(jnp.asarray(images), 16, 1.0)
+    expected = images.reshape(2, 16, 4, 16, 4, 3).mean((2, 4)) / 127.5 - 1
+    np.testing.assert_allclose(small, expected, atol=1e-5)
+    faded = generator.at_resolution(jnp.asarray(images), 16, 0.0)
+    np.testing.assert_allclose(halved(faded), halved(small), atol=1e-5)
+    np.testing.assert_array_equal(faded[:, ::2], faded[:, 1::2])
+
+
+LAYERS = ("layer1", "layer6", "layer7", "layer9")
+
+
+@pytest.mark.slow
+def test_generator_learns_at_every_resolution(pool):
+    """A step changes the layers of its resolution and below, and none above."""
+    task = generator.task(pool, generator.Settings(steps=100, batch_size=4))
+
+    def kernels(state):
+        layers = nnx.to_pure_dict(state.generator)["generator"]
+        return {name: np.asarray(layers[name]["conv"]["kernel"]) for name in LAYERS}
+
+    before = kernels(task.state)
+    first = next(i for i in range(100) if generator.schedule(i, 100)[0].resolution == 16)
+    state, told = task.step(task.state, first)
+    assert set(told) >= {"critic_loss", "generator_loss"}
+    changed = {name for name, kernel in kernels(state).items() if (kernel != before[name]).any()}
+    assert changed == {"layer1", "layer6"}
+
+
+# --- the segmenter --------------------------------------------------------------------------------
+
+
+def test_rare_concepts_weigh_more(pool):
+    weights = segmenter.rarity_weights(pool, "object")
+    labels = pool["labels"][..., 0]
+    names = [None, *(name for name, category in CONCEPTS if category == "object")]
+    shares = np.bincount(labels.ravel(), minlength=len(names))[: len(names)] / labels.size
+    assert (weights * shares).sum() == pytest.approx(1, rel=1e-5)
+    order = np.argsort(shares)
+    assert (np.diff(weights[order]) <= 1e-6).all() and weights.max() <= 10 * weights.min() * 1.001
+
+
+def test_disturbing_keeps_some_pictures_as_they_are():
+    images = jax.random.uniform(jax.random.key(0), (64, 64, 64, 3))
+    seen = segmenter.disturbed(jax.random.key(1), images)
+    same = (seen == images).all((1, 2, 3))
+    assert 10 < same.sum() < 40 and 0 <= seen.min() and seen.max() <= 1
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def command(folder, *options):
+    arguments = [
+        "--steps",
+        "50",
+        "--save-every",
+        "10",
+        "--num-images",
+        "64",
+        "--num-held-out",
+        "64",
+    ]
+    return [
+        *(sys.executable, "-m", "jaxdissect.scenes.train", "classifier", *arguments),
+        *("--out", str(folder), *options),
+    ]
+
+
+@pytest.mark.slow
+def test_command_that_is_killed_goes_on(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    subprocess.run(command(whole), check=True, capture_output=True)
+    process = subprocess.Popen(command(parts), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if re.match(r"step +20 ", line):
+            process.send_signal(signal.SIGKILL)
+    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL
+    assert read_metrics(parts)[-1]["step"] < 50
+    weights = tmp_path / "classifier.safetensors"
+    subprocess.run(command(parts, "--weights", str(weights)), check=True, capture_output=True)
+    rows = without_seconds(read_metrics(whole))
+    assert len(rows) == 5 and without_seconds(read_metrics(parts)) == rows
+    card = json.loads(weights.with_suffix(".json").read_text())
+    assert card["steps"] == 50 and 0 <= card["accuracy"] <= 1 and "--steps 50" in card["command"]
+
+
+def test_command_refuses_what_cannot_work(tmp_path):
+    from jaxdissect.scenes.train import TrainOptions
+
+    with pytest.raises(ValueError, match="num_images"):
+        TrainOptions("classifier", out=tmp_path, num_images=0).run()
+    with pytest.raises(ValueError, match="must end in .safetensors"):
+        TrainOptions("classifier", out=tmp_path, weights=tmp_path / "weights.npz").run()
+    assert not list(tmp_path.iterdir())
