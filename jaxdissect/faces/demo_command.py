@@ -6,7 +6,34 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, arg
 
+from jaxdissect.engine.batches import Stored
+from jaxdissect.engine.data.latents import latents
+from jaxdissect.engine.fold import Progress
+from jaxdissect.experiments.dissection import Dissection
+from jaxdissect.faces import tables
+from jaxdissect.faces.demo import classifier, generator
+from jaxdissect.faces.demo.scenes import scenes_section
+from jaxdissect.faces.output_folder import check_free, new_folder
+from jaxdissect.faces.progress import told
+from jaxdissect.faces.report.page import Section, write_page
+from jaxdissect.networks.network import as_network
+from jaxdissect.scenes.dataset import scenes_dataset
+from jaxdissect.scenes.shipped import load_classifier, load_generator, load_segmenter
+
 REPORT = "report.html"
+
+TITLE = "What the units of a network do"
+
+LEAD = (
+    "A unit is one channel of one layer. This page asks of two small networks, which were trained "
+    "without a single label of an object, what their units respond to and what they cause.",
+    "The experiments are those of Bau et al., Understanding the role of individual units in a deep "
+    "neural network, PNAS 2020, in a world that is small enough to be drawn, trained on and "
+    "dissected anywhere.",
+)
+
+SEED = 3_000_003
+"""Added to the seed of the options: none of these pictures was trained on."""
 
 
 @dataclass(frozen=True)
@@ -28,3 +55,64 @@ class DemoOptions:
     """Replace the results in --out, when the new ones are complete."""
     quiet: FlagCreatePairsOff[bool] = False
     """Print nothing but errors."""
+
+    def run(self) -> None:
+        """Run all parts; write the report and print where it is.
+
+        Raises:
+            ValueError, OSError: If the options cannot be followed. Nothing is written then.
+        """
+        for name in ("num_images", "num_latents"):
+            if getattr(self, name) < 16:
+                raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 16")
+        check_free(self.out, overwrite=self.overwrite)
+        with (
+            told(quiet=self.quiet) as progress,
+            new_folder(self.out, self.overwrite) as folder,
+        ):
+            result, sections = self._classifier_part(folder, progress)
+            sections += self._generator_part(folder, progress)
+            sections.insert(0, scenes_section(self.seed))
+            write_page(folder / REPORT, TITLE, LEAD, sections)
+        if not self.quiet:
+            header, rows = tables.best_unit_table(result)
+            print("The ten most interpretable units:\n")
+            print("\n".join(tables.aligned([header, *rows])))
+            print(f"\nThe report is {self.out / REPORT}")
+
+    def _classifier_part(
+        self, folder: Path, progress: Progress
+    ) -> tuple[Dissection, list[Section]]:
+        network = as_network(load_classifier())
+        pictures = scenes_dataset(2 * self.num_images, seed=SEED + self.seed)
+        first = Stored(pictures.read(0, self.num_images))
+        others = Stored(pictures.read(self.num_images, 2 * self.num_images))
+        result = classifier.dissect_classifier(network, first, progress)
+        removals = classifier.remove_important_units(network, first, others, progress)
+        result.save(folder)
+        result.write_csv(folder / "units.csv")
+        tables.write_concepts_csv(folder / "concepts.csv", result)
+        tables.write_layers_csv(folder / "layers.csv", result)
+        tables.write_csv(folder / "removals.csv", classifier.REMOVAL_HEADER, removals.rows())
+        return result, [
+            classifier.dissection_section(network, first, result, progress),
+            classifier.removal_section(removals, result),
+        ]
+
+    def _generator_part(self, folder: Path, progress: Progress) -> list[Section]:
+        model, segmenter = load_generator(), load_segmenter()
+        network = as_network(model)
+        source = generator.generated(
+            network, latents(self.num_latents, model.sizes[0], seed=self.seed), progress
+        )
+        result = generator.dissect_generator(network, source, segmenter, progress)
+        removal = generator.remove_trees(network, source, segmenter, result, progress)
+        few = [source[i] for i in range(self.num_latents // 4)]
+        doors = generator.insert_doors(network, few, segmenter, result, progress)
+        result.write_csv(folder / "generator_units.csv")
+        return [
+            generator.samples_section(source),
+            generator.dissection_section(network, source, result, progress),
+            generator.trees_section(network, source, removal),
+            generator.doors_section(network, source, doors),
+        ]

@@ -18,7 +18,7 @@ def write_concepts_csv(path: str | Path, dissection: Dissection) -> None:
         for name, layer in dissection.layers.items()
         for concept, units in layer.concept_counts().items()
     ]
-    _write_csv(path, ("layer", "concept", "category", "units"), rows)
+    write_csv(path, ("layer", "concept", "category", "units"), rows)
 
 
 def write_layers_csv(path: str | Path, dissection: Dissection) -> None:
@@ -28,7 +28,7 @@ def write_layers_csv(path: str | Path, dissection: Dissection) -> None:
         for name, layer in dissection.layers.items()
         for category, number in layer.category_counts().items()
     ]
-    _write_csv(path, ("layer", "category", "detectors", "concepts"), rows)
+    write_csv(path, ("layer", "category", "detectors", "concepts"), rows)
 
 
 def layer_table(dissection: Dissection) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
@@ -65,22 +65,22 @@ def summary(dissection: Dissection) -> str:
         f"Detectors, units with IoU > {next(iter(dissection.layers.values())).min_iou:g}; "
         "by category, with (distinct concepts):",
         "",
-        *_aligned([header, *rows]),
+        *aligned([header, *rows]),
     ]
     header, rows = best_unit_table(dissection)
     if rows:
-        lines += ["", "Best units:", "", *_aligned([header, *rows])]
+        lines += ["", "Best units:", "", *aligned([header, *rows])]
     return "\n".join(lines)
 
 
-def _write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)
 
 
-def _aligned(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+def aligned(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
     """Lay out rows in columns, numbers to the right."""
     columns = [[str(cell) for cell in column] for column in zip(*rows, strict=True)]
     widths = [max(map(len, column)) for column in columns]

@@ -1,14 +1,23 @@
 """The second part of the demonstration: what the units of the scene classifier detect and cause."""
 
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
 from jaxdissect.engine.batches import Source
 from jaxdissect.engine.fold import Progress
 from jaxdissect.engine.labelers import annotated
+from jaxdissect.experiments import ablate
 from jaxdissect.experiments.dissect import dissect
 from jaxdissect.experiments.dissection import Dissection
-from jaxdissect.faces import figures, strips, tables
+from jaxdissect.faces import charts, figures, strips, tables
 from jaxdissect.faces.report.page import Picture, Section, Table
 from jaxdissect.networks.network import Network
+from jaxdissect.scenes.classifier import BLOCKS
 from jaxdissect.scenes.concepts import vocabulary
+from jaxdissect.scenes.render import SCENES
+from jaxdissect.stats import accuracy
 
 LAYERS = tuple(f"features.relu{name}" for name in ("1_1", "2_1", "3_1", "3_2", "4_1", "4_2"))
 """Every convolution, after its ReLU."""
@@ -60,6 +69,116 @@ def dissection_section(
                 f"The best units of {last}: the pictures with their highest peaks, lit where the "
                 "unit exceeds its threshold.",
                 strips.draw_sheet(last, rows),
+            ),
+        ),
+    )
+
+
+class Removals(NamedTuple):
+    """What the most important units of every class do, measured on other pictures.
+
+    Attributes:
+        units: The most important units of every class, most important first.
+        baseline: Balanced accuracy of every class, with all units.
+        own: Balanced accuracy of every class, without its own units.
+        overall: Share of all pictures told right, with all units.
+        overall_without: The same without the units of each class.
+    """
+
+    units: Int[np.ndarray, "N k"]
+    baseline: Float[np.ndarray, "N"]
+    own: Float[np.ndarray, "N"]
+    overall: float
+    overall_without: Float[np.ndarray, "N"]
+
+    def rows(self) -> list[tuple[str, str, float, float, float]]:
+        """A row for every class: units, balanced accuracies, and accuracy over all classes."""
+        return [
+            (
+                name,
+                " ".join(map(str, self.units[i])),
+                float(self.baseline[i]),
+                float(self.own[i]),
+                float(self.overall_without[i]),
+            )
+            for i, name in enumerate(SCENES)
+        ]
+
+
+REMOVAL_HEADER = (
+    "class",
+    "units removed",
+    "balanced accuracy before",
+    "balanced accuracy after",
+    "accuracy over all classes after",
+)
+
+
+def remove_important_units(
+    network: Network, ranking: Source, judging: Source, progress: Progress
+) -> Removals:
+    """Rank the units of the last convolution on some pictures, remove the first on others.
+
+    Args:
+        network: The classifier.
+        ranking: Pictures to rank units with, one by one.
+        judging: Pictures to measure with.
+        progress: Told how far the passes have come.
+    """
+    layer = LAYERS[-1]
+    num_units = BLOCKS[-1][-1]
+    options = {"label_key": "scene", "batch_size": 32, "progress": progress}
+    each = ablate.ablate_units(network, ranking, layer, ablate.each_unit(num_units), **options)
+    units = ablate.most_important(each.damage(), NUM_REMOVED)
+    together = ablate.ablate_units(
+        network, judging, layer, ablate.without(units, num_units), **options
+    )
+    return Removals(
+        units,
+        accuracy.balanced_accuracy(together.baseline),
+        np.diagonal(accuracy.balanced_accuracy(together.counts)),
+        float(accuracy.overall_accuracy(together.baseline)),
+        accuracy.overall_accuracy(together.counts),
+    )
+
+
+def removal_section(removals: Removals, result: Dissection) -> Section:
+    """Show what each class loses without its most important units."""
+    layer = result[LAYERS[-1]]
+    concepts = [
+        (name, *(layer.vocabulary.names[layer.best_concept[unit]] for unit in units))
+        for name, units in zip(SCENES, removals.units, strict=True)
+    ]
+    return Section(
+        "What the units of the classifier are for",
+        (
+            f"Every unit of {LAYERS[-1]} is removed once, and units are ranked by how much the "
+            "balanced accuracy of a class falls (chance is 0.5). On other pictures, the "
+            f"{NUM_REMOVED} most important units of each class are then removed together.",
+            f"With all units, the classifier is right about {removals.overall:.1%} of the pictures "
+            "of all classes.",
+        ),
+        (
+            Picture(
+                f"Balanced accuracy of each class, with all units and without its own "
+                f"{NUM_REMOVED}; and accuracy over all classes without them.",
+                charts.bar_figure(
+                    SCENES,
+                    {
+                        "all units": removals.baseline,
+                        f"without its {NUM_REMOVED}": removals.own,
+                        "all classes, without": removals.overall_without,
+                    },
+                    title=f"Removing the {NUM_REMOVED} most important units of each class",
+                    unit="accuracy",
+                ),
+            ),
+            Table("The same in numbers.", REMOVAL_HEADER, removals.rows()),
+            Table(
+                "The best concept of each class's most important units, whether or not they are "
+                "detectors.",
+                ("class", *(f"unit {i}" for i in range(1, NUM_REMOVED + 1))),
+                concepts,
             ),
         ),
     )

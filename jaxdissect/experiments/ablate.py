@@ -1,0 +1,201 @@
+"""Remove units of a classifier: which classes need which units?
+
+Letters: B batch, S conditions (sets of removed units), U units, N classes.
+
+Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020: units
+of a layer are forced to zero, and a unit is important to a class if the balanced accuracy of the
+class falls without it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Float64, Int64, PyTree
+
+from jaxdissect.engine.batches import Batch, Source, read_block
+from jaxdissect.engine.fold import Progress, fold, silent
+from jaxdissect.experiments.task import image_input
+from jaxdissect.networks.edits import keep_units
+from jaxdissect.networks.network import as_network, layer_shapes
+from jaxdissect.stats import accuracy
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Predictions with all units in place, and with sets of units removed.
+
+    Attributes:
+        layer: Where units were removed.
+        keep: For each condition, the units that were left in place.
+        baseline: Counts with all units in place, [N].
+        counts: Counts under each condition, [S, N].
+    """
+
+    layer: str
+    keep: Bool[np.ndarray, "S U"]
+    baseline: accuracy.Accuracy
+    counts: accuracy.Accuracy
+
+    def damage(self) -> Float64[np.ndarray, "S N"]:
+        """How far the balanced accuracy of every class falls under every condition."""
+        before, after = (accuracy.balanced_accuracy(c) for c in (self.baseline, self.counts))
+        return before[None] - after
+
+
+def each_unit(num_units: int) -> Bool[np.ndarray, "U U"]:
+    """Conditions that remove one unit each."""
+    return ~np.eye(num_units, dtype=bool)
+
+
+def most_important(damage: Float[np.ndarray, "U N"], number: int) -> Int64[np.ndarray, "N number"]:
+    """The units whose removal does most damage to every class, most first, equals by unit.
+
+    Args:
+        damage: Of the conditions of `each_unit`.
+        number: How many units.
+    """
+    return np.argsort(-damage, axis=0, kind="stable")[:number].T
+
+
+def without(units: Sequence[Sequence[int]] | np.ndarray, num_units: int) -> Bool[np.ndarray, "S U"]:
+    """Conditions that remove given sets of units.
+
+    Args:
+        units: The units of each set.
+        num_units: Units of the layer, U.
+
+    Raises:
+        ValueError: if a unit is not in [0, U).
+    """
+    keep = np.ones((len(units), num_units), bool)
+    for condition, removed in enumerate(units):
+        chosen = np.asarray(removed, np.int64)
+        if chosen.size and not 0 <= chosen.min() <= chosen.max() < num_units:
+            raise ValueError(f"`units` (={chosen.tolist()}) must lie in [0, {num_units})")
+        keep[condition, chosen] = False
+    return keep
+
+
+def ablate_units(
+    network: Any,
+    source: Source,
+    layer: str,
+    keep: Bool[np.ndarray, "S U"],
+    *,
+    label_key: str = "label",
+    inputs: Callable[[Mapping[str, Array]], Array] = image_input,
+    batch_size: int = 16,
+    chunk_size: int = 32,
+    mesh: jax.sharding.Mesh | None = None,
+    progress: Progress = silent,
+) -> Ablation:
+    """Count what a classifier predicts when units are removed, all sets in one pass over the data.
+
+    Units are set to zero at the layer's output. The prediction is the first of the greatest
+    scores. Counts are exact; `batch_size`, `chunk_size` and `mesh` change them only where they
+    change how the network rounds, and then where two scores are equal but for that.
+
+    Args:
+        network: A Network or an nnx.Module that scores classes, [B, N].
+        source: Examples with the class under `label_key`, and what `inputs` reads.
+        layer: Where to remove units.
+        keep: For each condition, False for the units that are removed together: `each_unit`,
+            `without`, or any other.
+        label_key: Name of the class of an example, an integer in [0, N).
+        inputs: Makes the network's input of a batch.
+        batch_size: Examples in a step.
+        chunk_size: Conditions that run together; ``batch_size * chunk_size`` copies of the layer
+            and what follows it are held at once.
+        mesh: Devices to spread batches over (see `fold`).
+        progress: Told how far the pass has come.
+
+    Returns:
+        Counts by class, under every condition and none.
+
+    Raises:
+        ValueError: if there are no examples, they have no class or one beyond [0, N), the layer is
+            unknown, `keep` does not fit it, or another argument makes no sense.
+        TypeError: if `network` is neither a Network nor an nnx.Module.
+    """
+    network = as_network(network)
+    if chunk_size < 1:
+        raise ValueError(f"`chunk_size` (={chunk_size}) must be at least 1")
+    if len(source) < 1:
+        raise ValueError("`source` has no examples")
+    example = read_block(source, 0, 1)
+    if label_key not in example:
+        raise ValueError(
+            f"`label_key` (={label_key!r}) is not in the examples; they have: "
+            f"{', '.join(sorted(example))}"
+        )
+    num_classes = _num_classes(network, inputs, example)
+    num_units = layer_shapes(network, inputs(_arrays(example)), (layer,))[layer].shape[-1]
+    keep = np.asarray(keep)
+    if keep.dtype != bool or keep.ndim != 2 or keep.shape[1] != num_units or not keep.size:
+        raise ValueError(
+            f"`keep` (={keep.dtype}{list(keep.shape)}) must be bool [S, {num_units}]: some "
+            f"conditions, each with the units of layer {layer!r}"
+        )
+    # Condition 0: nothing is removed.
+    conditions = jnp.asarray(np.concatenate([np.ones_like(keep[:1]), keep]))
+
+    @partial(jax.jit, donate_argnums=0)
+    def step(
+        state: accuracy.AccuracyState, params: PyTree, batch: dict[str, Array], conditions: Array
+    ) -> accuracy.AccuracyState:
+        images = inputs(batch)
+
+        def predict(keep: Bool[Array, "U"]) -> Array:
+            edits = {layer: keep_units(keep)}
+            return network.apply(params, images, edits=edits)[0].argmax(-1)
+
+        # All up to the layer is the same for every condition: the compiler takes it out of the loop
+        # over chunks, as within a chunk `jax.vmap` leaves it alone.
+        predictions = jax.lax.map(predict, conditions, batch_size=chunk_size)
+        return accuracy.update(state, predictions, batch[label_key], batch["weight"])
+
+    def check(batch: Batch, _: Any) -> None:
+        classes = batch[label_key]
+        wrong = ~((classes >= 0) & (classes < num_classes))
+        if wrong.any():
+            raise ValueError(
+                f"{label_key!r} of example {batch['example'][wrong][0]} is {classes[wrong][0]}, "
+                f"and `network` scores the classes 0 to {num_classes - 1}"
+            )
+
+    state = fold(
+        lambda state, batch: (step(state, network.params, batch, conditions), None),
+        accuracy.init(num_classes, len(conditions)),
+        source,
+        batch_size=batch_size,
+        receive=check,
+        mesh=mesh,
+        description="removing units",
+        progress=progress,
+    )
+    counts = accuracy.finalize(state)
+    baseline, removed = (
+        accuracy.Accuracy(counts.true, counts.predicted[part], counts.correct[part])
+        for part in (0, slice(1, None))
+    )
+    return Ablation(layer, keep, baseline, removed)
+
+
+def _num_classes(network: Any, inputs: Callable[..., Array], example: Batch) -> int:
+    scores = jax.eval_shape(
+        lambda params, batch: network.apply(params, inputs(batch))[0],
+        network.params,
+        _arrays(example),
+    )
+    if not hasattr(scores, "shape") or len(scores.shape) != 2:
+        raise ValueError(f"`network` must score classes, [B, N], and gives {scores}")
+    return scores.shape[1]
+
+
+def _arrays(batch: Batch) -> dict[str, Any]:
+    return {name: jnp.asarray(array) for name, array in batch.items()}

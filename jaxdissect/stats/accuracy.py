@@ -1,0 +1,129 @@
+"""How well classes are told apart, one by one: exact counts of what was predicted and what was so.
+
+Letters: B batch, S conditions (such as sets of removed units), N classes.
+
+Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020, judge
+single classes by balanced accuracy: the mean of the accuracies on images of the class and on all
+others, so that 0.5 is chance for every class. Where the reference gives NaN for 0/0 (no image of a
+class, or none predicted), the rates here are 0, and so are the halves of a balanced accuracy.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float64, Int, Int64
+
+from jaxdissect.stats import wide
+
+
+class AccuracyState(NamedTuple):
+    """Counts so far."""
+
+    true: wide.Wide  # [N]
+    predicted: wide.Wide  # [S, N]
+    correct: wide.Wide  # [S, N]
+
+
+class Accuracy(NamedTuple):
+    """Counts of images.
+
+    Attributes:
+        true: Images of each class.
+        predicted: Images that were taken for each class, under each condition.
+        correct: Those of them that are of that class.
+    """
+
+    true: Int64[np.ndarray, "N"]
+    predicted: Int64[np.ndarray, "*S N"]
+    correct: Int64[np.ndarray, "*S N"]
+
+
+def init(num_classes: int, num_conditions: int) -> AccuracyState:
+    """No images seen."""
+    if min(num_classes, num_conditions) < 1:
+        raise ValueError(
+            f"`num_classes` (={num_classes}) and `num_conditions` (={num_conditions}) must be at "
+            "least 1"
+        )
+    shape = (num_conditions, num_classes)
+    return AccuracyState(wide.zeros((num_classes,)), wide.zeros(shape), wide.zeros(shape))
+
+
+def update(
+    state: AccuracyState,
+    predictions: Int[Array, "S B"],
+    labels: Int[Array, "B"],
+    weight: Bool[Array, "B"],
+) -> AccuracyState:
+    """Take in a batch; images with weight False do not count, nor do classes beyond [0, N).
+
+    Args:
+        state: Counts so far.
+        predictions: Class that each image was taken for, under each condition.
+        labels: Class of each image.
+        weight: Which images count.
+    """
+    num_classes = state.true.low.shape[0]
+
+    def count(classes: Int[Array, "B"], counted: Bool[Array, "B"]) -> Int[Array, "N"]:
+        counts = jnp.zeros(num_classes, jnp.int32)
+        classes = jnp.where(counted, classes, num_classes)
+        return counts.at[classes].add(1, mode="drop", wrap_negative_indices=False)
+
+    right = weight[None] & (predictions == labels[None])
+    by_condition = jax.vmap(count)
+    return AccuracyState(
+        wide.add(state.true, count(labels, weight)),
+        wide.add(state.predicted, by_condition(predictions, jnp.broadcast_to(weight, right.shape))),
+        wide.add(state.correct, by_condition(predictions, right)),
+    )
+
+
+def merge(a: AccuracyState, b: AccuracyState) -> AccuracyState:
+    """Join two parts of the images."""
+    return AccuracyState(*(wide.merge(x, y) for x, y in zip(a, b, strict=True)))
+
+
+def finalize(state: AccuracyState) -> Accuracy:
+    """Bring the counts to the host."""
+    return Accuracy(*(wide.to_int64(counts) for counts in state))
+
+
+def precision(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
+    """Of the images that were taken for a class, the share that is of it."""
+    return _share(counts.correct, counts.predicted)
+
+
+def recall(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
+    """Of the images of a class, the share that was taken for it."""
+    return _share(counts.correct, counts.true)
+
+
+def true_negative_rate(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
+    """Of the images of all other classes, the share that was not taken for a class."""
+    return _share(_true_negatives(counts), counts.true.sum() - counts.true)
+
+
+def single_class_accuracy(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
+    """Of all images, the share for which it was told right whether they are of a class."""
+    return _share(counts.correct + _true_negatives(counts), counts.true.sum())
+
+
+def balanced_accuracy(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
+    """Mean of recall and true-negative rate, the paper's accuracy of a single class."""
+    return (recall(counts) + true_negative_rate(counts)) / 2
+
+
+def overall_accuracy(counts: Accuracy) -> Float64[np.ndarray, "*S"]:
+    """Of all images, the share whose class was told right."""
+    return _share(counts.correct.sum(axis=-1), counts.true.sum())
+
+
+def _true_negatives(counts: Accuracy) -> Int64[np.ndarray, "*S N"]:
+    return counts.true.sum() - counts.true - (counts.predicted - counts.correct)
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> Float64[np.ndarray, "*shape"]:
+    return part / np.maximum(whole, 1)
