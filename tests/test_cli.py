@@ -14,13 +14,14 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from jaxdissect.engine.data.shapes import CONCEPTS
 from jaxdissect.experiments.dissect import dissect
 from jaxdissect.experiments.dissection import load_dissection
 from jaxdissect.experiments.presets import PRESETS
 from jaxdissect.faces import dissect_command, models, output_folder, strips
 from jaxdissect.faces.cli import main
 from jaxdissect.faces.progress import PLAN_LOGGER, told
+from jaxdissect.scenes.classifier import CONVOLUTIONS
+from jaxdissect.scenes.concepts import CONCEPTS
 
 FILES = {
     "arrays.npz",
@@ -210,9 +211,9 @@ WRONG = {
     "masks without concepts": ({"concepts": None}, "`masks` and `concepts` go together"),
     "nothing to see": ({"masks": None, "concepts": None, "no_colors": True}, "no concepts"),
     "no data": ({"images": None}, "either `sample` or `images`"),
-    "two data": ({"sample": "shapes"}, "either `sample` or `images`"),
+    "two data": ({"sample": "scenes"}, "either `sample` or `images`"),
     "sample size": ({"num_images": 3}, "`num_images` goes with `sample`"),
-    "masked sample": ({"sample": "shapes", "images": None}, "do not go with `sample`"),
+    "masked sample": ({"sample": "scenes", "images": None}, "do not go with `sample`"),
     "unknown layer": ({"layers": "steam"}, "no layer 'steam'; valid names: stem, head.0, flat"),
     "no layer": ({"layers": None}, "at least one layer; valid names: stem, head.0, flat"),
     "not a layer": ({"layers": "flat"}, "which must be [B, h, w, U]"),
@@ -376,21 +377,11 @@ def test_an_empty_folder_may_be_filled(tmp_path):
 # --- parts --------------------------------------------------------------------------------------
 
 
-class Built(nnx.Module):
-    def __init__(self):
-        rngs = nnx.Rngs(0)
-        self.conv1, self.conv2 = (nnx.Conv(3, 3, (1, 1), rngs=rngs) for _ in range(2))
-        self.classify = nnx.Linear(3, 2, rngs=rngs)
-
-    def __call__(self, images):
-        return self.classify(self.conv2(self.conv1(images)))
-
-
-def test_built_in_models_choose_their_convolutions(monkeypatch):
-    monkeypatch.setitem(models.BUILT_IN, "shapes", Built)
-    model = models.find_model("shapes")
-    assert models.choose_layers(model, (), (8, 8)) == ("conv1", "conv2")
-    assert models.choose_layers(model, ("classify",), (8, 8)) == ("classify",)
+def test_the_built_in_model():
+    model = models.find_model("scenes")
+    layers = models.choose_layers(model, (), (64, 64))
+    assert layers == CONVOLUTIONS and layers[0] == "features.relu1_1"
+    assert models.choose_layers(model, ("features.pool4",), (64, 64)) == ("features.pool4",)
 
 
 def test_a_model_of_the_current_folder(place, monkeypatch):
@@ -400,13 +391,15 @@ def test_a_model_of_the_current_folder(place, monkeypatch):
 
 
 def test_the_sample(tmp_path):
-    options = {"out": tmp_path, "model": "shapes", "sample": "shapes"}
+    options = {"out": tmp_path, "model": "scenes", "sample": "scenes"}
     data = dissect_command.read_data(dissect_command.DissectOptions(**options))
-    assert len(data.source) == 512
-    assert len(data.labeler.vocabulary) == 1 + len(CONCEPTS) + 11
-    few = dissect_command.DissectOptions(**options, num_images=9, limit=4, colors=False)
-    data = dissect_command.read_data(few)
-    assert len(data.source) == 4 and len(data.labeler.vocabulary) == 1 + len(CONCEPTS)
+    assert len(data.source) == 512 and data.source[0]["labels"].shape == (64, 64, 4)
+    assert data.labeler.vocabulary.names[1:] == tuple(name for name, _ in CONCEPTS)
+    few = dissect_command.DissectOptions(**options, num_images=9, limit=4)
+    assert len(dissect_command.read_data(few).source) == 4
+    colorless = dissect_command.DissectOptions(**options, colors=False)
+    with pytest.raises(ValueError, match="`no_colors` does not go with `sample`"):
+        dissect_command.read_data(colorless)
 
 
 def test_presets_are_those_there_are():

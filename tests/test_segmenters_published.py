@@ -184,7 +184,7 @@ def test_segmenters_whose_files_do_not_fit_are_refused(cache, tmp_path, monkeypa
     monkeypatch.setitem(PUBLISHED, "unified_parsing", offline)
     (tmp_path / "images").mkdir()
     arguments = ["--images", str(tmp_path / "images"), "--out", str(tmp_path / "out")]
-    assert main(["dissect", "--model", "shapes", "--segmenter", "net", *arguments]) == 2
+    assert main(["dissect", "--model", "scenes", "--segmenter", "net", *arguments]) == 2
     assert "http://127.0.0.1:9/encoder_epoch_40.pth cannot be down" in capsys.readouterr().err
 
 
@@ -195,7 +195,7 @@ def test_images_segmented_from_the_command_line(cache, tmp_path, monkeypatch):
     for number in range(3):
         pixels = np.random.RandomState(number).randint(0, 255, (64, 64, 3)).astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-    options = {"out": tmp_path / "out", "model": "shapes", "images": tmp_path}
+    options = {"out": tmp_path / "out", "model": "scenes", "images": tmp_path}
     data = dissect_command.read_data(dissect_command.DissectOptions(**options, segmenter="netpq"))
     assert len(data.labeler.vocabulary) == 1 + 4 + 16 + 2 + 4 + 11
     data = dissect_command.read_data(dissect_command.DissectOptions(**options, segmenter="netc"))
@@ -203,6 +203,6 @@ def test_images_segmented_from_the_command_line(cache, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="do not go with `sample`"):
         dissect_command.read_data(
             dissect_command.DissectOptions(
-                out=tmp_path, model="shapes", sample="shapes", segmenter="net"
+                out=tmp_path, model="scenes", sample="scenes", segmenter="net"
             )
         )

@@ -171,13 +171,13 @@ def test_published_weights_have_networks_and_are_listed(capsys):
 @pytest.mark.slow
 def test_weights_can_be_dissected_from_the_command_line(weights, tmp_path, capsys):
     out = tmp_path / "results"
-    arguments = ["dissect", "--sample", "shapes", "--num-images", "12", "--out", str(out)]
+    arguments = ["dissect", "--sample", "scenes", "--num-images", "12", "--out", str(out)]
     assert main([*arguments, "--model", "vgg16", "--weights", str(weights), "--quiet"]) == 0
     rows = (out / "units.csv").read_text().splitlines()
     assert len(rows) == 1 + 8 and rows[1].startswith("features.relu5_3,")
 
     arguments[-1] = str(tmp_path / "others")
-    assert main([*arguments, "--model", "shapes", "--weights", str(weights)]) == 2
+    assert main([*arguments, "--model", "scenes", "--weights", str(weights)]) == 2
     assert "`weights` go with a kind of network" in capsys.readouterr().err
     assert main([*arguments, "--model", "vgg16"]) == 2
     assert "(='vgg16') is a kind of network, and needs `weights`" in capsys.readouterr().err

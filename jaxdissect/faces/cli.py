@@ -12,7 +12,7 @@ PROGRAM = "jaxdissect"
 
 DESCRIPTION = """Find out what the individual units of a vision network do.
 
-Try `jaxdissect dissect --model shapes --sample shapes --out results`; `jaxdissect --version`
+Try `jaxdissect demo --out results`; `jaxdissect --version`
 prints the version.
 """
 

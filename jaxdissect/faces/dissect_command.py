@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from tyro.conf import FlagCreatePairsOff, arg
 
-from jaxdissect.arrays.concepts import read_concepts, vocabulary
+from jaxdissect.arrays.concepts import read_concepts
 from jaxdissect.engine.batches import Source
-from jaxdissect.engine.data import shapes
 from jaxdissect.engine.data.folders import ImageFolder, image_folder
 from jaxdissect.engine.labelers import Labeler, annotated, colored, segmented, together
 from jaxdissect.experiments.dissect import dissect
@@ -21,11 +20,14 @@ from jaxdissect.faces.models import choose_layers, find_model
 from jaxdissect.faces.output_folder import check_free, new_folder
 from jaxdissect.faces.progress import told
 from jaxdissect.networks.segmenters.published import pretrained_segmenter
+from jaxdissect.scenes.concepts import vocabulary as scene_vocabulary
+from jaxdissect.scenes.dataset import scenes_dataset
 
 PresetName = Literal["pnas2020", "netdissect2017", "gandissect2019", "reference"]
 Size = tuple[int, int]
 
 _SAMPLE_SIZE = 512
+_SAMPLE_SEED = 1_000_003  # pictures that the built-in networks were not trained on
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class DissectOptions:
     out: Annotated[Path, arg(metavar="DIR")]
     """New folder for the results; it appears when all is done."""
     model: Annotated[str, arg(metavar="NAME")]
-    """`shapes`, a published network such as vgg16_places365 (downloaded once), a kind of network
+    """`scenes`, a published network such as vgg16_places365 (downloaded once), a kind of network
     such as vgg16 with --weights, or a function without arguments that returns the network, as
     FILE.py:FUNCTION or package.module:FUNCTION, whose input is float images [B, H, W, 3] in
     [0, 1]."""
@@ -49,8 +51,8 @@ class DissectOptions:
         arg(metavar="L [L ...]", help_behavior_hint="(default: known networks have some)"),
     ] = ()
     """Layers to dissect. A wrong name lists the right ones."""
-    sample: Annotated[Literal["shapes"] | None, arg(metavar="shapes", help_behavior_hint="")] = None
-    """Drawn images that need no files."""
+    sample: Annotated[Literal["scenes"] | None, arg(metavar="scenes", help_behavior_hint="")] = None
+    """The built-in scenes, drawn with all their labels."""
     num_images: Annotated[
         int | None, arg(metavar="N", help_behavior_hint=f"(default: {_SAMPLE_SIZE})")
     ] = None
@@ -204,9 +206,11 @@ def read_data(options: DissectOptions) -> Data:
             raise ValueError(
                 "`masks`, `concepts`, `segmenter` and `image_size` do not go with `sample`"
             )
+        if not options.colors:
+            raise ValueError("`no_colors` does not go with `sample`, whose labels have colors")
         number = options.num_images or _SAMPLE_SIZE
-        source: Source = shapes.shapes_dataset(min(number, options.limit or number))
-        return Data(source, together(annotated(vocabulary(shapes.CONCEPTS)), *labelers))
+        scenes = scenes_dataset(min(number, options.limit or number), seed=_SAMPLE_SEED)
+        return Data(scenes, annotated(scene_vocabulary()))
 
     assert options.images is not None
     if options.num_images is not None:

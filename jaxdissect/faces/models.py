@@ -1,6 +1,6 @@
 """Find the model that a user names on the command line.
 
-A name is one of `BUILT_IN`, a published network of images such as `vgg16_places365`, a kind of
+A name is `BUILT_IN`, a published network of images such as `vgg16_places365`, a kind of
 network such as `vgg16` whose weights are in a file of the user's, or says where a function is:
 `FILE.py:FUNCTION` or `package.module:FUNCTION`. The function takes no arguments and returns an
 nnx.Module, a Network, or whatever `as_network` takes, whose input is float images [B, H, W, 3] in
@@ -11,7 +11,6 @@ Whatever the user's own code raises becomes one ValueError that says where in it
 
 import importlib
 import importlib.util
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -26,15 +25,15 @@ from flax import nnx
 
 from jaxdissect.networks.linen_network import LinenNetwork
 from jaxdissect.networks.models.catalog import ARCHITECTURES
-from jaxdissect.networks.models.shapes import shapes_classifier
 from jaxdissect.networks.network import Network, as_network, layer_shapes
-from jaxdissect.networks.nnx_network import NnxNetwork
 from jaxdissect.networks.prepared_network import PreparedNetwork
 from jaxdissect.networks.pretrained import load_network, pretrained
 from jaxdissect.networks.weights.published import PUBLISHED
+from jaxdissect.scenes.classifier import CONVOLUTIONS
+from jaxdissect.scenes.shipped import load_classifier
 
-BUILT_IN: dict[str, Callable[[], nnx.Module]] = {"shapes": shapes_classifier}
-"""Models that need no file, by name; dissected are `conv1`, `conv2`, ... unless told otherwise."""
+BUILT_IN = "scenes"
+"""Name of the model that needs no file, the classifier of the built-in scenes."""
 
 
 class FoundModel(NamedTuple):
@@ -77,15 +76,14 @@ def find_model(name: str, weights: Path | None = None) -> FoundModel:
         return _known(name, name, lambda: load_network(name, weights))
     if name in PUBLISHED:
         return _known(name, PUBLISHED[name].architecture, lambda: pretrained(name))
-    if name in BUILT_IN:
-        network = NnxNetwork(BUILT_IN[name]())
-        layers = (layer for layer in network.layer_names if re.fullmatch(r"conv\d+", layer))
-        return FoundModel(name, network, Path(__file__).parent, tuple(layers))
+    if name == BUILT_IN:
+        network = as_network(load_classifier())
+        return FoundModel(name, network, Path(__file__).parent, CONVOLUTIONS)
     where, colon, function_name = name.rpartition(":")
     if not (colon and where and function_name):
         raise ValueError(
             f"`model` (={name!r}) must be FILE.py:FUNCTION, package.module:FUNCTION, "
-            f"or one of: {', '.join([*BUILT_IN, *PUBLISHED])}"
+            f"or one of: {', '.join([BUILT_IN, *PUBLISHED])}"
         )
     path = Path(where).resolve() if where.endswith(".py") else None
     if path is not None and not path.is_file():

@@ -18,6 +18,13 @@ from jaxdissect.scenes.render import SCENES
 BLOCKS = ((24,), (48,), (64, 64), (96, 128))
 """Units of the convolutions of every block."""
 
+CONVOLUTIONS = tuple(
+    f"features.relu{block}_{index}"
+    for block, widths in enumerate(BLOCKS, 1)
+    for index in range(1, len(widths) + 1)
+)
+"""The layers to dissect, every convolution after its ReLU; the last sees objects best."""
+
 HIDDEN = 96
 """Units of the hidden linear map."""
 

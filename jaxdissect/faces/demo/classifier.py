@@ -14,13 +14,10 @@ from jaxdissect.experiments.dissection import Dissection
 from jaxdissect.faces import charts, figures, strips, tables
 from jaxdissect.faces.report.page import Picture, Section, Table
 from jaxdissect.networks.network import Network
-from jaxdissect.scenes.classifier import BLOCKS
+from jaxdissect.scenes.classifier import BLOCKS, CONVOLUTIONS
 from jaxdissect.scenes.concepts import vocabulary
 from jaxdissect.scenes.render import SCENES
 from jaxdissect.stats import accuracy
-
-LAYERS = tuple(f"features.relu{name}" for name in ("1_1", "2_1", "3_1", "3_2", "4_1", "4_2"))
-"""Every convolution, after its ReLU."""
 
 NUM_REMOVED = 4
 """Units of a class that are removed together."""
@@ -32,7 +29,7 @@ def dissect_classifier(network: Network, source: Source, progress: Progress) -> 
         network,
         source,
         annotated(vocabulary()),
-        layers=LAYERS,
+        layers=CONVOLUTIONS,
         grid=(32, 32),
         batch_size=32,
         progress=progress,
@@ -43,7 +40,7 @@ def dissection_section(
     network: Network, source: Source, result: Dissection, progress: Progress
 ) -> Section:
     """Show the detectors of every layer, and the best units of the last at work."""
-    last = LAYERS[-1]
+    last = CONVOLUTIONS[-1]
     alone = Dissection({last: result[last]}, result.vocabulary, result.settings)
     rows = strips.top_unit_strips(network, source, alone, batch_size=32, progress=progress)[last]
     header, layer_rows = tables.layer_table(result)
@@ -51,8 +48,8 @@ def dissection_section(
     return Section(
         "What the units of the classifier detect",
         (
-            f"For every unit of the {len(LAYERS)} convolutions, the threshold that it exceeds on "
-            "1% of all pixels; then the concept whose pixels agree best with those above it, by "
+            f"For every unit of the {len(CONVOLUTIONS)} convolutions, the threshold that it exceeds "
+            "on 1% of all pixels; then the concept whose pixels agree best with those above it, by "
             f"intersection over union, on {result.settings['examples']} pictures. A unit whose IoU "
             f"exceeds {result[last].min_iou:g} is called a detector.",
             "Colors and materials come first. Objects and their parts appear in the later layers, "
@@ -125,7 +122,7 @@ def remove_important_units(
         judging: Pictures to measure with.
         progress: Told how far the passes have come.
     """
-    layer = LAYERS[-1]
+    layer = CONVOLUTIONS[-1]
     num_units = BLOCKS[-1][-1]
     options = {"label_key": "scene", "batch_size": 32, "progress": progress}
     each = ablate.ablate_units(network, ranking, layer, ablate.each_unit(num_units), **options)
@@ -144,7 +141,7 @@ def remove_important_units(
 
 def removal_section(removals: Removals, result: Dissection) -> Section:
     """Show what each class loses without its most important units."""
-    layer = result[LAYERS[-1]]
+    layer = result[CONVOLUTIONS[-1]]
     concepts = [
         (name, *(layer.vocabulary.names[layer.best_concept[unit]] for unit in units))
         for name, units in zip(SCENES, removals.units, strict=True)
@@ -152,8 +149,8 @@ def removal_section(removals: Removals, result: Dissection) -> Section:
     return Section(
         "What the units of the classifier are for",
         (
-            f"Every unit of {LAYERS[-1]} is removed once, and units are ranked by how much the "
-            "balanced accuracy of a class falls (chance is 0.5). On other pictures, the "
+            f"Every unit of {CONVOLUTIONS[-1]} is removed once, and units are ranked by how much "
+            "the balanced accuracy of a class falls (chance is 0.5). On other pictures, the "
             f"{NUM_REMOVED} most important units of each class are then removed together.",
             f"With all units, the classifier is right about {removals.overall:.1%} of the pictures "
             "of all classes.",
