@@ -8,7 +8,6 @@ import subprocess
 import sys
 import typing
 
-import flax.nnx as nnx
 import numpy as np
 import pytest
 from PIL import Image
