@@ -49,9 +49,9 @@ def dissection_section(
         "What the units of the classifier detect",
         (
             f"For every unit of the {len(CONVOLUTIONS)} convolutions, the threshold that it "
-            "exceeds on 1% of all pixels; then the concept whose pixels agree best with those above it, by "
-            f"intersection over union, on {result.settings['examples']} pictures. A unit whose IoU "
-            f"exceeds {result[last].min_iou:g} is called a detector.",
+            "exceeds on 1% of all pixels; then the concept whose pixels agree best with those "
+            f"above it, by intersection over union, on {result.settings['examples']} pictures. A "
+            f"unit whose IoU exceeds {result[last].min_iou:g} is called a detector.",
             "Colors and materials come first. Objects and their parts appear in the later layers, "
             "although nobody told the network about objects.",
         ),
