@@ -81,6 +81,7 @@ def curve_figure(
         bands: Half the height of the bands of some curves.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(_WIDTH, 3.6), layout="constrained")
     axes = figure.add_subplot()
@@ -91,6 +92,7 @@ def curve_figure(
             low, high = values - bands[name], values + bands[name]
             axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0, zorder=2)
     axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(color="#DDDDDD", linewidth=0.6, zorder=0)
     axes.set_xlabel(across)
     axes.set_ylabel(up)

@@ -27,11 +27,14 @@ from jaxdissect.networks.segmenters.segmenter import Segmenter
 LAYERS = ("layer2", "layer4", "layer6", "layer8")
 """The second convolution at 4 x 4 to 32 x 32 cells."""
 
-LAYER = "layer6"
-"""Where units are removed and inserted, 16 x 16 cells."""
+TREE_LAYER = "layer6"
+"""Where units are removed, 16 x 16 cells."""
+
+DOOR_LAYER = "layer4"
+"""Where units are inserted, 8 x 8 cells: large enough for a door to fit into one."""
 
 MOST_REMOVED = 20
-NUM_INSERTED = 10
+NUM_INSERTED = 20
 CONTEXTS = ("barn", "house", "tree", "hill", "grass", "sky", "cloud")
 """Where doors are inserted: contexts to report."""
 
@@ -64,9 +67,9 @@ def dissect_generator(
     )
 
 
-def ranked_units(result: Dissection, concept: str) -> Int[np.ndarray, "U"]:
-    """Units of `LAYER` by their IoU with an object, best first, equals by unit."""
-    iou = result[LAYER].iou[result.vocabulary.index(concept, "object")]
+def ranked_units(result: Dissection, layer: str, concept: str) -> Int[np.ndarray, "U"]:
+    """Units of a layer by their IoU with an object, best first, equals by unit."""
+    iou = result[layer].iou[result.vocabulary.index(concept, "object")]
     return np.argsort(-iou, kind="stable")
 
 
@@ -78,9 +81,10 @@ def remove_trees(
     progress: Progress,
 ) -> Removal:
     """Remove the 0, 1, ..., `MOST_REMOVED` units that match trees best."""
-    keep = best_units(ranked_units(result, "tree"), MOST_REMOVED, result[LAYER].num_units)
+    ranking = ranked_units(result, TREE_LAYER, "tree")
+    keep = best_units(ranking, MOST_REMOVED, result[TREE_LAYER].num_units)
     return remove_units(
-        network, source, segmenter, LAYER, keep, batch_size=4, chunk_size=7, progress=progress
+        network, source, segmenter, TREE_LAYER, keep, batch_size=4, chunk_size=7, progress=progress
     )
 
 
@@ -106,17 +110,15 @@ def insert_doors(
     progress: Progress,
 ) -> Doors:
     """Set the units that match doors best to the peaks of their top images, cell by cell."""
-    units = ranked_units(result, "door")[:NUM_INSERTED]
-    values = result[LAYER].top_values[units].mean(axis=1)
-    cells = [(row, column) for row in range(1, 16, 2) for column in range(1, 16, 2)]
+    units = ranked_units(result, DOOR_LAYER, "door")[:NUM_INSERTED]
+    values = result[DOOR_LAYER].top_values[units].mean(axis=1)
     insertion = insert_units(
         network,
         source,
         segmenter,
-        LAYER,
+        DOOR_LAYER,
         units,
         values,
-        cells=cells,
         batch_size=4,
         chunk_size=8,
         progress=progress,
@@ -142,7 +144,7 @@ def dissection_section(
     network: Network, source: Source, result: Dissection, progress: Progress
 ) -> Section:
     """Show the detectors of every layer, and the best units at work."""
-    alone = Dissection({LAYER: result[LAYER]}, result.vocabulary, result.settings)
+    alone = Dissection({TREE_LAYER: result[TREE_LAYER]}, result.vocabulary, result.settings)
     rows = strips.top_unit_strips(
         network,
         source,
@@ -150,14 +152,14 @@ def dissection_section(
         inputs=lambda batch: batch["latent"],
         batch_size=16,
         progress=progress,
-    )[LAYER]
+    )[TREE_LAYER]
     header, layer_rows = tables.layer_table(result)
     return Section(
         "What the units of the generator stand for",
         (
             "The same measure, between the activations that make an image and the labels of what "
             "comes out. Units are active on the top 0.5% of pixels, and match a concept above an "
-            f"IoU of {result[LAYER].min_iou:g}.",
+            f"IoU of {result[TREE_LAYER].min_iou:g}.",
         ),
         (
             Table("Matching units by category, with (distinct concepts).", header, layer_rows),
@@ -166,8 +168,8 @@ def dissection_section(
                 figures.concept_figure(result),
             ),
             Picture(
-                f"The best units of {LAYER}, in the images with their highest peaks.",
-                strips.draw_sheet(LAYER, rows),
+                f"The best units of {TREE_LAYER}, in the images with their highest peaks.",
+                strips.draw_sheet(TREE_LAYER, rows),
             ),
         ),
     )
@@ -185,14 +187,14 @@ def trees_section(network: Network, source: Source, removal: Removal) -> Section
     shown = np.argsort(-removal.before[:, tree], kind="stable")[:8]
     counts = (0, 2, 5, 10, MOST_REMOVED)
     latents = jnp.asarray(np.stack([source[int(i)]["latent"] for i in shown]))
-    everywhere = jnp.ones(network_cells(network, latents))
+    everywhere = jnp.ones(_cells(network, latents, TREE_LAYER))
     rows = [
         np.asarray(
             paint(
                 network,
                 network.params,
                 latents,
-                LAYER,
+                TREE_LAYER,
                 np.flatnonzero(~removal.keep[number]),
                 0.0,
                 everywhere,
@@ -204,8 +206,8 @@ def trees_section(network: Network, source: Source, removal: Removal) -> Section
     return Section(
         "Removing trees",
         (
-            f"The units of {LAYER} that match trees best are set to zero, more and more of them, "
-            f"in {len(removal.before)} images. Without {MOST_REMOVED} of them, "
+            f"The units of {TREE_LAYER} that match trees best are set to zero, more and more of "
+            f"them, in {len(removal.before)} images. Without {MOST_REMOVED} of them, "
             f"{left[-1]:.0%} of the tree pixels are left.",
         ),
         (
@@ -229,46 +231,65 @@ def trees_section(network: Network, source: Source, removal: Removal) -> Section
     )
 
 
-def doors_section(network: Network, source: Source, doors: Doors) -> Section:
-    """Show where inserted units make doors."""
-    insertion = doors.insertion
+TREES_HEADER = ("units removed", "fraction of tree pixels left", "99% band")
+
+
+def tree_rows(removal: Removal) -> list[tuple[int, float, float]]:
+    """A row for every number of removed units: what is left of the trees, and how sure that is."""
+    tree = removal.vocabulary.index("tree", "object")
+    left, band = removal.fraction_left[:, tree], removal.fraction_band[:, tree]
+    return [(number, float(left[number]), float(band[number])) for number in range(len(left))]
+
+
+DOORS_HEADER = ("was there", "samples", "door pixels added", "standard error")
+
+
+def door_rows(insertion: Insertion) -> list[tuple[str, int, float, float]]:
+    """A row for every context that was seen: how many door pixels one insertion adds there."""
     known = insertion.vocabulary
     door = known.index("door", "object")
     contexts = [known.index(name, "object") for name in CONTEXTS]
-    seen = [concept for concept in contexts if insertion.number[concept] > 1]
-    change, error = insertion.mean_change[:, door], insertion.standard_error[:, door]
-    names = [known.names[concept] for concept in seen]
+    return [
+        (
+            known.names[context],
+            int(insertion.number[context]),
+            float(insertion.mean_change[context, door]),
+            float(insertion.standard_error[context, door]),
+        )
+        for context in contexts
+        if insertion.number[context] > 1
+    ]
+
+
+def doors_section(network: Network, source: Source, doors: Doors) -> Section:
+    """Show where inserted units make doors."""
+    insertion = doors.insertion
+    rows = door_rows(insertion)
+    names, _, change, error = zip(*rows, strict=True)
     return Section(
         "Inserting doors",
         (
-            f"The {len(doors.units)} units of {LAYER} that match doors best are set to high values "
-            f"at one place of an image: {insertion.number[0]} times, in {len(insertion.before)} "
-            "images. Whether a door appears depends on what was there.",
+            f"The {len(doors.units)} units of {DOOR_LAYER} that match doors best are set to high "
+            f"values at one cell of an image: {insertion.number[0]} times, in "
+            f"{len(insertion.before)} images. Whether a door appears depends on what was there.",
         ),
         (
             Picture(
                 "Door pixels that appear, by what the image showed at that place; standard errors.",
                 charts.bar_figure(
                     names,
-                    {"door": change[seen]},
-                    errors={"door": error[seen]},
+                    {"door": np.array(change)},
+                    errors={"door": np.array(error)},
                     title="Inserting door units",
                     unit="door pixels added",
                 ),
             ),
             Picture(
-                "The same units at the same four places, side by side and low in the picture: "
+                "The same units at the same two places, one above the other below the middle: "
                 "before (above) and after (below).",
                 draw_grid(_before_and_after(network, source, doors)),
             ),
-            Table(
-                "The same in numbers.",
-                ("was there", "samples", "door pixels added", "standard error"),
-                [
-                    (name, int(insertion.number[c]), float(change[c]), float(error[c]))
-                    for name, c in zip(names, seen, strict=True)
-                ],
-            ),
+            Table("The same in numbers.", DOORS_HEADER, rows),
         ),
     )
 
@@ -277,20 +298,18 @@ def _before_and_after(
     network: Network, source: Source, doors: Doors
 ) -> Float[np.ndarray, "2 n H W 3"]:
     latents = jnp.asarray(np.stack([source[i]["latent"] for i in range(min(8, len(source)))]))
-    where = np.zeros(network_cells(network, latents), np.float32)
-    where[8:10, 8:10] = 1
-    units, values = doors.units, jnp.asarray(doors.values)
+    where = np.zeros(_cells(network, latents, DOOR_LAYER), np.float32)
+    where[4:6, 4] = 1
+    edit = DOOR_LAYER, doors.units, jnp.asarray(doors.values)
     return np.stack(
         [
-            np.asarray(
-                paint(network, network.params, latents, LAYER, units, values, jnp.asarray(places))
-            )
+            np.asarray(paint(network, network.params, latents, *edit, jnp.asarray(places)))
             for places in (0 * where, where)
         ]
     )
 
 
-def network_cells(network: Network, latents: jax.Array) -> tuple[int, int]:
-    """Height and width of `LAYER`."""
-    shape = layer_shapes(network, latents, (LAYER,))[LAYER].shape
+def _cells(network: Network, latents: jax.Array, layer: str) -> tuple[int, int]:
+    """Height and width of a layer."""
+    shape = layer_shapes(network, latents, (layer,))[layer].shape
     return shape[1], shape[2]
