@@ -207,12 +207,14 @@ WRONG = {
     "no masks": ({"masks": "empty"}, "6 masks are missing"),
     "no vocabulary": ({"concepts": "nowhere.csv"}, "nowhere.csv"),
     "label outside": ({"concepts": "few.csv"}, "lies outside the vocabulary"),
-    "masks without concepts": ({"concepts": None}, "`masks` and `concepts` go together"),
+    "masks without concepts": ({"concepts": None}, "`concepts` go together"),
     "nothing to see": ({"masks": None, "concepts": None, "no_colors": True}, "no concepts"),
-    "no data": ({"images": None}, "either `sample` or `images`"),
-    "two data": ({"sample": "scenes"}, "either `sample` or `images`"),
+    "no data": ({"images": None}, "give one of `sample`, `images`, `tfds`, not none"),
+    "two data": ({"sample": "scenes"}, "not `sample`, `images`"),
+    "split": ({"split": "test"}, "`split` goes with `tfds`, not with `images`"),
     "sample size": ({"num_images": 3}, "`num_images` goes with `sample`"),
-    "masked sample": ({"sample": "scenes", "images": None}, "do not go with `sample`"),
+    "masked sample": ({"sample": "scenes", "images": None}, "`masks` goes with `images`"),
+    "named sample": ({"sample": "scenes", "images": None, "masks": None}, "not go with `sample`"),
     "unknown layer": ({"layers": "steam"}, "no layer 'steam'; valid names: stem, head.0, flat"),
     "no layer": ({"layers": None}, "at least one layer; valid names: stem, head.0, flat"),
     "not a layer": ({"layers": "flat"}, "which must be [B, h, w, U]"),
@@ -397,7 +399,7 @@ def test_the_sample(tmp_path):
     few = dissect_command.DissectOptions(**options, num_images=9, limit=4)
     assert len(dissect_command.read_data(few).source) == 4
     colorless = dissect_command.DissectOptions(**options, colors=False)
-    with pytest.raises(ValueError, match="`no_colors` does not go with `sample`"):
+    with pytest.raises(ValueError, match="`no_colors` do not go with `sample`"):
         dissect_command.read_data(colorless)
 
 

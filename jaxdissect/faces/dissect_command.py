@@ -1,6 +1,7 @@
 """`jaxdissect dissect`: read what the options name, dissect, and write a folder of results."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +12,7 @@ from tyro.conf import FlagCreatePairsOff, arg
 from jaxdissect.arrays.concepts import read_concepts
 from jaxdissect.engine.batches import Source
 from jaxdissect.engine.data.folders import ImageFolder, image_folder
+from jaxdissect.engine.data.tfds import tfds_source
 from jaxdissect.engine.labelers import Labeler, annotated, colored, segmented, together
 from jaxdissect.experiments.dissect import dissect
 from jaxdissect.experiments.dissection import Dissection
@@ -34,7 +36,8 @@ _SAMPLE_SEED = 1_000_003  # pictures that the built-in networks were not trained
 class DissectOptions:
     """Find the concept that every unit of some layers responds to.
 
-    Images come from --sample, or from --images with --masks and --concepts, or --segmenter.
+    Images come from --sample, from --images with --masks, or from --tfds with --label-features.
+    What label ids mean is in --concepts. Without labels, a --segmenter or the colors name concepts.
     """
 
     out: Annotated[Path, arg(metavar="DIR")]
@@ -61,6 +64,15 @@ class DissectOptions:
     """Folder of images."""
     masks: Annotated[tuple[Path, ...], arg(metavar="DIR [DIR ...]", help_behavior_hint="")] = ()
     """Folders of label maps (PNG), named like the images; one label channel each."""
+    tfds: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    """Data set that TensorFlow Datasets has prepared as array_record: NAME, NAME/CONFIG:VERSION, or
+    its folder."""
+    split: Annotated[str | None, arg(metavar="SPLIT", help_behavior_hint="")] = None
+    """Part of it, such as test or train[:10%]."""
+    data_dir: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Where TensorFlow Datasets keeps what it has prepared, if not in the usual place."""
+    label_features: Annotated[tuple[str, ...], arg(metavar="F [F ...]", help_behavior_hint="")] = ()
+    """Its features that are label maps; one label channel each."""
     concepts: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """What the label ids mean: .csv (id,name,category), .txt or .json."""
     segmenter: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
@@ -145,6 +157,19 @@ class DissectOptions:
             print(f"{tables.summary(result)}\n\nWritten to {self.out}: {files}")
 
 
+PLACES = ("sample", "images", "tfds")
+"""Options that say where images come from."""
+
+GOES_WITH = {
+    "num_images": "sample",
+    "masks": "images",
+    "split": "tfds",
+    "data_dir": "tfds",
+    "label_features": "tfds",
+}
+"""Options that make sense with one of them only."""
+
+
 class Data(NamedTuple):
     """Images, and what finds the concepts in them."""
 
@@ -193,47 +218,68 @@ def read_data(options: DissectOptions) -> Data:
     """Find the images of the options, and the concepts to look for in them.
 
     Raises:
-        ValueError, OSError: If options contradict each other, or `image_folder` or
-            `read_concepts` refuse what they name.
+        ValueError, OSError: If options contradict each other, or what reads the images or the
+            concepts refuses what they name.
     """
-    if (options.sample is None) == (options.images is None):
-        raise ValueError("give either `sample` or `images`")
-    # A segmenter of colors takes the place of measuring them.
-    measured = options.colors and not (options.segmenter or "").endswith("c")
-    labelers = [colored()] if measured else []
+    places = [name for name in PLACES if getattr(options, name) is not None]
+    if len(places) != 1:
+        raise ValueError(f"give one of {_told(PLACES)}, not {_told(places) or 'none of them'}")
+    for name, place in GOES_WITH.items():
+        if getattr(options, name) not in (None, ()) and place != places[0]:
+            raise ValueError(f"`{name}` goes with `{place}`, not with `{places[0]}`")
     if options.sample is not None:
-        if options.masks or options.concepts or options.image_size or options.segmenter:
-            raise ValueError(
-                "`masks`, `concepts`, `segmenter` and `image_size` do not go with `sample`"
-            )
-        if not options.colors:
-            raise ValueError("`no_colors` does not go with `sample`, whose labels have colors")
-        number = options.num_images or _SAMPLE_SIZE
-        scenes = scenes_dataset(min(number, options.limit or number), seed=_SAMPLE_SEED)
-        return Data(scenes, annotated(scene_vocabulary()))
-
-    assert options.images is not None
-    if options.num_images is not None:
-        raise ValueError("`num_images` goes with `sample`; `limit` says how many of `images`")
-    if bool(options.masks) != bool(options.concepts):
-        raise ValueError("`masks` and `concepts` go together: ids need names, and names ids")
-    if options.segmenter is not None:
-        labelers.insert(0, segmented(pretrained_segmenter(options.segmenter)))
+        return _sample(options)
+    if bool(options.masks or options.label_features) != bool(options.concepts):
+        raise ValueError(
+            "label maps (`masks`, `label_features`) and `concepts` go together: ids need names, "
+            "and names ids"
+        )
+    labelers = []
     if options.concepts is not None:
-        labelers.insert(0, annotated(read_concepts(options.concepts)))
+        labelers.append(annotated(read_concepts(options.concepts)))
+    if options.segmenter is not None:
+        labelers.append(segmented(pretrained_segmenter(options.segmenter)))
+    # A segmenter of colors takes the place of measuring them.
+    if options.colors and not (options.segmenter or "").endswith("c"):
+        labelers.append(colored())
     if not labelers:
         raise ValueError(
-            "there are no concepts: give `masks` and `concepts`, a `segmenter`, or leave `colors` "
-            "on"
+            "there are no concepts: give label maps and `concepts`, a `segmenter`, or leave "
+            "`colors` on"
         )
-    source = image_folder(
-        options.images,
-        options.masks,
-        image_size=options.image_size,
-        vocabulary_size=len(labelers[0].vocabulary) if options.masks else None,
-        limit=options.limit,
-    )
+    reading: dict[str, Any] = {
+        "image_size": options.image_size,
+        "vocabulary_size": len(labelers[0].vocabulary) if options.concepts else None,
+        "limit": options.limit,
+    }
+    if options.tfds is not None:
+        source: Source = tfds_source(
+            options.tfds,
+            options.split or "",
+            data_dir=options.data_dir,
+            labels=options.label_features,
+            **reading,
+        )
+    else:
+        assert options.images is not None
+        source = image_folder(options.images, options.masks, **reading)
     return Data(source, together(*labelers))
+
+
+def _sample(options: DissectOptions) -> Data:
+    """Draw the scenes, with the labels that they come with."""
+    if options.concepts or options.image_size or options.segmenter or not options.colors:
+        raise ValueError(
+            "`concepts`, `segmenter`, `image_size` and `no_colors` do not go with `sample`, which "
+            "comes with all its labels"
+        )
+    number = options.num_images or _SAMPLE_SIZE
+    scenes = scenes_dataset(min(number, options.limit or number), seed=_SAMPLE_SEED)
+    return Data(scenes, annotated(scene_vocabulary()))
+
+
+def _told(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def write_tables(folder: Path, result: Dissection, source: Source) -> None:

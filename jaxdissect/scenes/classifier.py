@@ -1,7 +1,8 @@
 """A small VGG that says which scene a picture shows; it never saw a label of an object.
 
 After Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
-ICLR 2015: 3 x 3 convolutions, each with a ReLU, in blocks that end in a pooling, and linear maps.
+ICLR 2015: 3 x 3 convolutions, each with a ReLU, in blocks that end in a pooling. One
+linear map follows, so that what a unit does to a class can be read from few weights.
 
 Letters of shapes: B batch, h w layer grid, U units, N classes.
 """
@@ -15,7 +16,7 @@ from jaxdissect.networks.convolution import Conv2D, max_pool2d
 from jaxdissect.networks.models.layers import Chain, checked_images
 from jaxdissect.scenes.render import SCENES
 
-BLOCKS = ((24,), (48,), (64, 64), (96, 128))
+BLOCKS = ((24,), (48,), (64, 64), (96, 48))
 """Units of the convolutions of every block."""
 
 CONVOLUTIONS = tuple(
@@ -25,17 +26,14 @@ CONVOLUTIONS = tuple(
 )
 """The layers to dissect, every convolution after its ReLU; the last sees objects best."""
 
-HIDDEN = 96
-"""Units of the hidden linear map."""
-
 IMAGE_SIZE = 64
 
 
 class SceneClassifier(nnx.Module):
-    """Six convolutions in four blocks, and two linear maps.
+    """Six convolutions in four blocks, and a linear map.
 
     Layers are `features.conv1_1`, `features.relu1_1`, `features.pool1`, ..., `features.relu4_2`
-    (16 x 16 cells), `features.pool4` (4 x 4), and `classifier.fc5`, `relu5`, `fc6`.
+    (16 x 16 cells), `features.pool4` (4 x 4), and `fc5`.
 
     Args:
         rngs: Stream of the initial parameters.
@@ -54,13 +52,7 @@ class SceneClassifier(nnx.Module):
                 features[f"pool{block}"] = max_pool2d
         features["pool4"] = _pool_to_grid
         self.features = Chain(features)
-        self.classifier = Chain(
-            {
-                "fc5": nnx.Linear(4 * 4 * inputs, HIDDEN, rngs=rngs),
-                "relu5": nnx.relu,
-                "fc6": nnx.Linear(HIDDEN, len(SCENES), rngs=rngs),
-            }
-        )
+        self.fc5 = nnx.Linear(4 * 4 * inputs, len(SCENES), rngs=rngs)
 
     def __call__(self, images: Any) -> Float[Array, "B N"]:
         """Score the scenes.
@@ -74,14 +66,21 @@ class SceneClassifier(nnx.Module):
         Raises:
             ValueError: If the images have other axes or another size, or are no floats.
         """
+        return self.scores(self.pooled(images))
+
+    def scores(self, units: Float[Array, "B 4 4 U"]) -> Float[Array, "B N"]:
+        """Score the scenes from the activations of `features.pool4`."""
+        return self.fc5(units.reshape(len(units), -1))
+
+    def pooled(self, images: Any) -> Float[Array, "B 4 4 U"]:
+        """Give the activations that the scores are made of, `features.pool4`."""
         dtype = getattr(self.features, self.features.names[0]).kernel.dtype
         images = checked_images(images, dtype=dtype)
         if images.shape[1:3] != (IMAGE_SIZE, IMAGE_SIZE):
             raise ValueError(
                 f"`images` (={images.shape}) must be {IMAGE_SIZE} x {IMAGE_SIZE} pixels"
             )
-        units = self.features((images - 0.5) * 4)
-        return self.classifier(units.reshape(len(units), -1))
+        return self.features((images - 0.5) * 4)
 
 
 def _pool_to_grid(units: Float[Array, "B 16 16 U"]) -> Float[Array, "B 4 4 U"]:

@@ -34,12 +34,15 @@ def load_generator() -> ProgressiveGenerator:
     return with_parameters(lambda: proggan.from_shapes(shapes), arrays, source="generator")
 
 
+def load_parser() -> SceneParser:
+    """Load the network of the segmenter."""
+    arrays = _read_arrays("segmenter")
+    return with_parameters(lambda: SceneParser(rngs=nnx.Rngs(0)), arrays, source="segmenter")
+
+
 def load_segmenter() -> Segmenter:
     """Load the segmenter of all ten scenes."""
-    arrays = _read_arrays("segmenter")
-    return scene_segmenter(
-        with_parameters(lambda: SceneParser(rngs=nnx.Rngs(0)), arrays, source="segmenter")
-    )
+    return scene_segmenter(load_parser())
 
 
 def read_card(name: str) -> dict[str, Any]:

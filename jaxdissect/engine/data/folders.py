@@ -4,40 +4,27 @@
     objects/park/1.png          its label map, channel 0
     parts/park/1.png            its label map, channel 1
 
-A label map is a grayscale (8 or 16 bits) or palette PNG whose values are the ids of a vocabulary
-(`jaxdissect.arrays.concepts`), 0 where nothing is labelled. Every image of the image folder must
-have a label map at the same place in each mask folder; other files there are ignored. Whatever can
-be wrong with a folder without decoding pixels is found at once, before hours of work.
-
-Pixels are taken as stored: no rotation by EXIF, transparency dropped, colour profiles ignored.
+What the files may be is said in `pictures`. Every image of the image folder must have a label map
+at the same place in each mask folder; other files there are ignored. Whatever can be wrong with a
+folder without decoding pixels is found at once, before hours of work.
 """
 
 import os
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import SupportsIndex
 
 import numpy as np
-from jaxtyping import Float32, Int32
 
-if TYPE_CHECKING:
-    from PIL import Image
+from jaxdissect.engine.data import pictures
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 """Endings of the files that count as images, in either case."""
 
 NUM_NAMED = 5
 """How many of many faulty files a message names."""
-
-# Bit depth and colour type of the PNGs whose samples are label ids as they stand. Grayscale of
-# fewer bits is left out: by the PNG standard its samples are scaled to 8 bits, ids would change.
-_MASK_KINDS = {(8, 0), (16, 0), (1, 3), (2, 3), (4, 3), (8, 3)}
-_COLOR_TYPES = {0: "grayscale", 2: "RGB", 3: "palette", 4: "grayscale + alpha", 6: "RGB + alpha"}
-_PNG_HEADER = struct.Struct(">16xIIBB")  # width, height, bit depth, colour type
 
 
 @dataclass(frozen=True)
@@ -64,13 +51,17 @@ class ImageFolder:
         return len(self.names)
 
     def __getitem__(self, index: SupportsIndex) -> dict[str, np.ndarray]:
-        example: dict[str, np.ndarray] = {
-            "image": _read_image(self.image_files[index], self.image_size)
-        }
-        if self.mask_files[index]:
-            masks = [_read_mask(file, self.vocabulary_size) for file in self.mask_files[index]]
-            example["labels"] = np.stack(masks, axis=-1)
-        return example
+        file = self.image_files[index]
+        image = pictures.read_image(str(file), file.read_bytes(), size=self.image_size)
+        if not self.mask_files[index]:
+            return {"image": image}
+        masks = [
+            pictures.read_label_map(
+                str(mask), mask.read_bytes(), vocabulary_size=self.vocabulary_size
+            )
+            for mask in self.mask_files[index]
+        ]
+        return {"image": image, "labels": np.stack(masks, axis=-1)}
 
     def name(self, index: SupportsIndex) -> str:
         """Return the path of an example below the image folder, such as "park/1.jpg"."""
@@ -83,11 +74,11 @@ class ImageFolder:
             ValueError: If files cannot be opened, masks are no label maps, masks differ in size,
                 or images do and are not resized; the message names the files.
         """
-        sizes = _collect(self.image_files, _image_header)
+        sizes = _collect(self.image_files, pictures.image_file_size)
         if self.image_size is None:
             _same_size(self.image_files, sizes, "images", "; or give `image_size`")
         masks = [file for files in self.mask_files for file in files]
-        _same_size(masks, _collect(masks, _mask_header), "masks", "")
+        _same_size(masks, _collect(masks, _mask_size), "masks", "")
 
 
 def image_folder(
@@ -120,11 +111,7 @@ def image_folder(
     if isinstance(masks, (str, os.PathLike)):
         raise ValueError(f"`masks` (={str(masks)!r}) must be a list of folders, even of one")
     root, folders = Path(images), [Path(folder) for folder in masks]
-    if image_size is not None and (len(image_size) != 2 or min(image_size) < 1):
-        raise ValueError(f"`image_size` (={image_size}) must be (H, W) of at least 1 pixel")
-    for name, value in (("vocabulary_size", vocabulary_size), ("limit", limit)):
-        if value is not None and value < 1:
-            raise ValueError(f"`{name}` (={value}) must be at least 1")
+    pictures.check_options(image_size=image_size, vocabulary_size=vocabulary_size, limit=limit)
     for name, folder in (("images", root), *(("masks", folder) for folder in folders)):
         if not folder.is_dir():
             raise FileNotFoundError(f"`{name}`: there is no folder {folder}")
@@ -165,74 +152,19 @@ def _image_paths(root: Path, mask_folders: Sequence[Path]) -> Iterator[Path]:
                 yield (here / name).relative_to(root)
 
 
-@contextmanager
-def _opened(path: Path) -> "Iterator[Image.Image]":
-    """Open an image; what the decoders raise becomes one ValueError that names the file."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            yield image
-    except (OSError, SyntaxError, struct.error, Image.DecompressionBombError) as problem:
-        raise ValueError(f"cannot read {path}: {problem}") from None
-
-
-def _read_image(path: Path, size: tuple[int, int] | None) -> Float32[np.ndarray, "H W 3"]:
-    from PIL import Image
-
-    with _opened(path) as image:
-        # Straight to RGB, a palette with several transparent colours makes Pillow warn.
-        opaque = image.convert("RGBA") if image.mode == "P" else image
-        pixels = opaque.convert("RGB")
-        if size is not None:
-            height, width = size
-            pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(pixels, np.float32) / 255
-
-
-def _read_mask(path: Path, vocabulary_size: int | None) -> Int32[np.ndarray, "h w"]:
-    with _opened(path) as image:
-        labels = np.asarray(image).astype(np.int32)
-    if vocabulary_size is not None and labels.max() >= vocabulary_size:
-        raise ValueError(
-            f"{path}: label {labels.max()} lies outside the vocabulary, "
-            f"whose ids are 0 to {vocabulary_size - 1}"
-        )
-    return labels
-
-
-def _image_header(path: Path) -> tuple[int, int]:
-    """Return (H, W) of an image with 8 bits per channel."""
-    with _opened(path) as image:
-        if image.mode.startswith(("I", "F")):
-            raise ValueError(f"{path} has more than 8 bits per channel; convert it to 8 bits")
-        return image.height, image.width
-
-
-def _mask_header(path: Path) -> tuple[int, int]:
-    """Return (h, w) of a label map, read from the first bytes of its PNG file."""
+def _mask_size(path: Path) -> tuple[int, int]:
     with path.open("rb") as file:
-        header = file.read(_PNG_HEADER.size)
-    if len(header) < _PNG_HEADER.size or not header.startswith(b"\x89PNG\r\n\x1a\n"):
-        raise ValueError(f"{path} is not a PNG file, as label maps must be")
-    width, height, depth, color_type = _PNG_HEADER.unpack(header)
-    if (depth, color_type) not in _MASK_KINDS:
-        kind = _COLOR_TYPES.get(color_type, "unknown")
-        raise ValueError(
-            f"{path} is {kind} with {depth} bits, but a label map must hold one id per pixel: "
-            "grayscale with 8 or 16 bits, or a palette (colours do not say which id they mean)"
-        )
-    return height, width
+        return pictures.label_map_size(str(path), file.read(pictures.PNG_HEADER_BYTES))
 
 
 def _collect(
-    files: Sequence[Path], header: Callable[[Path], tuple[int, int]]
+    files: Sequence[Path], size: Callable[[Path], tuple[int, int]]
 ) -> list[tuple[int, int]]:
-    """Return the size that `header` finds in each file, or raise for all faulty files at once."""
+    """Return the size that `size` finds of each file, or raise for all faulty files at once."""
     sizes, faults = [], []
     for file in files:
         try:
-            sizes.append(header(file))
+            sizes.append(size(file))
         except (ValueError, OSError) as fault:
             faults.append(str(fault))
     if faults:

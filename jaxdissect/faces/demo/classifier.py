@@ -88,7 +88,7 @@ class Removals(NamedTuple):
     overall: float
     overall_without: Float[np.ndarray, "N"]
 
-    def rows(self) -> list[tuple[str, str, float, float, float]]:
+    def rows(self) -> list[tuple[str, str, float, float, float, float]]:
         """A row for every class: units, balanced accuracies, and accuracy over all classes."""
         return [
             (
@@ -96,6 +96,7 @@ class Removals(NamedTuple):
                 " ".join(map(str, self.units[i])),
                 float(self.baseline[i]),
                 float(self.own[i]),
+                self.overall,
                 float(self.overall_without[i]),
             )
             for i, name in enumerate(SCENES)
@@ -107,6 +108,7 @@ REMOVAL_HEADER = (
     "units removed",
     "balanced accuracy before",
     "balanced accuracy after",
+    "accuracy over all classes before",
     "accuracy over all classes after",
 )
 
