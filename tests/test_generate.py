@@ -9,9 +9,10 @@ import pytest
 from toy_generators import CONCEPTS, SIZES, colors_segmenter, generator, latents, source
 
 from jaxdissect.engine.batches import Stored
+from jaxdissect.experiments.conditions import best_units, each_unit
 from jaxdissect.experiments.generate import concept_areas, paint
 from jaxdissect.experiments.insertion import insert_units
-from jaxdissect.experiments.removal import best_units, each_unit, remove_units
+from jaxdissect.experiments.removal import remove_units
 from jaxdissect.networks.network import as_network
 from jaxdissect.networks.staged_network import StagedNetwork
 

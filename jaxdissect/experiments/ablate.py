@@ -7,7 +7,7 @@ of a layer are forced to zero, and a unit is important to a class if the balance
 class falls without it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Float64, Int64, PyTree
 
 from jaxdissect.engine.batches import Batch, Source, read_block
 from jaxdissect.engine.fold import Progress, fold, silent
+from jaxdissect.experiments import conditions
 from jaxdissect.experiments.task import image_input
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.networks.network import as_network, layer_shapes
@@ -47,38 +48,14 @@ class Ablation:
         return before[None] - after
 
 
-def each_unit(num_units: int) -> Bool[np.ndarray, "U U"]:
-    """Conditions that remove one unit each."""
-    return ~np.eye(num_units, dtype=bool)
-
-
 def most_important(damage: Float[np.ndarray, "U N"], number: int) -> Int64[np.ndarray, "N number"]:
     """The units whose removal does most damage to every class, most first, equals by unit.
 
     Args:
-        damage: Of the conditions of `each_unit`.
+        damage: Of the conditions `each_unit`.
         number: How many units.
     """
     return np.argsort(-damage, axis=0, kind="stable")[:number].T
-
-
-def without(units: Sequence[Sequence[int]] | np.ndarray, num_units: int) -> Bool[np.ndarray, "S U"]:
-    """Conditions that remove given sets of units.
-
-    Args:
-        units: The units of each set.
-        num_units: Units of the layer, U.
-
-    Raises:
-        ValueError: if a unit is not in [0, U).
-    """
-    keep = np.ones((len(units), num_units), bool)
-    for condition, removed in enumerate(units):
-        chosen = np.asarray(removed, np.int64)
-        if chosen.size and not 0 <= chosen.min() <= chosen.max() < num_units:
-            raise ValueError(f"`units` (={chosen.tolist()}) must lie in [0, {num_units})")
-        keep[condition, chosen] = False
-    return keep
 
 
 def ablate_units(
@@ -104,8 +81,8 @@ def ablate_units(
         network: A Network or an nnx.Module that scores classes, [B, N].
         source: Examples with the class under `label_key`, and what `inputs` reads.
         layer: Where to remove units.
-        keep: For each condition, False for the units that are removed together: `each_unit`,
-            `without`, or any other.
+        keep: For each condition, False for the units that are removed together; `conditions` makes
+            them.
         label_key: Name of the class of an example, an integer in [0, N).
         inputs: Makes the network's input of a batch.
         batch_size: Examples in a step.
@@ -135,18 +112,13 @@ def ablate_units(
         )
     num_classes = _num_classes(network, inputs, example)
     num_units = layer_shapes(network, inputs(_arrays(example)), (layer,))[layer].shape[-1]
-    keep = np.asarray(keep)
-    if keep.dtype != bool or keep.ndim != 2 or keep.shape[1] != num_units or not keep.size:
-        raise ValueError(
-            f"`keep` (={keep.dtype}{list(keep.shape)}) must be bool [S, {num_units}]: some "
-            f"conditions, each with the units of layer {layer!r}"
-        )
+    keep = conditions.checked(keep, num_units, layer)
     # Condition 0: nothing is removed.
-    conditions = jnp.asarray(np.concatenate([np.ones_like(keep[:1]), keep]))
+    sets = jnp.asarray(np.concatenate([np.ones_like(keep[:1]), keep]))
 
     @partial(jax.jit, donate_argnums=0)
     def step(
-        state: accuracy.AccuracyState, params: PyTree, batch: dict[str, Array], conditions: Array
+        state: accuracy.AccuracyState, params: PyTree, batch: dict[str, Array], sets: Array
     ) -> accuracy.AccuracyState:
         images = inputs(batch)
 
@@ -156,7 +128,7 @@ def ablate_units(
 
         # All up to the layer is the same for every condition: the compiler takes it out of the loop
         # over chunks, as within a chunk `jax.vmap` leaves it alone.
-        predictions = jax.lax.map(predict, conditions, batch_size=chunk_size)
+        predictions = jax.lax.map(predict, sets, batch_size=chunk_size)
         return accuracy.update(state, predictions, batch[label_key], batch["weight"])
 
     def check(batch: Batch, _: Any) -> None:
@@ -169,8 +141,8 @@ def ablate_units(
             )
 
     state = fold(
-        lambda state, batch: (step(state, network.params, batch, conditions), None),
-        accuracy.init(num_classes, len(conditions)),
+        lambda state, batch: (step(state, network.params, batch, sets), None),
+        accuracy.init(num_classes, len(sets)),
         source,
         batch_size=batch_size,
         receive=check,

@@ -16,12 +16,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float64, Int, Int32, Int64
+from jaxtyping import Array, Bool, Float64, Int32, Int64
 
 from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.resample import Shape
 from jaxdissect.engine.batches import Batch, Source
 from jaxdissect.engine.fold import Progress, fold, silent
+from jaxdissect.experiments import conditions
 from jaxdissect.experiments.generate import Generation, ToPixels, from_signed
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.networks.segmenters.segmenter import Segmenter
@@ -91,35 +92,6 @@ class Removal:
         return order[change[order] > 0]
 
 
-def each_unit(num_units: int) -> Bool[np.ndarray, "U U"]:
-    """Conditions that remove one unit each."""
-    return ~np.eye(num_units, dtype=bool)
-
-
-def best_units(
-    ranking: Sequence[int] | Int[np.ndarray, "_"], most: int, num_units: int
-) -> Bool[np.ndarray, "S U"]:
-    """Conditions that remove the 0, 1, ..., `most` first units of a ranking.
-
-    Args:
-        ranking: Units, best first, such as ``np.argsort(-iou[concept], kind="stable")``.
-        most: S - 1.
-        num_units: Units of the layer, U.
-
-    Raises:
-        ValueError: if the ranking does not have as many different units of the layer.
-    """
-    best = np.asarray(ranking)[:most]
-    if len(set(best.tolist()) & set(range(num_units))) != most:
-        raise ValueError(
-            f"`ranking` must begin with `most` (={most}) different units in [0, {num_units}), "
-            f"not {best.tolist()}"
-        )
-    place = np.full(num_units, most)
-    place[best.astype(np.int64)] = np.arange(most)
-    return place[None] >= np.arange(most + 1)[:, None]
-
-
 def remove_units(
     network: Any,
     source: Source,
@@ -146,8 +118,8 @@ def remove_units(
         source: Examples with a ``latent`` [Z].
         segmenter: Says what the images show.
         layer: Where to remove units, a layer that gives [B, h, w, U].
-        keep: For each condition, False for the units that are removed together: `each_unit`,
-            `best_units`, or any other.
+        keep: For each condition, False for the units that are removed together; `conditions` makes
+            them.
         grid: Height and width of the label maps; (64, 64) is the paper's.
         concepts: Ids of concepts whose areas are to be kept for every image and condition.
         to_pixels: Makes RGB in [0, 1] of what the generator gives.
@@ -167,17 +139,7 @@ def remove_units(
         TypeError: if `network` is neither a Network nor an nnx.Module.
     """
     generation = Generation(network, source, segmenter, layer, grid, to_pixels, chunk_size)
-    keep = np.asarray(keep)
-    if (
-        keep.dtype != bool
-        or keep.ndim != 2
-        or keep.shape[1] != generation.num_units
-        or not keep.size
-    ):
-        raise ValueError(
-            f"`keep` (={keep.dtype}{list(keep.shape)}) must be bool [S, {generation.num_units}]: "
-            f"some conditions, each with the units of layer {layer!r}"
-        )
+    keep = conditions.checked(keep, generation.num_units, layer)
     num_concepts = generation.num_concepts
     wrong = [int(concept) for concept in concepts if not 0 <= concept < num_concepts]
     if wrong:
@@ -185,9 +147,9 @@ def remove_units(
     chosen = np.array(concepts, np.int64)
 
     @jax.jit
-    def step(params: Any, batch: Any, conditions: Array) -> Array:
+    def step(params: Any, batch: Any, sets: Array) -> Array:
         latents = batch["latent"]
-        return generation.under_each(params, latents, keep_units, conditions)[0]
+        return generation.under_each(params, latents, keep_units, sets)[0]
 
     before = np.empty((len(source), num_concepts), np.int32)
     after = np.empty((len(keep), len(source), len(chosen)), np.int32)
@@ -203,9 +165,9 @@ def remove_units(
         changes.add(seen, condition[:, None], change.reshape(-1, num_concepts))
 
     # Condition 0: nothing is removed.
-    conditions = jnp.asarray(np.concatenate([np.ones_like(keep[:1]), keep]))
+    sets = jnp.asarray(np.concatenate([np.ones_like(keep[:1]), keep]))
     fold(
-        lambda state, batch: (state, step(generation.params, batch, conditions)),
+        lambda state, batch: (state, step(generation.params, batch, sets)),
         None,
         source,
         batch_size=batch_size,

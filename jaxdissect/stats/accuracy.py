@@ -125,5 +125,5 @@ def _true_negatives(counts: Accuracy) -> Int64[np.ndarray, "*S N"]:
     return counts.true.sum() - counts.true - (counts.predicted - counts.correct)
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> Float64[np.ndarray, "*shape"]:
+def _share(part: np.ndarray, whole: np.ndarray | np.int64) -> Float64[np.ndarray, "*shape"]:
     return part / np.maximum(whole, 1)

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from jaxdissect.engine.batches import Source
 from jaxdissect.engine.fold import Progress
 from jaxdissect.engine.labelers import annotated
-from jaxdissect.experiments import ablate
+from jaxdissect.experiments import ablate, conditions
 from jaxdissect.experiments.dissect import dissect
 from jaxdissect.experiments.dissection import Dissection
 from jaxdissect.faces import charts, figures, strips, tables
@@ -127,10 +127,10 @@ def remove_important_units(
     layer = CONVOLUTIONS[-1]
     num_units = BLOCKS[-1][-1]
     options = {"label_key": "scene", "batch_size": 32, "progress": progress}
-    each = ablate.ablate_units(network, ranking, layer, ablate.each_unit(num_units), **options)
+    each = ablate.ablate_units(network, ranking, layer, conditions.each_unit(num_units), **options)
     units = ablate.most_important(each.damage(), NUM_REMOVED)
     together = ablate.ablate_units(
-        network, judging, layer, ablate.without(units, num_units), **options
+        network, judging, layer, conditions.without(units, num_units), **options
     )
     return Removals(
         units,

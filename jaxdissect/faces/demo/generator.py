@@ -11,12 +11,13 @@ from jaxdissect.engine.batches import Joined, Source, Stored, batches
 from jaxdissect.engine.data.latents import Latents
 from jaxdissect.engine.fold import Progress
 from jaxdissect.engine.labelers import segmented
+from jaxdissect.experiments.conditions import best_units
 from jaxdissect.experiments.dissect import dissect
 from jaxdissect.experiments.dissection import Dissection
 from jaxdissect.experiments.generate import paint
 from jaxdissect.experiments.insertion import Insertion, insert_units
 from jaxdissect.experiments.presets import GANDISSECT2019
-from jaxdissect.experiments.removal import Removal, best_units, remove_units
+from jaxdissect.experiments.removal import Removal, remove_units
 from jaxdissect.faces import charts, figures, strips, tables
 from jaxdissect.faces.report.page import Picture, Section, Table
 from jaxdissect.faces.sheets import draw_grid

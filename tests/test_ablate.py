@@ -1,0 +1,162 @@
+"""Removing units of a classifier: brute force, the reference, invariances, faults."""
+
+import golden
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from toy_classifiers import Pooled, pooled, scenes
+
+from jaxdissect.engine.batches import Stored
+from jaxdissect.experiments.ablate import ablate_units, most_important
+from jaxdissect.experiments.conditions import each_unit, without
+from jaxdissect.stats import accuracy
+
+WIDTH, CLASSES, NUMBER = 6, 5, 40
+SETS = [[], [0], [2, 4], [5, 1, 3], list(range(WIDTH))]
+
+
+@pytest.fixture(scope="module")
+def source():
+    return scenes(NUMBER, CLASSES)
+
+
+def brute_counts(model, source, keep):
+    """Predictions from maps that are masked by hand, one condition after the other."""
+    block = source.read(0, len(source))
+    first = nnx.max_pool(nnx.relu(model.conv1(jnp.asarray(block["image"]))), (2, 2), (2, 2))
+    maps = np.asarray(model.conv2(first))
+    labels = block["label"]
+    counts = []
+    for kept in keep:
+        scores = model.fc(nnx.relu(jnp.asarray(maps * kept.astype("f4"))).mean((1, 2)))
+        found = np.asarray(scores).argmax(-1)
+        counts.append(
+            [
+                np.bincount(found, minlength=CLASSES),
+                np.bincount(found[found == labels], minlength=CLASSES),
+            ]
+        )
+    return np.bincount(labels, minlength=CLASSES), np.array(counts)
+
+
+def assert_counts(found, true, counts):
+    np.testing.assert_array_equal(found.true, true)
+    np.testing.assert_array_equal(found.predicted, counts[..., 0, :])
+    np.testing.assert_array_equal(found.correct, counts[..., 1, :])
+
+
+def test_counts_are_those_of_brute_force(source):
+    keep = np.concatenate([each_unit(WIDTH), without(SETS, WIDTH)])
+    true, counts = brute_counts(pooled(), source, keep)
+    assert len(np.unique(counts[:, 0], axis=0)) > 5
+    found = ablate_units(pooled(), source, "conv2", keep)
+    assert_counts(found.counts, true, counts)
+    assert_counts(found.baseline, true, counts[WIDTH])
+    np.testing.assert_array_equal(found.keep, keep)
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 7}, {"chunk_size": 1}, {"chunk_size": 4}])
+def test_counts_do_not_depend_on_batches_or_chunks(source, options):
+    keep = each_unit(WIDTH)
+    whole = ablate_units(pooled(), source, "conv2", keep)
+    parts = ablate_units(pooled(), source, "conv2", keep, **options)
+    jax.tree.map(np.testing.assert_array_equal, parts.counts, whole.counts)
+
+
+def test_counts_do_not_depend_on_devices(source):
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    keep = each_unit(WIDTH)
+    whole = ablate_units(pooled(), source, "conv2", keep)
+    spread = ablate_units(pooled(), source, "conv2", keep, batch_size=8, mesh=mesh)
+    jax.tree.map(np.testing.assert_array_equal, spread.counts, whole.counts)
+
+
+@pytest.mark.parametrize("name", ["pra_a", "pra_b"])
+def test_rates_are_those_of_the_reference(name):
+    arrays, meta = golden.load(name)
+    model = Pooled(meta["width"], meta["classes"], rngs=nnx.Rngs(0))
+    for layer in ("conv1", "conv2", "fc"):
+        weight = arrays[f"w:{layer}.weight"]
+        kernel = weight.transpose(2, 3, 1, 0) if weight.ndim == 4 else weight.T
+        getattr(model, layer).kernel[...] = jnp.asarray(kernel)
+        getattr(model, layer).bias[...] = jnp.asarray(arrays[f"w:{layer}.bias"])
+    labels = arrays["labels"].astype(np.int32)
+    source = Stored({"image": arrays["images"].transpose(0, 2, 3, 1), "label": labels})
+    sets = meta["ablation_sets"]
+    keep = np.concatenate([without(sets, meta["width"]), each_unit(meta["width"])])
+    found = ablate_units(model, source, "conv2", keep)
+    rates = {
+        "precision": accuracy.precision,
+        "recall": accuracy.recall,
+        "accuracy": accuracy.single_class_accuracy,
+        "balanced": accuracy.balanced_accuracy,
+    }
+    absent = np.bincount(labels, minlength=meta["classes"]) == 0
+    for kind, rate in rates.items():
+        expected = np.stack([arrays[f"{kind}_ablate{number}"] for number in range(len(sets))])
+        # 0 instead of NaN where nothing is predicted; of an absent class, the half that there is.
+        expected[np.isnan(expected) & ~(absent & (kind == "balanced"))] = 0
+        got = rate(found.counts)[: len(sets)]
+        known = ~np.isnan(expected)
+        np.testing.assert_allclose(got[known], expected[known], atol=1e-6)
+    singles = accuracy.balanced_accuracy(found.counts)[len(sets) :, ~absent]
+    np.testing.assert_allclose(singles, arrays["single_unit_balanced"][:, ~absent], atol=1e-6)
+
+
+def test_damage_and_the_most_important():
+    source = scenes(60, CLASSES, seed=2)
+    found = ablate_units(pooled(), source, "conv2", each_unit(WIDTH))
+    before, after = map(accuracy.balanced_accuracy, (found.baseline, found.counts))
+    damage = found.damage()
+    for unit in range(WIDTH):
+        np.testing.assert_allclose(damage[unit], before - after[unit])
+    top = most_important(damage, 3)
+    for label in range(CLASSES):
+        ranking = sorted(range(WIDTH), key=lambda unit, label=label: (-damage[unit, label], unit))
+        assert top[label].tolist() == ranking[:3]
+
+
+def test_sets_of_units():
+    np.testing.assert_array_equal(
+        without([[1], [], [0, 2]], 3),
+        [[True, False, True], [True, True, True], [False, True, False]],
+    )
+    np.testing.assert_array_equal(each_unit(3), without([[0], [1], [2]], 3))
+    for wrong in ([[3]], [[-1]]):
+        with pytest.raises(ValueError, match=r"must lie in \[0, 3\)"):
+            without(wrong, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"source": []}, "no examples"),
+        ({"label_key": "scene"}, r"`label_key` \(='scene'\) is not .* have: image, label"),
+        ({"chunk_size": 0}, "`chunk_size`"),
+        ({"layer": "conv3"}, "conv3"),
+        ({"keep": np.ones((1, WIDTH + 1), bool)}, r"must be bool \[S, 6\]"),
+        ({"keep": np.ones((0, WIDTH), bool)}, r"must be bool \[S, 6\]"),
+        ({"network": lambda: Pooled(WIDTH, 3, rngs=nnx.Rngs(0))}, "scores the classes 0 to 2"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(source, changes, message):
+    arguments = {"source": source, "layer": "conv2", "keep": each_unit(WIDTH), **changes}
+    network = arguments.pop("network", pooled)()
+    with pytest.raises(ValueError, match=message):
+        ablate_units(network, arguments.pop("source"), **arguments)
+
+
+def test_a_network_must_score_classes(source):
+    class Maps(nnx.Module):
+        def __init__(self):
+            self.conv2 = nnx.Conv(3, WIDTH, (1, 1), rngs=nnx.Rngs(0))
+
+        def __call__(self, images):
+            return self.conv2(images)
+
+    with pytest.raises(ValueError, match="must score classes"):
+        ablate_units(Maps(), source, "conv2", each_unit(WIDTH))
+    with pytest.raises(TypeError):
+        ablate_units(lambda images: images, source, "conv2", each_unit(WIDTH))
