@@ -105,6 +105,21 @@ def test_rates_are_those_of_the_reference(name):
     np.testing.assert_allclose(singles, arrays["single_unit_balanced"][:, ~absent], atol=1e-6)
 
 
+def test_what_comes_before_the_layer_runs_once(source):
+    """The first layer tells whenever it runs."""
+    calls = []
+
+    class Telling(Pooled):
+        def __call__(self, images):
+            jax.debug.callback(lambda _: calls.append(1), images.sum())
+            return super().__call__(images)
+
+    ablate_units(Telling(WIDTH, CLASSES, rngs=nnx.Rngs(0)), source, "conv2", each_unit(WIDTH),
+                 batch_size=NUMBER, chunk_size=2)  # fmt: skip
+    jax.effects_barrier()
+    assert len(calls) == 1
+
+
 def test_damage_and_the_most_important():
     source = scenes(60, CLASSES, seed=2)
     found = ablate_units(pooled(), source, "conv2", each_unit(WIDTH))

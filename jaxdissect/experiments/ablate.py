@@ -23,6 +23,7 @@ from jaxdissect.experiments import conditions
 from jaxdissect.experiments.task import image_input
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.networks.network import as_network, layer_shapes
+from jaxdissect.networks.program import split
 from jaxdissect.stats import accuracy
 
 
@@ -126,9 +127,8 @@ def ablate_units(
             edits = {layer: keep_units(keep)}
             return network.apply(params, images, edits=edits)[0].argmax(-1)
 
-        # All up to the layer is the same for every condition: the compiler takes it out of the loop
-        # over chunks, as within a chunk `jax.vmap` leaves it alone.
-        predictions = jax.lax.map(predict, sets, batch_size=chunk_size)
+        after = split(predict, sets[0])  # all up to the layer runs here, once
+        predictions = jax.lax.map(after, sets, batch_size=chunk_size)
         return accuracy.update(state, predictions, batch[label_key], batch["weight"])
 
     def check(batch: Batch, _: Any) -> None:

@@ -24,6 +24,7 @@ from jaxdissect.engine.labelers import at_pixel_centers
 from jaxdissect.networks.edits import Edit, Units, insert
 from jaxdissect.networks.models.proggan import to_pixels as from_signed
 from jaxdissect.networks.network import Network, as_network
+from jaxdissect.networks.program import split
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.stats import agreement
 
@@ -192,10 +193,10 @@ class Generation:
         number = len(interventions)
         num_chunks = -(-number // self.chunk_size)
         size = -(-number // num_chunks)
-        # The last chunk is filled up with copies. The compiler moves what does not depend on the
-        # intervention, all up to the layer, out of the loop.
+        # The last chunk is filled up with copies.
         filled = np.minimum(np.arange(num_chunks * size), number - 1).reshape(num_chunks, size)
-        observed = lax.map(jax.vmap(observe), interventions[filled])
+        after = split(observe, interventions[0])  # all up to the layer runs here, once
+        observed = lax.map(jax.vmap(after), interventions[filled])
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:number], observed)
 
     def checked(

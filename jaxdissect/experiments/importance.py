@@ -1,0 +1,149 @@
+"""Which units matter to which classes, and whether units that matter can be interpreted.
+
+Everything here is computed on the host from the damage of single removals (`Ablation.damage`): how
+far the balanced accuracy of a class falls without a unit.
+
+Letters: U units, N classes.
+
+Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020: a unit
+is important to the classes to which it is among the four most damaging; units that are important to
+many classes match a concept better.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64, Int, Int64
+
+NUM_TOP = 4
+"""Units that are called important to a class, in the paper."""
+
+
+class Groups(NamedTuple):
+    """Means over groups of units, with standard errors.
+
+    Attributes:
+        value: What the units of a group have in common: a number of classes, or a mean damage.
+        number: Units of the group.
+        mean: Mean IoU of their best concepts, NaN for a group without units.
+        standard_error: Of that mean; NaN for groups of less than two units.
+        value_error: Standard error of `value`; 0 where it is exact.
+    """
+
+    value: Float64[np.ndarray, "G"]
+    number: Int64[np.ndarray, "G"]
+    mean: Float64[np.ndarray, "G"]
+    standard_error: Float64[np.ndarray, "G"]
+    value_error: Float64[np.ndarray, "G"]
+
+
+def ranking(damage: Float[np.ndarray, "U N"]) -> Int64[np.ndarray, "N U"]:
+    """Units by how much their removal damages each class, most first, equals by unit."""
+    return np.argsort(-damage, axis=0, kind="stable").T
+
+
+def is_important(
+    damage: Float[np.ndarray, "U N"], *, top: int = NUM_TOP
+) -> Bool[np.ndarray, "U N"]:
+    """Whether a unit is among the `top` most damaging of a class.
+
+    Raises:
+        ValueError: if `top` is not in [1, U].
+    """
+    num_units, num_classes = damage.shape
+    if not 1 <= top <= num_units:
+        raise ValueError(f"`top` (={top}) must be at least 1 and at most {num_units}, the units")
+    important = np.zeros(damage.shape, bool)
+    important[ranking(damage)[:, :top].T, np.arange(num_classes)] = True
+    return important
+
+
+def by_number_of_classes(
+    important: Bool[np.ndarray, "U N"], iou: Float[np.ndarray, "U"], *, most: int = 7
+) -> Groups:
+    """Group units by the number of classes to which they are important; the last takes all more.
+
+    Args:
+        important: Of `is_important`.
+        iou: IoU of every unit with its best concept.
+        most: Number of classes from which units share a group.
+    """
+    group = np.minimum(important.sum(axis=1), most)
+    members = [np.flatnonzero(group == number) for number in range(most + 1)]
+    mean, error = _means(iou, members)
+    number = np.array([len(units) for units in members])
+    return Groups(np.arange(most + 1.0), number, mean, error, np.zeros(most + 1))
+
+
+def by_mean_damage(
+    damage: Float[np.ndarray, "U N"], iou: Float[np.ndarray, "U"], *, size: int = 32
+) -> Groups:
+    """Group units by the mean of their damage over all classes, the most damaging first.
+
+    Args:
+        damage: Of single removals.
+        iou: IoU of every unit with its best concept.
+        size: Units in a group; the last may have less.
+
+    Raises:
+        ValueError: if `size` is not positive.
+    """
+    if size < 1:
+        raise ValueError(f"`size` (={size}) must be at least 1")
+    overall = damage.mean(axis=1, dtype=np.float64)
+    order = np.argsort(-overall, kind="stable")
+    members = [order[first : first + size] for first in range(0, len(order), size)]
+    mean, error = _means(iou, members)
+    value, value_error = _means(overall, members)
+    number = np.array([len(units) for units in members])
+    return Groups(value, number, mean, error, value_error)
+
+
+def most_damaging(damage: Float[np.ndarray, "U N"]) -> Int64[np.ndarray, "_"]:
+    """Units that are the most damaging one of some class, in order."""
+    return np.unique(ranking(damage)[:, 0])
+
+
+def improvements(
+    damage: Float[np.ndarray, "U N"], *, least: float = 0.0
+) -> list[tuple[int, int, float]]:
+    """List (unit, class, gain) where a removal improves a class, greatest gain first.
+
+    Args:
+        damage: Of single removals.
+        least: Gains must exceed this.
+    """
+    units, classes = np.nonzero(damage < -least)
+    gains = -damage[units, classes]
+    order = np.argsort(-gains, kind="stable")
+    return [(int(units[i]), int(classes[i]), float(gains[i])) for i in order]
+
+
+def rank_correlation(a: Float[np.ndarray, "U"], b: Float[np.ndarray, "U"]) -> float:
+    """Spearman's rank correlation of two rankings of units, with mean ranks for equals.
+
+    Returns:
+        -1 to 1; 0 if one of them is constant.
+    """
+    deviations = [_ranks(x) - (len(x) - 1) / 2 for x in (a, b)]
+    scale = np.sqrt(np.prod([np.sum(d**2) for d in deviations]))
+    return float(np.dot(*deviations) / scale) if scale else 0.0
+
+
+def _ranks(values: Float[np.ndarray, "U"]) -> Float64[np.ndarray, "U"]:
+    _, place, number = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(number) - 1
+    return (last - (number - 1) / 2)[place]
+
+
+def _means(
+    values: Float[np.ndarray, "U"], members: list[Int[np.ndarray, "_"]]
+) -> tuple[Float64[np.ndarray, "G"], Float64[np.ndarray, "G"]]:
+    mean = np.full(len(members), np.nan)
+    error = np.full(len(members), np.nan)
+    for group, units in enumerate(members):
+        if len(units) > 0:
+            mean[group] = values[units].mean(dtype=np.float64)
+        if len(units) > 1:
+            error[group] = values[units].astype(np.float64).std(ddof=1) / np.sqrt(len(units))
+    return mean, error
