@@ -9,7 +9,7 @@ from flax import nnx
 from toy_classifiers import Pooled, pooled, scenes
 
 from jaxdissect.engine.batches import Stored
-from jaxdissect.experiments.ablate import ablate_units, most_important
+from jaxdissect.experiments.ablate import ablate_units
 from jaxdissect.experiments.conditions import each_unit, without
 from jaxdissect.stats import accuracy
 
@@ -36,15 +36,24 @@ def brute_counts(model, source, keep):
             [
                 np.bincount(found, minlength=CLASSES),
                 np.bincount(found[found == labels], minlength=CLASSES),
+                np.bincount(labels, confidence(scores, labels), CLASSES),
             ]
         )
     return np.bincount(labels, minlength=CLASSES), np.array(counts)
+
+
+def confidence(scores, labels):
+    """Steps of the probability of each image's own class."""
+    chances = np.exp(scores - scores.max(-1, keepdims=True))
+    chances /= chances.sum(-1, keepdims=True)
+    return np.round(chances[np.arange(len(labels)), labels] * 2**16)
 
 
 def assert_counts(found, true, counts):
     np.testing.assert_array_equal(found.true, true)
     np.testing.assert_array_equal(found.predicted, counts[..., 0, :])
     np.testing.assert_array_equal(found.correct, counts[..., 1, :])
+    np.testing.assert_allclose(found.confidence, counts[..., 2, :], atol=NUMBER)
 
 
 def test_counts_are_those_of_brute_force(source):
@@ -120,17 +129,18 @@ def test_what_comes_before_the_layer_runs_once(source):
     assert len(calls) == 1
 
 
-def test_damage_and_the_most_important():
+def test_damage_is_what_is_lost():
     source = scenes(60, CLASSES, seed=2)
     found = ablate_units(pooled(), source, "conv2", each_unit(WIDTH))
     before, after = map(accuracy.balanced_accuracy, (found.baseline, found.counts))
     damage = found.damage()
     for unit in range(WIDTH):
         np.testing.assert_allclose(damage[unit], before - after[unit])
-    top = most_important(damage, 3)
-    for label in range(CLASSES):
-        ranking = sorted(range(WIDTH), key=lambda unit, label=label: (-damage[unit, label], unit))
-        assert top[label].tolist() == ranking[:3]
+    confident = found.damage(accuracy.confidence)
+    np.testing.assert_allclose(
+        confident, accuracy.confidence(found.baseline) - accuracy.confidence(found.counts)
+    )
+    assert np.abs(confident).min() > 0 or (confident != damage).any()
 
 
 def test_sets_of_units():

@@ -11,23 +11,30 @@ from jaxdissect.stats import accuracy
 N, S = 4, 3  # classes, conditions
 
 
+def chances(predictions):
+    """A probability for every prediction, a whole number of steps."""
+    return ((np.arange(predictions.shape[1]) * 977 + predictions * 31) % 65537 / 65536).astype("f4")
+
+
 def oracle(predictions, labels):
     """Counts of image after image."""
     true = np.zeros(N, np.int64)
-    predicted, correct = np.zeros((2, S, N), np.int64)
+    predicted, correct, confidence = np.zeros((3, S, N), np.int64)
     for image, label in enumerate(labels):
         true[label] += 1
         for condition in range(S):
             found = predictions[condition, image]
             predicted[condition, found] += 1
             correct[condition, found] += found == label
-    return accuracy.Accuracy(true, predicted, correct)
+            confidence[condition, label] += int(chances(predictions)[condition, image] * 65536)
+    return accuracy.Accuracy(true, predicted, correct, confidence)
 
 
-def counted(predictions, labels, weight=None):
+def counted(predictions, labels, weight=None, given=None):
     weight = np.ones(len(labels), bool) if weight is None else weight
-    state = accuracy.init(N, S)
-    return accuracy.update(state, jnp.asarray(predictions), jnp.asarray(labels), jnp.array(weight))
+    given = chances(np.asarray(predictions)) if given is None else given
+    arrays = (predictions, given, labels, weight)
+    return accuracy.update(accuracy.init(N, S), *map(jnp.asarray, arrays))
 
 
 def assert_same(found, expected):
@@ -60,7 +67,8 @@ def test_counts_do_not_depend_on_order_batches_or_padding(seed, cuts):
         chosen = order[first:last]
         padded = np.concatenate([chosen, random.integers(0, 12, 12 - len(chosen))])
         weight = np.arange(12) < len(chosen)
-        part = counted(predictions[:, padded], labels[padded].astype("i4"), weight)
+        given = chances(predictions)[:, padded]
+        part = counted(predictions[:, padded], labels[padded].astype("i4"), weight, given)
         whole = part if whole is None else accuracy.merge(whole, part)
     assert whole is not None
     assert_same(accuracy.finalize(whole), oracle(predictions, labels))
@@ -89,6 +97,9 @@ def test_rates_are_those_of_the_definition():
                 accuracy.true_negative_rate: negative,
                 accuracy.single_class_accuracy: (is_it == said).mean(),
                 accuracy.balanced_accuracy: (recall + negative) / 2,
+                accuracy.confidence: chances(predictions).astype("f8")[condition][is_it].mean()
+                if is_it.any()
+                else 0.0,
             }
             for rate, value in expected.items():
                 assert rate(counts)[condition, label] == pytest.approx(value, abs=1e-12)

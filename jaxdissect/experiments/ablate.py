@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float64, Int64, PyTree
+from jaxtyping import Array, Bool, Float64, PyTree
 
 from jaxdissect.engine.batches import Batch, Source, read_block
 from jaxdissect.engine.fold import Progress, fold, silent
@@ -43,20 +43,16 @@ class Ablation:
     baseline: accuracy.Accuracy
     counts: accuracy.Accuracy
 
-    def damage(self) -> Float64[np.ndarray, "S N"]:
-        """How far the balanced accuracy of every class falls under every condition."""
-        before, after = (accuracy.balanced_accuracy(c) for c in (self.baseline, self.counts))
-        return before[None] - after
+    def damage(
+        self, measure: Callable[[accuracy.Accuracy], np.ndarray] = accuracy.balanced_accuracy
+    ) -> Float64[np.ndarray, "S N"]:
+        """How far a measure of every class falls under every condition.
 
-
-def most_important(damage: Float[np.ndarray, "U N"], number: int) -> Int64[np.ndarray, "N number"]:
-    """The units whose removal does most damage to every class, most first, equals by unit.
-
-    Args:
-        damage: Of the conditions `each_unit`.
-        number: How many units.
-    """
-    return np.argsort(-damage, axis=0, kind="stable")[:number].T
+        Args:
+            measure: Of `jaxdissect.stats.accuracy`: balanced accuracy is the paper's; confidence
+                tells more from few images.
+        """
+        return measure(self.baseline)[None] - measure(self.counts)
 
 
 def ablate_units(
@@ -123,13 +119,16 @@ def ablate_units(
     ) -> accuracy.AccuracyState:
         images = inputs(batch)
 
-        def predict(keep: Bool[Array, "U"]) -> Array:
-            edits = {layer: keep_units(keep)}
-            return network.apply(params, images, edits=edits)[0].argmax(-1)
+        labels = batch[label_key]
+
+        def predict(keep: Bool[Array, "U"]) -> tuple[Array, Array]:
+            scores = network.apply(params, images, edits={layer: keep_units(keep)})[0]
+            chances = jax.nn.softmax(scores.astype(jnp.float32))
+            return scores.argmax(-1), jnp.take_along_axis(chances, labels[:, None], 1)[:, 0]
 
         after = split(predict, sets[0])  # all up to the layer runs here, once
-        predictions = jax.lax.map(after, sets, batch_size=chunk_size)
-        return accuracy.update(state, predictions, batch[label_key], batch["weight"])
+        predictions, confidences = jax.lax.map(after, sets, batch_size=chunk_size)
+        return accuracy.update(state, predictions, confidences, labels, batch["weight"])
 
     def check(batch: Batch, _: Any) -> None:
         classes = batch[label_key]
@@ -152,7 +151,7 @@ def ablate_units(
     )
     counts = accuracy.finalize(state)
     baseline, removed = (
-        accuracy.Accuracy(counts.true, counts.predicted[part], counts.correct[part])
+        accuracy.Accuracy(counts.true, *(count[part] for count in counts[1:]))
         for part in (0, slice(1, None))
     )
     return Ablation(layer, keep, baseline, removed)

@@ -6,6 +6,10 @@ Bau et al., "Understanding the role of individual units in a deep neural network
 single classes by balanced accuracy: the mean of the accuracies on images of the class and on all
 others, so that 0.5 is chance for every class. Where the reference gives NaN for 0/0 (no image of a
 class, or none predicted), the rates here are 0, and so are the halves of a balanced accuracy.
+
+Where nearly all images are told right, accuracy hardly notices the loss of one unit. Confidence,
+the mean probability that a classifier gives to the class of an image, does; it is summed in whole
+steps of 2^-16, so that it too is exact in any order.
 """
 
 from typing import NamedTuple
@@ -13,7 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float64, Int, Int64
+from jaxtyping import Array, Bool, Float, Float64, Int, Int64
 
 from jaxdissect.stats import wide
 
@@ -24,6 +28,7 @@ class AccuracyState(NamedTuple):
     true: wide.Wide  # [N]
     predicted: wide.Wide  # [S, N]
     correct: wide.Wide  # [S, N]
+    confidence: wide.Wide  # [S, N], in steps
 
 
 class Accuracy(NamedTuple):
@@ -33,11 +38,18 @@ class Accuracy(NamedTuple):
         true: Images of each class.
         predicted: Images that were taken for each class, under each condition.
         correct: Those of them that are of that class.
+        confidence: Sum of the probabilities of each class over the images of it, in steps of
+            1 / `STEPS`.
     """
 
     true: Int64[np.ndarray, "N"]
     predicted: Int64[np.ndarray, "*S N"]
     correct: Int64[np.ndarray, "*S N"]
+    confidence: Int64[np.ndarray, "*S N"]
+
+
+STEPS = 2**16
+"""Steps in which probabilities are summed."""
 
 
 def init(num_classes: int, num_conditions: int) -> AccuracyState:
@@ -48,36 +60,42 @@ def init(num_classes: int, num_conditions: int) -> AccuracyState:
             "least 1"
         )
     shape = (num_conditions, num_classes)
-    return AccuracyState(wide.zeros((num_classes,)), wide.zeros(shape), wide.zeros(shape))
+    by_class, conditional = wide.zeros((num_classes,)), (wide.zeros(shape) for _ in range(3))
+    return AccuracyState(by_class, *conditional)
 
 
 def update(
     state: AccuracyState,
     predictions: Int[Array, "S B"],
+    confidences: Float[Array, "S B"],
     labels: Int[Array, "B"],
     weight: Bool[Array, "B"],
 ) -> AccuracyState:
-    """Take in a batch; images with weight False do not count, nor do classes beyond [0, N).
+    """Take in a batch of at most 2^15 images; neither weight False nor classes beyond [0, N) count.
 
     Args:
         state: Counts so far.
         predictions: Class that each image was taken for, under each condition.
+        confidences: Probability in [0, 1] that the class of each image was given.
         labels: Class of each image.
         weight: Which images count.
     """
     num_classes = state.true.low.shape[0]
 
-    def count(classes: Int[Array, "B"], counted: Bool[Array, "B"]) -> Int[Array, "N"]:
-        counts = jnp.zeros(num_classes, jnp.int32)
-        classes = jnp.where(counted, classes, num_classes)
-        return counts.at[classes].add(1, mode="drop", wrap_negative_indices=False)
+    def add_up(classes: Int[Array, "B"], amounts: Int[Array, "B"]) -> Int[Array, "N"]:
+        sums = jnp.zeros(num_classes, jnp.int32)
+        return sums.at[classes].add(amounts, mode="drop", wrap_negative_indices=False)
 
-    right = weight[None] & (predictions == labels[None])
-    by_condition = jax.vmap(count)
+    by_condition = jax.vmap(add_up)
+    counted = jnp.broadcast_to(weight.astype(jnp.int32), predictions.shape)
+    everywhere = jnp.broadcast_to(labels, predictions.shape)
+    right = predictions == everywhere
+    steps = jnp.round(confidences * STEPS).astype(jnp.int32)
     return AccuracyState(
-        wide.add(state.true, count(labels, weight)),
-        wide.add(state.predicted, by_condition(predictions, jnp.broadcast_to(weight, right.shape))),
-        wide.add(state.correct, by_condition(predictions, right)),
+        wide.add(state.true, add_up(labels, counted[0])),
+        wide.add(state.predicted, by_condition(predictions, counted)),
+        wide.add(state.correct, by_condition(predictions, jnp.where(right, counted, 0))),
+        wide.add(state.confidence, by_condition(everywhere, counted * steps)),
     )
 
 
@@ -114,6 +132,11 @@ def single_class_accuracy(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
 def balanced_accuracy(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
     """Mean of recall and true-negative rate, the paper's accuracy of a single class."""
     return (recall(counts) + true_negative_rate(counts)) / 2
+
+
+def confidence(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
+    """Mean probability that images of a class were given for it."""
+    return _share(counts.confidence, counts.true * STEPS)
 
 
 def overall_accuracy(counts: Accuracy) -> Float64[np.ndarray, "*S"]:

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from jaxdissect.engine.batches import Source
 from jaxdissect.engine.fold import Progress
 from jaxdissect.engine.labelers import annotated
-from jaxdissect.experiments import ablate, conditions
+from jaxdissect.experiments import ablate, conditions, importance
 from jaxdissect.experiments.dissect import dissect
 from jaxdissect.experiments.dissection import Dissection
 from jaxdissect.faces import charts, figures, strips, tables
@@ -128,7 +128,7 @@ def remove_important_units(
     num_units = BLOCKS[-1][-1]
     options = {"label_key": "scene", "batch_size": 32, "progress": progress}
     each = ablate.ablate_units(network, ranking, layer, conditions.each_unit(num_units), **options)
-    units = ablate.most_important(each.damage(), NUM_REMOVED)
+    units = importance.ranking(each.damage(accuracy.confidence))[:, :NUM_REMOVED]
     together = ablate.ablate_units(
         network, judging, layer, conditions.without(units, num_units), **options
     )
@@ -152,8 +152,9 @@ def removal_section(removals: Removals, result: Dissection) -> Section:
         "What the units of the classifier are for",
         (
             f"Every unit of {CONVOLUTIONS[-1]} is removed once, and units are ranked by how much "
-            "the balanced accuracy of a class falls (chance is 0.5). On other pictures, the "
-            f"{NUM_REMOVED} most important units of each class are then removed together.",
+            "the probability falls that pictures of a class are given. On other pictures, the "
+            f"{NUM_REMOVED} most important units of each class are then removed together, and its "
+            "balanced accuracy is measured (chance is 0.5).",
             f"With all units, the classifier is right about {removals.overall:.1%} of the pictures "
             "of all classes.",
         ),

@@ -30,7 +30,7 @@ class Settings:
     batch_size: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
-    sparsity: float = 1e-3  # weight of the mean activations that scores are made of
+    sparsity: float = 2e-3  # weight of the mean activations that scores are made of
     seed: int = 0
 
 
