@@ -6,11 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from probed_networks import KINDS, NUM_UNITS, normal, probed_network
 from toy_classifiers import Pooled, pooled, scenes
 
-from jaxdissect.engine.batches import Stored
+from jaxdissect.engine.batches import Stored, batches
+from jaxdissect.experiments import ablate, ways
 from jaxdissect.experiments.ablate import ablate_units
 from jaxdissect.experiments.conditions import each_unit, without
+from jaxdissect.networks.edits import keep_units
 from jaxdissect.stats import accuracy
 
 WIDTH, CLASSES, NUMBER = 6, 5, 40
@@ -31,15 +34,18 @@ def brute_counts(model, source, keep):
     counts = []
     for kept in keep:
         scores = model.fc(nnx.relu(jnp.asarray(maps * kept.astype("f4"))).mean((1, 2)))
-        found = np.asarray(scores).argmax(-1)
-        counts.append(
-            [
-                np.bincount(found, minlength=CLASSES),
-                np.bincount(found[found == labels], minlength=CLASSES),
-                np.bincount(labels, confidence(scores, labels), CLASSES),
-            ]
-        )
+        counts.append(tally(scores, labels, CLASSES))
     return np.bincount(labels, minlength=CLASSES), np.array(counts)
+
+
+def tally(scores, labels, classes):
+    """By class: images that are taken for it, those of them that are of it, confidence."""
+    found = np.asarray(scores).argmax(-1)
+    return [
+        np.bincount(found, minlength=classes),
+        np.bincount(found[found == labels], minlength=classes),
+        np.bincount(labels, confidence(scores, labels), classes),
+    ]
 
 
 def confidence(scores, labels):
@@ -64,6 +70,42 @@ def test_counts_are_those_of_brute_force(source):
     assert_counts(found.counts, true, counts)
     assert_counts(found.baseline, true, counts[WIDTH])
     np.testing.assert_array_equal(found.keep, keep)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_network(kind):
+    """Counts are those of one forward pass for each condition."""
+    network, images = probed_network(kind).network, normal(7, (23, 8, 8, 3))
+    layer, num_units = "second", NUM_UNITS["second"]
+    keep = np.concatenate([each_unit(num_units), without([[0, 1], [1, 3]], num_units)])
+
+    @jax.jit
+    def forward(kept):
+        return network.apply(network.params, images, edits={layer: keep_units(kept)})[0]
+
+    every = np.concatenate([np.ones_like(keep[:1]), keep])
+    scores = np.array([forward(jnp.asarray(kept)) for kept in every])
+    classes = scores.shape[-1]
+    labels = np.arange(23, dtype=np.int32) % classes
+    true, counts = np.bincount(labels), np.array([tally(each, labels, classes) for each in scores])
+    assert len(np.unique(counts[:, 2], axis=0)) > num_units // 2  # some are dead
+    source = Stored({"image": np.asarray(images), "label": labels})
+    found = ablate_units(network, source, layer, keep, batch_size=8, chunk_size=3)
+    assert_counts(found.baseline, true, counts[0])
+    assert_counts(found.counts, true, counts[1:])
+
+
+def test_conditions_do_not_depend_on_each_other(source):
+    singles = each_unit(WIDTH)
+    every = ablate_units(pooled(), source, "conv2", singles)
+    some = ablate_units(pooled(), source, "conv2", singles[[4, 1]], chunk_size=1)
+    jax.tree.map(np.testing.assert_array_equal, some.baseline, every.baseline)
+    for part, whole in zip(some.counts[1:], every.counts[1:], strict=True):
+        np.testing.assert_array_equal(part, whole[[4, 1]])
+    nothing = ablate_units(pooled(), source, "conv2", np.ones((2, WIDTH), bool))
+    for part, whole in zip(nothing.counts[1:], nothing.baseline[1:], strict=True):
+        np.testing.assert_array_equal(part, [whole, whole])
+    assert not nothing.damage().any()
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 7}, {"chunk_size": 1}, {"chunk_size": 4}])
@@ -106,10 +148,14 @@ def test_rates_are_those_of_the_reference(name):
     for kind, rate in rates.items():
         expected = np.stack([arrays[f"{kind}_ablate{number}"] for number in range(len(sets))])
         # 0 instead of NaN where nothing is predicted; of an absent class, the half that there is.
-        expected[np.isnan(expected) & ~(absent & (kind == "balanced"))] = 0
-        got = rate(found.counts)[: len(sets)]
-        known = ~np.isnan(expected)
-        np.testing.assert_allclose(got[known], expected[known], atol=1e-6)
+        if kind == "balanced":
+            true_negative_rate = accuracy.single_class_accuracy(found.counts)[: len(sets), absent]
+            expected[:, absent] = true_negative_rate / 2
+        expected[np.isnan(expected)] = 0
+        np.testing.assert_allclose(rate(found.counts)[: len(sets)], expected, atol=1e-6)
+        baseline = arrays[f"{kind}_baseline"]
+        known = ~np.isnan(baseline)
+        np.testing.assert_allclose(rate(found.baseline)[known], baseline[known], atol=1e-6)
     singles = accuracy.balanced_accuracy(found.counts)[len(sets) :, ~absent]
     np.testing.assert_allclose(singles, arrays["single_unit_balanced"][:, ~absent], atol=1e-6)
 
@@ -127,6 +173,41 @@ def test_what_comes_before_the_layer_runs_once(source):
                  batch_size=NUMBER, chunk_size=2)  # fmt: skip
     jax.effects_barrier()
     assert len(calls) == 1
+
+
+def outputs(jaxpr, times=1):
+    """Numbers that convolutions and matrix products give, those in loops as often as they run."""
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        if name in ("conv_general_dilated", "dot_general"):
+            yield name, times * equation.outvars[0].aval.size
+        runs = times * equation.params["length"] if name == "scan" else times
+        for value in equation.params.values():
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                yield from outputs(inner, runs)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 3, 100])
+@pytest.mark.parametrize("layer", ["conv1", "conv2"])
+def test_only_what_follows_the_layer_runs_for_every_condition(
+    source, monkeypatch, layer, chunk_size
+):
+    programs = []
+
+    def trace(step, state, source, *, batch_size, **_):
+        programs.append(jax.make_jaxpr(step)(state, next(batches(source, batch_size))))
+        return state
+
+    monkeypatch.setattr(ablate, "fold", trace)
+    options = {"choose": (ways.edited,), "batch_size": 8, "chunk_size": chunk_size}
+    ablate_units(pooled(), source, layer, each_unit(WIDTH), **options)
+    found = list(outputs(programs[0].jaxpr))
+    first, second = 8 * (8 * 6) * WIDTH, 8 * (4 * 3) * WIDTH
+    if layer == "conv1":
+        second *= WIDTH + 1  # the conditions, and none
+    assert sum(size for name, size in found if name != "dot_general") == first + second
+    assert sum(size for name, size in found if name == "dot_general") == 8 * CLASSES * (WIDTH + 1)
 
 
 def test_damage_is_what_is_lost():
@@ -159,8 +240,10 @@ def test_sets_of_units():
     [
         ({"source": []}, "no examples"),
         ({"label_key": "scene"}, r"`label_key` \(='scene'\) is not .* have: image, label"),
-        ({"chunk_size": 0}, "`chunk_size`"),
-        ({"layer": "conv3"}, "conv3"),
+        ({"chunk_size": 0}, r"`chunk_size` \(=0\) must be at least 1"),
+        ({"batch_size": 0}, r"`batch_size` \(=0\) must be at least 1"),
+        ({"layer": "conv3"}, "no layer 'conv3'; valid names: conv1, conv2, fc"),
+        ({"layer": "fc"}, r"layer 'fc' gives \(1, 5\), which must be \[B, h, w, U\]"),
         ({"keep": np.ones((1, WIDTH + 1), bool)}, r"must be bool \[S, 6\]"),
         ({"keep": np.ones((0, WIDTH), bool)}, r"must be bool \[S, 6\]"),
         ({"network": lambda: Pooled(WIDTH, 3, rngs=nnx.Rngs(0))}, "scores the classes 0 to 2"),
@@ -173,6 +256,39 @@ def test_what_cannot_be_done_is_refused(source, changes, message):
         ablate_units(network, arguments.pop("source"), **arguments)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda labels: labels.astype("f4"), r"'label' of an example \(=float32\[\]\) must be one"),
+        (lambda labels: labels > 2, r"\(=bool\[\]\) must be one integer"),
+        (lambda labels: labels[:, None], r"\(=int32\[1\]\) must be one integer"),
+        (lambda labels: np.eye(CLASSES)[labels], r"\(=float64\[5\]\) must be one integer"),
+        (lambda labels: labels - (np.arange(NUMBER) == 17) * 9, "of example 17 is -"),
+        (
+            lambda labels: np.where(np.arange(NUMBER) == 39, 5, labels),
+            "of example 39 is 5, .* to 4",
+        ),
+    ],
+)
+def test_a_class_must_be_an_integer_that_is_scored(source, change, message):
+    changed = Stored(source.arrays | {"label": change(source.arrays["label"])})
+    with pytest.raises(ValueError, match=message):
+        ablate_units(pooled(), changed, "conv2", each_unit(WIDTH))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i8"])
+def test_classes_may_be_integers_of_any_width(source, dtype):
+    """Also where there are more classes than these can number, and a batch is filled up."""
+    labels = source.arrays["label"]
+    changed = Stored(source.arrays | {"label": labels.astype(dtype)})
+    found, expected = (
+        ablate_units(pooled(classes=300), data, "conv2", each_unit(WIDTH)[:2])
+        for data in (changed, source)
+    )
+    np.testing.assert_array_equal(found.counts.true, np.bincount(labels, minlength=300))
+    jax.tree.map(np.testing.assert_array_equal, found.counts, expected.counts)
+
+
 def test_a_network_must_score_classes(source):
     class Maps(nnx.Module):
         def __init__(self):
@@ -183,5 +299,5 @@ def test_a_network_must_score_classes(source):
 
     with pytest.raises(ValueError, match="must score classes"):
         ablate_units(Maps(), source, "conv2", each_unit(WIDTH))
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="must be a Network or an nnx.Module"):
         ablate_units(lambda images: images, source, "conv2", each_unit(WIDTH))

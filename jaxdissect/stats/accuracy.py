@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float64, Int, Int64
+from jaxtyping import Array, Bool, Float, Float64, Int32, Int64, Integer
 
 from jaxdissect.stats import wide
 
@@ -42,7 +42,7 @@ class Accuracy(NamedTuple):
             1 / `STEPS`.
     """
 
-    true: Int64[np.ndarray, "N"]
+    true: Int64[np.ndarray, "*T N"]
     predicted: Int64[np.ndarray, "*S N"]
     correct: Int64[np.ndarray, "*S N"]
     confidence: Int64[np.ndarray, "*S N"]
@@ -66,23 +66,27 @@ def init(num_classes: int, num_conditions: int) -> AccuracyState:
 
 def update(
     state: AccuracyState,
-    predictions: Int[Array, "S B"],
+    predictions: Integer[Array, "S B"],
     confidences: Float[Array, "S B"],
-    labels: Int[Array, "B"],
+    labels: Integer[Array, "B"],
     weight: Bool[Array, "B"],
 ) -> AccuracyState:
-    """Take in a batch of at most 2^15 images; neither weight False nor classes beyond [0, N) count.
+    """Take in a batch of at most 2^15 images.
 
     Args:
         state: Counts so far.
-        predictions: Class that each image was taken for, under each condition.
+        predictions: Class that each image was taken for, under each condition; beyond [0, N) it
+            was taken for none.
         confidences: Probability in [0, 1] that the class of each image was given.
-        labels: Class of each image.
+        labels: Class of each image; beyond [0, N) the image does not count.
         weight: Which images count.
     """
     num_classes = state.true.low.shape[0]
+    predictions, labels = predictions.astype(jnp.int32), labels.astype(jnp.int32)
+    # Predictions of images that are of no class would make rates leave [0, 1].
+    weight = weight & (labels >= 0) & (labels < num_classes)
 
-    def add_up(classes: Int[Array, "B"], amounts: Int[Array, "B"]) -> Int[Array, "N"]:
+    def add_up(classes: Int32[Array, "B"], amounts: Int32[Array, "B"]) -> Int32[Array, "N"]:
         sums = jnp.zeros(num_classes, jnp.int32)
         return sums.at[classes].add(amounts, mode="drop", wrap_negative_indices=False)
 
@@ -121,12 +125,12 @@ def recall(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
 
 def true_negative_rate(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
     """Of the images of all other classes, the share that was not taken for a class."""
-    return _share(_true_negatives(counts), counts.true.sum() - counts.true)
+    return _share(_true_negatives(counts), _total(counts) - counts.true)
 
 
 def single_class_accuracy(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
     """Of all images, the share for which it was told right whether they are of a class."""
-    return _share(counts.correct + _true_negatives(counts), counts.true.sum())
+    return _share(counts.correct + _true_negatives(counts), _total(counts))
 
 
 def balanced_accuracy(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
@@ -141,12 +145,18 @@ def confidence(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
 
 def overall_accuracy(counts: Accuracy) -> Float64[np.ndarray, "*S"]:
     """Of all images, the share whose class was told right."""
-    return _share(counts.correct.sum(axis=-1), counts.true.sum())
+    return _share(counts.correct.sum(axis=-1), counts.true.sum(axis=-1))
 
 
 def _true_negatives(counts: Accuracy) -> Int64[np.ndarray, "*S N"]:
-    return counts.true.sum() - counts.true - (counts.predicted - counts.correct)
+    return _total(counts) - counts.true - (counts.predicted - counts.correct)
 
 
-def _share(part: np.ndarray, whole: np.ndarray | np.int64) -> Float64[np.ndarray, "*shape"]:
-    return part / np.maximum(whole, 1)
+def _total(counts: Accuracy) -> Int64[np.ndarray, "*S 1"]:
+    return counts.true.sum(axis=-1, keepdims=True)
+
+
+def _share(
+    part: np.ndarray | np.int64, whole: np.ndarray | np.int64
+) -> Float64[np.ndarray, "*shape"]:
+    return np.asarray(part / np.maximum(whole, 1))  # of arrays without axes NumPy makes scalars
