@@ -55,7 +55,7 @@ class Contents(HTMLParser):
 def test_report_is_one_page_that_loads_nothing(results):
     page = Contents((results / "report.html").read_text(encoding="utf-8"))
     assert len(page.elements["h2"]) == 7
-    assert len(page.elements["img"]) == 10
+    assert len(page.elements["img"]) == 11
     assert all(image["alt"] for image in page.elements["img"])
     assert len(page.elements["table"]) >= 8
     assert all(address.startswith(("data:image/", "#")) for address in page.loaded)

@@ -50,15 +50,15 @@ class ClassStudy:
         """Units of every class, most important first."""
         return importance.ranking(self.ranked_by)
 
-    def without_best(self, measure: Measure) -> Float64[np.ndarray, "Z N N"]:
+    def without_best(self, measure: Measure) -> Float64[np.ndarray, "Z N *N"]:
         """A measure of every class, without the n most important units of each class [n, of, c]."""
         return self._grid(measure, 0)
 
-    def with_best_alone(self, measure: Measure) -> Float64[np.ndarray, "Z N N"]:
+    def with_best_alone(self, measure: Measure) -> Float64[np.ndarray, "Z N *N"]:
         """A measure of every class, with the n most important units of each class alone."""
         return self._grid(measure, 1)
 
-    def curves(self, measure: Measure) -> Float64[np.ndarray, "k 2 U-1 N"]:
+    def curves(self, measure: Measure) -> Float64[np.ndarray, "k 2 _ *N"]:
         """A measure without the n most important units, and without the n least, n = 1 ... U - 1.
 
         Whole curves of `curve_classes`.

@@ -14,7 +14,9 @@ def each_unit(num_units: int) -> Bool[np.ndarray, "U U"]:
     return ~np.eye(num_units, dtype=bool)
 
 
-def without(units: Sequence[Sequence[int]] | np.ndarray, num_units: int) -> Bool[np.ndarray, "S U"]:
+def without(
+    units: Sequence[Sequence[int] | Int[np.ndarray, "_"]] | Int[np.ndarray, "S _"], num_units: int
+) -> Bool[np.ndarray, "S U"]:
     """Conditions that remove given sets of units.
 
     Args:

@@ -56,7 +56,8 @@ def edited(case: Case) -> Scores:
 
     def scores(keep: Array) -> Array:
         stay = keep.astype(jnp.float32)
-        edit = Edit(stay, (1 - stay) * case.replaced.astype(jnp.float32))
+        gone = jnp.reshape(1 - stay, (*(1,) * (case.replaced.ndim - 1), -1))
+        edit = Edit(stay, gone * case.replaced.astype(jnp.float32))
         return case.network.apply(case.params, case.images, edits={case.layer: edit})[0]
 
     return split(scores, case.all_kept)

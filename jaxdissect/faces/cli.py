@@ -38,12 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from tyro.extras import subcommand_cli_from_dict
 
-    from jaxdissect.faces import convert_command, demo_command, dissect_command, fetch_command
+    from jaxdissect.faces import (
+        ablate_command,
+        convert_command,
+        demo_command,
+        dissect_command,
+        fetch_command,
+    )
     from jaxdissect.faces.models import raised_by
 
     commands: dict[str, Any] = {
         "demo": demo_command.DemoOptions,
         "dissect": dissect_command.DissectOptions,
+        "ablate": ablate_command.AblateOptions,
         "fetch": fetch_command.FetchOptions,
         "convert": convert_command.ConvertOptions,
     }

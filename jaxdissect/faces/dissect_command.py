@@ -2,8 +2,7 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -21,6 +20,7 @@ from jaxdissect.faces import figures, strips, tables
 from jaxdissect.faces.models import choose_layers, find_model
 from jaxdissect.faces.output_folder import check_free, new_folder
 from jaxdissect.faces.progress import told
+from jaxdissect.faces.provenance import provenance
 from jaxdissect.networks.segmenters.published import pretrained_segmenter
 from jaxdissect.scenes.concepts import vocabulary as scene_vocabulary
 from jaxdissect.scenes.dataset import scenes_dataset
@@ -139,7 +139,7 @@ class DissectOptions:
                 memory_budget=int(self.memory_budget_gib * 2**30),
                 progress=progress,
             )
-            result = replace(result, settings={**result.settings, **_provenance(self)})
+            result = replace(result, settings={**result.settings, **provenance(self)})
             write_tables(folder, result, data.source)
             figures.save_figure(folder / "concepts.png", figures.concept_figure(result))
             top = strips.top_unit_strips(
@@ -291,15 +291,3 @@ def write_tables(folder: Path, result: Dissection, source: Source) -> None:
     if isinstance(source, ImageFolder):
         with open(folder / "images.csv", "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("example", "image"), *enumerate(source.names)])
-
-
-def _provenance(options: DissectOptions) -> dict[str, Any]:
-    """What the result came from, as JSON values."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return [plain(item) for item in value]
-        return str(value) if isinstance(value, Path) else value
-
-    given = {name: plain(value) for name, value in asdict(options).items()}
-    return {"jaxdissect": version("jaxdissect"), "command": given}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int, Int64
+from jaxtyping import Float64, Int64, Integer
 
 from jaxdissect.stats.accuracy import Accuracy
 
@@ -38,8 +38,8 @@ def draw_weights(num_images: int, num_draws: int, *, seed: int = 0) -> Int64[np.
 
 
 def weighted_counts(
-    predictions: Int[np.ndarray, "n"],
-    labels: Int[np.ndarray, "n"],
+    predictions: Integer[np.ndarray, "n"],
+    labels: Integer[np.ndarray, "n"],
     weights: Int64[np.ndarray, "R n"],
     num_classes: int,
 ) -> Accuracy:
@@ -58,9 +58,9 @@ def weighted_counts(
 
 
 def paired_bootstrap(
-    before: Int[np.ndarray, "n"],
-    after: Int[np.ndarray, "S n"],
-    labels: Int[np.ndarray, "n"],
+    before: Integer[np.ndarray, "n"],
+    after: Integer[np.ndarray, "S n"],
+    labels: Integer[np.ndarray, "n"],
     num_classes: int,
     measure: Callable[[Accuracy], np.ndarray],
     *,

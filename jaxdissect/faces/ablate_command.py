@@ -1,0 +1,236 @@
+"""`jaxdissect ablate`: which classes need which units, as a folder of tables and figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tyro.conf import FlagCreatePairsOff, arg
+
+from jaxdissect.engine.batches import Source
+from jaxdissect.engine.data.classes import with_classes
+from jaxdissect.engine.data.folders import image_folder
+from jaxdissect.engine.data.tfds import tfds_source
+from jaxdissect.experiments.class_study import ClassStudy, study_classes
+from jaxdissect.experiments.dissection import load_dissection
+from jaxdissect.experiments.taylor import estimated_damage
+from jaxdissect.faces import class_report, tables
+from jaxdissect.faces.figures import save_figure
+from jaxdissect.faces.models import choose_layers, find_model
+from jaxdissect.faces.output_folder import check_free, new_folder
+from jaxdissect.faces.progress import told
+from jaxdissect.faces.provenance import provenance
+from jaxdissect.networks.network import layer_shapes
+from jaxdissect.scenes.dataset import scenes_dataset
+from jaxdissect.scenes.render import SCENES
+from jaxdissect.stats import accuracy
+
+Size = tuple[int, int]
+
+RANKINGS = {
+    "balanced-accuracy": accuracy.balanced_accuracy,
+    "confidence": accuracy.confidence,
+}
+
+_SAMPLE_SEEDS = (1_000_003, 2_000_003)  # neither was trained on
+
+
+@dataclass(frozen=True)
+class AblateOptions:
+    """Remove units of a classifier, and count what it still tells right.
+
+    Units are ranked for every class on some images, and sets of them are removed on others. Images
+    come from --sample, from two folders (--rank-images, --images) that hold a folder for every
+    class, or from two splits of --tfds.
+    """
+
+    out: Annotated[Path, arg(metavar="DIR")]
+    """New folder for the results; it appears when all is done."""
+    model: Annotated[str, arg(metavar="NAME")]
+    """The classifier; see `jaxdissect dissect --help`."""
+    layer: Annotated[str | None, arg(metavar="L", help_behavior_hint="(default: the last)")] = None
+    """Where to remove units. A wrong name lists the right ones."""
+    weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Weights of a kind of network."""
+    sample: Annotated[Literal["scenes"] | None, arg(metavar="scenes", help_behavior_hint="")] = None
+    """The built-in scenes."""
+    num_images: Annotated[int, arg(metavar="N")] = 2000
+    """Images of the sample, to rank with and as many to measure with."""
+    rank_images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Folder of images to rank units with."""
+    images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Folder of other images, to measure with."""
+    class_names: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """All classes, one name per line in the order of the scores; else the folders, sorted."""
+    tfds: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    """Data set that TensorFlow Datasets has prepared as array_record, with a feature "label"."""
+    rank_split: Annotated[str, arg(metavar="SPLIT")] = "train"
+    """Its part to rank units with."""
+    split: Annotated[str, arg(metavar="SPLIT")] = "validation"
+    """Its part to measure with."""
+    data_dir: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Where TensorFlow Datasets keeps what it has prepared, if not in the usual place."""
+    image_size: Annotated[
+        Size | None, arg(metavar="H W", help_behavior_hint="(default: as stored)")
+    ] = None
+    """Resize images."""
+    sizes: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (4, 20)
+    """Numbers of most important units to remove together, or to keep alone."""
+    curves: Annotated[
+        tuple[str, ...], arg(metavar="CLASS [CLASS ...]", help_behavior_hint="(default: none)")
+    ] = ()
+    """Classes for which to remove every number of units."""
+    rank_by: Literal["balanced-accuracy", "confidence"] = "balanced-accuracy"
+    """What a removal must lower to make a unit important: the paper's measure, or the mean
+    probability of the class, which tells more from few images."""
+    dissection: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Results of `jaxdissect dissect` for the same layer, to compare importance with."""
+    batch_size: Annotated[int, arg(metavar="N")] = 16
+    """Images in a step; does not change results."""
+    chunk_size: Annotated[int, arg(metavar="N")] = 32
+    """Sets of units that run together; needs memory, does not change results."""
+    overwrite: FlagCreatePairsOff[bool] = False
+    """Replace the results in --out, when the new ones are complete."""
+    quiet: FlagCreatePairsOff[bool] = False
+    """Print nothing but errors."""
+
+    def run(self) -> None:
+        """Rank and remove units as the options say; write and print the results.
+
+        Raises:
+            ValueError, OSError: If the options cannot be followed. Nothing is written then.
+        """
+        check_free(self.out, overwrite=self.overwrite)
+        data = read_data(self)
+        model = find_model(self.model, self.weights)
+        wanted = (self.layer,) if self.layer else model.default_layers[-1:]
+        image_size = data.judging[0]["image"].shape[:2]
+        (layer,) = choose_layers(model, wanted, image_size)
+        example = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
+        num_units = layer_shapes(model.network, example, (layer,))[layer].shape[-1]
+        iou = None if self.dissection is None else _best_iou(self.dissection, layer, num_units)
+        options = {"label_key": data.label_key, "batch_size": self.batch_size}
+        with (
+            told(quiet=self.quiet) as progress,
+            new_folder(self.out, self.overwrite) as folder,
+        ):
+            study = study_classes(
+                model.network,
+                data.ranking,
+                data.judging,
+                layer,
+                num_units,
+                sizes=tuple(size for size in self.sizes if size < num_units),
+                curve_classes=_numbers(self.curves, data.class_names),
+                rank_by=RANKINGS[self.rank_by],
+                chunk_size=self.chunk_size,
+                progress=progress,
+                **options,
+            )
+            num_classes = study.ranked_by.shape[1]
+            estimate = estimated_damage(
+                model.network, data.ranking, layer, num_classes, progress=progress, **options
+            )
+            names = class_report.full_names(data.class_names, num_classes)
+            self._write(folder, study, estimate, names, iou)
+        if not self.quiet:
+            print(class_report.summary(study, names))
+            files = ", ".join(sorted(path.name for path in self.out.iterdir()))
+            print(f"\nWritten to {self.out}: {files}")
+
+    def _write(
+        self,
+        folder: Path,
+        study: ClassStudy,
+        estimate: np.ndarray,
+        names: Sequence[str],
+        iou: np.ndarray | None,
+    ) -> None:
+        written = {
+            "units.csv": class_report.unit_table(study, estimate, names),
+            "classes.csv": class_report.class_table(study, names),
+            "sets.csv": class_report.set_table(study, names),
+            "curves.csv": class_report.curve_table(study, names),
+            "improvements.csv": class_report.improvement_table(study, names),
+        }
+        if iou is not None:
+            groups = class_report.Interpretability(study, iou)
+            written["importance.csv"] = groups.table()
+            save_figure(folder / "importance.png", groups.figure())
+        for name, (header, rows) in written.items():
+            tables.write_csv(folder / name, header, rows)
+        save_figure(folder / "classes.png", class_report.class_figure(study, names))
+        if study.curve_classes:
+            save_figure(folder / "curves.png", class_report.curve_figure(study, names))
+        class_report.write_settings(folder / "ablation.json", study, estimate, provenance(self))
+
+
+class Data(NamedTuple):
+    """Images to rank units with, others to measure with, and their classes."""
+
+    ranking: Source
+    judging: Source
+    label_key: str
+    class_names: tuple[str, ...]
+
+
+def read_data(options: AblateOptions) -> Data:
+    """Find the images of the options.
+
+    Raises:
+        ValueError, OSError: If options contradict each other, or name what cannot be read.
+    """
+    first, second = options.rank_images, options.images
+    places = {"sample": options.sample, "images": first or second, "tfds": options.tfds}
+    given = [name for name, value in places.items() if value is not None]
+    if len(given) != 1:
+        raise ValueError("give one of `sample`, `images` with `rank_images`, and `tfds`")
+    if options.sample is not None:
+        ranking, judging = (scenes_dataset(options.num_images, seed=s) for s in _SAMPLE_SEEDS)
+        return Data(ranking, judging, "scene", SCENES)
+    names = None if options.class_names is None else _read_names(options.class_names)
+    if options.tfds is not None:
+        ranking, judging = (
+            tfds_source(
+                options.tfds,
+                split,
+                data_dir=options.data_dir,
+                features=["label"],
+                image_size=options.image_size,
+            )
+            for split in (options.rank_split, options.split)
+        )
+        return Data(ranking, judging, "label", names or ())
+    if first is None or second is None:
+        raise ValueError("`rank_images` and `images` go together: rank on some, measure on others")
+    found = [image_folder(folder, image_size=options.image_size) for folder in (first, second)]
+    ranking, names = with_classes(found[0], names)
+    judging, _ = with_classes(found[1], names)
+    return Data(ranking, judging, "label", names)
+
+
+def _read_names(path: Path) -> tuple[str, ...]:
+    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    if not all(names) or len(set(names)) < len(names):
+        raise ValueError(f"`class_names` (={path}) must have one name per line, each once")
+    return names
+
+
+def _numbers(wanted: Sequence[str], names: Sequence[str]) -> tuple[int, ...]:
+    unknown = [name for name in wanted if name not in names]
+    if unknown:
+        raise ValueError(f"`curves` (={unknown[0]!r}) must be one of: {', '.join(names) or 'none'}")
+    return tuple(names.index(name) for name in wanted)
+
+
+def _best_iou(folder: Path, layer: str, num_units: int) -> np.ndarray:
+    result = load_dissection(folder)
+    if layer not in result.layers or result[layer].num_units != num_units:
+        raise ValueError(
+            f"`dissection` (={folder}) has no layer {layer!r} of {num_units} units; it has: "
+            f"{', '.join(result.layers)}"
+        )
+    return result[layer].best_iou

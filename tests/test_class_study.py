@@ -1,0 +1,108 @@
+"""The study of classes, and estimates of importance: against plain removals and differences."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from toy_classifiers import pooled, scenes
+
+from jaxdissect.experiments import importance
+from jaxdissect.experiments.ablate import ablate_units
+from jaxdissect.experiments.class_study import study_classes
+from jaxdissect.experiments.conditions import without
+from jaxdissect.experiments.taylor import estimated_damage
+from jaxdissect.networks.edits import Edit
+from jaxdissect.networks.network import as_network
+from jaxdissect.stats import accuracy
+
+WIDTH, CLASSES = 6, 5
+MEASURES = [accuracy.balanced_accuracy, accuracy.overall_accuracy]
+
+
+@pytest.fixture(scope="module")
+def judging():
+    return scenes(50, CLASSES, seed=1)
+
+
+@pytest.fixture(scope="module")
+def study(judging):
+    return study_classes(
+        pooled(), scenes(60, CLASSES), judging, "conv2", WIDTH, sizes=(2, 3), curve_classes=(1, 4)
+    )
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_sets_are_those_of_the_ranking(study, judging, measure):
+    for c in range(CLASSES):
+        order = study.ranking[c]
+        for place, size in enumerate((2, 3)):
+            best, rest = order[:size], order[size:]
+            found = ablate_units(pooled(), judging, "conv2", without([best, rest], WIDTH))
+            values = measure(found.counts)
+            np.testing.assert_array_equal(study.without_best(measure)[place, c], values[0])
+            np.testing.assert_array_equal(study.with_best_alone(measure)[place, c], values[1])
+
+
+def test_curves_remove_units_from_either_end(study, judging):
+    measure = accuracy.balanced_accuracy
+    curves = study.curves(measure)
+    assert curves.shape == (2, 2, WIDTH - 1, CLASSES)
+    for k, c in enumerate((1, 4)):
+        order = study.ranking[c]
+        for number in range(1, WIDTH):
+            sets = without([order[:number], order[::-1][:number]], WIDTH)
+            values = measure(ablate_units(pooled(), judging, "conv2", sets).counts)
+            np.testing.assert_array_equal(curves[k, :, number - 1], values)
+
+
+def test_intervals_hold_the_differences(study):
+    measure = accuracy.balanced_accuracy
+    found = study.intervals(measure)
+    before = measure(study.sets.baseline)
+    grid = np.concatenate([study.without_best(measure), study.with_best_alone(measure)])
+    np.testing.assert_allclose(found.difference, grid.reshape(-1, CLASSES) - before, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sizes": (0,)}, "`sizes`"),
+        ({"sizes": (WIDTH,)}, "`sizes`"),
+        ({"sizes": ()}, "`sizes`"),
+        ({"curve_classes": (CLASSES,)}, "`curve_classes`"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(judging, options, message):
+    with pytest.raises(ValueError, match=message):
+        study_classes(pooled(), judging, judging, "conv2", WIDTH, **{"sizes": (2,), **options})
+
+
+def test_estimates_are_slopes(judging):
+    """Activation times gradient is how the log-probability falls as a unit fades."""
+    network = as_network(pooled())
+    block = judging.read(0, 50)
+    labels = jnp.asarray(block["label"])[:, None]
+
+    def certainty(fade):
+        edit = Edit(1 - fade, jnp.zeros(WIDTH))
+        scores, _ = network.apply(network.params, block["image"], edits={"conv2": edit})
+        return jnp.take_along_axis(jax.nn.log_softmax(scores), labels, 1)[:, 0]
+
+    slopes = -jax.jacfwd(certainty)(jnp.zeros(WIDTH))  # [images, units]
+    expected = np.stack(
+        [np.asarray(slopes)[block["label"] == c].mean(axis=0) for c in range(CLASSES)], axis=1
+    )
+    for batch_size in (16, 50):
+        found = estimated_damage(pooled(), judging, "conv2", CLASSES, batch_size=batch_size)
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
+    assert np.abs(expected).max() > 1e-3
+
+
+def test_estimates_rank_units_like_removals(judging):
+    estimate = estimated_damage(pooled(), judging, "conv2", CLASSES)
+    exact = ablate_units(pooled(), judging, "conv2", ~np.eye(WIDTH, dtype=bool))
+    damage = exact.damage(accuracy.confidence)
+    found = [importance.rank_correlation(a, b) for a, b in zip(damage.T, estimate.T, strict=True)]
+    assert np.mean(found) > 0.7
+    with pytest.raises(ValueError, match="must be a class"):
+        estimated_damage(pooled(), judging, "conv2", 2)

@@ -1,0 +1,101 @@
+"""Ways to remove units: all give the same predictions, whatever removed units say instead."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from toy_classifiers import pooled, scenes
+
+from jaxdissect.engine.batches import Joined, Stored
+from jaxdissect.experiments import ways
+from jaxdissect.experiments.ablate import ablate_units
+from jaxdissect.experiments.conditions import each_unit, without
+from jaxdissect.experiments.task import image_input
+from jaxdissect.networks.network import as_network
+from jaxdissect.scenes.classifier import CONVOLUTIONS
+from jaxdissect.scenes.dataset import scenes_dataset
+from jaxdissect.scenes.shipped import load_classifier
+
+WIDTH, CLASSES, NUMBER = 6, 5, 40
+KEEP = np.concatenate([each_unit(WIDTH), without([[0, 3], [1, 2, 5], range(WIDTH)], WIDTH)])
+
+
+@pytest.fixture(scope="module")
+def source():
+    plain = scenes(NUMBER, CLASSES)
+    shifted = np.roll(plain.read(0, NUMBER)["image"], 7, axis=0)
+    return Joined(plain, Stored({"other": shifted}))
+
+
+def assert_same(found, expected):
+    for name in ("true", "predicted", "correct"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    np.testing.assert_allclose(found.confidence, expected.confidence, atol=2 * NUMBER)
+
+
+@pytest.mark.parametrize("way", [ways.low_rank, ways.masked_parameters])
+def test_ways_lead_to_the_same_counts(source, way):
+    expected = ablate_units(pooled(), source, "conv2", KEEP, choose=[ways.edited])
+    found = ablate_units(pooled(), source, "conv2", KEEP, choose=[way])
+    assert (expected.way, found.way) == ("edited", way.__name__)
+    assert len(np.unique(expected.counts.predicted, axis=0)) > 4
+    assert_same(found.counts, expected.counts)
+    assert_same(found.baseline, expected.baseline)
+
+
+def test_the_fastest_way_that_leads_is_taken(source):
+    assert ablate_units(pooled(), source, "conv2", KEEP).way == "low_rank"
+    assert ablate_units(pooled(), source, "conv1", KEEP).way == "edited"
+    with pytest.raises(ValueError, match=r"`choose` \(=\['low_rank'\]\): no way leads"):
+        ablate_units(pooled(), source, "conv1", KEEP, choose=[ways.low_rank])
+
+
+def replacements(model):
+    network = as_network(model)
+    means = jnp.arange(WIDTH, dtype=jnp.float32) / 8
+    return {
+        "zero": ways.zero,
+        "mean": ways.mean(means),
+        "resampled": ways.resampled(network, "conv2", image_input),
+    }
+
+
+@pytest.mark.parametrize("way", [ways.low_rank, ways.edited])
+@pytest.mark.parametrize("kind", ["zero", "mean", "resampled"])
+def test_removed_units_say_what_they_are_told(source, kind, way):
+    """Maps are changed by hand, condition after condition."""
+    model = pooled()
+    block = source.read(0, NUMBER)
+
+    def maps_of(images):
+        first = nnx.max_pool(nnx.relu(model.conv1(jnp.asarray(images))), (2, 2), (2, 2))
+        return np.asarray(model.conv2(first))
+
+    maps = maps_of(block["image"])
+    instead = {
+        "zero": np.zeros_like(maps),
+        "mean": np.broadcast_to(np.arange(WIDTH, dtype=np.float32) / 8, maps.shape),
+        "resampled": maps_of(block["other"]),
+    }[kind]
+    found = ablate_units(
+        model, source, "conv2", KEEP, replacement=replacements(model)[kind], choose=[way],
+        keep_predictions=True,
+    )  # fmt: skip
+    assert found.predictions is not None
+    np.testing.assert_array_equal(found.labels, block["label"])
+    for kept, predictions in zip([np.ones(WIDTH, bool), *KEEP], found.predictions, strict=True):
+        changed = jnp.asarray(np.where(kept, maps, instead))
+        scores = model.fc(nnx.relu(changed).mean((1, 2)))
+        np.testing.assert_array_equal(predictions, np.asarray(scores).argmax(-1))
+
+
+def test_ways_agree_on_the_scene_classifier():
+    images = scenes_dataset(30, seed=9)
+    model, layer = load_classifier(), CONVOLUTIONS[-1]
+    keep = np.concatenate([each_unit(48), without([range(20), range(10, 48)], 48)])
+    found, expected = (
+        ablate_units(model, images, layer, keep, choose=[way], label_key="scene", chunk_size=16)
+        for way in (ways.low_rank, ways.edited)
+    )
+    jax.tree.map(np.testing.assert_array_equal, found.counts[:3], expected.counts[:3])
