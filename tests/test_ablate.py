@@ -11,7 +11,7 @@ from toy_classifiers import Pooled, pooled, scenes
 
 from jaxdissect.engine.batches import Stored, batches
 from jaxdissect.experiments import ablate, ways
-from jaxdissect.experiments.ablate import ablate_units
+from jaxdissect.experiments.ablate import ablation_sweep
 from jaxdissect.experiments.conditions import each_unit, without
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.stats import accuracy
@@ -66,7 +66,7 @@ def test_counts_are_those_of_brute_force(source):
     keep = np.concatenate([each_unit(WIDTH), without(SETS, WIDTH)])
     true, counts = brute_counts(pooled(), source, keep)
     assert len(np.unique(counts[:, 0], axis=0)) > 5
-    found = ablate_units(pooled(), source, "conv2", keep)
+    found = ablation_sweep(pooled(), source, "conv2", keep)
     assert_counts(found.counts, true, counts)
     assert_counts(found.baseline, true, counts[WIDTH])
     np.testing.assert_array_equal(found.keep, keep)
@@ -90,37 +90,40 @@ def test_every_kind_of_network(kind):
     true, counts = np.bincount(labels), np.array([tally(each, labels, classes) for each in scores])
     assert len(np.unique(counts[:, 2], axis=0)) > num_units // 2  # some are dead
     source = Stored({"image": np.asarray(images), "label": labels})
-    found = ablate_units(network, source, layer, keep, batch_size=8, chunk_size=3)
+    found = ablation_sweep(network, source, layer, keep, batch_size=8, chunk_size=3)
     assert_counts(found.baseline, true, counts[0])
     assert_counts(found.counts, true, counts[1:])
 
 
 def test_conditions_do_not_depend_on_each_other(source):
     singles = each_unit(WIDTH)
-    every = ablate_units(pooled(), source, "conv2", singles)
-    some = ablate_units(pooled(), source, "conv2", singles[[4, 1]], chunk_size=1)
+    every = ablation_sweep(pooled(), source, "conv2", singles)
+    some = ablation_sweep(pooled(), source, "conv2", singles[[4, 1]], chunk_size=1)
     jax.tree.map(np.testing.assert_array_equal, some.baseline, every.baseline)
     for part, whole in zip(some.counts[1:], every.counts[1:], strict=True):
         np.testing.assert_array_equal(part, whole[[4, 1]])
-    nothing = ablate_units(pooled(), source, "conv2", np.ones((2, WIDTH), bool))
+    nothing = ablation_sweep(pooled(), source, "conv2", np.ones((2, WIDTH), bool))
     for part, whole in zip(nothing.counts[1:], nothing.baseline[1:], strict=True):
         np.testing.assert_array_equal(part, [whole, whole])
     assert not nothing.damage().any()
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 7}, {"chunk_size": 1}, {"chunk_size": 4}])
+@pytest.mark.parametrize(
+    "options",
+    [{"batch_size": 7}, {"chunk_size": 1}, {"chunk_size": 4}, {"memory_budget": 1}],
+)
 def test_counts_do_not_depend_on_batches_or_chunks(source, options):
     keep = each_unit(WIDTH)
-    whole = ablate_units(pooled(), source, "conv2", keep)
-    parts = ablate_units(pooled(), source, "conv2", keep, **options)
+    whole = ablation_sweep(pooled(), source, "conv2", keep)
+    parts = ablation_sweep(pooled(), source, "conv2", keep, **options)
     jax.tree.map(np.testing.assert_array_equal, parts.counts, whole.counts)
 
 
 def test_counts_do_not_depend_on_devices(source):
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     keep = each_unit(WIDTH)
-    whole = ablate_units(pooled(), source, "conv2", keep)
-    spread = ablate_units(pooled(), source, "conv2", keep, batch_size=8, mesh=mesh)
+    whole = ablation_sweep(pooled(), source, "conv2", keep)
+    spread = ablation_sweep(pooled(), source, "conv2", keep, batch_size=8, mesh=mesh)
     jax.tree.map(np.testing.assert_array_equal, spread.counts, whole.counts)
 
 
@@ -137,7 +140,7 @@ def test_rates_are_those_of_the_reference(name):
     source = Stored({"image": arrays["images"].transpose(0, 2, 3, 1), "label": labels})
     sets = meta["ablation_sets"]
     keep = np.concatenate([without(sets, meta["width"]), each_unit(meta["width"])])
-    found = ablate_units(model, source, "conv2", keep)
+    found = ablation_sweep(model, source, "conv2", keep)
     rates = {
         "precision": accuracy.precision,
         "recall": accuracy.recall,
@@ -169,7 +172,7 @@ def test_what_comes_before_the_layer_runs_once(source):
             jax.debug.callback(lambda _: calls.append(1), images.sum())
             return super().__call__(images)
 
-    ablate_units(Telling(WIDTH, CLASSES, rngs=nnx.Rngs(0)), source, "conv2", each_unit(WIDTH),
+    ablation_sweep(Telling(WIDTH, CLASSES, rngs=nnx.Rngs(0)), source, "conv2", each_unit(WIDTH),
                  batch_size=NUMBER, chunk_size=2)  # fmt: skip
     jax.effects_barrier()
     assert len(calls) == 1
@@ -195,13 +198,13 @@ def test_only_what_follows_the_layer_runs_for_every_condition(
 ):
     programs = []
 
-    def trace(step, state, source, *, batch_size, **_):
+    def trace(step, state, source, folder, *, batch_size, **_):
         programs.append(jax.make_jaxpr(step)(state, next(batches(source, batch_size))))
         return state
 
-    monkeypatch.setattr(ablate, "fold", trace)
+    monkeypatch.setattr(ablate, "fold_resumably", trace)
     options = {"choose": (ways.edited,), "batch_size": 8, "chunk_size": chunk_size}
-    ablate_units(pooled(), source, layer, each_unit(WIDTH), **options)
+    ablation_sweep(pooled(), source, layer, each_unit(WIDTH), **options)
     found = list(outputs(programs[0].jaxpr))
     first, second = 8 * (8 * 6) * WIDTH, 8 * (4 * 3) * WIDTH
     if layer == "conv1":
@@ -212,7 +215,7 @@ def test_only_what_follows_the_layer_runs_for_every_condition(
 
 def test_damage_is_what_is_lost():
     source = scenes(60, CLASSES, seed=2)
-    found = ablate_units(pooled(), source, "conv2", each_unit(WIDTH))
+    found = ablation_sweep(pooled(), source, "conv2", each_unit(WIDTH))
     before, after = map(accuracy.balanced_accuracy, (found.baseline, found.counts))
     damage = found.damage()
     for unit in range(WIDTH):
@@ -253,7 +256,7 @@ def test_what_cannot_be_done_is_refused(source, changes, message):
     arguments = {"source": source, "layer": "conv2", "keep": each_unit(WIDTH), **changes}
     network = arguments.pop("network", pooled)()
     with pytest.raises(ValueError, match=message):
-        ablate_units(network, arguments.pop("source"), **arguments)
+        ablation_sweep(network, arguments.pop("source"), **arguments)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +276,7 @@ def test_what_cannot_be_done_is_refused(source, changes, message):
 def test_a_class_must_be_an_integer_that_is_scored(source, change, message):
     changed = Stored(source.arrays | {"label": change(source.arrays["label"])})
     with pytest.raises(ValueError, match=message):
-        ablate_units(pooled(), changed, "conv2", each_unit(WIDTH))
+        ablation_sweep(pooled(), changed, "conv2", each_unit(WIDTH))
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "i8"])
@@ -282,7 +285,7 @@ def test_classes_may_be_integers_of_any_width(source, dtype):
     labels = source.arrays["label"]
     changed = Stored(source.arrays | {"label": labels.astype(dtype)})
     found, expected = (
-        ablate_units(pooled(classes=300), data, "conv2", each_unit(WIDTH)[:2])
+        ablation_sweep(pooled(classes=300), data, "conv2", each_unit(WIDTH)[:2])
         for data in (changed, source)
     )
     np.testing.assert_array_equal(found.counts.true, np.bincount(labels, minlength=300))
@@ -298,6 +301,6 @@ def test_a_network_must_score_classes(source):
             return self.conv2(images)
 
     with pytest.raises(ValueError, match="must score classes"):
-        ablate_units(Maps(), source, "conv2", each_unit(WIDTH))
+        ablation_sweep(Maps(), source, "conv2", each_unit(WIDTH))
     with pytest.raises(TypeError, match="must be a Network or an nnx.Module"):
-        ablate_units(lambda images: images, source, "conv2", each_unit(WIDTH))
+        ablation_sweep(lambda images: images, source, "conv2", each_unit(WIDTH))

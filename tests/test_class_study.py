@@ -7,7 +7,7 @@ import pytest
 from toy_classifiers import pooled, scenes
 
 from jaxdissect.experiments import importance
-from jaxdissect.experiments.ablate import ablate_units
+from jaxdissect.experiments.ablate import ablation_sweep
 from jaxdissect.experiments.class_study import study_classes
 from jaxdissect.experiments.conditions import without
 from jaxdissect.experiments.taylor import estimated_damage
@@ -37,7 +37,7 @@ def test_sets_are_those_of_the_ranking(study, judging, measure):
         order = study.ranking[c]
         for place, size in enumerate((2, 3)):
             best, rest = order[:size], order[size:]
-            found = ablate_units(pooled(), judging, "conv2", without([best, rest], WIDTH))
+            found = ablation_sweep(pooled(), judging, "conv2", without([best, rest], WIDTH))
             values = measure(found.counts)
             np.testing.assert_array_equal(study.without_best(measure)[place, c], values[0])
             np.testing.assert_array_equal(study.with_best_alone(measure)[place, c], values[1])
@@ -51,7 +51,7 @@ def test_curves_remove_units_from_either_end(study, judging):
         order = study.ranking[c]
         for number in range(1, WIDTH):
             sets = without([order[:number], order[::-1][:number]], WIDTH)
-            values = measure(ablate_units(pooled(), judging, "conv2", sets).counts)
+            values = measure(ablation_sweep(pooled(), judging, "conv2", sets).counts)
             np.testing.assert_array_equal(curves[k, :, number - 1], values)
 
 
@@ -100,7 +100,7 @@ def test_estimates_are_slopes(judging):
 
 def test_estimates_rank_units_like_removals(judging):
     estimate = estimated_damage(pooled(), judging, "conv2", CLASSES)
-    exact = ablate_units(pooled(), judging, "conv2", ~np.eye(WIDTH, dtype=bool))
+    exact = ablation_sweep(pooled(), judging, "conv2", ~np.eye(WIDTH, dtype=bool))
     damage = exact.damage(accuracy.confidence)
     found = [importance.rank_correlation(a, b) for a, b in zip(damage.T, estimate.T, strict=True)]
     assert np.mean(found) > 0.7

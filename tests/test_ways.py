@@ -9,7 +9,7 @@ from toy_classifiers import pooled, scenes
 
 from jaxdissect.engine.batches import Joined, Stored
 from jaxdissect.experiments import ways
-from jaxdissect.experiments.ablate import ablate_units
+from jaxdissect.experiments.ablate import ablation_sweep
 from jaxdissect.experiments.conditions import each_unit, without
 from jaxdissect.experiments.task import image_input
 from jaxdissect.networks.network import as_network
@@ -36,8 +36,8 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize("way", [ways.low_rank, ways.masked_parameters])
 def test_ways_lead_to_the_same_counts(source, way):
-    expected = ablate_units(pooled(), source, "conv2", KEEP, choose=[ways.edited])
-    found = ablate_units(pooled(), source, "conv2", KEEP, choose=[way])
+    expected = ablation_sweep(pooled(), source, "conv2", KEEP, choose=[ways.edited])
+    found = ablation_sweep(pooled(), source, "conv2", KEEP, choose=[way])
     assert (expected.way, found.way) == ("edited", way.__name__)
     assert len(np.unique(expected.counts.predicted, axis=0)) > 4
     assert_same(found.counts, expected.counts)
@@ -45,10 +45,10 @@ def test_ways_lead_to_the_same_counts(source, way):
 
 
 def test_the_fastest_way_that_leads_is_taken(source):
-    assert ablate_units(pooled(), source, "conv2", KEEP).way == "low_rank"
-    assert ablate_units(pooled(), source, "conv1", KEEP).way == "edited"
+    assert ablation_sweep(pooled(), source, "conv2", KEEP).way == "low_rank"
+    assert ablation_sweep(pooled(), source, "conv1", KEEP).way == "edited"
     with pytest.raises(ValueError, match=r"`choose` \(=\['low_rank'\]\): no way leads"):
-        ablate_units(pooled(), source, "conv1", KEEP, choose=[ways.low_rank])
+        ablation_sweep(pooled(), source, "conv1", KEEP, choose=[ways.low_rank])
 
 
 def replacements(model):
@@ -78,7 +78,7 @@ def test_removed_units_say_what_they_are_told(source, kind, way):
         "mean": np.broadcast_to(np.arange(WIDTH, dtype=np.float32) / 8, maps.shape),
         "resampled": maps_of(block["other"]),
     }[kind]
-    found = ablate_units(
+    found = ablation_sweep(
         model, source, "conv2", KEEP, replacement=replacements(model)[kind], choose=[way],
         keep_predictions=True,
     )  # fmt: skip
@@ -95,7 +95,7 @@ def test_ways_agree_on_the_scene_classifier():
     model, layer = load_classifier(), CONVOLUTIONS[-1]
     keep = np.concatenate([each_unit(48), without([range(20), range(10, 48)], 48)])
     found, expected = (
-        ablate_units(model, images, layer, keep, choose=[way], label_key="scene", chunk_size=16)
+        ablation_sweep(model, images, layer, keep, choose=[way], label_key="scene", chunk_size=16)
         for way in (ways.low_rank, ways.edited)
     )
     jax.tree.map(np.testing.assert_array_equal, found.counts[:3], expected.counts[:3])

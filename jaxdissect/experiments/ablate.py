@@ -10,7 +10,8 @@ class falls without it.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +19,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float64, Int32, PyTree, UInt16
 
 from jaxdissect.engine.batches import Batch, Source, read_block
-from jaxdissect.engine.fold import Progress, fold, silent
+from jaxdissect.engine.fold import Progress, silent
+from jaxdissect.engine.resume import digest, fold_resumably
 from jaxdissect.experiments import conditions, ways
 from jaxdissect.experiments.task import image_input
 from jaxdissect.networks.network import as_network, layer_shapes
-from jaxdissect.stats import accuracy
+from jaxdissect.networks.program import largest_value
+from jaxdissect.stats import accuracy, separation
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Ablation:
         labels: The class of every image.
         predictions: The class that every image was taken for, with all units in place and then
             under each condition; None unless they were to be kept.
+        separations: How far scores set classes apart, with all units in place [N] and under each
+            condition [S, N]; None unless it was asked for.
     """
 
     layer: str
@@ -47,6 +52,7 @@ class Ablation:
     counts: accuracy.Accuracy
     labels: Int32[np.ndarray, "n"]
     predictions: UInt16[np.ndarray, "S+1 n"] | None = None
+    separations: tuple[separation.Separation, separation.Separation] | None = None
 
     def damage(
         self, measure: Callable[[accuracy.Accuracy], np.ndarray] = accuracy.balanced_accuracy
@@ -60,7 +66,12 @@ class Ablation:
         return measure(self.baseline)[None] - measure(self.counts)
 
 
-def ablate_units(
+class _State(NamedTuple):
+    accuracy: accuracy.AccuracyState
+    separation: separation.SeparationState | None
+
+
+def ablation_sweep(
     network: Any,
     source: Source,
     layer: str,
@@ -71,8 +82,12 @@ def ablate_units(
     replacement: ways.Replacement = ways.zero,
     choose: Sequence[ways.Way] = (ways.low_rank, ways.edited),
     keep_predictions: bool = False,
+    separate: bool = False,
     batch_size: int = 16,
-    chunk_size: int = 32,
+    chunk_size: int | None = None,
+    memory_budget: int = 2**30,
+    checkpoints: Path | None = None,
+    save_every: int = 100,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = silent,
 ) -> Ablation:
@@ -95,9 +110,13 @@ def ablate_units(
         choose: Ways to compute it; the first that leads is taken.
         keep_predictions: Keep the prediction of every image under every condition, 2 bytes each,
             for bootstrap intervals.
+        separate: Count scores in bins too, for AUROC and mean margins.
         batch_size: Examples in a step.
-        chunk_size: Conditions that run together; ``batch_size * chunk_size`` copies of the layer
-            and what follows it are held at once.
+        chunk_size: Conditions that run together; None takes as many as fit `memory_budget`.
+        memory_budget: Bytes for what conditions that run together hold at once, about.
+        checkpoints: Folder in which the sweep can be interrupted and taken up again, with the same
+            result; None keeps none.
+        save_every: Steps between checkpoints.
         mesh: Devices to spread batches over (see `fold`).
         progress: Told how far the pass has come.
 
@@ -106,12 +125,12 @@ def ablate_units(
 
     Raises:
         ValueError: if there are no examples, they have no class or one beyond [0, N), the layer is
-            unknown, `keep` does not fit it, no way of `choose` leads, or another argument makes no
-            sense.
+            unknown, `keep` does not fit it, no way of `choose` leads, `checkpoints` holds another
+            computation, or another argument makes no sense.
         TypeError: if `network` is neither a Network nor an nnx.Module.
     """
     network = as_network(network)
-    if chunk_size < 1:
+    if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"`chunk_size` (={chunk_size}) must be at least 1")
     if len(source) < 1:
         raise ValueError("`source` has no examples")
@@ -141,23 +160,30 @@ def ablate_units(
 
     @partial(jax.jit, donate_argnums=0)
     def step(
-        state: accuracy.AccuracyState, params: PyTree, batch: dict[str, Array], sets: Array
-    ) -> tuple[accuracy.AccuracyState, Array | None]:
-        labels = batch[label_key]
+        state: _State, params: PyTree, batch: dict[str, Array], sets: Array
+    ) -> tuple[_State, Array | None]:
+        labels = batch[label_key].astype(jnp.int32)
         scores = scores_of(way, params, batch)
         assert scores is not None
 
-        def predict(keep: Bool[Array, "U"]) -> tuple[Array, Array]:
+        def predict(keep: Bool[Array, "U"]) -> tuple[Array, Array, separation.Separated | None]:
             found = scores(keep)
             chances = jax.nn.softmax(found.astype(jnp.float32))
-            return found.argmax(-1), jnp.take_along_axis(chances, labels[:, None], 1)[:, 0]
+            own = jnp.take_along_axis(chances, labels[:, None], 1)[:, 0]
+            return found.argmax(-1), own, separation.measure(found, labels) if separate else None
 
-        predictions, confidences = jax.lax.map(predict, sets, batch_size=chunk_size)
-        state = accuracy.update(state, predictions, confidences, labels, batch["weight"])
-        return state, predictions.astype(jnp.uint16) if keep_predictions else None
+        number = chunk_size or _fitting(memory_budget, scores, sets)
+        predictions, confidences, apart = jax.lax.map(predict, sets, batch_size=number)
+        weight = batch["weight"]
+        told = accuracy.update(state.accuracy, predictions, confidences, labels, weight)
+        counts = state.separation
+        if counts is not None and apart is not None:
+            counts = separation.update(counts, apart.bins, apart.margins, labels, weight)
+        return _State(told, counts), predictions.astype(jnp.uint16) if keep_predictions else None
 
-    labels = np.zeros(len(source), np.int32)
-    kept = np.zeros((1 + len(keep), len(source)), np.uint16) if keep_predictions else None
+    kept: dict[str, np.ndarray] = {"labels": np.zeros(len(source), np.int32)}
+    if keep_predictions:
+        kept["predictions"] = np.zeros((len(sets), len(source)), np.uint16)
 
     def receive(batch: Batch, predictions: Any) -> None:
         classes, examples = batch[label_key], batch["example"]
@@ -167,26 +193,66 @@ def ablate_units(
                 f"{label_key!r} of example {examples[wrong][0]} is {classes[wrong][0]}, "
                 f"and `network` scores the classes 0 to {num_classes - 1}"
             )
-        labels[examples] = classes
-        if kept is not None:
-            kept[:, examples] = np.asarray(predictions)
+        kept["labels"][examples] = classes
+        if keep_predictions:
+            kept["predictions"][:, examples] = np.asarray(predictions)
 
-    state = fold(
+    state = fold_resumably(
         lambda state, batch: step(state, network.params, batch, sets),
-        accuracy.init(num_classes, len(sets)),
+        _State(
+            accuracy.init(num_classes, len(sets)),
+            separation.init(num_classes, len(sets)) if separate else None,
+        ),
         source,
+        checkpoints,
+        settings={
+            "layer": layer,
+            "conditions": digest(keep),
+            "way": way.__name__,
+            "network": digest(network.params) if checkpoints else "",
+            "first example": digest(example),
+            "predictions kept": keep_predictions,
+            "scores counted": separate,
+        },
+        kept=kept,
         batch_size=batch_size,
+        save_every=save_every,
         receive=receive,
         mesh=mesh,
         description="removing units",
         progress=progress,
     )
-    counts = accuracy.finalize(state)
-    baseline, removed = (
+    counts = accuracy.finalize(state.accuracy)
+    whole, removed = (
         accuracy.Accuracy(counts.true, *(count[part] for count in counts[1:]))
         for part in (0, slice(1, None))
     )
-    return Ablation(layer, keep, way.__name__, baseline, removed, labels, kept)
+    separations = None
+    if state.separation is not None:
+        found = separation.finalize(state.separation)
+        separations = (
+            separation.Separation(*(count[0] for count in found)),
+            separation.Separation(*(count[1:] for count in found)),
+        )
+    return Ablation(
+        layer,
+        keep,
+        way.__name__,
+        whole,
+        removed,
+        kept["labels"],
+        kept.get("predictions"),
+        separations,
+    )
+
+
+_COPIES = 4  # what a step reads, what it makes, and what the compiler lays out anew
+
+
+def _fitting(budget: int, scores: ways.Scores, sets: Array) -> int:
+    """Find how many conditions may run together."""
+    together = budget // (_COPIES * max(largest_value(scores, sets[0]), 1))
+    return int(min(max(together, 1), len(sets)))
 
 
 def _first_that_leads(

@@ -18,7 +18,7 @@ from jaxtyping import Float64, Int64
 
 from jaxdissect.engine.batches import Source
 from jaxdissect.experiments import importance
-from jaxdissect.experiments.ablate import Ablation, ablate_units
+from jaxdissect.experiments.ablate import Ablation, ablation_sweep
 from jaxdissect.experiments.conditions import each_unit
 from jaxdissect.stats import accuracy
 from jaxdissect.stats.bootstrap import Interval, paired_bootstrap
@@ -116,15 +116,15 @@ def study_classes(
         sizes: Numbers of units n, each below U.
         curve_classes: Classes for which to remove every number of units.
         rank_by: Measure whose fall makes a unit important.
-        options: Of `ablate_units`.
+        options: Of `ablation_sweep`.
 
     Raises:
-        ValueError: if a size or class makes no sense, or `ablate_units` refuses the rest.
+        ValueError: if a size or class makes no sense, or `ablation_sweep` refuses the rest.
     """
     wrong = [size for size in sizes if not 1 <= size < num_units]
     if wrong or not sizes:
         raise ValueError(f"`sizes` (={list(sizes)}) must be at least 1 and below {num_units}")
-    singles = ablate_units(network, ranking, layer, each_unit(num_units), **options)
+    singles = ablation_sweep(network, ranking, layer, each_unit(num_units), **options)
     damage = singles.damage(rank_by)
     order = importance.ranking(damage)
     unknown = [c for c in curve_classes if not 0 <= c < len(order)]
@@ -140,5 +140,5 @@ def study_classes(
         for c in curve_classes
     ]
     keep = np.concatenate([grid, *curves])
-    sets = ablate_units(network, judging, layer, keep, keep_predictions=True, **options)
+    sets = ablation_sweep(network, judging, layer, keep, keep_predictions=True, **options)
     return ClassStudy(singles, damage, tuple(sizes), tuple(curve_classes), sets)

@@ -112,6 +112,18 @@ def split(function: Callable[[Any], Any], example: PyTree) -> Program:
     return Program(argument, tuple(writer.steps), tuple(results), jax.tree.structure(shapes))
 
 
+def largest_value(function: Callable[[Any], Any], example: PyTree) -> int:
+    """Find the size of the largest array that a function makes on its way, in bytes.
+
+    Args:
+        function: Of one pytree of arrays; it may close over others, also traced ones.
+        example: An argument, of which shapes and types count only.
+    """
+    steps = jax.make_jaxpr(function)(example).jaxpr.eqns
+    made = (variable.aval for step in steps for variable in step.outvars)
+    return max((aval.size * aval.dtype.itemsize for aval in made), default=0)
+
+
 class _Writer:
     """Writes nested programs out as one list of steps, and runs what it can."""
 

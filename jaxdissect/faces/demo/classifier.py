@@ -127,9 +127,11 @@ def remove_important_units(
     layer = CONVOLUTIONS[-1]
     num_units = BLOCKS[-1][-1]
     options = {"label_key": "scene", "batch_size": 32, "progress": progress}
-    each = ablate.ablate_units(network, ranking, layer, conditions.each_unit(num_units), **options)
+    each = ablate.ablation_sweep(
+        network, ranking, layer, conditions.each_unit(num_units), **options
+    )
     units = importance.ranking(each.damage(accuracy.confidence))[:, :NUM_REMOVED]
-    together = ablate.ablate_units(
+    together = ablate.ablation_sweep(
         network, judging, layer, conditions.without(units, num_units), **options
     )
     return Removals(
