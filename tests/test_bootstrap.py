@@ -21,9 +21,9 @@ def drawn():
 def test_weighted_counts_are_those_of_repeated_images(drawn):
     labels, before, _ = drawn
     weights = draw_weights(n, 5, seed=1)
-    assert (weights.sum(axis=1) == n).all() and weights.max() > 1
+    assert (weights.sum(axis=0) == n).all() and weights.max() > 1
     found = weighted_counts(before, labels, weights, N)
-    for draw, times in enumerate(weights):
+    for draw, times in enumerate(weights.T):
         chosen = np.repeat(np.arange(n), times)
         label, said = labels[chosen], before[chosen]
         assert found.true[draw].tolist() == np.bincount(label, minlength=N).tolist()
@@ -41,7 +41,7 @@ def test_intervals_are_quantiles_of_differences_on_the_same_images(drawn):
     for condition in range(S):
         right, was = after[condition] == labels, before == labels
         assert found.difference[condition] == pytest.approx(right.mean() - was.mean())
-        changes = (weights * (right.astype(int) - was)).sum(axis=1) / n
+        changes = (weights.T * (right.astype(int) - was)).sum(axis=1) / n
         low, high = np.quantile(changes, [0.05, 0.95])
         assert found.low[condition] == pytest.approx(low)
         assert found.high[condition] == pytest.approx(high)

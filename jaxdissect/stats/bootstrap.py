@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int64, Integer
+from jaxtyping import Float64, Int64, Integer, UInt8
 
 from jaxdissect.stats.accuracy import Accuracy
 
@@ -30,31 +30,29 @@ class Interval(NamedTuple):
     high: Float64[np.ndarray, "*d"]
 
 
-def draw_weights(num_images: int, num_draws: int, *, seed: int = 0) -> Int64[np.ndarray, "R n"]:
+def draw_weights(num_images: int, num_draws: int, *, seed: int = 0) -> UInt8[np.ndarray, "n R"]:
     """How often each image is drawn, in every draw of `num_images` images."""
     random = np.random.default_rng(seed)
     chances = np.full(num_images, 1 / num_images)
-    return random.multinomial(num_images, chances, size=num_draws)
+    weights = np.empty((num_images, num_draws), np.uint8)
+    for draw in range(num_draws):  # one by one: they need eight bytes until they are stored
+        # That an image is drawn more than 255 times has a chance below 1e-500.
+        weights[:, draw] = random.multinomial(num_images, chances)
+    return weights
 
 
 def weighted_counts(
     predictions: Integer[np.ndarray, "n"],
     labels: Integer[np.ndarray, "n"],
-    weights: Int64[np.ndarray, "R n"],
+    weights: UInt8[np.ndarray, "n R"],
     num_classes: int,
 ) -> Accuracy:
     """Count every draw: [R, N] each; confidence is not known from predictions, and 0."""
-
-    def count(classes: np.ndarray, images: np.ndarray) -> np.ndarray:
-        member = classes[:, None] == np.arange(num_classes)
-        # Exact in float64: counts stay far below 2^53.
-        return np.rint(weights[:, images] @ member.astype(np.float64)).astype(np.int64)
-
-    everything = np.arange(len(labels))
-    right = np.flatnonzero(predictions == labels)
-    correct = count(labels[right], right)
-    predicted = count(predictions, everything)
-    return Accuracy(count(labels, everything), predicted, correct, np.zeros_like(correct))
+    right = predictions == labels
+    correct = _by_class(labels[right], weights[right], num_classes)
+    predicted = _by_class(predictions, weights, num_classes)
+    true = _by_class(labels, weights, num_classes)
+    return Accuracy(true, predicted, correct, np.zeros_like(correct))
 
 
 def paired_bootstrap(
@@ -93,13 +91,34 @@ def paired_bootstrap(
             f"`level` (={level}) must be between 0 and 1, `num_draws` (={num_draws}) at least 1"
         )
     # The first draw is the images as they are.
-    weights = np.concatenate(
-        [np.ones((1, len(labels)), np.int64), draw_weights(len(labels), num_draws, seed=seed)]
-    )
-    start = measure(weighted_counts(before, labels, weights, num_classes))
+    weights = draw_weights(len(labels), num_draws, seed=seed)
+    weights = np.concatenate([np.ones((len(labels), 1), np.uint8), weights], axis=1)
+    counts = weighted_counts(before, labels, weights, num_classes)
+    start = measure(counts)
     tails = (1 - level) / 2, (1 + level) / 2
     found = []
     for predictions in after:
-        change = measure(weighted_counts(predictions, labels, weights, num_classes)) - start
+        # Most images are told as before: only the others change the counts.
+        other = np.flatnonzero(predictions != before)
+        drawn = weights[other], num_classes
+        gained = weighted_counts(predictions[other], labels[other], *drawn)
+        lost = weighted_counts(before[other], labels[other], *drawn)
+        changed = counts._replace(
+            predicted=counts.predicted + gained.predicted - lost.predicted,
+            correct=counts.correct + gained.correct - lost.correct,
+        )
+        change = measure(changed) - start
         found.append((change[0], *np.quantile(change[1:], tails, axis=0)))
     return Interval(*(np.array(part) for part in zip(*found, strict=True)))
+
+
+def _by_class(
+    classes: Integer[np.ndarray, "m"], weights: UInt8[np.ndarray, "m R"], num_classes: int
+) -> Int64[np.ndarray, "R N"]:
+    """Sum the weights of the images of each class."""
+    sums = np.zeros((num_classes, weights.shape[1]), np.int64)
+    if len(classes):
+        order = np.argsort(classes, kind="stable")
+        there, first = np.unique(classes[order], return_index=True)
+        sums[there] = np.add.reduceat(weights[order], first, axis=0, dtype=np.int64)
+    return sums.T
