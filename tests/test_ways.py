@@ -8,7 +8,7 @@ from flax import nnx
 from toy_classifiers import pooled, scenes
 
 from jaxdissect.engine.batches import Joined, Stored
-from jaxdissect.experiments import ways
+from jaxdissect.experiments import replacements, ways
 from jaxdissect.experiments.ablate import ablation_sweep
 from jaxdissect.experiments.conditions import each_unit, without
 from jaxdissect.experiments.task import image_input
@@ -51,13 +51,13 @@ def test_the_fastest_way_that_leads_is_taken(source):
         ablation_sweep(pooled(), source, "conv1", KEEP, choose=[ways.low_rank])
 
 
-def replacements(model):
+def replacements_of(model):
     network = as_network(model)
     means = jnp.arange(WIDTH, dtype=jnp.float32) / 8
     return {
-        "zero": ways.zero,
-        "mean": ways.mean(means),
-        "resampled": ways.resampled(network, "conv2", image_input),
+        "zero": replacements.zero,
+        "mean": replacements.mean(means),
+        "resampled": replacements.resampled(network, "conv2", image_input),
     }
 
 
@@ -79,7 +79,7 @@ def test_removed_units_say_what_they_are_told(source, kind, way):
         "resampled": maps_of(block["other"]),
     }[kind]
     found = ablation_sweep(
-        model, source, "conv2", KEEP, replacement=replacements(model)[kind], choose=[way],
+        model, source, "conv2", KEEP, replacement=replacements_of(model)[kind], choose=[way],
         keep_predictions=True,
     )  # fmt: skip
     assert found.predictions is not None

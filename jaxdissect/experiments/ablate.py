@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float64, Int32, PyTree, UInt16
 from jaxdissect.engine.batches import Batch, Source, read_block
 from jaxdissect.engine.fold import Progress, silent
 from jaxdissect.engine.resume import digest, fold_resumably
-from jaxdissect.experiments import conditions, ways
+from jaxdissect.experiments import conditions, replacements, ways
 from jaxdissect.experiments.task import image_input
 from jaxdissect.networks.network import as_network, layer_shapes
 from jaxdissect.networks.program import largest_value
@@ -79,7 +79,7 @@ def ablation_sweep(
     *,
     label_key: str = "label",
     inputs: Callable[[Mapping[str, Array]], Array] = image_input,
-    replacement: ways.Replacement = ways.zero,
+    replacement: replacements.Replacement = replacements.zero,
     choose: Sequence[ways.Way] = (ways.low_rank, ways.edited),
     keep_predictions: bool = False,
     separate: bool = False,
@@ -106,7 +106,7 @@ def ablation_sweep(
             them.
         label_key: Name of the class of an example, an integer in [0, N).
         inputs: Makes the network's input of a batch.
-        replacement: What removed units say instead: `ways.zero`, `ways.mean`, `ways.resampled`.
+        replacement: What removed units say instead: see `replacements`.
         choose: Ways to compute it; the first that leads is taken.
         keep_predictions: Keep the prediction of every image under every condition, 2 bytes each,
             for bootstrap intervals.

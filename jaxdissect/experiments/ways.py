@@ -7,7 +7,7 @@ returns the rest as a function of the units that stay. `low_rank` is the fastest
 Shapes: B batch, U units, N classes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -117,35 +117,3 @@ def _activations(case: Case) -> Any:
     return eval_shape(
         lambda: case.network.activations(case.params, case.images, layers=(case.layer,))
     )[case.layer]
-
-
-Replacement = Callable[[PyTree, Mapping[str, Array]], Float[Array, "*places"]]
-"""Says, given parameters and a batch, what removed units say instead."""
-
-
-def zero(params: PyTree, batch: Mapping[str, Array]) -> Float[Array, ""]:
-    """Removed units say nothing, as in the paper."""
-    return jnp.zeros((), jnp.float32)
-
-
-def mean(means: Float[Array, "U"]) -> Replacement:
-    """Removed units always say their mean, which takes their information but not their level."""
-    return lambda params, batch: jnp.asarray(means, jnp.float32)
-
-
-def resampled(
-    network: Network, layer: str, inputs: Callable[[Mapping[str, Array]], Any]
-) -> Replacement:
-    """Removed units say what they say of another image, ``batch["other"]``.
-
-    Args:
-        network: The classifier.
-        layer: Where units are removed.
-        inputs: Makes the network's input of a batch.
-    """
-
-    def replacement(params: PyTree, batch: Mapping[str, Array]) -> Array:
-        others = inputs({**batch, "image": batch["other"]})
-        return network.activations(params, others, layers=(layer,))[layer]
-
-    return replacement
