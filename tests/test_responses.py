@@ -28,21 +28,23 @@ def recorded():
 def test_correlations_are_those_of_the_reference():
     """The golden activations and scores stand in for a network."""
     arrays, _ = golden.load("topn_corr_a")
-    acts = arrays["acts"].transpose(0, 2, 3, 1)
-    source = Stored({"acts": acts, "logits": arrays["logits"], "label": arrays["labels"]})
+    acts = jnp.asarray(arrays["acts"].transpose(0, 2, 3, 1))
+    logits = jnp.asarray(arrays["logits"])
 
     class Given:
-        """Says what is stored, whatever the parameters."""
+        """Says what is stored of the examples whose numbers it is given."""
 
         params = {}
 
         def apply(self, params, inputs, *, layers=(), edits=None):
-            return inputs["logits"], {"layer": inputs["acts"]}
+            return logits[inputs], {"layer": acts[inputs]}
 
         def activations(self, params, inputs, *, layers, edits=None):
-            return {"layer": inputs["acts"]}
+            return {"layer": acts[inputs]}
 
-    found = unit_responses(Given(), source, "layer", inputs=lambda batch: batch, batch_size=8)
+    numbers = np.arange(len(acts), dtype=np.int32)
+    source = Stored({"number": numbers, "label": arrays["labels"]})
+    found = unit_responses(Given(), source, "layer", inputs=lambda b: b["number"], batch_size=8)
     expected = arrays["max_act_vs_softmax_correlation"]
     np.testing.assert_allclose(found.correlation, expected, atol=1e-5)
     np.testing.assert_allclose(found.top_n_accuracy, arrays["topn_accuracy"], atol=1e-6)

@@ -11,10 +11,11 @@ Bau et al., "Understanding the role of individual units in a deep neural network
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from jaxdissect.engine.batches import Source
 from jaxdissect.experiments import importance
@@ -32,6 +33,7 @@ class ClassStudy:
 
     Attributes:
         singles: Single removals, on the images to rank with.
+        judged: Single removals, on the other images.
         ranked_by: Damage of single removals by which units are ranked, [U, N].
         sizes: Numbers of units n.
         curve_classes: Classes with sets of every size.
@@ -40,6 +42,7 @@ class ClassStudy:
     """
 
     singles: Ablation
+    judged: Ablation
     ranked_by: Float64[np.ndarray, "U N"]
     sizes: tuple[int, ...]
     curve_classes: tuple[int, ...]
@@ -69,19 +72,18 @@ class ClassStudy:
         # All but the n best are the U - n least important.
         return np.stack([curves[:, 0], curves[:, 1, ::-1]], axis=1)
 
-    def intervals(self, measure: Measure, *, level: float = 0.99, seed: int = 0) -> Interval:
-        """Bootstrap intervals of the change of a measure under every condition of the grid."""
-        predictions = self.sets.predictions
-        assert predictions is not None  # `study_classes` keeps them
-        return paired_bootstrap(
-            predictions[0],
-            predictions[1 : 1 + self._first_curve],
-            self.sets.labels,
-            self.ranked_by.shape[1],
-            measure,
-            level=level,
-            seed=seed,
-        )
+    def intervals(self, measure: Measure, **options: Any) -> Interval:
+        """Bootstrap intervals of the change of a measure by every set of the grid.
+
+        Args:
+            measure: Of `jaxdissect.stats.accuracy`.
+            options: Of `paired_bootstrap`.
+        """
+        return _intervals(self.sets, self._first_curve, measure, options)
+
+    def single_intervals(self, measure: Measure, **options: Any) -> Interval:
+        """The same by every single removal, on the images that units were not ranked with."""
+        return _intervals(self.judged, len(self.judged.keep), measure, options)
 
     @property
     def _first_curve(self) -> int:
@@ -103,6 +105,7 @@ def study_classes(
     sizes: Sequence[int] = (4, 20),
     curve_classes: Sequence[int] = (),
     rank_by: Measure = accuracy.balanced_accuracy,
+    checkpoints: Path | None = None,
     **options: Any,
 ) -> ClassStudy:
     """Rank units on some images, and remove sets of them on others.
@@ -116,6 +119,7 @@ def study_classes(
         sizes: Numbers of units n, each below U.
         curve_classes: Classes for which to remove every number of units.
         rank_by: Measure whose fall makes a unit important.
+        checkpoints: Folder in which the study can be interrupted and taken up again.
         options: Of `ablation_sweep`.
 
     Raises:
@@ -124,7 +128,13 @@ def study_classes(
     wrong = [size for size in sizes if not 1 <= size < num_units]
     if wrong or not sizes:
         raise ValueError(f"`sizes` (={list(sizes)}) must be at least 1 and below {num_units}")
-    singles = ablation_sweep(network, ranking, layer, each_unit(num_units), **options)
+
+    def sweep(part: str, source: Source, keep: Bool[np.ndarray, "S U"], **more: Any) -> Ablation:
+        folder = None if checkpoints is None else checkpoints / part
+        return ablation_sweep(network, source, layer, keep, checkpoints=folder, **more, **options)
+
+    each = each_unit(num_units)
+    singles = sweep("ranking", ranking, each)
     damage = singles.damage(rank_by)
     order = importance.ranking(damage)
     unknown = [c for c in curve_classes if not 0 <= c < len(order)]
@@ -140,5 +150,21 @@ def study_classes(
         for c in curve_classes
     ]
     keep = np.concatenate([grid, *curves])
-    sets = ablation_sweep(network, judging, layer, keep, keep_predictions=True, **options)
-    return ClassStudy(singles, damage, tuple(sizes), tuple(curve_classes), sets)
+    judged = sweep("judging", judging, each, keep_predictions=True, separate=True)
+    sets = sweep("sets", judging, keep, keep_predictions=True)
+    return ClassStudy(singles, judged, damage, tuple(sizes), tuple(curve_classes), sets)
+
+
+def _intervals(
+    removals: Ablation, number: int, measure: Measure, options: dict[str, Any]
+) -> Interval:
+    predictions = removals.predictions
+    assert predictions is not None  # `study_classes` keeps them
+    return paired_bootstrap(
+        predictions[0],
+        predictions[1 : 1 + number],
+        removals.labels,
+        len(removals.baseline.true),
+        measure,
+        **options,
+    )

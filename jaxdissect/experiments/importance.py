@@ -18,6 +18,9 @@ from jaxtyping import Bool, Float, Float64, Int, Int64
 NUM_TOP = 4
 """Units that are called important to a class, in the paper."""
 
+GROUP_SIZE = 32
+"""Units in a group of like importance, in the paper."""
+
 
 class Groups(NamedTuple):
     """Means over groups of units, with standard errors.
@@ -76,7 +79,7 @@ def by_number_of_classes(
 
 
 def by_mean_damage(
-    damage: Float[np.ndarray, "U N"], iou: Float[np.ndarray, "U"], *, size: int = 32
+    damage: Float[np.ndarray, "U N"], iou: Float[np.ndarray, "U"], *, size: int = GROUP_SIZE
 ) -> Groups:
     """Group units by the mean of their damage over all classes, the most damaging first.
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,17 +13,21 @@ from tyro.conf import FlagCreatePairsOff, arg
 from jaxdissect.engine.batches import Source
 from jaxdissect.engine.data.classes import with_classes
 from jaxdissect.engine.data.folders import image_folder
+from jaxdissect.engine.data.others import WithOthers
 from jaxdissect.engine.data.tfds import tfds_source
+from jaxdissect.experiments import replacements, ways
 from jaxdissect.experiments.class_study import ClassStudy, study_classes
 from jaxdissect.experiments.dissection import load_dissection
+from jaxdissect.experiments.responses import Responses, unit_responses
+from jaxdissect.experiments.task import image_input
 from jaxdissect.experiments.taylor import estimated_damage
-from jaxdissect.faces import class_report, tables
+from jaxdissect.faces import class_figures, class_tables, tables
 from jaxdissect.faces.figures import save_figure
 from jaxdissect.faces.models import choose_layers, find_model
 from jaxdissect.faces.output_folder import check_free, new_folder
 from jaxdissect.faces.progress import told
 from jaxdissect.faces.provenance import provenance
-from jaxdissect.networks.network import layer_shapes
+from jaxdissect.networks.network import Network, layer_shapes
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.render import SCENES
 from jaxdissect.stats import accuracy
@@ -33,6 +37,13 @@ Size = tuple[int, int]
 RANKINGS = {
     "balanced-accuracy": accuracy.balanced_accuracy,
     "confidence": accuracy.confidence,
+}
+
+WAYS = {
+    "fastest": (ways.low_rank, ways.edited),
+    "low-rank": (ways.low_rank,),
+    "edited": (ways.edited,),
+    "masked-parameters": (ways.masked_parameters,),
 }
 
 _SAMPLE_SEEDS = (1_000_003, 2_000_003)  # neither was trained on
@@ -77,8 +88,9 @@ class AblateOptions:
         Size | None, arg(metavar="H W", help_behavior_hint="(default: as stored)")
     ] = None
     """Resize images."""
-    sizes: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (4, 20)
-    """Numbers of most important units to remove together, or to keep alone."""
+    sizes: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (4, 20, 256)
+    """Numbers of most important units to remove together, or to keep alone; those that are less
+    than the layer has."""
     curves: Annotated[
         tuple[str, ...], arg(metavar="CLASS [CLASS ...]", help_behavior_hint="(default: none)")
     ] = ()
@@ -88,10 +100,22 @@ class AblateOptions:
     probability of the class, which tells more from few images."""
     dissection: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Results of `jaxdissect dissect` for the same layer, to compare importance with."""
+    replace: Literal["zero", "mean", "resample"] = "zero"
+    """What removed units say: nothing, their mean over the images to rank with, or what they say of
+    another image."""
+    way: Literal["fastest", "low-rank", "edited", "masked-parameters"] = "fastest"
+    """How removals are computed: by subtracting from a linear map where the layer leads to one, by
+    running what follows the layer, or by zeroing parameters; same predictions."""
+    tables: Annotated[
+        tuple[Literal["csv", "json", "parquet"], ...], arg(metavar="FORMAT [FORMAT ...]")
+    ] = ("csv",)
+    """How to write tables: csv, json, parquet."""
     batch_size: Annotated[int, arg(metavar="N")] = 16
     """Images in a step; does not change results."""
-    chunk_size: Annotated[int, arg(metavar="N")] = 32
-    """Sets of units that run together; needs memory, does not change results."""
+    memory_gib: Annotated[float, arg(metavar="GIB")] = 1.0
+    """Memory for sets of units that run together, about; does not change results."""
+    checkpoints: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Folder in which an interrupted run is taken up again by the same command."""
     overwrite: FlagCreatePairsOff[bool] = False
     """Replace the results in --out, when the new ones are complete."""
     quiet: FlagCreatePairsOff[bool] = False
@@ -117,6 +141,8 @@ class AblateOptions:
             told(quiet=self.quiet) as progress,
             new_folder(self.out, self.overwrite) as folder,
         ):
+            options["progress"] = progress
+            data, replacement = self._replacing(data, model.network, layer, options)
             study = study_classes(
                 model.network,
                 data.ranking,
@@ -126,46 +152,78 @@ class AblateOptions:
                 sizes=tuple(size for size in self.sizes if size < num_units),
                 curve_classes=_numbers(self.curves, data.class_names),
                 rank_by=RANKINGS[self.rank_by],
-                chunk_size=self.chunk_size,
-                progress=progress,
+                replacement=replacement,
+                choose=WAYS[self.way],
+                memory_budget=int(self.memory_gib * 2**30),
+                checkpoints=self.checkpoints,
                 **options,
             )
             num_classes = study.ranked_by.shape[1]
-            estimate = estimated_damage(
-                model.network, data.ranking, layer, num_classes, progress=progress, **options
-            )
-            names = class_report.full_names(data.class_names, num_classes)
-            self._write(folder, study, estimate, names, iou)
+            estimate = estimated_damage(model.network, data.ranking, layer, num_classes, **options)
+            responses = unit_responses(model.network, data.judging, layer, **options)
+            names = class_tables.full_names(data.class_names, num_classes)
+            self._write(folder, study, estimate, responses, names, iou)
         if not self.quiet:
-            print(class_report.summary(study, names))
+            print(class_tables.summary(study, names))
             files = ", ".join(sorted(path.name for path in self.out.iterdir()))
             print(f"\nWritten to {self.out}: {files}")
+
+    def _replacing(
+        self, data: "Data", network: Network, layer: str, options: dict[str, Any]
+    ) -> tuple["Data", replacements.Replacement]:
+        """Find what removed units say instead, and the images that it takes."""
+        if self.replace == "mean":
+            means = replacements.mean_activations(
+                network,
+                data.ranking,
+                layer,
+                batch_size=self.batch_size,
+                progress=options["progress"],
+            )
+            return data, replacements.mean(jnp.asarray(means, jnp.float32))
+        if self.replace == "resample":
+            paired = data._replace(
+                ranking=WithOthers(data.ranking), judging=WithOthers(data.judging)
+            )
+            return paired, replacements.resampled(network, layer, image_input)
+        return data, replacements.zero
 
     def _write(
         self,
         folder: Path,
         study: ClassStudy,
         estimate: np.ndarray,
+        responses: Responses,
         names: Sequence[str],
         iou: np.ndarray | None,
     ) -> None:
         written = {
-            "units.csv": class_report.unit_table(study, estimate, names),
-            "classes.csv": class_report.class_table(study, names),
-            "sets.csv": class_report.set_table(study, names),
-            "curves.csv": class_report.curve_table(study, names),
-            "improvements.csv": class_report.improvement_table(study, names),
+            "units": class_tables.unit_table(study, estimate, responses, names),
+            "classes": class_tables.class_table(study, names),
+            "rates": class_tables.rate_table(study, names),
+            "sets": class_tables.set_table(study, names),
+            "curves": class_tables.curve_table(study, names),
+            "improvements": class_tables.improvement_table(study, names),
+            "important": class_tables.important_table(study, names, iou),
         }
-        if iou is not None:
-            groups = class_report.Interpretability(study, iou)
-            written["importance.csv"] = groups.table()
-            save_figure(folder / "importance.png", groups.figure())
-        for name, (header, rows) in written.items():
-            tables.write_csv(folder / name, header, rows)
-        save_figure(folder / "classes.png", class_report.class_figure(study, names))
+        figures = {
+            "classes": class_figures.class_figure(study, names),
+            "distribution": class_figures.distribution_figure(study),
+        }
         if study.curve_classes:
-            save_figure(folder / "curves.png", class_report.curve_figure(study, names))
-        class_report.write_settings(folder / "ablation.json", study, estimate, provenance(self))
+            figures["curves"] = class_figures.curve_figure(study, names)
+        if iou is not None:
+            written["importance"] = class_tables.importance_table(study, iou)
+            figures["importance"] = class_figures.mean_importance_figure(study, iou)
+            figures["number_of_classes"] = class_figures.number_of_classes_figure(study, iou)
+        for name, (header, rows) in written.items():
+            for ending in self.tables:
+                tables.WRITERS[ending](folder / f"{name}.{ending}", header, rows)
+        for name, figure in figures.items():
+            save_figure(folder / f"{name}.png", figure)
+        class_tables.write_settings(
+            folder / "ablation.json", study, estimate, responses, provenance(self)
+        )
 
 
 class Data(NamedTuple):

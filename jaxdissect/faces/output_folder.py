@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_MARK = "dissection.json"  # a folder without it is not ours to replace
+# What commands write about themselves: a folder with none of these is not ours to replace.
+_MARKS = ("dissection.json", "ablation.json")
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
@@ -17,7 +18,7 @@ def check_free(path: Path, *, overwrite: bool) -> None:
         raise FileExistsError(f"`out`: {path} is a file")
     if not any(path.iterdir()):
         return
-    if not (path / _MARK).is_file():
+    if not any((path / mark).is_file() for mark in _MARKS):
         raise FileExistsError(f"`out`: {path} is a folder of other files")
     if not overwrite:
         raise FileExistsError(f"`out`: {path} holds results already; `--overwrite` replaces them")

@@ -1,6 +1,7 @@
 """Tables of a dissection, as CSV files and as text for a terminal."""
 
 import csv
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,10 +75,30 @@ def summary(dissection: Dissection) -> str:
 
 
 def write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a header and rows."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def write_json(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a list of objects, one per row."""
+    objects = [dict(zip(header, row, strict=True)) for row in rows]
+    Path(path).write_text(json.dumps(objects, indent=1) + "\n", encoding="utf-8")
+
+
+def write_parquet(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write columns of numbers or text."""
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = zip(*rows, strict=True) if rows else ((),) * len(header)
+    parquet.write_table(pyarrow.table(dict(zip(header, map(list, columns), strict=True))), path)
+
+
+WRITERS = {"csv": write_csv, "json": write_json, "parquet": write_parquet}
+"""How tables are written, by the ending of the file."""
 
 
 def aligned(rows: Sequence[Sequence[Any]]) -> Iterator[str]:

@@ -1,0 +1,136 @@
+"""Figures of a class study: which classes need which units, and whether these can be interpreted.
+
+As in `jaxdissect.faces.figures`, lengths are in inches.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxdissect.experiments import importance
+from jaxdissect.experiments.class_study import ClassStudy
+from jaxdissect.faces import charts
+from jaxdissect.faces.class_tables import MOST_SHOWN, own_accuracies
+from jaxdissect.stats import accuracy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def class_figure(study: ClassStudy, names: Sequence[str]) -> "Figure":
+    """Draw balanced accuracies of the classes that lose most: whole, without, alone."""
+    own = own_accuracies(study)
+    order = np.argsort(own[1] - own[0], kind="stable")[:MOST_SHOWN]
+    # The largest set that is still a small part of the layer: all but half of it tell little.
+    few = [i for i, size in enumerate(study.sizes) if 4 * size <= study.ranked_by.shape[0]]
+    place = few[-1] if few else 0
+    size, middle = study.sizes[place], 1 + len(study.sizes)
+    return charts.bar_figure(
+        [names[int(c)] for c in order],
+        {
+            "all units": own[0, order],
+            f"without its {size}": own[1 + place, order],
+            f"its {size} alone": own[middle + place, order],
+        },
+        title=f"The {size} most important units of each class",
+        unit="balanced accuracy (chance 0.5)",
+    )
+
+
+def distribution_figure(study: ClassStudy) -> "Figure":
+    """Draw the balanced accuracies of all classes, best first, a panel for every size of sets."""
+    from matplotlib.figure import Figure
+
+    own = own_accuracies(study)
+    order = np.argsort(-own[0], kind="stable")
+    places = np.arange(len(order))
+    num_sizes = len(study.sizes)
+    figure = Figure(figsize=(3.4 * num_sizes + 0.6, 3.8), layout="constrained")
+    panels = figure.subplots(1, num_sizes, sharey=True, squeeze=False)[0]
+    for i, (axes, size) in enumerate(zip(panels, study.sizes, strict=True)):
+        series = {
+            "all units": own[0],
+            f"without its {size}": own[1 + i],
+            f"its {size} alone": own[1 + num_sizes + i],
+        }
+        for (name, values), color in zip(series.items(), charts.SERIES_COLORS, strict=False):
+            label = f"{name}: mean {values.mean():.3f}"
+            axes.plot(places, values[order], "o", markersize=3, color=color, label=label)
+        axes.axhline(0.5, color="#BBBBBB", linewidth=0.8, zorder=0)
+        axes.set_xlabel("classes, best first")
+        axes.set_xticks([])
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.1))
+    panels[0].set_ylabel("balanced accuracy (chance 0.5)")
+    figure.suptitle(
+        "All classes, without their most important units and with these alone",
+        x=0.01, ha="left", fontsize=10, fontweight="bold",
+    )  # fmt: skip
+    return figure
+
+
+def curve_figure(study: ClassStudy, names: Sequence[str]) -> "Figure":
+    """Draw balanced accuracy against the number of units removed, from either end."""
+    own = study.curves(accuracy.balanced_accuracy)
+    whole = accuracy.balanced_accuracy(study.sets.baseline)
+    curves = {
+        f"{names[c]}, {end}": np.concatenate([whole[c : c + 1], own[k, i, :, c], [0.5]])
+        for k, c in enumerate(study.curve_classes)
+        for i, end in enumerate(("most important first", "least important first"))
+    }
+    # Without any unit all images look the same: every class is at chance.
+    return charts.curve_figure(
+        range(own.shape[2] + 2),
+        curves,
+        title="Removing more and more units",
+        across="units removed",
+        up="balanced accuracy",
+    )
+
+
+def number_of_classes_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> "Figure":
+    """Draw the mean IoU of units that are important to 0, 1, 2, ... classes."""
+    found = importance.by_number_of_classes(importance.is_important(study.ranked_by), iou)
+    there = found.number > 0
+    last = len(found.value) - 1
+    names = [
+        f"{i}{' or more' if i == last else ''} classes ({number} units)"
+        for i, number in enumerate(found.number)
+    ]
+    return charts.bar_figure(
+        [name for name, any_unit in zip(names, there, strict=True) if any_unit],
+        {"IoU": found.mean[there]},
+        errors={"IoU": np.nan_to_num(found.standard_error[there])},
+        title="Units that are important to many classes",
+        unit="mean IoU with the best concept, and its standard error",
+    )
+
+
+def mean_importance_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> "Figure":
+    """Draw the IoU of groups of units against how much they damage all classes on average."""
+    from matplotlib.figure import Figure
+
+    found = importance.by_mean_damage(study.ranked_by, iou, size=importance.GROUP_SIZE)
+    figure = Figure(figsize=(5.5, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.errorbar(
+        found.value,
+        found.mean,
+        xerr=np.nan_to_num(found.value_error),
+        yerr=np.nan_to_num(found.standard_error),
+        fmt="o",
+        color=charts.SERIES_COLORS[2],
+        elinewidth=0.8,
+        capsize=2,
+    )
+    axes.set_xlabel("balanced accuracy lost, mean of all classes")
+    axes.set_ylabel("mean IoU with the best concept")
+    axes.set_title(
+        f"Groups of {importance.GROUP_SIZE} units, with standard errors",
+        loc="left", fontsize=10, fontweight="bold",
+    )  # fmt: skip
+    axes.grid(color="#DDDDDD", linewidth=0.6, zorder=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
