@@ -194,13 +194,7 @@ def pytorch(case: Case) -> dict[str, Callable[[], np.ndarray]]:
         import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         return {}
-    module = case.restated().eval()
-    weights = {
-        PYTORCH.name(name): torch.from_numpy(PYTORCH.to_file(np.array(array)).copy())
-        for name, array in parameters(case.module).items()
-    }
-    missing, unexpected = module.load_state_dict(weights, strict=False)
-    assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing)
+    module = pytorch_module(case)
     axes = {2: (0, 1), 4: (0, 3, 1, 2)}[case.inputs.ndim]
     inputs = torch.from_numpy(case.inputs.transpose(axes).copy())
 
@@ -216,6 +210,20 @@ def pytorch(case: Case) -> dict[str, Callable[[], np.ndarray]]:
         "PyTorch, NCHW": lambda: forward(module, inputs),
         "PyTorch, channels last": lambda: forward(module, last),
     }
+
+
+def pytorch_module(case: Case) -> Any:
+    """The PyTorch module with the same weights."""
+    import torch  # pyright: ignore[reportMissingImports]
+
+    module = case.restated().eval()
+    weights = {
+        PYTORCH.name(name): torch.from_numpy(PYTORCH.to_file(np.array(array)).copy())
+        for name, array in parameters(case.module).items()
+    }
+    missing, unexpected = module.load_state_dict(weights, strict=False)
+    assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing)
+    return module
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ def ablation_sweep(
             own = jnp.take_along_axis(chances, labels[:, None], 1)[:, 0]
             return found.argmax(-1), own, separation.measure(found, labels) if separate else None
 
-        number = chunk_size or _fitting(memory_budget, scores, sets)
+        number = chunk_size or conditions_together(memory_budget, scores, sets)
         predictions, confidences, apart = jax.lax.map(predict, sets, batch_size=number)
         weight = batch["weight"]
         told = accuracy.update(state.accuracy, predictions, confidences, labels, weight)
@@ -249,8 +249,14 @@ def ablation_sweep(
 _COPIES = 4  # what a step reads, what it makes, and what the compiler lays out anew
 
 
-def _fitting(budget: int, scores: ways.Scores, sets: Array) -> int:
-    """Find how many conditions may run together."""
+def conditions_together(budget: int, scores: ways.Scores, sets: Bool[Array, "S U"]) -> int:
+    """Find how many conditions may run together.
+
+    Args:
+        budget: Bytes for what they hold at once, about.
+        scores: What runs for each of them.
+        sets: The conditions, of which shape and type count only.
+    """
     together = budget // (_COPIES * max(largest_value(scores, sets[0]), 1))
     return int(min(max(together, 1), len(sets)))
 

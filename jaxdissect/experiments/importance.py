@@ -102,6 +102,11 @@ def by_mean_damage(
     return Groups(value, number, mean, error, value_error)
 
 
+def group_size(num_units: int) -> int:
+    """The paper's size of groups, or less where it would make less than six of a small layer."""
+    return max(min(GROUP_SIZE, num_units // 6), 1)
+
+
 def most_damaging(damage: Float[np.ndarray, "U N"]) -> Int64[np.ndarray, "_"]:
     """Units that are the most damaging one of some class, in order."""
     return np.unique(ranking(damage)[:, 0])

@@ -55,7 +55,7 @@ def bar_figure(
             zorder=2,
         )
     axes.set_yticks(places, names)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6, zorder=0)
     axes.set_xlabel(unit)
     _finish(axes, title, legend=len(series) > 1)

@@ -96,7 +96,7 @@ def number_of_classes_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> 
     there = found.number > 0
     last = len(found.value) - 1
     names = [
-        f"{i}{' or more' if i == last else ''} classes ({number} units)"
+        f"{_of(i, 'class', 'es', ' or more' * (i == last))} ({_of(int(number), 'unit', 's')})"
         for i, number in enumerate(found.number)
     ]
     return charts.bar_figure(
@@ -112,7 +112,8 @@ def mean_importance_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> "F
     """Draw the IoU of groups of units against how much they damage all classes on average."""
     from matplotlib.figure import Figure
 
-    found = importance.by_mean_damage(study.ranked_by, iou, size=importance.GROUP_SIZE)
+    size = importance.group_size(len(iou))
+    found = importance.by_mean_damage(study.ranked_by, iou, size=size)
     figure = Figure(figsize=(5.5, 3.6), layout="constrained")
     axes = figure.add_subplot()
     axes.errorbar(
@@ -128,9 +129,13 @@ def mean_importance_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> "F
     axes.set_xlabel("balanced accuracy lost, mean of all classes")
     axes.set_ylabel("mean IoU with the best concept")
     axes.set_title(
-        f"Groups of {importance.GROUP_SIZE} units, with standard errors",
+        f"Groups of {size} units, with standard errors",
         loc="left", fontsize=10, fontweight="bold",
     )  # fmt: skip
     axes.grid(color="#DDDDDD", linewidth=0.6, zorder=0)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _of(number: int, name: str, plural: str, more: str = "") -> str:
+    return f"{number}{more} {name}{'' if number == 1 and not more else plural}"

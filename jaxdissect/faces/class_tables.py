@@ -126,6 +126,7 @@ def importance_table(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> Rows:
     """Units in groups of like importance, with the IoU of their best concepts."""
     important = importance.is_important(study.ranked_by)
     header = ("grouped by", "value", "units", "mean IoU", "standard error")
+    size = importance.group_size(len(iou))
     return header, [
         (name, float(value), int(number), float(mean), float(error))
         for name, found in (
@@ -133,7 +134,10 @@ def importance_table(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> Rows:
                 "classes to which a unit is important",
                 importance.by_number_of_classes(important, iou),
             ),
-            ("mean damage to all classes", importance.by_mean_damage(study.ranked_by, iou)),
+            (
+                "mean damage to all classes",
+                importance.by_mean_damage(study.ranked_by, iou, size=size),
+            ),
         )
         for value, number, mean, error, _ in zip(*found, strict=True)
     ]
@@ -258,8 +262,8 @@ def write_settings(
 # --- parts ----------------------------------------------------------------------------------------
 
 
-def own_accuracies(study: ClassStudy) -> Float[np.ndarray, "1+2Z N"]:
-    """Balanced accuracy of each class: all units, without its n for all n, with these alone."""
+def own_accuracies(study: ClassStudy) -> Float[np.ndarray, "V N"]:
+    """Balanced accuracy of each class [V, N]: all units, without its n for all n, these alone."""
     measure = accuracy.balanced_accuracy
     grids = (study.without_best(measure), study.with_best_alone(measure))
     own = [np.diagonal(grid, axis1=1, axis2=2) for grid in grids]

@@ -1,0 +1,210 @@
+"""`jaxdissect ablate`: what is written is what the library finds, and wrong input is refused."""
+
+import csv
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+from jaxdissect.experiments.ablate import ablation_sweep
+from jaxdissect.experiments.conditions import each_unit
+from jaxdissect.faces import ablate_command
+from jaxdissect.faces.cli import main
+from jaxdissect.faces.models import find_model
+
+UNITS, CLASSES = 6, ("dark", "grey", "light")
+
+MODEL = """
+import jax.numpy as jnp
+from flax import nnx
+
+
+class Tiny(nnx.Module):
+    \"\"\"Tells how light an image is, the nearest of three.\"\"\"
+
+    def __init__(self):
+        rngs = nnx.Rngs(3)
+        self.conv = nnx.Conv(3, 6, (3, 3), rngs=rngs)
+        self.conv.kernel[...] = abs(self.conv.kernel[...])
+        self.fc = nnx.Linear(6, 3, rngs=rngs)
+        light = self.conv(jnp.ones((1, 8, 8, 3))).mean((0, 1, 2))
+        levels = jnp.array([65.0, 125.0, 185.0]) / 255
+        share = jnp.arange(1.0, 7) / 21  # some units matter more than others
+        self.fc.kernel[...] = 80 * levels[None] * (share / light)[:, None]
+        self.fc.bias[...] = -40 * levels**2
+
+    def __call__(self, images):
+        return self.fc(nnx.relu(self.conv(images)).mean((1, 2)))
+
+
+def build():
+    return Tiny()
+"""
+
+TABLES = ("classes", "curves", "important", "improvements", "rates", "sets", "units")
+FIGURES = ("classes", "curves", "distribution")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Two folders of images, a folder for every class in each; a model; a list of classes."""
+    folder = tmp_path_factory.mktemp("given")
+    rng = np.random.default_rng(0)
+    for part, number in (("rank", 6), ("measure", 5)):
+        for level, name in enumerate(CLASSES):
+            (folder / part / name).mkdir(parents=True)
+            for index in range(number):
+                pixels = rng.integers(60 * level, 60 * level + 130, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / part / name / f"{index}.png")
+    (folder / "tiny.py").write_text(MODEL)
+    (folder / "classes.txt").write_text("dark\ngrey\n")
+    (folder / "loose").mkdir()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "loose" / "0.png")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def same_import_path(monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+def words(place, out, **changes):
+    """Arguments of a small study, some of them changed or, with None, left out."""
+    options = {
+        "out": out,
+        "model": f"{place / 'tiny.py'}:build",
+        "layer": "conv",
+        "rank_images": place / "rank",
+        "images": place / "measure",
+        "sizes": [1, 2, 256],
+        "quiet": True,
+    }
+    found = ["ablate"]
+    for name, value in (options | changes).items():
+        if value is not None:
+            values = value if isinstance(value, list) else [] if value is True else [value]
+            found += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return found
+
+
+def read(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def results(place, tmp_path_factory):
+    out = tmp_path_factory.mktemp("written") / "results"
+    assert main(words(place, out, curves=["grey"], tables=["csv", "parquet"])) == 0
+    return out
+
+
+def test_everything_is_written(results):
+    expected = {f"{name}.{ending}" for name in TABLES for ending in ("csv", "parquet")}
+    expected |= {f"{name}.png" for name in FIGURES} | {"ablation.json"}
+    assert {path.name for path in results.iterdir()} == expected
+    for name in FIGURES:
+        with Image.open(results / f"{name}.png") as image:
+            image.load()
+
+
+def test_tables_hold_what_the_library_finds(place, results):
+    options = ablate_command.AblateOptions(
+        out=results, model="", rank_images=place / "rank", images=place / "measure"
+    )
+    data = ablate_command.read_data(options)
+    assert data.class_names == CLASSES
+    network = find_model(f"{place / 'tiny.py'}:build").network
+    ranked, measured = (
+        ablation_sweep(network, source, "conv", each_unit(UNITS)).damage()
+        for source in (data.ranking, data.judging)
+    )
+    assert len(np.unique(ranked)) > 3
+    rows = read(results / "units.csv")
+    assert [(int(row["unit"]), row["class"]) for row in rows] == [
+        (unit, name) for unit in range(UNITS) for name in CLASSES
+    ]
+    for column, damage in (
+        ("balanced accuracy lost when ranked", ranked),
+        ("balanced accuracy lost", measured),
+    ):
+        found = np.array([float(row[column]) for row in rows]).reshape(UNITS, len(CLASSES))
+        np.testing.assert_allclose(found, damage, atol=1e-12)
+    first = [row["most important units"].split()[0] for row in read(results / "classes.csv")]
+    assert first == [str(unit) for unit in ranked.argmax(axis=0)]
+    assert {row["units"] for row in read(results / "sets.csv")} == {"1", "2"}  # 256 is too many
+    assert len(read(results / "curves.csv")) == UNITS - 1
+
+
+def test_formats_hold_the_same(results):
+    for name in TABLES:
+        table = parquet.read_table(results / f"{name}.parquet").to_pylist()
+        rows = read(results / f"{name}.csv")
+        assert [{k: str(v) for k, v in row.items()} for row in table] == rows
+
+
+def test_settings_say_how_it_was_made(results):
+    settings = json.loads((results / "ablation.json").read_text())
+    assert settings["layer"] == "conv" and settings["way"] == "low_rank"
+    assert settings["images"] == {"ranked with": 18, "measured": 15}
+    assert settings["command"]["sizes"] == [1, 2, 256]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"way": "edited", "memory_gib": 1e-9, "batch_size": 4},
+        {"way": "masked-parameters", "checkpoints": True},
+    ],
+)
+def test_results_do_not_depend_on_how_they_are_computed(place, results, tmp_path, changes):
+    if changes.get("checkpoints"):
+        changes = changes | {"checkpoints": tmp_path / "checkpoints"}
+    out = tmp_path / "other"
+    assert main(words(place, out, curves=["grey"], **changes)) == 0
+    for name in ("classes", "sets", "curves"):
+        assert (out / f"{name}.csv").read_text() == (results / f"{name}.csv").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("replace", ["mean", "resample"])
+def test_removed_units_may_say_something_else(place, results, tmp_path, replace):
+    out = tmp_path / replace
+    assert main(words(place, out, replace=replace)) == 0
+    assert (out / "units.csv").read_text() != (results / "units.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": None}, "`rank_images` and `images` go together"),
+        ({"sample": "scenes"}, "give one of `sample`"),
+        ({"layer": "conv7"}, "no layer 'conv7'; valid names: conv, fc"),
+        ({"layer": "fc"}, r"`layers`: layer 'fc' gives"),
+        ({"curves": ["blue"]}, "`curves` (='blue') must be one of: dark, grey, light"),
+        ({"class_names": "classes.txt"}, "`class_names` has no class 'light'"),
+        ({"sizes": [0]}, "`sizes` (=[0]) must be at least 1"),
+        ({"sizes": [9]}, "`sizes` (=[]) must be at least 1"),
+        ({"images": "loose"}, "0.png does not"),
+        ({"images": "nowhere"}, "nowhere"),
+        ({"dissection": "measure"}, "dissection.json"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(place, tmp_path, capsys, changes, message):
+    changes = {
+        name: place / value if name in ("class_names", "images", "dissection") and value else value
+        for name, value in changes.items()
+    }
+    assert main(words(place, tmp_path / "out", **changes)) == 2
+    output = capsys.readouterr()
+    assert output.out == "" and message in output.err and "Traceback" not in output.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_are_replaced_only_if_asked(place, results, capsys):
+    assert main(words(place, results)) == 2
+    assert "`--overwrite` replaces them" in capsys.readouterr().err
