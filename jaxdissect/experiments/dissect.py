@@ -14,7 +14,7 @@ the *agreement* pass counts shared pixels.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -24,11 +24,11 @@ from jaxdissect.arrays.resample import Alignment, Shape
 from jaxdissect.engine.batches import Source
 from jaxdissect.engine.fold import Progress, silent
 from jaxdissect.engine.labelers import Labeler
-from jaxdissect.engine.passes import plan_memory
+from jaxdissect.engine.passes import MemoryPlan, plan_memory
 from jaxdissect.experiments.dissection import Dissection, LayerDissection
 from jaxdissect.experiments.overlap import count_overlap, overlap_step
 from jaxdissect.experiments.presets import PNAS2020, Preset
-from jaxdissect.experiments.survey import survey_step, take_survey
+from jaxdissect.experiments.survey import Survey, survey_step, take_survey
 from jaxdissect.experiments.task import FoldOptions, Task, image_input
 from jaxdissect.experiments.thresholds import find_thresholds, given_thresholds
 from jaxdissect.stats import scores
@@ -87,28 +87,55 @@ def dissect(
         TypeError: if `model` is neither a Network nor an nnx.Module.
     """
     task = Task(model, source, labeler, layers, preset, grid, inputs, alignments, token_grid)
-    plan = plan_memory(task.readings, len(source), memory_budget)
-    _log.info("%s", plan)
     options = FoldOptions(batch_size, mesh, progress)
+    return examine(
+        task,
+        options,
+        thresholds=thresholds,
+        num_top_images=num_top_images,
+        memory_budget=memory_budget,
+    ).dissection
 
+
+class Examined(NamedTuple):
+    """A dissection, and what was kept of the activations that it came from."""
+
+    task: Task
+    plan: MemoryPlan
+    survey: Survey
+    dissection: Dissection
+
+
+def examine(
+    task: Task,
+    options: FoldOptions,
+    *,
+    thresholds: Mapping[str, np.ndarray] | None,
+    num_top_images: int,
+    memory_budget: int,
+) -> Examined:
+    """Take all steps of a dissection; for arguments and errors see `dissect`."""
+    plan = plan_memory(task.readings, len(task.source), memory_budget)
+    _log.info("%s", plan)
     given = given_thresholds(task, thresholds)
     survey = take_survey(task, plan, survey_step(task, plan), num_top_images, options)
     thresholds = given or find_thresholds(task, plan, survey, options)
     counts = count_overlap(task, plan, survey, overlap_step(task, plan), thresholds, options)
 
+    preset, vocabulary = task.preset, task.labeler.vocabulary
     results = {}
     for name in task.readings:
         cells = scores.within(counts[name], task.scope_of)
         results[name] = LayerDissection(
             name,
-            labeler.vocabulary,
+            vocabulary,
             preset.min_iou,
             thresholds[name],
             counts[name],
             task.scope_of,
             scores.iou(cells)
             if preset.score is None
-            else preset.score(counts[name])[: len(labeler.vocabulary)],
+            else preset.score(counts[name])[: len(vocabulary)],
             survey.top[name].examples,
             survey.top[name].values,
         )
@@ -117,8 +144,8 @@ def dissect(
         "fraction": preset.fraction,
         "min_iou": preset.min_iou,
         "scope": preset.scope.__name__,
-        "grid": list(grid),
-        "examples": len(source),
+        "grid": list(task.grid),
+        "examples": len(task.source),
         "memory": str(plan),
     }
-    return Dissection(results, labeler.vocabulary, settings)
+    return Examined(task, plan, survey, Dissection(results, vocabulary, settings))

@@ -59,7 +59,7 @@ def survey_step(task: Task, plan: MemoryPlan) -> Any:
             for name in names
         }
         found = {
-            "finite": {name: _all_finite(maps[name]) for name in names},
+            "finite": {name: all_finite(maps[name]) for name in names},
             "lowest_label": labels.min(axis=(1, 2, 3)),
             "highest_label": labels.max(axis=(1, 2, 3)),
             "labels": task.with_scopes(labels).astype(_label_type(task)),
@@ -81,7 +81,7 @@ def take_survey(
 
     def receive(batch: Batch, found: Any) -> None:
         examples = batch["example"][batch["weight"]]
-        _check_finite(found["finite"], batch)
+        check_finite(found["finite"], batch)
         _check_labels(found["lowest_label"], found["highest_label"], examples, num_concepts)
         rows = slice(examples[0], examples[-1] + 1)
         survey.labels[rows] = found["labels"][: len(examples)]
@@ -105,10 +105,12 @@ def take_survey(
     return survey
 
 
-def _all_finite(maps: Array) -> Array:
+def all_finite(maps: Array) -> Array:
+    """Say of every example [B, ..., U] whether all its activations are finite."""
     # Not by minimum and maximum: on CPU they may pass over NaN. Summing unit by unit first is
     # faster than looking at all values of an example in one go.
-    wrong = (~jnp.isfinite(maps)).sum(axis=(1, 2), dtype=jnp.int32)
+    places = tuple(range(1, maps.ndim - 1))
+    wrong = (~jnp.isfinite(maps)).sum(axis=places, dtype=jnp.int32)
     return (wrong == 0).all(axis=1)
 
 
@@ -116,7 +118,8 @@ def _label_type(task: Task) -> type[np.signedinteger]:
     return np.int16 if task.num_rows <= np.iinfo(np.int16).max else np.int32
 
 
-def _check_finite(finite: Mapping[str, Array], batch: Batch) -> None:
+def check_finite(finite: Mapping[str, Array], batch: Batch) -> None:
+    """Raise ValueError if `all_finite` found a layer to be otherwise in an example that counts."""
     for name, flags in finite.items():
         wrong = batch["example"][~np.asarray(flags) & batch["weight"]]
         if len(wrong):

@@ -45,6 +45,7 @@ class Task:
     Attributes:
         readings: How each layer is read on the label grid.
         num_pixels: Pixels of the label grid in the whole data set.
+        num_scopes: Scopes of categories, each with a channel of the labels; 0 without them.
         num_rows: Rows that agreement is counted in: concepts, then scopes of categories.
         scope_of: For every concept the row of its scope; row 0 is all pixels.
         label_shape: Shape [H, W, K] of the labels of one example.
@@ -109,7 +110,8 @@ class Task:
         labels = jax.eval_shape(self.with_scopes, found)
         # Without scope labels every concept is compared within row 0, all pixels.
         scoped = found.shape != labels.shape
-        self.num_rows = len(vocabulary) + (self.num_categories if scoped else 0)
+        self.num_scopes = self.num_categories if scoped else 0
+        self.num_rows = len(vocabulary) + self.num_scopes
         self.scope_of = len(vocabulary) + self.category_of if scoped else 0 * self.category_of
         self.label_shape = labels.shape[1:]
 

@@ -1,0 +1,136 @@
+"""Images that come in pairs: the same layout in its own style and in another.
+
+An example of `Paired` is that of the original, with the other image under "stylised". Two folders
+are matched by the names of their files, see `pair_name`.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from jaxdissect.engine.batches import Batch, Source, read_block
+from jaxdissect.engine.data.folders import ImageFolder
+
+STYLISED = "stylised"
+"""Key of the other image of a pair."""
+
+STYLE_MARK = "-stylized-"
+"""What stands between the names of content and style in the files of the paper's code."""
+
+NUM_NAMED = 5
+"""How many of many files without a partner a message names."""
+
+# Places365_val_00000001, and whatever follows the number.
+_PLACES = re.compile(r"(.*Places365_[a-z]+_\d+)")
+
+
+class Paired:
+    """Originals, each with its stylised image.
+
+    Args:
+        originals: Examples with an "image" [H, W, 3], and labels or whatever else.
+        stylised: As many examples with an "image" of the same size.
+
+    Raises:
+        ValueError: If there are none, or not as many of both, or the images of the first pair
+            differ in size.
+    """
+
+    def __init__(self, originals: Source, stylised: Source) -> None:
+        if not len(originals) == len(stylised) > 0:
+            raise ValueError(
+                f"`stylised` (={len(stylised)}) must be as many as `originals` (={len(originals)})"
+            )
+        sizes = [np.shape(source[0]["image"])[:2] for source in (originals, stylised)]
+        if sizes[0] != sizes[1]:
+            raise ValueError(
+                f"`stylised` images of {sizes[1][0]} x {sizes[1][1]} pixels (H x W) must have the "
+                f"size of `originals`, {sizes[0][0]} x {sizes[0][1]}; or resize both"
+            )
+        self.originals, self.stylised = originals, stylised
+
+    def __len__(self) -> int:
+        return len(self.originals)
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        return {**self.originals[index], STYLISED: self.stylised[index]["image"]}
+
+    def read(self, first: int, last: int) -> Batch:
+        """Stack the pairs from `first` up to, not including, `last`."""
+        other = read_block(self.stylised, first, last)["image"]
+        return {**read_block(self.originals, first, last), STYLISED: other}
+
+
+def pair_name(path: str) -> str:
+    """Return what both files of a pair have in common.
+
+    That is the path below its folder, without ending, and without what follows the number of an
+    image of Places365 or else `STYLE_MARK`. So `a/1.png` and `a/1-stylized-monet.jpg` have the same
+    name, and so have `Places365_val_00000001.jpg` and `Places365_val_00000001_cubist.png`.
+    """
+    name = str(PurePosixPath(path).with_suffix(""))
+    places = _PLACES.match(name)
+    return places[1] if places else name.partition(STYLE_MARK)[0]
+
+
+def paired_folders(
+    originals: ImageFolder,
+    stylised: ImageFolder,
+    *,
+    name: Callable[[str], str] = pair_name,
+    limit: int | None = None,
+) -> Paired:
+    """Match the images of two folders.
+
+    An original may have several stylised images; each is a pair.
+
+    Args:
+        originals, stylised: Of `image_folder`, read at the same size.
+        name: From the path of a file below its folder to the name that both files of a pair have.
+        limit: Take only so many pairs, the first by path of the stylised image.
+
+    Raises:
+        ValueError: If images have no partner (some are named), two originals have the same name, or
+            `limit` is below 1.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"`limit` (={limit}) must be at least 1")
+    of_name: dict[str, int] = {}
+    for place, path in enumerate(originals.names):
+        other = of_name.setdefault(name(path), place)
+        if other != place:
+            raise ValueError(f"`originals`: {originals.names[other]} and {path} have the same name")
+    wanted = [name(path) for path in stylised.names]
+    lonely = {
+        "originals": [originals.names[of_name[key]] for key in of_name.keys() - set(wanted)],
+        "stylised": [
+            path for path, key in zip(stylised.names, wanted, strict=True) if key not in of_name
+        ],
+    }
+    if any(lonely.values()):
+        told = [
+            f"{len(paths)} of `{folder}`: {_listing(sorted(paths))}"
+            for folder, paths in lonely.items()
+            if paths
+        ]
+        raise ValueError(f"images without a partner of the same name: {'; '.join(told)}")
+    places = [of_name[key] for key in wanted][:limit]
+    return Paired(_chosen(originals, places), _chosen(stylised, range(len(places))))
+
+
+def _chosen(folder: ImageFolder, places: Sequence[int]) -> ImageFolder:
+    return replace(
+        folder,
+        names=tuple(folder.names[i] for i in places),
+        image_files=tuple(folder.image_files[i] for i in places),
+        mask_files=tuple(folder.mask_files[i] for i in places),
+    )
+
+
+def _listing(paths: Sequence[str]) -> str:
+    rest = len(paths) - NUM_NAMED
+    return ", ".join(paths[:NUM_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,188 @@
+"""One unit as a detector of a class: its peak activation against a threshold.
+
+Letters: n images, U units, N classes, k units per class.
+
+Method (Bau et al. 2020, "airplane" unit 150 of conv5_3): the peak of a unit over an image is
+compared with a threshold. Here the threshold is chosen on some images, the best of all there are,
+and judged on others; so is the unit, if the best of many is looked for. The published code chooses
+and judges on the same images, by a rule of its own: `detection.reference_threshold`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float32, Float64, Int, Int64, PyTree
+
+from jaxdissect.engine.batches import Batch, Source
+from jaxdissect.engine.fold import Progress, fold, silent
+from jaxdissect.experiments.survey import all_finite, check_finite
+from jaxdissect.experiments.task import image_input
+from jaxdissect.networks.network import as_network
+from jaxdissect.stats import detection
+
+
+class Peaks(NamedTuple):
+    """Peak activations of the units of a layer over images, and the class of each image."""
+
+    values: Float32[np.ndarray, "n U"]
+    labels: Int64[np.ndarray, "n"]
+
+
+class Detectors(NamedTuple):
+    """The best units of every class, best first, by the images that they were chosen on.
+
+    Attributes:
+        classes: The classes that can be judged: those with images in both parts.
+        units: Their units.
+        thresholds: An image is taken for the class where the peak exceeds this, strictly.
+        chosen_accuracy, chosen_auroc: Balanced accuracy and AUROC on the images to choose with,
+            where they are too good to be true.
+        accuracy, auroc: On the others.
+    """
+
+    classes: Int64[np.ndarray, "C"]
+    units: Int64[np.ndarray, "C k"]
+    thresholds: Float32[np.ndarray, "C k"]
+    chosen_accuracy: Float64[np.ndarray, "C k"]
+    chosen_auroc: Float64[np.ndarray, "C k"]
+    accuracy: Float64[np.ndarray, "C k"]
+    auroc: Float64[np.ndarray, "C k"]
+
+    def order(self) -> Int64[np.ndarray, "C"]:
+        """Places of the classes, by the accuracy that their best unit was chosen for."""
+        return np.argsort(-self.chosen_accuracy[:, 0], kind="stable")
+
+
+def peak_activations(
+    network: Any,
+    source: Source,
+    layers: Sequence[str],
+    *,
+    label_key: str = "label",
+    inputs: Callable[[Mapping[str, Array]], Array] = image_input,
+    batch_size: int = 16,
+    mesh: jax.sharding.Mesh | None = None,
+    progress: Progress = silent,
+) -> dict[str, Peaks]:
+    """Find the greatest activation of every unit over each image, in one pass.
+
+    Args:
+        network: A Network or an nnx.Module.
+        source: Examples with the class under `label_key`, and what `inputs` reads.
+        layers: Whose units.
+        label_key: Name of the class of an example, an integer from 0, or a bool.
+        inputs: Makes the network's input of a batch.
+        batch_size: Examples in a step; it does not change the result.
+        mesh: Devices to spread batches over (see `fold`).
+        progress: Told how far the pass has come.
+
+    Raises:
+        ValueError: if there are no examples or layers, a layer is unknown, an example has no class,
+            or activations are not finite.
+    """
+    network, names = as_network(network), tuple(layers)
+    if not names:
+        raise ValueError("`layers` must name at least one layer")
+    if len(source) and label_key not in source[0]:
+        raise ValueError(f"`label_key` (={label_key!r}) must be one of: {', '.join(source[0])}")
+    values: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    labels: list[np.ndarray] = []
+
+    @jax.jit
+    def find(params: PyTree, batch: dict[str, Array]) -> tuple[dict[str, Array], ...]:
+        recorded = network.activations(params, inputs(batch), layers=names)
+        peaks = {
+            name: maps.astype(jnp.float32).max(tuple(range(1, maps.ndim - 1)))
+            for name, maps in recorded.items()
+        }
+        return peaks, {name: all_finite(maps) for name, maps in recorded.items()}
+
+    def receive(batch: Batch, found: tuple[dict[str, Array], ...]) -> None:
+        peaks, finite = found
+        check_finite(finite, batch)
+        labels.append(batch[label_key][batch["weight"]])
+        for name, of_layer in peaks.items():
+            values[name].append(np.asarray(of_layer)[batch["weight"]])
+
+    fold(
+        lambda state, batch: (state, find(network.params, batch)),
+        None,
+        source,
+        receive=receive,
+        batch_size=batch_size,
+        mesh=mesh,
+        description="peaks of units",
+        progress=progress,
+    )
+    classes = np.concatenate(labels).astype(np.int64)
+    return {name: Peaks(np.concatenate(values[name]), classes) for name in names}
+
+
+def best_detectors(
+    choosing: Peaks, judging: Peaks, *, units_per_class: int = 1, num_classes: int | None = None
+) -> Detectors:
+    """Choose units and thresholds for every class on some images, and judge them on others.
+
+    Every unit is tried for every class with its best threshold, which is the best of all there are.
+
+    Args:
+        choosing: Peaks of images to choose with.
+        judging: Of other images, for the same units.
+        units_per_class: k, at most U.
+        num_classes: N; one more than the greatest label when None.
+
+    Raises:
+        ValueError: if `units_per_class` is out of range, the parts have different units, or images
+            of one part are all of one class.
+    """
+    num_units = choosing.values.shape[1]
+    if judging.values.shape[1] != num_units:
+        raise ValueError(
+            f"`judging` (={judging.values.shape[1]} units) must have the {num_units} units of "
+            "`choosing`"
+        )
+    if not 1 <= units_per_class <= num_units:
+        raise ValueError(f"`units_per_class` (={units_per_class}) must lie in [1, {num_units}]")
+    greatest = max((int(part.labels.max(initial=-1)) for part in (choosing, judging)), default=-1)
+    number = greatest + 1 if num_classes is None else num_classes
+    chosen = detection.detect(choosing.values, choosing.labels, number)
+    whole = detection.detect(judging.values, judging.labels, number)
+    classes = np.intersect1d(choosing.labels, judging.labels)
+    # Equally good: the unit that orders the images better, then the first.
+    order = np.lexsort((-chosen.auroc, -chosen.balanced_accuracy), axis=0)
+    units = order[:units_per_class, classes].T
+    rows = classes[:, None]
+    thresholds = chosen.threshold[units, rows]
+    accuracy = detection.balanced_accuracy(
+        judging.values[:, units.reshape(-1)],
+        judging.labels,
+        np.repeat(classes, units_per_class),
+        thresholds.reshape(-1),
+    )
+    return Detectors(
+        classes,
+        units,
+        thresholds,
+        chosen.balanced_accuracy[units, rows],
+        chosen.auroc[units, rows],
+        accuracy.reshape(units.shape),
+        whole.auroc[units, rows],
+    )
+
+
+def as_binary(labels: Int[np.ndarray, "n"], wanted: Int[np.ndarray, "_"]) -> Int64[np.ndarray, "n"]:
+    """Join some classes into class 1, and all others into class 0.
+
+    The paper so looks for a unit that sees airplanes among images of airliners and warplanes.
+
+    Raises:
+        ValueError: if all images are of these classes, or none.
+    """
+    joined = np.isin(labels, wanted).astype(np.int64)
+    if len(np.unique(joined)) < 2:
+        few = "all" if joined.any() else "none"
+        raise ValueError(f"`labels`: {few} of the {len(labels)} images are of the wanted classes")
+    return joined

@@ -1,0 +1,255 @@
+"""Which units see shapes, and which see textures: where are they active when the style changes?
+
+Shapes: B batch, h w cells of a layer, H W label grid, U units.
+
+Every layout is shown twice, in its own style and in another (see `jaxdissect.engine.data.pairs`).
+A unit that sees shapes is active at the same places in both images; one that sees textures is not.
+
+Method (Bau et al. 2020 and its code): each condition has thresholds of its own, exceeded on at most
+1% of the pixels of all its images, so that a unit which is merely quieter on stylised images is not
+mistaken for one that misses them. The IoU of a unit's two regions, over all pixels of all pairs,
+says how far they agree. Both conditions are dissected with the same labels, those of the originals:
+shapes have not moved, while materials and colors are those that the image has lost.
+
+The published code compares activations at a layer's own resolution with thresholds of resampled
+ones; here thresholds and regions come from the same pixels of the label grid. It also gives every
+unit the 1% that only units without ties have; see `pairs.reference_score`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int64
+
+from jaxdissect.arrays.concepts import Vocabulary
+from jaxdissect.arrays.resample import Alignment, Shape
+from jaxdissect.engine.batches import Joined, Source, Stored
+from jaxdissect.engine.data.pairs import STYLISED
+from jaxdissect.engine.fold import Progress, fold, silent
+from jaxdissect.engine.labelers import Labeler, annotated
+from jaxdissect.engine.passes import fold_examples
+from jaxdissect.experiments.dissect import Examined, examine
+from jaxdissect.experiments.dissection import LayerDissection
+from jaxdissect.experiments.presets import PNAS2020, Preset
+from jaxdissect.experiments.task import FoldOptions, Task, image_input
+from jaxdissect.stats import pairs
+
+LIMIT = 0.1
+"""Units whose regions agree with an IoU above this see shapes, as in the paper's code."""
+
+_LABELS = "style/labels"
+
+Thresholds = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class LayerStyle:
+    """What the units of one layer do when the style changes.
+
+    Attributes:
+        original, stylised: What they respond to under each condition, by the same labels.
+        pixels: Pixels of the label grid on which they are active under both, and under each.
+        limit: IoU of the two regions above which a unit sees shapes.
+    """
+
+    original: LayerDissection
+    stylised: LayerDissection
+    pixels: pairs.PairCounts
+    limit: float = LIMIT
+
+    @property
+    def name(self) -> str:
+        """The layer."""
+        return self.original.name
+
+    @cached_property
+    def iou(self) -> Float[np.ndarray, "U"]:
+        """IoU of the two regions of each unit, in [0, 1]."""
+        return pairs.iou(self.pixels)
+
+    @property
+    def is_interpretable(self) -> Bool[np.ndarray, "U"]:
+        """Whether each unit has a concept: an IoU on originals of `min_iou` or more."""
+        known = self.original
+        return (known.best_concept > 0) & (known.best_iou >= known.min_iou)
+
+    @property
+    def shape_sensitive(self) -> Int64[np.ndarray, "_"]:
+        """Interpretable units whose regions agree better than `limit`, best first."""
+        order = np.argsort(-self.iou, kind="stable")
+        return order[(self.is_interpretable & (self.iou > self.limit))[order]]
+
+    @property
+    def texture_sensitive(self) -> Int64[np.ndarray, "_"]:
+        """All other interpretable units, those that agree least first."""
+        order = np.argsort(self.iou, kind="stable")
+        return order[(self.is_interpretable & (self.iou <= self.limit))[order]]
+
+    @property
+    def concept_iou(self) -> Float[np.ndarray, "2 U"]:
+        """IoU with the best concept of each unit on originals: there, and on stylised images."""
+        concepts, units = self.original.best_concept, np.arange(self.original.num_units)
+        return np.stack([self.original.iou[concepts, units], self.stylised.iou[concepts, units]])
+
+
+@dataclass(frozen=True)
+class StyleStudy:
+    """What the units of several layers do when the style changes.
+
+    Attributes:
+        layers: Results by layer, in the order asked for.
+        vocabulary: The concepts.
+        settings: How it was done, as JSON values.
+    """
+
+    layers: Mapping[str, LayerStyle]
+    vocabulary: Vocabulary
+    settings: Mapping[str, Any]
+
+
+def study_style(
+    model: Any,
+    source: Source,
+    labeler: Labeler,
+    *,
+    layers: Sequence[str],
+    limit: float = LIMIT,
+    preset: Preset = PNAS2020,
+    grid: Shape = (56, 56),
+    inputs: Callable[[Mapping[str, Array]], Array] = image_input,
+    alignments: Mapping[str, Alignment] | None = None,
+    token_grid: Shape | None = None,
+    thresholds: tuple[Thresholds, Thresholds] | None = None,
+    num_top_images: int = 10,
+    batch_size: int = 8,
+    memory_budget: int = 2 * 2**30,
+    mesh: jax.sharding.Mesh | None = None,
+    progress: Progress = silent,
+) -> StyleStudy:
+    """Compare where units are active in original and stylised images.
+
+    Args:
+        model: A Network or an nnx.Module.
+        source: Pairs, such as `Paired`: what `dissect` takes, with the stylised image under
+            "stylised".
+        labeler: Finds the concepts of the originals; see `dissect`.
+        layers: Names of layers, all studied at once.
+        limit: IoU of the two regions above which a unit sees shapes, in [0, 1].
+        preset, grid, alignments, token_grid: As for `dissect`.
+        inputs: Makes the network's input of a batch. For the stylised images it is given the same
+            batch with these as its "image".
+        thresholds: Given thresholds [U] for every layer, of the originals and of the stylised
+            images, instead of those of these images.
+        num_top_images, batch_size, mesh, progress: As for `dissect`.
+        memory_budget: Bytes of activations that may be kept of both conditions together.
+
+    Returns:
+        Both dissections, and exact counts of shared pixels, of every layer.
+
+    Raises:
+        ValueError: if `limit` is out of range, examples have no stylised image of the same size,
+            or as for `dissect`.
+        TypeError: as for `dissect`.
+    """
+    if not 0 <= limit <= 1:
+        raise ValueError(f"`limit` (={limit}) must lie in [0, 1]")
+    if len(source):
+        _check_pair(source[0])
+
+    def stylised_inputs(batch: Mapping[str, Array]) -> Array:
+        return inputs({**batch, "image": batch[STYLISED]})
+
+    options = FoldOptions(batch_size, mesh, progress)
+    steps: dict[str, Any] = {"num_top_images": num_top_images, "memory_budget": memory_budget // 2}
+    given = thresholds or (None, None)
+    task = Task(model, source, labeler, layers, preset, grid, inputs, alignments, token_grid)
+    first = examine(task, options, thresholds=given[0], **steps)
+    # The labels found for the originals are kept, and serve the stylised images as well.
+    labels = first.survey.labels[..., : task.label_shape[-1] - task.num_scopes]
+    labelled = Joined(source, Stored({_LABELS: labels}))
+    same = annotated(labeler.vocabulary, key=_LABELS)
+    task = Task(
+        task.network, labelled, same, layers, preset, grid, stylised_inputs, alignments, token_grid
+    )
+    second = examine(task, options, thresholds=given[1], **steps)
+    counts = _count_pairs(first, second, options)
+    results = {
+        name: LayerStyle(first.dissection[name], second.dissection[name], counts[name], limit)
+        for name in task.readings
+    }
+    return StyleStudy(
+        results, labeler.vocabulary, {**first.dissection.settings, "limit": float(limit)}
+    )
+
+
+def _check_pair(example: Mapping[str, Any]) -> None:
+    sizes = [np.shape(example[key]) if key in example else None for key in ("image", STYLISED)]
+    if None in sizes or sizes[0] != sizes[1]:
+        raise ValueError(
+            f"`source` must give pairs of equal shape, but 'image' has {sizes[0]} and "
+            f"{STYLISED!r} {sizes[1]}"
+        )
+
+
+# --- the last pass --------------------------------------------------------------------------------
+
+
+def _count_pairs(
+    first: Examined, second: Examined, options: FoldOptions
+) -> dict[str, pairs.PairCounts]:
+    """Count shared pixels of all layers in one pass."""
+    conditions, plan = (first, second), first.plan
+    assert plan == second.plan  # same layers, same number of examples, same budget
+    names = tuple(first.task.readings)
+
+    @partial(jax.jit, donate_argnums=0)
+    def step(state: Any, params: Any, thresholds: Any, batch: Any) -> Any:
+        maps = [
+            {name: batch[f"{place}/{name}"] for name in plan.kept}
+            | (condition.task.maps(params, batch, plan.again) if plan.again else {})
+            for place, condition in enumerate(conditions)
+        ]
+        counted = {}
+        for name in names:
+
+            def update(
+                state: Any, original: Array, stylised: Array, weight: Array, name: str = name
+            ) -> Any:
+                reading = first.task.readings[name]
+                pixels = reading.on_grid if name in plan.again else reading.kept_on_grid
+                active, other = (
+                    pixels(maps).reshape(-1, reading.num_units) > thresholds[place][name][None]
+                    for place, maps in enumerate((original, stylised))
+                )
+                weight = jnp.repeat(weight.reshape(-1), active.shape[0] // weight.size)
+                return pairs.update(state, active, other, weight)
+
+            both = (maps[0][name], maps[1][name])
+            counted[name] = fold_examples(update, state[name], *both, batch["weight"])
+        return counted, None
+
+    kept = Stored(
+        {
+            f"{place}/{name}": condition.survey.kept[name]
+            for place, condition in enumerate(conditions)
+            for name in plan.kept
+        }
+    )
+    sources = ([second.task.source] if plan.again else []) + ([kept] if plan.kept else [])
+    thresholds = [
+        {name: jnp.asarray(condition.dissection[name].thresholds) for name in names}
+        for condition in conditions
+    ]
+    state = fold(
+        lambda state, batch: step(state, first.task.network.params, thresholds, batch),
+        {name: pairs.init(first.task.readings[name].num_units) for name in names},
+        Joined(*sources),
+        description="agreement of both styles",
+        **(options.with_network() if plan.again else options.without_network()),
+    )
+    return {name: pairs.finalize(state[name]) for name in names}
