@@ -80,6 +80,20 @@ def test_chosen_on_some_and_judged_on_others(parts):
             assert best.chosen_auroc[c, place] == every.auroc[unit, c]
 
 
+def test_few_units_are_tried(parts):
+    every = best_detectors(*parts, units_per_class=9)
+    alone = best_detectors(*parts, units=(3, 1), units_per_class=9)
+    for c in range(3):
+        assert sorted(every.units[c]) == [0, 1, 2, 3]
+        wanted = [unit for unit in every.units[c] if unit in (1, 3)]
+        np.testing.assert_array_equal(alone.units[c], wanted)
+        for column in ("thresholds", "accuracy", "auroc", "chosen_accuracy", "chosen_auroc"):
+            places = np.isin(every.units[c], wanted)
+            np.testing.assert_array_equal(
+                getattr(alone, column)[c], getattr(every, column)[c, places]
+            )
+
+
 def test_classes_without_images_are_left_out(parts):
     choosing, judging = parts
     few = judging.labels != 2
@@ -103,7 +117,10 @@ def test_what_cannot_be_detected(network, parts):
     with pytest.raises(ValueError, match="two classes or more"):
         best_detectors(choosing, alone)
     with pytest.raises(ValueError, match="`units_per_class`"):
-        best_detectors(choosing, judging, units_per_class=5)
+        best_detectors(choosing, judging, units_per_class=0)
+    for units in ((), (4,), (-1, 2)):
+        with pytest.raises(ValueError, match="`units` "):
+            best_detectors(choosing, judging, units=units)
     with pytest.raises(ValueError, match="3 units"):
         best_detectors(choosing, Peaks(judging.values[:, :3], judging.labels))
     arrays = scenes(8, 2).arrays

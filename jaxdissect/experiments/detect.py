@@ -122,7 +122,12 @@ def peak_activations(
 
 
 def best_detectors(
-    choosing: Peaks, judging: Peaks, *, units_per_class: int = 1, num_classes: int | None = None
+    choosing: Peaks,
+    judging: Peaks,
+    *,
+    units: Sequence[int] | None = None,
+    units_per_class: int = 1,
+    num_classes: int | None = None,
 ) -> Detectors:
     """Choose units and thresholds for every class on some images, and judge them on others.
 
@@ -131,12 +136,13 @@ def best_detectors(
     Args:
         choosing: Peaks of images to choose with.
         judging: Of other images, for the same units.
-        units_per_class: k, at most U.
+        units: Which units to try; all when None.
+        units_per_class: How many to name, k; fewer if there are not so many.
         num_classes: N; one more than the greatest label when None.
 
     Raises:
-        ValueError: if `units_per_class` is out of range, the parts have different units, or images
-            of one part are all of one class.
+        ValueError: if `units` are out of range, `units_per_class` is below 1, the parts have
+            different units, or images of one part are all of one class.
     """
     num_units = choosing.values.shape[1]
     if judging.values.shape[1] != num_units:
@@ -144,32 +150,35 @@ def best_detectors(
             f"`judging` (={judging.values.shape[1]} units) must have the {num_units} units of "
             "`choosing`"
         )
-    if not 1 <= units_per_class <= num_units:
-        raise ValueError(f"`units_per_class` (={units_per_class}) must lie in [1, {num_units}]")
+    tried = np.arange(num_units) if units is None else np.asarray(units, np.int64)
+    if not tried.size or not 0 <= tried.min() <= tried.max() < num_units:
+        raise ValueError(f"`units` (={tried.tolist()}) must be some in [0, {num_units})")
+    if units_per_class < 1:
+        raise ValueError(f"`units_per_class` (={units_per_class}) must be at least 1")
     greatest = max((int(part.labels.max(initial=-1)) for part in (choosing, judging)), default=-1)
     number = greatest + 1 if num_classes is None else num_classes
-    chosen = detection.detect(choosing.values, choosing.labels, number)
-    whole = detection.detect(judging.values, judging.labels, number)
+    chosen = detection.detect(choosing.values[:, tried], choosing.labels, number)
+    whole = detection.detect(judging.values[:, tried], judging.labels, number)
     classes = np.intersect1d(choosing.labels, judging.labels)
     # Equally good: the unit that orders the images better, then the first.
     order = np.lexsort((-chosen.auroc, -chosen.balanced_accuracy), axis=0)
-    units = order[:units_per_class, classes].T
+    places = order[:units_per_class, classes].T
     rows = classes[:, None]
-    thresholds = chosen.threshold[units, rows]
+    thresholds = chosen.threshold[places, rows]
     accuracy = detection.balanced_accuracy(
-        judging.values[:, units.reshape(-1)],
+        judging.values[:, tried[places].reshape(-1)],
         judging.labels,
-        np.repeat(classes, units_per_class),
+        np.repeat(classes, places.shape[1]),
         thresholds.reshape(-1),
     )
     return Detectors(
         classes,
-        units,
+        tried[places],
         thresholds,
-        chosen.balanced_accuracy[units, rows],
-        chosen.auroc[units, rows],
-        accuracy.reshape(units.shape),
-        whole.auroc[units, rows],
+        chosen.balanced_accuracy[places, rows],
+        chosen.auroc[places, rows],
+        accuracy.reshape(places.shape),
+        whole.auroc[places, rows],
     )
 
 

@@ -79,16 +79,20 @@ class LayerStyle:
         return (known.best_concept > 0) & (known.best_iou >= known.min_iou)
 
     @property
+    def ranking(self) -> Int64[np.ndarray, "_"]:
+        """Interpretable units, those whose regions agree best first."""
+        order = np.argsort(-self.iou, kind="stable")
+        return order[self.is_interpretable[order]]
+
+    @property
     def shape_sensitive(self) -> Int64[np.ndarray, "_"]:
         """Interpretable units whose regions agree better than `limit`, best first."""
-        order = np.argsort(-self.iou, kind="stable")
-        return order[(self.is_interpretable & (self.iou > self.limit))[order]]
+        return self.ranking[self.iou[self.ranking] > self.limit]
 
     @property
     def texture_sensitive(self) -> Int64[np.ndarray, "_"]:
         """All other interpretable units, those that agree least first."""
-        order = np.argsort(self.iou, kind="stable")
-        return order[(self.is_interpretable & (self.iou <= self.limit))[order]]
+        return self.ranking[self.iou[self.ranking] <= self.limit][::-1]
 
     @property
     def concept_iou(self) -> Float[np.ndarray, "2 U"]:

@@ -150,7 +150,7 @@ class AblateOptions:
                 layer,
                 num_units,
                 sizes=tuple(size for size in self.sizes if size < num_units),
-                curve_classes=_numbers(self.curves, data.class_names),
+                curve_classes=class_tables.class_numbers("curves", self.curves, data.class_names),
                 rank_by=RANKINGS[self.rank_by],
                 replacement=replacement,
                 choose=WAYS[self.way],
@@ -275,13 +275,6 @@ def _read_names(path: Path) -> tuple[str, ...]:
     if not all(names) or len(set(names)) < len(names):
         raise ValueError(f"`class_names` (={path}) must have one name per line, each once")
     return names
-
-
-def _numbers(wanted: Sequence[str], names: Sequence[str]) -> tuple[int, ...]:
-    unknown = [name for name in wanted if name not in names]
-    if unknown:
-        raise ValueError(f"`curves` (={unknown[0]!r}) must be one of: {', '.join(names) or 'none'}")
-    return tuple(names.index(name) for name in wanted)
 
 
 def _best_iou(folder: Path, layer: str, num_units: int) -> np.ndarray:

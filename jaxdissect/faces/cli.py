@@ -42,8 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ablate_command,
         convert_command,
         demo_command,
+        detect_command,
         dissect_command,
         fetch_command,
+        style_command,
     )
     from jaxdissect.faces.models import raised_by
 
@@ -51,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "demo": demo_command.DemoOptions,
         "dissect": dissect_command.DissectOptions,
         "ablate": ablate_command.AblateOptions,
+        "detect": detect_command.DetectOptions,
+        "style": style_command.StyleOptions,
         "fetch": fetch_command.FetchOptions,
         "convert": convert_command.ConvertOptions,
     }

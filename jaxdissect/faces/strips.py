@@ -110,6 +110,7 @@ def top_unit_strips(
     alignments: Mapping[str, Alignment] | None = None,
     border: Border = clamp_border,
     token_grid: Shape | None = None,
+    units: Mapping[str, Sequence[int]] | None = None,
     num_units: int = 12,
     num_images: int = 8,
     batch_size: int = 8,
@@ -123,17 +124,21 @@ def top_unit_strips(
             size.
         dissection: The result.
         inputs, alignments, border, token_grid: As they were for the dissection.
-        num_units: Strips per layer, fewer if fewer units have any concept.
+        units: Units of every layer to show; the best when None.
+        num_units: Strips of best units per layer, fewer if fewer units have any concept.
         num_images: Images per strip, fewer if the dissection found fewer top images.
         batch_size: Images in a forward pass.
         progress: Told how far the pass has come.
 
     Returns:
-        Strips by layer, best unit first.
+        Strips by layer, best unit first or as `units` are ordered.
     """
-    units = {name: best_units(layer, num_units) for name, layer in dissection.layers.items()}
-    layers = tuple(name for name in units if units[name])
-    examples = {name: dissection[name].top_examples[units[name], :num_images] for name in layers}
+    chosen = {
+        name: list(units[name]) if units is not None else best_units(layer, num_units)
+        for name, layer in dissection.layers.items()
+    }
+    layers = tuple(name for name in chosen if chosen[name])
+    examples = {name: dissection[name].top_examples[chosen[name], :num_images] for name in layers}
     pictures: dict[str, list[list[Any]]] = {
         name: [[None] * num_top for _ in range(num_strips)]
         for name, (num_strips, num_top) in ((name, examples[name].shape) for name in layers)
@@ -144,8 +149,8 @@ def top_unit_strips(
         activations = network.activations(params, inputs(batch), layers=layers)
         return {
             name: active_regions(
-                as_maps(activations[name], token_grid=token_grid)[..., np.array(units[name])],
-                jnp.asarray(dissection[name].thresholds[units[name]]),
+                as_maps(activations[name], token_grid=token_grid)[..., np.array(chosen[name])],
+                jnp.asarray(dissection[name].thresholds[chosen[name]]),
                 size,
                 alignment=(alignments or {}).get(name, pixel_centers),
                 border=border,
@@ -170,7 +175,7 @@ def top_unit_strips(
     return {
         name: [
             _strip(layer, unit, np.stack(pictures[name][strip]))
-            for strip, unit in enumerate(units[name])
+            for strip, unit in enumerate(chosen[name])
         ]
         for name, layer in dissection.layers.items()
     }
@@ -222,11 +227,13 @@ def font(size: int) -> "ImageFont.FreeTypeFont":
     return ImageFont.truetype(str(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size)
 
 
-def file_names(strips: Mapping[str, Sequence[Strip]]) -> dict[str, str]:
+def file_names(
+    strips: Mapping[str, Sequence[Strip]], *, prefix: str = "top_units"
+) -> dict[str, str]:
     """Name an image file for every layer that has strips: layers by file name, all different."""
     layers: dict[str, str] = {}
     for layer in (layer for layer, rows in strips.items() if rows):
-        stem = "top_units_" + re.sub(r"[^\w.-]+", "_", layer)
+        stem = f"{prefix}_" + re.sub(r"[^\w.-]+", "_", layer)
         while f"{stem}.png" in layers:
             stem += "_"
         layers[f"{stem}.png"] = layer

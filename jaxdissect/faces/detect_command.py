@@ -1,0 +1,194 @@
+"""`jaxdissect detect`: the best single unit for every class, as tables and figures."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from tyro.conf import FlagCreatePairsOff, arg
+
+from jaxdissect.experiments.detect import (
+    Detectors,
+    Peaks,
+    as_binary,
+    best_detectors,
+    peak_activations,
+)
+from jaxdissect.faces import detect_figures, detect_tables, tables
+from jaxdissect.faces.ablate_command import AblateOptions, Data, read_data
+from jaxdissect.faces.class_tables import class_numbers, full_names
+from jaxdissect.faces.figures import save_figure
+from jaxdissect.faces.models import choose_layers, find_model
+from jaxdissect.faces.output_folder import check_free, new_folder
+from jaxdissect.faces.progress import told
+from jaxdissect.faces.provenance import provenance
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class DetectOptions:
+    """Find the single unit whose peak activation tells each class best.
+
+    Units and thresholds are chosen on some images and judged on others. Images come from --sample,
+    from two folders (--choose-images, --images) that hold a folder for every class, or from two
+    splits of --tfds.
+    """
+
+    out: Annotated[Path, arg(metavar="DIR")]
+    """New folder for the results; it appears when all is done."""
+    model: Annotated[str, arg(metavar="NAME")]
+    """The network; see `jaxdissect dissect --help`."""
+    weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Weights of a kind of network."""
+    layer: Annotated[str | None, arg(metavar="L", help_behavior_hint="(default: the last)")] = None
+    """Whose units. A wrong name lists the right ones."""
+    unit: Annotated[int | None, arg(metavar="U", help_behavior_hint="(default: all)")] = None
+    """Look at one unit only."""
+    classes: Annotated[
+        tuple[str, ...], arg(metavar="CLASS [CLASS ...]", help_behavior_hint="(default: each)")
+    ] = ()
+    """Join these classes into one, and look for units that tell it from all others."""
+    units_per_class: Annotated[int, arg(metavar="N")] = 3
+    """How many units to name for each class."""
+    num_figures: Annotated[int, arg(metavar="N")] = 3
+    """Detectors whose peaks are drawn, those that were best when chosen."""
+    sample: Annotated[Literal["scenes"] | None, arg(metavar="scenes", help_behavior_hint="")] = None
+    """The built-in scenes."""
+    num_images: Annotated[int, arg(metavar="N")] = 2000
+    """Images of the sample, to choose with and as many to judge with."""
+    choose_images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Folder of images to choose with."""
+    images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Folder of other images, to judge with."""
+    class_names: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """All classes, one name per line in the order of their numbers; else the folders, sorted."""
+    tfds: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    """Data set that TensorFlow Datasets has prepared as array_record, with a feature "label"."""
+    choose_split: Annotated[str, arg(metavar="SPLIT")] = "train"
+    """Its part to choose with."""
+    split: Annotated[str, arg(metavar="SPLIT")] = "validation"
+    """Its part to judge with."""
+    data_dir: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Where TensorFlow Datasets keeps what it has prepared, if not in the usual place."""
+    image_size: Annotated[
+        Size | None, arg(metavar="H W", help_behavior_hint="(default: as stored)")
+    ] = None
+    """Resize images."""
+    tables: Annotated[
+        tuple[Literal["csv", "json", "parquet"], ...], arg(metavar="FORMAT [FORMAT ...]")
+    ] = ("csv",)
+    """How to write tables: csv, json, parquet."""
+    batch_size: Annotated[int, arg(metavar="N")] = 16
+    """Images in a step; does not change results."""
+    overwrite: FlagCreatePairsOff[bool] = False
+    """Replace the results in --out, when the new ones are complete."""
+    quiet: FlagCreatePairsOff[bool] = False
+    """Print nothing but errors."""
+
+    def run(self) -> None:
+        """Find detectors as the options say; write and print the results.
+
+        Raises:
+            ValueError, OSError: If the options cannot be followed. Nothing is written then.
+        """
+        for name, least in (("units_per_class", 1), ("num_figures", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least {least}")
+        check_free(self.out, overwrite=self.overwrite)
+        data = _read(self)
+        wanted = class_numbers("classes", self.classes, data.class_names)
+        model = find_model(self.model, self.weights)
+        layers = (self.layer,) if self.layer else model.default_layers[-1:]
+        (layer,) = choose_layers(model, layers, data.judging[0]["image"].shape[:2])
+        with (
+            told(quiet=self.quiet) as progress,
+            new_folder(self.out, self.overwrite) as folder,
+        ):
+            choosing, judging = (
+                peak_activations(
+                    model.network,
+                    source,
+                    (layer,),
+                    label_key=data.label_key,
+                    batch_size=self.batch_size,
+                    progress=progress,
+                )[layer]
+                for source in (data.ranking, data.judging)
+            )
+            greatest = int(max(choosing.labels.max(), judging.labels.max()))
+            names = full_names(data.class_names, greatest + 1)
+            if wanted:
+                names = ("others", " or ".join(self.classes))
+                choosing, judging = (
+                    part._replace(labels=as_binary(part.labels, np.array(wanted)))
+                    for part in (choosing, judging)
+                )
+            found = best_detectors(
+                choosing,
+                judging,
+                units=None if self.unit is None else (self.unit,),
+                units_per_class=self.units_per_class,
+                num_classes=len(names),
+            )
+            if wanted:  # nobody asks what tells that it is none of these classes
+                found = Detectors(*(column[1:] for column in found))
+            self._write(folder, found, choosing, judging, names, layer)
+        if not self.quiet:
+            files = ", ".join(sorted(path.name for path in self.out.iterdir()))
+            print(f"{detect_tables.summary(found, names, layer)}\n\nWritten to {self.out}: {files}")
+
+    def _write(
+        self,
+        folder: Path,
+        found: Detectors,
+        choosing: Peaks,
+        judging: Peaks,
+        names: Sequence[str],
+        layer: str,
+    ) -> None:
+        written = {
+            "detectors": detect_tables.detector_table(found, names),
+            "units": detect_tables.unit_table(choosing, judging, names),
+            "reference": detect_tables.reference_table(found, choosing, names),
+        }
+        for name, (header, rows) in written.items():
+            for ending in self.tables:
+                tables.WRITERS[ending](folder / f"{name}.{ending}", header, rows)
+        save_figure(folder / "detectors.png", detect_figures.detector_figure(found, names))
+        for c in found.order()[: self.num_figures]:
+            number, unit = int(found.classes[c]), int(found.units[c, 0])
+            figure = detect_figures.peak_figure(
+                judging.values[:, unit],
+                judging.labels == number,
+                float(found.thresholds[c, 0]),
+                name=names[number],
+                title=f"{layer}, unit {unit}: balanced accuracy {found.accuracy[c, 0]:.3f}, "
+                f"AUROC {found.auroc[c, 0]:.3f}",
+            )
+            stem = re.sub(r"[^\w.-]+", "_", names[number]).strip("_")
+            save_figure(folder / f"peaks_{number}_{stem}.png", figure)
+        path = folder / "detectors.json"
+        detect_tables.write_settings(path, found, choosing, judging, layer, provenance(self))
+
+
+def _read(options: DetectOptions) -> Data:
+    """Find the images of the options, as those of `jaxdissect ablate`."""
+    if (options.choose_images is None) != (options.images is None):
+        raise ValueError(
+            "`choose_images` and `images` go together: choose on some, judge on others"
+        )
+    names = ("sample", "num_images", "images", "class_names", "tfds", "split", "data_dir")
+    same: dict[str, Any] = {name: getattr(options, name) for name in names}
+    return read_data(
+        AblateOptions(
+            out=options.out,
+            model=options.model,
+            rank_images=options.choose_images,
+            rank_split=options.choose_split,
+            image_size=options.image_size,
+            **same,
+        )
+    )

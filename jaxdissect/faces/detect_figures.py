@@ -1,0 +1,86 @@
+"""Figures of units as detectors: where the peaks of a class lie, and how well thresholds part them.
+
+As in `jaxdissect.faces.figures`, lengths are in inches.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from jaxdissect.experiments.detect import Detectors
+from jaxdissect.faces import charts
+from jaxdissect.faces.class_tables import MOST_SHOWN
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_NUM_BINS = 40
+_MOST_POINTS = 1000  # of either kind, as many as the paper shows
+
+
+def detector_figure(found: Detectors, names: Sequence[str]) -> "Figure":
+    """Draw the balanced accuracy of the best unit of every class, where chosen and elsewhere."""
+    shown = found.order()[:MOST_SHOWN]
+    return charts.bar_figure(
+        [f"{names[int(found.classes[c])]}: unit {found.units[c, 0]}" for c in shown],
+        {
+            "images to choose with": found.chosen_accuracy[shown, 0],
+            "other images": found.accuracy[shown, 0],
+        },
+        title="One unit as a detector of each class",
+        unit="balanced accuracy (chance 0.5)",
+    )
+
+
+def peak_figure(
+    values: Float32[np.ndarray, "n"],
+    is_own: Bool[np.ndarray, "n"],
+    threshold: float,
+    *,
+    name: str,
+    title: str,
+    seed: int = 0,
+) -> "Figure":
+    """Draw the densities of the peaks of a class and of all others, and single images below.
+
+    Args:
+        values: Peaks of the unit.
+        is_own: Which images are of the class.
+        threshold: Drawn as a line.
+        name: Of the class.
+        title: What the figure shows.
+        seed: Of the heights of the points, and of which images are points if there are many.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.0, 3.8), layout="constrained")
+    density, points = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    edges = np.linspace(*_span(values), _NUM_BINS + 1)
+    chance = np.random.default_rng(seed)
+    own, others = values[is_own], values[~is_own]
+    number = min(len(own), len(others), _MOST_POINTS)
+    groups = ((f"{name} ({len(own)} images)", own, 1), (f"others ({len(others)})", others, 0))
+    for (label, group, place), color in zip(groups, charts.SERIES_COLORS[1:], strict=False):
+        density.hist(
+            group, edges, density=True, histtype="stepfilled", color=color, alpha=0.45, label=label
+        )
+        few = chance.choice(group, number, replace=False)
+        height = place + chance.uniform(-0.35, 0.35, number)
+        points.plot(few, height, "o", color=color, markersize=2, alpha=0.6)
+    for axes in (density, points):
+        axes.axvline(threshold, color="#333333", linewidth=1, linestyle="--", zorder=4)
+        axes.spines[["top", "right"]].set_visible(False)
+    density.set_ylabel("density")
+    density.set_yticks([])
+    density.legend(frameon=False, fontsize=8)
+    density.set_title(title, loc="left", fontsize=10, fontweight="bold")
+    points.set_yticks([0, 1], ["others", name])
+    points.set_xlabel(f"peak activation (threshold {threshold:.3g})")
+    return figure
+
+
+def _span(values: np.ndarray) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if high > low else (low - 0.5, high + 0.5)

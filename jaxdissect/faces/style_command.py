@@ -1,0 +1,211 @@
+"""`jaxdissect style`: which units see shapes and which textures, as tables and figures."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from flax import nnx
+from tyro.conf import FlagCreatePairsOff, arg
+
+from jaxdissect.engine.data.folders import ImageFolder, image_folder
+from jaxdissect.engine.data.pairs import Paired, paired_folders
+from jaxdissect.engine.fold import Progress
+from jaxdissect.engine.labelers import Labeler
+from jaxdissect.experiments.style import LIMIT, StyleStudy, study_style
+from jaxdissect.experiments.stylise import stylise_folder
+from jaxdissect.faces import dissect_command, strips, style_figures, style_tables, tables
+from jaxdissect.faces.figures import save_figure
+from jaxdissect.faces.models import choose_layers, find_model
+from jaxdissect.faces.output_folder import check_free, new_folder
+from jaxdissect.faces.progress import told
+from jaxdissect.faces.provenance import provenance
+from jaxdissect.networks.pretrained import load_network, pretrained
+from jaxdissect.scenes.dataset import ScenesDataset
+
+Size = tuple[int, int]
+
+STYLISED_FOLDER = "stylised"
+"""Where images stylised by the command are kept, in the folder of the results."""
+
+
+@dataclass(frozen=True)
+class StyleOptions:
+    """Find units that are active at the same places when an image changes its style.
+
+    Pairs come from --sample, from two folders (--images, --stylised) whose files are named alike,
+    or from --images and --styles: every image is then rendered in one of these styles. What label
+    ids mean is in --concepts; labels are those of the originals, for both.
+    """
+
+    out: Annotated[Path, arg(metavar="DIR")]
+    """New folder for the results; it appears when all is done."""
+    model: Annotated[str, arg(metavar="NAME")]
+    """The network; see `jaxdissect dissect --help`."""
+    weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Weights of a kind of network."""
+    layers: Annotated[
+        tuple[str, ...],
+        arg(metavar="L [L ...]", help_behavior_hint="(default: known networks have some)"),
+    ] = ()
+    """Layers to study. A wrong name lists the right ones."""
+    sample: Annotated[Literal["scenes"] | None, arg(metavar="scenes", help_behavior_hint="")] = None
+    """The built-in scenes, drawn twice: as they are, and in any textures and colors."""
+    num_images: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 512)")] = None
+    """How many pairs of the sample."""
+    images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Folder of originals."""
+    stylised: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Folder of stylised images: `a/1.jpg`, `a/1-stylized-monet.png`, or whatever follows
+    `Places365_<split>_<number>`, goes with `a/1.jpg` and so on."""
+    styles: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Folder of images to take styles from, such as paintings."""
+    adain: Annotated[
+        Path | None, arg(metavar="DIR", help_behavior_hint="(default: downloaded once)")
+    ] = None
+    """Folder with the weights of style transfer, `encoder*` and `decoder*`."""
+    alpha: Annotated[float, arg(metavar="A")] = 1.0
+    """From 0, the image as it is, to 1, all of the style."""
+    style_size: Annotated[Size, arg(metavar="H W")] = (256, 256)
+    """Resize the images of --styles."""
+    seed: int = 0
+    """Of the choice of styles."""
+    masks: Annotated[tuple[Path, ...], arg(metavar="DIR [DIR ...]", help_behavior_hint="")] = ()
+    """Folders of label maps (PNG), named like the originals; one label channel each."""
+    concepts: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """What the label ids mean: .csv (id,name,category), .txt or .json."""
+    segmenter: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    """Published segmenter that labels the originals."""
+    colors: bool = True
+    """Also compare with the 11 basic colors, measured from pixels of the originals."""
+    image_size: Annotated[
+        Size | None, arg(metavar="H W", help_behavior_hint="(default: as stored)")
+    ] = None
+    """Resize images."""
+    limit: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    """Use only the first N pairs."""
+    min_style_iou: Annotated[float, arg(metavar="X")] = LIMIT
+    """A unit sees shapes if its regions in both styles agree better than this."""
+    grid: Annotated[Size, arg(metavar="H W")] = (56, 56)
+    """Size of the label grid."""
+    tables: Annotated[
+        tuple[Literal["csv", "json", "parquet"], ...], arg(metavar="FORMAT [FORMAT ...]")
+    ] = ("csv",)
+    """How to write tables: csv, json, parquet."""
+    batch_size: Annotated[int, arg(metavar="N")] = 8
+    """Images in a forward pass; does not change results."""
+    memory_budget_gib: Annotated[float, arg(metavar="GIB")] = 2.0
+    """Keep activations up to this size; others are computed again in every pass."""
+    overwrite: FlagCreatePairsOff[bool] = False
+    """Replace the results in --out, when the new ones are complete."""
+    quiet: FlagCreatePairsOff[bool] = False
+    """Print nothing but errors."""
+
+    def run(self) -> None:
+        """Study styles as the options say; write and print the results.
+
+        Raises:
+            ValueError, OSError: If the options cannot be followed. Nothing is written then.
+        """
+        check_free(self.out, overwrite=self.overwrite)
+        originals, labeler = _originals(self)
+        model = find_model(self.model, self.weights)
+        layers = choose_layers(model, self.layers, originals[0]["image"].shape[:2])
+        with (
+            told(quiet=self.quiet) as progress,
+            new_folder(self.out, self.overwrite) as folder,
+        ):
+            source = _pairs(self, originals, folder, progress)
+            study = study_style(
+                model.network,
+                source,
+                labeler,
+                layers=layers,
+                limit=self.min_style_iou,
+                grid=self.grid,
+                batch_size=self.batch_size,
+                memory_budget=int(self.memory_budget_gib * 2**30),
+                progress=progress,
+            )
+            self._write(folder, study)
+            shown = style_figures.pair_strips(
+                model.network, source, study, batch_size=self.batch_size, progress=progress
+            )
+            for name, sheet in strips.file_names(shown, prefix="styles").items():
+                strips.draw_sheet(sheet, shown[sheet]).save(folder / name)
+        if not self.quiet:
+            files = ", ".join(sorted(path.name for path in self.out.iterdir()))
+            print(f"{style_tables.summary(study)}\n\nWritten to {self.out}: {files}")
+
+    def _write(self, folder: Path, study: StyleStudy) -> None:
+        written = {
+            "units": style_tables.unit_table(study),
+            "layers": style_tables.layer_table(study),
+            "categories": style_tables.category_table(study),
+        }
+        for name, (header, rows) in written.items():
+            for ending in self.tables:
+                tables.WRITERS[ending](folder / f"{name}.{ending}", header, rows)
+        save_figure(folder / "layers.png", style_figures.layer_figure(study))
+        save_figure(folder / "iou.png", style_figures.scatter_figure(study))
+        style_tables.write_settings(folder / "style.json", study, provenance(self))
+
+
+def _originals(options: StyleOptions) -> tuple[ImageFolder | ScenesDataset, Labeler]:
+    """Find the originals, and what finds the concepts in them."""
+    others = [name for name in ("stylised", "styles") if getattr(options, name) is not None]
+    if options.images is not None and len(others) != 1:
+        raise ValueError("with `images` give one of `stylised`, `styles`")
+    if options.images is None and others:
+        raise ValueError(f"`{others[0]}` goes with `images`, not with `sample`")
+    if options.adain is not None and options.styles is None:
+        raise ValueError("`adain` goes with `styles`")
+    given = ("model", "weights", "layers", "sample", "num_images", "images", "masks", "concepts")
+    more = ("segmenter", "colors", "image_size", "grid", "batch_size", "memory_budget_gib")
+    same: dict[str, Any] = {name: getattr(options, name) for name in (*given, *more)}
+    asked = dissect_command.DissectOptions(out=options.out, limit=options.limit, **same)
+    dissect_command.check_numbers(asked)
+    # All originals of a folder must be there to be matched; of the pairs the first are taken.
+    whole = asked if options.stylised is None else replace(asked, limit=None)
+    source, labeler = dissect_command.read_data(whole)
+    assert isinstance(source, ImageFolder | ScenesDataset)  # there is no --tfds
+    return source, labeler
+
+
+def _pairs(
+    options: StyleOptions, originals: ImageFolder | ScenesDataset, folder: Path, progress: Progress
+) -> Paired:
+    """Find or make the stylised images."""
+    if isinstance(originals, ScenesDataset):
+        return Paired(originals, replace(originals, stylised=True))
+    place = options.stylised
+    if options.styles is not None:
+        place = folder / STYLISED_FOLDER
+        styles = image_folder(options.styles, image_size=options.style_size)
+        encoder, decoder = _style_transfer(options.adain)
+        stylise_folder(
+            encoder,
+            decoder,
+            originals,
+            styles,
+            place,
+            alpha=options.alpha,
+            seed=options.seed,
+            progress=progress,
+        )
+    assert place is not None
+    stylised = image_folder(place, image_size=options.image_size)
+    return paired_folders(originals, stylised, limit=options.limit)
+
+
+def _style_transfer(weights: Path | None) -> tuple[nnx.Module, nnx.Module]:
+    """Load the two networks of style transfer."""
+    parts = ("encoder", "decoder")
+    if weights is None:
+        encoder, decoder = (pretrained(f"adain_{part}") for part in parts)
+        return encoder, decoder
+    found = {part: sorted(weights.glob(f"{part}*")) for part in parts}
+    for part, files in found.items():
+        if len(files) != 1:
+            raise ValueError(f"`adain` (={weights}) must hold one file {part}*, not {len(files)}")
+    encoder, decoder = (load_network(f"adain_{part}", found[part][0]) for part in parts)
+    return encoder, decoder

@@ -1,0 +1,154 @@
+"""Figures of a study of styles: how units divide, layer by layer, and what they look at.
+
+As in `jaxdissect.faces.figures`, lengths are in inches.
+"""
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxdissect.engine.data.pairs import Paired
+from jaxdissect.experiments.dissection import Dissection
+from jaxdissect.experiments.style import LayerStyle, StyleStudy
+from jaxdissect.faces import charts
+from jaxdissect.faces.figures import category_colors
+from jaxdissect.faces.strips import Strip, top_unit_strips
+from jaxdissect.networks.network import Network
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLUMNS, _PANEL = 3, (3.1, 2.7)
+
+NUM_EXTREMES = 5
+"""Units shown from either end."""
+
+NUM_PAIRS = 4
+"""Pairs of images shown of a unit."""
+
+
+def layer_figure(study: StyleStudy) -> "Figure":
+    """Draw how many units of every layer see shapes, and how many textures."""
+    layers = list(study.layers.values())
+    return charts.bar_figure(
+        [layer.name for layer in layers],
+        {
+            "shape-sensitive": np.array([len(layer.shape_sensitive) for layer in layers], float),
+            "texture-sensitive": np.array(
+                [len(layer.texture_sensitive) for layer in layers], float
+            ),
+        },
+        title=f"Units active at the same places in both styles (IoU > {layers[0].limit:g})",
+        unit="units with a concept",
+    )
+
+
+def scatter_figure(study: StyleStudy) -> "Figure":
+    """Draw agreement of both styles against agreement with a concept, a panel for every layer."""
+    from matplotlib.figure import Figure
+
+    layers = list(study.layers.values())
+    colors = category_colors(study.vocabulary.category_names)
+    columns = min(_COLUMNS, len(layers))
+    rows = math.ceil(len(layers) / columns)
+    size = (columns * _PANEL[0] + 1.3, rows * _PANEL[1] + 0.3)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in panels.ravel()[len(layers) :]:
+        axes.set_visible(False)
+    for layer, axes in zip(layers, panels.ravel(), strict=False):
+        _draw_units(axes, layer, colors)
+    figure.supxlabel("IoU with the best concept, on originals", fontsize=9)
+    figure.supylabel("IoU of the regions in both styles", fontsize=9)
+    shown = {name: axes for axes in panels.ravel() for name in _handles(axes)}
+    handles = [_handles(axes)[name] for name, axes in shown.items()]
+    figure.legend(handles, list(shown), loc="outside right upper", frameon=False, fontsize=8)
+    return figure
+
+
+def _draw_units(axes: "Axes", layer: LayerStyle, colors: dict[str, str]) -> None:
+    known = layer.original
+    kinds = np.array(known.vocabulary.categories)[known.best_concept]
+    for category, color in colors.items():
+        units = kinds == category
+        filled, open_ = units & layer.is_interpretable, units & ~layer.is_interpretable
+        label = category if filled.any() else None
+        style: dict[str, Any] = {"s": 14, "edgecolors": color, "linewidths": 0.8, "zorder": 3}
+        axes.scatter(known.best_iou[open_], layer.iou[open_], facecolors="none", **style)
+        axes.scatter(
+            known.best_iou[filled], layer.iou[filled], facecolors=color, label=label, **style
+        )
+    for line, value in ((axes.axvline, known.min_iou), (axes.axhline, layer.limit)):
+        line(value, color="#999999", linewidth=0.8, linestyle="--", zorder=2)
+    axes.set_title(layer.name, loc="left", fontsize=9, fontweight="bold")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.tick_params(labelsize=7.5)
+
+
+def _handles(axes: "Axes") -> dict[str, Any]:
+    handles, names = axes.get_legend_handles_labels()
+    return dict(zip(names, handles, strict=True))
+
+
+def pair_strips(
+    network: Network, source: Paired, study: StyleStudy, **options: Any
+) -> dict[str, list[Strip]]:
+    """Show the units that agree most and least, original and stylised image side by side.
+
+    Args:
+        network: The network that was studied.
+        source: The pairs.
+        study: The result.
+        options: Of `top_unit_strips`.
+
+    Returns:
+        By layer: the `NUM_EXTREMES` interpretable units that agree best, then as many that agree
+        least, from better to worse. Each is shown with the images that have its highest peaks in
+        their own style, every one followed by its stylised image. The IoU of a strip is that of
+        both styles.
+    """
+    units: dict[str, list[int]] = {}
+    for name, layer in study.layers.items():
+        ranking = layer.ranking
+        worst = ranking[max(NUM_EXTREMES, len(ranking) - NUM_EXTREMES) :]
+        units[name] = [*map(int, ranking[:NUM_EXTREMES]), *map(int, worst)]
+    conditions = (
+        (source.originals, {name: layer.original for name, layer in study.layers.items()}),
+        (
+            source.stylised,
+            {
+                name: replace(layer.stylised, top_examples=layer.original.top_examples)
+                for name, layer in study.layers.items()
+            },
+        ),
+    )
+    originals, stylised = (
+        top_unit_strips(
+            network,
+            images,
+            Dissection(layers, study.vocabulary),
+            units=units,
+            num_images=NUM_PAIRS,
+            **options,
+        )
+        for images, layers in conditions
+    )
+    return {
+        name: [_beside(layer, *both) for both in zip(originals[name], stylised[name], strict=True)]
+        for name, layer in study.layers.items()
+    }
+
+
+def _beside(layer: LayerStyle, original: Strip, stylised: Strip) -> Strip:
+    images = np.stack([original.images, stylised.images], axis=1)
+    return original._replace(
+        concept=f"{original.concept} ({original.iou:.2f})",
+        category="both styles",
+        iou=float(layer.iou[original.unit]),
+        images=images.reshape(-1, *images.shape[2:]),
+    )
