@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from flax import nnx
 from tyro.conf import FlagCreatePairsOff, arg
 
 from jaxdissect.engine.data.folders import ImageFolder, image_folder
@@ -60,9 +59,10 @@ class StyleOptions:
     styles: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Folder of images to take styles from, such as paintings."""
     adain: Annotated[
-        Path | None, arg(metavar="DIR", help_behavior_hint="(default: downloaded once)")
+        tuple[Path, Path] | None,
+        arg(metavar="ENCODER DECODER", help_behavior_hint="(default: downloaded once)"),
     ] = None
-    """Folder with the weights of style transfer, `encoder*` and `decoder*`."""
+    """Files with the weights of style transfer."""
     alpha: Annotated[float, arg(metavar="A")] = 1.0
     """From 0, the image as it is, to 1, all of the style."""
     style_size: Annotated[Size, arg(metavar="H W")] = (256, 256)
@@ -181,7 +181,13 @@ def _pairs(
     if options.styles is not None:
         place = folder / STYLISED_FOLDER
         styles = image_folder(options.styles, image_size=options.style_size)
-        encoder, decoder = _style_transfer(options.adain)
+        parts = ("encoder", "decoder")
+        encoder, decoder = (
+            pretrained(f"adain_{part}")
+            if options.adain is None
+            else load_network(f"adain_{part}", options.adain[place])
+            for place, part in enumerate(parts)
+        )
         stylise_folder(
             encoder,
             decoder,
@@ -195,17 +201,3 @@ def _pairs(
     assert place is not None
     stylised = image_folder(place, image_size=options.image_size)
     return paired_folders(originals, stylised, limit=options.limit)
-
-
-def _style_transfer(weights: Path | None) -> tuple[nnx.Module, nnx.Module]:
-    """Load the two networks of style transfer."""
-    parts = ("encoder", "decoder")
-    if weights is None:
-        encoder, decoder = (pretrained(f"adain_{part}") for part in parts)
-        return encoder, decoder
-    found = {part: sorted(weights.glob(f"{part}*")) for part in parts}
-    for part, files in found.items():
-        if len(files) != 1:
-            raise ValueError(f"`adain` (={weights}) must hold one file {part}*, not {len(files)}")
-    encoder, decoder = (load_network(f"adain_{part}", found[part][0]) for part in parts)
-    return encoder, decoder

@@ -49,6 +49,7 @@ def layer_figure(study: StyleStudy) -> "Figure":
 def scatter_figure(study: StyleStudy) -> "Figure":
     """Draw agreement of both styles against agreement with a concept, a panel for every layer."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     layers = list(study.layers.values())
     colors = category_colors(study.vocabulary.category_names)
@@ -61,6 +62,11 @@ def scatter_figure(study: StyleStudy) -> "Figure":
         axes.set_visible(False)
     for layer, axes in zip(layers, panels.ravel(), strict=False):
         _draw_units(axes, layer, colors)
+    # Panels share their limits, which must not be set before all are drawn.
+    across = max(float(layer.original.best_iou.max()) for layer in layers)
+    up = max(float(layer.iou.max()) for layer in layers)
+    panels[0, 0].set(xlim=(0, 1.05 * across or 1), ylim=(0, 1.05 * up or 1))
+    panels[0, 0].xaxis.set_major_locator(MaxNLocator(4, prune="upper"))
     figure.supxlabel("IoU with the best concept, on originals", fontsize=9)
     figure.supylabel("IoU of the regions in both styles", fontsize=9)
     shown = {name: axes for axes in panels.ravel() for name in _handles(axes)}
@@ -85,8 +91,6 @@ def _draw_units(axes: "Axes", layer: LayerStyle, colors: dict[str, str]) -> None
         line(value, color="#999999", linewidth=0.8, linestyle="--", zorder=2)
     axes.set_title(layer.name, loc="left", fontsize=9, fontweight="bold")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0)
     axes.tick_params(labelsize=7.5)
 
 

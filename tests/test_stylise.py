@@ -1,0 +1,93 @@
+"""Folders of images in the style of others: names, choice, sizes, and what is written."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+from jaxdissect.engine.data.folders import image_folder
+from jaxdissect.engine.data.pairs import paired_folders
+from jaxdissect.experiments.stylise import choose_styles, stylise_folder, stylised_name
+from jaxdissect.networks.models.adain import AdaINDecoder, AdaINEncoder, stylize
+
+SIZE = (18, 11)  # not a multiple of 8
+
+
+@pytest.fixture(scope="module")
+def networks():
+    encoder = AdaINEncoder((3, "pool", 3, "pool", "pool", 4), rngs=nnx.Rngs(0))
+    return encoder, AdaINDecoder(4, (3, "up", "up", "up", 3), rngs=nnx.Rngs(1))
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    root = tmp_path_factory.mktemp("images")
+    for name in ("own/a/1.png", "own/b/2.png", "own/3.png", "art/x.jpg", "art/old/y.png"):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = SIZE if name.startswith("own") else (9, 12)
+        Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)).save(path)
+    return image_folder(root / "own"), image_folder(root / "art")
+
+
+def stylise(networks, folders, out, **options):
+    (encoder, decoder), (contents, styles) = networks, folders
+    return stylise_folder(encoder, decoder, contents, styles, out, **options)
+
+
+def test_images_are_written_as_the_reference_names_them(networks, folders, tmp_path):
+    contents, styles = folders
+    files = stylise(networks, folders, tmp_path, styles_per_image=2, batch_size=2, alpha=0.7)
+    expected = [
+        tmp_path / f"{name}-stylized-{style}.png"
+        for name, order in zip(("3", "a/1", "b/2"), choose_styles(3, 2, 2), strict=True)
+        for style in np.array(["y", "x"])[order]
+    ]
+    assert files == expected
+    assert sorted(path for path in tmp_path.rglob("*.png")) == sorted(expected)
+    chosen = choose_styles(3, 2, 2).ravel()
+    both = (
+        jnp.stack([folder[int(i)]["image"] for i in order])
+        for folder, order in ((contents, np.repeat(np.arange(3), 2)), (styles, chosen))
+    )
+    encoder, decoder = networks
+    whole = jax.jit(lambda a, b: stylize(encoder, decoder, a, b, alpha=0.7))(*both)
+    found = np.stack([np.asarray(Image.open(file)) for file in files]) / 255
+    cut = np.asarray(whole)[:, : SIZE[1], : SIZE[0]]
+    np.testing.assert_allclose(found, cut, atol=0.51 / 255 + 1e-4)
+    pairs = paired_folders(contents, image_folder(tmp_path))
+    assert len(pairs) == 6
+    np.testing.assert_array_equal(pairs[0]["image"], contents[0]["image"])
+
+
+def test_styles_are_chosen_by_place_and_seed():
+    whole = choose_styles(9, 5, 3, seed=2)
+    np.testing.assert_array_equal(choose_styles(4, 5, 3, seed=2), whole[:4])
+    assert all(len(set(own)) == 3 for own in whole.tolist())
+    assert (choose_styles(9, 5, 3, seed=3) != whole).any() and len(np.unique(whole)) == 5
+
+
+def test_names():
+    assert stylised_name("a/1.jpg", "b/monet.png") == "a/1-stylized-monet.jpg"
+
+
+def test_what_cannot_be_stylised(networks, folders, tmp_path):
+    contents, styles = folders
+    for options, message in (
+        ({"alpha": 1.5}, "`alpha`"),
+        ({"styles_per_image": 3}, "`styles_per_image`"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            stylise(networks, folders, tmp_path, **options)
+    (tmp_path / "3-stylized-x.png").touch()
+    with pytest.raises(ValueError, match="3-stylized-x.png already"):
+        stylise(networks, folders, tmp_path, styles_per_image=2)
+    same = tmp_path / "same"
+    for name in ("p/x.png", "q/x.png"):
+        (same / name).parent.mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(same / name)
+    with pytest.raises(ValueError, match="must have different names: 3-stylized-x.png"):
+        stylise(networks, (contents, image_folder(same)), tmp_path / "new", styles_per_image=2)
