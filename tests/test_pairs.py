@@ -48,3 +48,9 @@ def test_score_of_shares_beyond_the_fraction():
     both = np.array([0, 100, 150, 200, 300])
     found = pairs.reference_score(pairs.PairCounts(both, zero, zero, 10_000), fraction=0.01)
     np.testing.assert_allclose(found, [0, 1, 1, 1, 0])
+
+
+def test_iou_by_chance():
+    sizes = np.array([100, 5000, 0])
+    counts = pairs.PairCounts(sizes, sizes, sizes, 10_000)
+    np.testing.assert_allclose(pairs.chance_iou(counts), [1 / 199, 1 / 3, 0])

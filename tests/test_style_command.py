@@ -112,7 +112,7 @@ def detect_words(place, out, **changes):
     options = {
         "out": out,
         "layer": "head",
-        "choose_images": place / "choose",
+        "rank_images": place / "choose",
         "images": place / "judge",
         "num_figures": 1,
     }
@@ -180,11 +180,12 @@ def test_style_renders_images(place, tmp_path):
     [
         ({"stylised": None}, "with `images` give one of `stylised`, `styles`"),
         ({"styles": "art"}, "with `images` give one of"),
-        ({"images": None, "masks": None, "concepts": None, "sample": "scenes"}, "goes with"),
+        ({"images": None, "sample": "scenes"}, "`stylised` goes with `images`"),
+        ({"images": None}, "give one of `sample`, `images`"),
         ({"adain": ["a", "b"]}, "`adain` goes with `styles`"),
         ({"stylised": "alone"}, "images without a partner of the same name: 4 of `originals`"),
         ({"grid": [0, 8]}, "`grid`"),
-        ({"min_style_iou": 2}, "`limit` (=2.0)"),
+        ({"min_style_iou": 2}, "`min_style_iou` (=2.0)"),
         ({"layers": "nowhere"}, "nowhere"),
     ],
 )
@@ -230,10 +231,10 @@ def test_detect_one_unit_for_joined_classes(place, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"choose_images": None}, "`choose_images` and `images` go together"),
+        ({"rank_images": None}, "`rank_images` and `images` go together"),
         ({"classes": ["cow"]}, "`classes` (='cow') must be one of: cat, dog, elk"),
         ({"classes": list(CLASSES)}, "all of the 12 images are of the wanted classes"),
-        ({"choose_images": "one", "images": "one"}, "two classes or more"),
+        ({"rank_images": "one", "images": "one"}, "two classes or more"),
         ({"unit": 6}, "`units` (=[6])"),
         ({"units_per_class": 0}, "`units_per_class` (=0)"),
         ({"num_figures": -1}, "`num_figures` (=-1)"),
@@ -241,7 +242,7 @@ def test_detect_one_unit_for_joined_classes(place, tmp_path, capsys):
     ],
 )
 def test_detect_refuses(place, tmp_path, capsys, changes, message):
-    paths = ("choose_images", "images")
+    paths = ("rank_images", "images")
     given = {k: place / v if k in paths and v else v for k, v in changes.items()}
     assert message in refused(capsys, detect_words(place, tmp_path / "out", **given))
     assert not list(tmp_path.iterdir())

@@ -39,7 +39,7 @@ from jaxdissect.experiments.presets import PNAS2020, Preset
 from jaxdissect.experiments.task import FoldOptions, Task, image_input
 from jaxdissect.stats import pairs
 
-LIMIT = 0.1
+MIN_STYLE_IOU = 0.1
 """Units whose regions agree with an IoU above this see shapes, as in the paper's code."""
 
 _LABELS = "style/labels"
@@ -54,13 +54,13 @@ class LayerStyle:
     Attributes:
         original, stylised: What they respond to under each condition, by the same labels.
         pixels: Pixels of the label grid on which they are active under both, and under each.
-        limit: IoU of the two regions above which a unit sees shapes.
+        min_style_iou: IoU of the two regions above which a unit sees shapes.
     """
 
     original: LayerDissection
     stylised: LayerDissection
     pixels: pairs.PairCounts
-    limit: float = LIMIT
+    min_style_iou: float = MIN_STYLE_IOU
 
     @property
     def name(self) -> str:
@@ -86,13 +86,13 @@ class LayerStyle:
 
     @property
     def shape_sensitive(self) -> Int64[np.ndarray, "_"]:
-        """Interpretable units whose regions agree better than `limit`, best first."""
-        return self.ranking[self.iou[self.ranking] > self.limit]
+        """Interpretable units whose regions agree better than `min_style_iou`, best first."""
+        return self.ranking[self.iou[self.ranking] > self.min_style_iou]
 
     @property
     def texture_sensitive(self) -> Int64[np.ndarray, "_"]:
         """All other interpretable units, those that agree least first."""
-        return self.ranking[self.iou[self.ranking] <= self.limit][::-1]
+        return self.ranking[self.iou[self.ranking] <= self.min_style_iou][::-1]
 
     @property
     def concept_iou(self) -> Float[np.ndarray, "2 U"]:
@@ -122,7 +122,7 @@ def study_style(
     labeler: Labeler,
     *,
     layers: Sequence[str],
-    limit: float = LIMIT,
+    min_style_iou: float = MIN_STYLE_IOU,
     preset: Preset = PNAS2020,
     grid: Shape = (56, 56),
     inputs: Callable[[Mapping[str, Array]], Array] = image_input,
@@ -143,7 +143,7 @@ def study_style(
             "stylised".
         labeler: Finds the concepts of the originals; see `dissect`.
         layers: Names of layers, all studied at once.
-        limit: IoU of the two regions above which a unit sees shapes, in [0, 1].
+        min_style_iou: IoU of the two regions above which a unit sees shapes, in [0, 1].
         preset, grid, alignments, token_grid: As for `dissect`.
         inputs: Makes the network's input of a batch. For the stylised images it is given the same
             batch with these as its "image".
@@ -156,12 +156,12 @@ def study_style(
         Both dissections, and exact counts of shared pixels, of every layer.
 
     Raises:
-        ValueError: if `limit` is out of range, examples have no stylised image of the same size,
-            or as for `dissect`.
+        ValueError: if `min_style_iou` is out of range, examples have no stylised image of the same
+            size, or as for `dissect`.
         TypeError: as for `dissect`.
     """
-    if not 0 <= limit <= 1:
-        raise ValueError(f"`limit` (={limit}) must lie in [0, 1]")
+    if not 0 <= min_style_iou <= 1:
+        raise ValueError(f"`min_style_iou` (={min_style_iou}) must lie in [0, 1]")
     if len(source):
         _check_pair(source[0])
 
@@ -183,12 +183,11 @@ def study_style(
     second = examine(task, options, thresholds=given[1], **steps)
     counts = _count_pairs(first, second, options)
     results = {
-        name: LayerStyle(first.dissection[name], second.dissection[name], counts[name], limit)
-        for name in task.readings
+        name: LayerStyle(layer, second.dissection[name], counts[name], min_style_iou)
+        for name, layer in first.dissection.layers.items()
     }
-    return StyleStudy(
-        results, labeler.vocabulary, {**first.dissection.settings, "limit": float(limit)}
-    )
+    settings = {**first.dissection.settings, "min_style_iou": float(min_style_iou)}
+    return StyleStudy(results, labeler.vocabulary, settings)
 
 
 def _check_pair(example: Mapping[str, Any]) -> None:

@@ -130,5 +130,5 @@ def _write(path: Path, image: np.ndarray) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     # As little as JPEG can lose: its blocks are textures that nobody asked for.
-    quality = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}}.get(path.suffix.lower(), {})
-    Image.fromarray(image).save(path, **quality)
+    options: dict[str, Any] = {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg") else {}
+    Image.fromarray(image).save(path, **options)

@@ -33,7 +33,7 @@ class DetectOptions:
     """Find the single unit whose peak activation tells each class best.
 
     Units and thresholds are chosen on some images and judged on others. Images come from --sample,
-    from two folders (--choose-images, --images) that hold a folder for every class, or from two
+    from two folders (--rank-images, --images) that hold a folder for every class, or from two
     splits of --tfds.
     """
 
@@ -59,7 +59,7 @@ class DetectOptions:
     """The built-in scenes."""
     num_images: Annotated[int, arg(metavar="N")] = 2000
     """Images of the sample, to choose with and as many to judge with."""
-    choose_images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    rank_images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Folder of images to choose with."""
     images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Folder of other images, to judge with."""
@@ -67,7 +67,7 @@ class DetectOptions:
     """All classes, one name per line in the order of their numbers; else the folders, sorted."""
     tfds: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
     """Data set that TensorFlow Datasets has prepared as array_record, with a feature "label"."""
-    choose_split: Annotated[str, arg(metavar="SPLIT")] = "train"
+    rank_split: Annotated[str, arg(metavar="SPLIT")] = "train"
     """Its part to choose with."""
     split: Annotated[str, arg(metavar="SPLIT")] = "validation"
     """Its part to judge with."""
@@ -176,19 +176,7 @@ class DetectOptions:
 
 def _read(options: DetectOptions) -> Data:
     """Find the images of the options, as those of `jaxdissect ablate`."""
-    if (options.choose_images is None) != (options.images is None):
-        raise ValueError(
-            "`choose_images` and `images` go together: choose on some, judge on others"
-        )
-    names = ("sample", "num_images", "images", "class_names", "tfds", "split", "data_dir")
-    same: dict[str, Any] = {name: getattr(options, name) for name in names}
-    return read_data(
-        AblateOptions(
-            out=options.out,
-            model=options.model,
-            rank_images=options.choose_images,
-            rank_split=options.choose_split,
-            image_size=options.image_size,
-            **same,
-        )
-    )
+    names = ("out", "model", "sample", "num_images", "rank_images", "images", "class_names")
+    more = ("tfds", "rank_split", "split", "data_dir", "image_size")
+    same: dict[str, Any] = {name: getattr(options, name) for name in (*names, *more)}
+    return read_data(AblateOptions(**same))

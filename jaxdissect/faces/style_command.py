@@ -10,7 +10,7 @@ from jaxdissect.engine.data.folders import ImageFolder, image_folder
 from jaxdissect.engine.data.pairs import Paired, paired_folders
 from jaxdissect.engine.fold import Progress
 from jaxdissect.engine.labelers import Labeler
-from jaxdissect.experiments.style import LIMIT, StyleStudy, study_style
+from jaxdissect.experiments.style import MIN_STYLE_IOU, StyleStudy, study_style
 from jaxdissect.experiments.stylise import stylise_folder
 from jaxdissect.faces import dissect_command, strips, style_figures, style_tables, tables
 from jaxdissect.faces.figures import save_figure
@@ -83,7 +83,7 @@ class StyleOptions:
     """Resize images."""
     limit: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
     """Use only the first N pairs."""
-    min_style_iou: Annotated[float, arg(metavar="X")] = LIMIT
+    min_style_iou: Annotated[float, arg(metavar="X")] = MIN_STYLE_IOU
     """A unit sees shapes if its regions in both styles agree better than this."""
     grid: Annotated[Size, arg(metavar="H W")] = (56, 56)
     """Size of the label grid."""
@@ -120,7 +120,7 @@ class StyleOptions:
                 source,
                 labeler,
                 layers=layers,
-                limit=self.min_style_iou,
+                min_style_iou=self.min_style_iou,
                 grid=self.grid,
                 batch_size=self.batch_size,
                 memory_budget=int(self.memory_budget_gib * 2**30),
@@ -153,9 +153,11 @@ class StyleOptions:
 def _originals(options: StyleOptions) -> tuple[ImageFolder | ScenesDataset, Labeler]:
     """Find the originals, and what finds the concepts in them."""
     others = [name for name in ("stylised", "styles") if getattr(options, name) is not None]
+    if (options.sample is None) == (options.images is None):
+        raise ValueError("give one of `sample`, `images`")
     if options.images is not None and len(others) != 1:
         raise ValueError("with `images` give one of `stylised`, `styles`")
-    if options.images is None and others:
+    if options.sample is not None and others:
         raise ValueError(f"`{others[0]}` goes with `images`, not with `sample`")
     if options.adain is not None and options.styles is None:
         raise ValueError("`adain` goes with `styles`")
@@ -185,8 +187,8 @@ def _pairs(
         encoder, decoder = (
             pretrained(f"adain_{part}")
             if options.adain is None
-            else load_network(f"adain_{part}", options.adain[place])
-            for place, part in enumerate(parts)
+            else load_network(f"adain_{part}", options.adain[i])
+            for i, part in enumerate(parts)
         )
         stylise_folder(
             encoder,

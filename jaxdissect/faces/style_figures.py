@@ -41,7 +41,7 @@ def layer_figure(study: StyleStudy) -> "Figure":
                 [len(layer.texture_sensitive) for layer in layers], float
             ),
         },
-        title=f"Units active at the same places in both styles (IoU > {layers[0].limit:g})",
+        title=f"Units active at the same places in both styles (IoU > {layers[0].min_style_iou:g})",
         unit="units with a concept",
     )
 
@@ -87,7 +87,7 @@ def _draw_units(axes: "Axes", layer: LayerStyle, colors: dict[str, str]) -> None
         axes.scatter(
             known.best_iou[filled], layer.iou[filled], facecolors=color, label=label, **style
         )
-    for line, value in ((axes.axvline, known.min_iou), (axes.axhline, layer.limit)):
+    for line, value in ((axes.axvline, known.min_iou), (axes.axhline, layer.min_style_iou)):
         line(value, color="#999999", linewidth=0.8, linestyle="--", zorder=2)
     axes.set_title(layer.name, loc="left", fontsize=9, fontweight="bold")
     axes.spines[["top", "right"]].set_visible(False)

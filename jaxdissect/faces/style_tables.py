@@ -48,7 +48,7 @@ def layer_table(study: StyleStudy) -> Rows:
     """One row per layer: how its interpretable units divide, and how far they agree."""
     header = (
         *("layer", "units", "interpretable", "shape-sensitive", "texture-sensitive"),
-        *("mean IoU of both styles", "of all units"),
+        *("mean IoU of both styles", "by chance"),
         *("mean concept IoU on originals", "on stylised images"),
     )
     rows = [
@@ -59,7 +59,7 @@ def layer_table(study: StyleStudy) -> Rows:
             len(layer.shape_sensitive),
             len(layer.texture_sensitive),
             _mean(layer.iou[layer.is_interpretable]),
-            _mean(layer.iou),
+            _mean(pairs.chance_iou(layer.pixels)[layer.is_interpretable]),
             *(_mean(row[layer.is_interpretable]) for row in layer.concept_iou),
         )
         for layer in study.layers.values()
@@ -78,7 +78,7 @@ def category_table(study: StyleStudy) -> Rows:
             layer.name,
             category,
             int(units.sum()),
-            int((units & (layer.iou > layer.limit)).sum()),
+            int((units & (layer.iou > layer.min_style_iou)).sum()),
             _mean(layer.iou[units]),
             *(_mean(row[units]) for row in layer.concept_iou),
         )
@@ -94,8 +94,8 @@ def summary(study: StyleStudy) -> str:
     last = list(study.layers.values())[-1]
     header, rows = layer_table(study)
     lines = [
-        f"Units with a concept (IoU of {last.original.min_iou:g} or more), by whether they are "
-        f"active at the same places in both styles (IoU > {last.limit:g}, shape-sensitive):",
+        f"Units with a concept (IoU of {last.original.min_iou:g} or more); those that are active "
+        f"at the same places in both styles (IoU > {last.min_style_iou:g}) are shape-sensitive:",
         "",
         *tables.aligned([header, *([_printed(cell) for cell in row] for row in rows)]),
     ]

@@ -87,6 +87,15 @@ def iou(counts: PairCounts) -> Float64[np.ndarray, "U"]:
     return counts.both / np.maximum(counts.union, 1)
 
 
+def chance_iou(counts: PairCounts) -> Float64[np.ndarray, "U"]:
+    """IoU that regions of these sizes have if they lie independently of each other.
+
+    Two regions of 1% of the pixels share 1 in 10,000: an IoU of 0.005.
+    """
+    shared = counts.first * (counts.second / max(counts.total, 1))
+    return shared / np.maximum(counts.first + counts.second - shared, 1)
+
+
 def reference_score(counts: PairCounts, *, fraction: float = 0.01) -> Float64[np.ndarray, "U"]:
     """Score as the reference implementation does, for parity: p / (2 fraction - p), in [0, 1].
 
