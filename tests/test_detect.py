@@ -123,6 +123,8 @@ def test_what_cannot_be_detected(network, parts):
             best_detectors(choosing, judging, units=units)
     with pytest.raises(ValueError, match="3 units"):
         best_detectors(choosing, Peaks(judging.values[:, :3], judging.labels))
+    with pytest.raises(ValueError, match="some class that `choosing` has"):
+        best_detectors(choosing, judging._replace(labels=judging.labels + 3))
     arrays = scenes(8, 2).arrays
     with pytest.raises(ValueError, match="`layers`"):
         peak_activations(network, Stored(arrays), ())

@@ -142,7 +142,7 @@ def best_detectors(
 
     Raises:
         ValueError: if `units` are out of range, `units_per_class` is below 1, the parts have
-            different units, or images of one part are all of one class.
+            different units or no class in common, or images of one part are all of one class.
     """
     num_units = choosing.values.shape[1]
     if judging.values.shape[1] != num_units:
@@ -155,11 +155,13 @@ def best_detectors(
         raise ValueError(f"`units` (={tried.tolist()}) must be some in [0, {num_units})")
     if units_per_class < 1:
         raise ValueError(f"`units_per_class` (={units_per_class}) must be at least 1")
-    greatest = max((int(part.labels.max(initial=-1)) for part in (choosing, judging)), default=-1)
+    greatest = max(int(part.labels.max(initial=-1)) for part in (choosing, judging))
     number = greatest + 1 if num_classes is None else num_classes
     chosen = detection.detect(choosing.values[:, tried], choosing.labels, number)
     whole = detection.detect(judging.values[:, tried], judging.labels, number)
     classes = np.intersect1d(choosing.labels, judging.labels)
+    if not len(classes):
+        raise ValueError("`judging` must have images of some class that `choosing` has images of")
     # Equally good: the unit that orders the images better, then the first.
     order = np.lexsort((-chosen.auroc, -chosen.balanced_accuracy), axis=0)
     places = order[:units_per_class, classes].T
