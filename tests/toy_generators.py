@@ -1,4 +1,9 @@
-"""A small generator for tests, its latents, and a segmenter that looks at the colors it makes."""
+"""Small generators for tests, latents, and segmenters that look at the colors they make.
+
+`generator` is a progressive GAN. `painter` is one function whose units cause what is known: its
+latent is its layer, 4 x 4 cells of 6 units, of which 0 to 2 paint red, green and blue, 3 and 4 a
+little of all, and 5 a checkerboard, which is wrong.
+"""
 
 import functools
 
@@ -11,6 +16,7 @@ from jaxdissect.arrays.concepts import vocabulary
 from jaxdissect.engine.batches import Stored
 from jaxdissect.networks.models.proggan import ProgressiveGenerator
 from jaxdissect.networks.segmenters.segmenter import Segmenter
+from jaxdissect.networks.tapped_network import TappedNetwork
 
 CONCEPTS = vocabulary((name, "object") for name in ("red", "green", "blue", "bright", "dark"))
 SIZES = (6, 10, 8)  # images 8 x 8; layer2 has 4 x 4 cells, layer3 has 8 x 8
@@ -54,3 +60,52 @@ def latents(number=7):
 
 def source(number=7):
     return Stored({"latent": latents(number)})
+
+
+# --- units of which it is known what they cause ---------------------------------------------------
+
+PAINTER_SIZE = 4 * 4 * 6
+COLORS = vocabulary((name, "object") for name in ("red", "green", "blue"))
+PAINTS = np.array(
+    [[2, 0, 0], [0, 2, 0], [0, 0, 2], [0.2, 0.1, 0.1], [0.1, 0.1, 0.2], [0, 0, 0]], np.float32
+)
+
+
+def paint_images(params, latents, tap):
+    """Images [B, 8, 8, 3] in [-1, 1]."""
+    maps = tap("maps", jax.nn.relu(latents.reshape(-1, 4, 4, 6)))
+    pixels = (maps @ params["paints"]).repeat(2, axis=1).repeat(2, axis=2)
+    odd = (jnp.indices((8, 8)).sum(axis=0) % 2).astype(jnp.float32)[None, :, :, None]
+    wrong = maps[..., 5:].repeat(2, axis=1).repeat(2, axis=2) * odd * params["wrong"]
+    return jnp.tanh(tap("pixels", pixels + wrong) - 1)
+
+
+def painter() -> TappedNetwork:
+    params = {"paints": jnp.asarray(PAINTS), "wrong": jnp.float32(1)}
+    return TappedNetwork(paint_images, params)
+
+
+def painter_source(number, seed=0):
+    random = np.random.RandomState(seed)
+    return Stored({"latent": random.standard_normal((number, PAINTER_SIZE)).astype(np.float32)})
+
+
+def strongest_color() -> Segmenter:
+    """Red, green or blue where it stands out, none elsewhere; one label channel, with scores."""
+
+    def probabilities(params, images, grid):
+        b, h, w, _ = images.shape
+        pixels = images.reshape(b, grid[0], h // grid[0], grid[1], w // grid[1], 3)
+        pixels = pixels.mean(axis=(2, 4))
+        none = jnp.full((*pixels.shape[:-1], 1), 0.4)
+        return jax.nn.softmax(params * jnp.concatenate([none, pixels], axis=-1))
+
+    def segment(params, images, grid):
+        found = probabilities(params, images, grid).argmax(axis=-1)
+        return found[..., None].astype(jnp.int32)
+
+    def score(params, images, concept, grid):
+        found = probabilities(params, images, grid)
+        return found[..., concept], found.argmax(axis=-1) == concept
+
+    return Segmenter(COLORS, jnp.float32(10), segment, score)

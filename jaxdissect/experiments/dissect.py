@@ -29,7 +29,7 @@ from jaxdissect.experiments.dissection import Dissection, LayerDissection
 from jaxdissect.experiments.overlap import count_overlap, overlap_step
 from jaxdissect.experiments.presets import PNAS2020, Preset
 from jaxdissect.experiments.survey import Survey, survey_step, take_survey
-from jaxdissect.experiments.task import FoldOptions, Task, image_input
+from jaxdissect.experiments.task import FoldOptions, OutputImage, Task, image_input
 from jaxdissect.experiments.thresholds import find_thresholds, given_thresholds
 from jaxdissect.stats import scores
 
@@ -47,6 +47,7 @@ def dissect(
     inputs: Callable[[Mapping[str, Array]], Array] = image_input,
     alignments: Mapping[str, Alignment] | None = None,
     token_grid: Shape | None = None,
+    output_image: OutputImage | None = None,
     thresholds: Mapping[str, np.ndarray] | None = None,
     num_top_images: int = 10,
     batch_size: int = 8,
@@ -69,6 +70,8 @@ def dissect(
         alignments: Where the label grid reads a layer, for layers whose cells do not simply fill
             the image edge to edge (see `align_receptive_field`).
         token_grid: Rows and columns of token layers [B, T, U], if not square.
+        output_image: For a network that makes images: RGB in [0, 1] of what it gives, which
+            `labeler` finds as ``image`` (see `generator_dissection.dissect_generator`).
         thresholds: Given thresholds [U] for every layer, instead of those of this data.
         num_top_images: Number of images with the highest peaks to find for each unit.
         batch_size: Images in a forward pass. It does not change the result.
@@ -86,7 +89,10 @@ def dissect(
             not fit; the message says which.
         TypeError: if `model` is neither a Network nor an nnx.Module.
     """
-    task = Task(model, source, labeler, layers, preset, grid, inputs, alignments, token_grid)
+    task = Task(
+        *(model, source, labeler, layers, preset, grid, inputs),
+        *(alignments, token_grid, output_image),
+    )
     options = FoldOptions(batch_size, mesh, progress)
     return examine(
         task,

@@ -1,6 +1,7 @@
 """Insert units into a generator: where does an object appear, and where is it refused?
 
-Shapes: B batch, N images, C concepts including "none", K labels per pixel, k units, m cells.
+Shapes: B batch, N images, C concepts including "none", K labels per pixel, k units, m cells,
+c chosen concepts.
 
 Bau et al. 2020, "The role of units in a GAN": the units that match `door` best are set to high
 values at one cell of a layer, and the images that follow are segmented anew. Whether a door
@@ -21,7 +22,8 @@ from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.resample import Shape
 from jaxdissect.engine.batches import Batch, Source
 from jaxdissect.engine.fold import Progress, fold, silent
-from jaxdissect.experiments.generate import Generation, ToPixels, from_signed
+from jaxdissect.experiments.generate import ToPixels, from_signed
+from jaxdissect.experiments.generation import Generation, checked_concepts, checked_values
 from jaxdissect.networks.edits import Edit, insert
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.stats import agreement, changes
@@ -46,6 +48,10 @@ class Insertion:
         before: Areas in every image, with nothing inserted.
         changes: Number of samples of each context, and sums of their changes of area [context,
             concept] and of the squares of these.
+        contexts: What the image without them shows at the centre of each cell, each concept once;
+            0 for none.
+        concepts: Ids of the concepts whose changes were kept for every image and cell.
+        added: Changes of area of these.
     """
 
     layer: str
@@ -56,6 +62,9 @@ class Insertion:
     num_pixels: int
     before: Int32[np.ndarray, "N C"]
     changes: changes.Changes
+    contexts: Int32[np.ndarray, "N m K"]
+    concepts: tuple[int, ...]
+    added: Int32[np.ndarray, "N m c"]
 
     @property
     def number(self) -> Int64[np.ndarray, "C"]:
@@ -76,10 +85,60 @@ class Insertion:
     def standard_error(self) -> Float64[np.ndarray, "C C"]:
         """Standard error of `mean_change`, infinite in contexts of less than two samples.
 
-        Samples are taken to be independent, though those of one image are not quite. The
-        reference's is not comparable: its variance misses most of the spread between samples.
+        Samples are taken to be independent, though those of one image are not quite: see
+        `clustered_error`. The reference's is not comparable: its variance misses most of the
+        spread between samples.
         """
         return changes.standard_error(self.changes)
+
+    def clustered_error(self, concept: int) -> Float64[np.ndarray, "C"]:
+        """Standard error of the mean change of one of `concepts` in every context, by images.
+
+        Cells of one image are no independent samples; images are. The mean is a ratio of sums over
+        images, whose error is that of its linearisation (Cochran, Sampling Techniques, 1977,
+        section 6.3). Infinite in contexts of less than two images.
+
+        Raises:
+            ValueError: if it is none of `concepts`.
+        """
+        change = self.added_at(concept)
+        num_contexts = len(self.vocabulary)
+        image, cell, channel = np.nonzero(self.contexts)
+        context = self.contexts[image, cell, channel]
+        number, sums = np.zeros((2, len(change), num_contexts))
+        np.add.at(number, (image, context), 1)
+        np.add.at(sums, (image, context), change[image, cell])
+        number[:, 0], sums[:, 0] = change.shape[1], change.sum(axis=1)
+        total, images = number.sum(axis=0), (number > 0).sum(axis=0)
+        mean = sums.sum(axis=0) / np.maximum(total, 1)
+        squares = ((sums - mean * number) ** 2).sum(axis=0) * images / np.maximum(images - 1, 1)
+        return np.where(images > 1, np.sqrt(squares) / np.maximum(total, 1), np.inf)
+
+    def added_at(self, concept: int) -> Int32[np.ndarray, "N m"]:
+        """Change of area of one of `concepts` in every image, by cell.
+
+        Raises:
+            ValueError: if it is none of them.
+        """
+        if concept not in self.concepts:
+            raise ValueError(f"`concept` (={concept}) must be one of {list(self.concepts)}")
+        return self.added[:, :, self.concepts.index(concept)]
+
+    def best_places(
+        self, concept: int, number: int, *, worst: bool = False
+    ) -> Int64[np.ndarray, "_ 2"]:
+        """Find images and cells (positions in `cells`) where most of a concept is added, or least.
+
+        The best or worst cell of every image, and of these the best or worst `number`, equals by
+        image.
+
+        Raises:
+            ValueError: if it is none of `concepts`.
+        """
+        value = self.added_at(concept).astype(np.int64) * (1 if worst else -1)
+        cell = value.argmin(axis=1)
+        images = np.argsort(value.min(axis=1), kind="stable")[:number]
+        return np.stack([images, cell[images]], axis=1)
 
     def added_area(self, concept: int) -> Float64[np.ndarray, "C"]:
         """Mean change of a concept's area in each context, relative to its mean area before.
@@ -105,6 +164,7 @@ def insert_units(
     values: Sequence[float] | Float[np.ndarray, "k"] | Float[Array, "k"],
     *,
     cells: Sequence[tuple[int, int]] | Int[np.ndarray, "m 2"] | None = None,
+    concepts: Sequence[int] = (),
     grid: Shape = (64, 64),
     to_pixels: ToPixels = from_signed,
     batch_size: int = 2,
@@ -128,6 +188,7 @@ def insert_units(
         units: Which units, such as the 20 that match a concept best.
         values: What to set each of them to; the reference takes the 0.995 quantile of the unit.
         cells: Rows and columns of the cells to insert at; all cells of the layer when None.
+        concepts: Ids of concepts whose change is to be kept for every image and cell.
         grid: Height and width of the label maps, no smaller than the layer; (64, 64) is the
             paper's.
         to_pixels: Makes RGB in [0, 1] of what the generator gives.
@@ -147,12 +208,9 @@ def insert_units(
         TypeError: if `network` is neither a Network nor an nnx.Module.
     """
     generation = Generation(network, source, segmenter, layer, grid, to_pixels, chunk_size)
-    units, values = np.asarray(units), np.asarray(values, np.float32)
-    if values.shape != units.shape or not np.isfinite(values).all():
-        raise ValueError(
-            f"`values` (={values.tolist()}) must be {units.size} finite numbers, one for each of "
-            "the `units`"
-        )
+    units = np.asarray(units)
+    values = checked_values(values, units.size, "of the `units`")
+    chosen = checked_concepts(concepts, generation.num_concepts)
     insert(units, jnp.asarray(values), generation.num_units)  # refuses units that do not fit
     height, width = generation.cells
     if generation.grid[0] < height or generation.grid[1] < width:
@@ -182,16 +240,21 @@ def insert_units(
 
     num_concepts = generation.num_concepts
     before = np.empty((len(source), num_concepts), np.int32)
+    added = np.empty((len(source), len(cells), len(chosen)), np.int32)
+    contexts: list[np.ndarray] = []
     seen = changes.none_seen(num_concepts, num_concepts)
 
     def receive(batch: Batch, found: Any) -> None:
         areas = generation.checked(found[0], batch["weight"], batch["example"])
-        before[batch["example"][batch["weight"]]] = areas[0]
-        change = (areas[1:] - areas[:1]).reshape(-1, num_concepts)
-        labels = np.asarray(found[1])[batch["weight"]].swapaxes(0, 1)  # [m, B, K], like areas
-        labels = labels.reshape(len(change), -1)
-        context = np.where(labels == 0, -1, labels)
-        changes.add(seen, np.insert(context, 0, 0, axis=1), change)
+        examples = batch["example"][batch["weight"]]
+        before[examples] = areas[0]
+        change = areas[1:] - areas[:1]
+        added[examples] = change[:, :, chosen].swapaxes(0, 1)
+        labels = np.asarray(found[1])[batch["weight"]]
+        contexts.append(labels)
+        context = np.where(labels == 0, -1, labels).swapaxes(0, 1)  # [m, B, K], like areas
+        context = np.insert(context.reshape(-1, labels.shape[-1]), 0, 0, axis=1)
+        changes.add(seen, context, change.reshape(-1, num_concepts))
 
     # The first place is no cell: nothing is inserted.
     places = jnp.asarray(np.concatenate([[[-1, -1]], cells]), jnp.int32)
@@ -214,6 +277,9 @@ def insert_units(
         generation.grid[0] * generation.grid[1],
         before,
         seen,
+        np.concatenate(contexts),
+        tuple(chosen.tolist()),
+        added,
     )
 
 

@@ -23,7 +23,8 @@ from jaxdissect.arrays.resample import Shape
 from jaxdissect.engine.batches import Batch, Source
 from jaxdissect.engine.fold import Progress, fold, silent
 from jaxdissect.experiments import conditions
-from jaxdissect.experiments.generate import Generation, ToPixels, from_signed
+from jaxdissect.experiments.generate import ToPixels, from_signed
+from jaxdissect.experiments.generation import Generation, checked_concepts
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.stats import changes
@@ -44,6 +45,9 @@ class Removal:
         changes: Sums of the changes of area in an image, and of their squares, by condition.
         concepts: Ids of the concepts whose areas were kept for every image.
         after: Areas of these under each condition.
+        replaced: What took their place: labels of the concepts of the last axis where one of these
+            was and is no more, over all images. A pixel is compared label channel by label
+            channel, so that an object is replaced by objects, or by 0, none in this channel.
     """
 
     layer: str
@@ -54,6 +58,28 @@ class Removal:
     changes: changes.Changes
     concepts: tuple[int, ...]
     after: Int32[np.ndarray, "S N k"]
+    replaced: Int64[np.ndarray, "S k C"]
+
+    def area_left(self, concept: int) -> Int32[np.ndarray, "S N"]:
+        """Area of one of `concepts` in every image, under each condition.
+
+        Raises:
+            ValueError: if it is none of them.
+        """
+        return self.after[:, :, self._place(concept)]
+
+    def in_place_of(self, concept: int) -> Int64[np.ndarray, "S C"]:
+        """Labels that took the place of one of `concepts`, over all images; see `replaced`.
+
+        Raises:
+            ValueError: if it is none of them.
+        """
+        return self.replaced[:, self._place(concept)]
+
+    def _place(self, concept: int) -> int:
+        if concept not in self.concepts:
+            raise ValueError(f"`concept` (={concept}) must be one of {list(self.concepts)}")
+        return self.concepts.index(concept)
 
     @cached_property
     def mean_before(self) -> Float64[np.ndarray, "C"]:
@@ -121,7 +147,8 @@ def remove_units(
         keep: For each condition, False for the units that are removed together; `conditions` makes
             them.
         grid: Height and width of the label maps; (64, 64) is the paper's.
-        concepts: Ids of concepts whose areas are to be kept for every image and condition.
+        concepts: Ids of concepts whose areas are to be kept for every image and condition, and
+            whose places to look at.
         to_pixels: Makes RGB in [0, 1] of what the generator gives.
         batch_size: Latents in a step.
         chunk_size: Conditions that run together; ``batch_size * chunk_size`` images are made and
@@ -141,22 +168,29 @@ def remove_units(
     generation = Generation(network, source, segmenter, layer, grid, to_pixels, chunk_size)
     keep = conditions.checked(keep, generation.num_units, layer)
     num_concepts = generation.num_concepts
-    wrong = [int(concept) for concept in concepts if not 0 <= concept < num_concepts]
-    if wrong:
-        raise ValueError(f"`concepts` must be in [0, {num_concepts}), got {wrong}")
-    chosen = np.array(concepts, np.int64)
+    chosen = checked_concepts(concepts, num_concepts)
 
     @jax.jit
-    def step(params: Any, batch: Any, sets: Array) -> Array:
-        latents = batch["latent"]
-        return generation.under_each(params, latents, keep_units, sets)[0]
+    def step(params: Any, batch: Any, sets: Array) -> tuple[Array, Array]:
+        areas, labels = generation.under_each(
+            params, batch["latent"], keep_units, sets, look=lambda labels: labels
+        )
+        whole = jnp.where(batch["weight"][:, None, None, None], labels[0], -1)
+
+        def replacing(labels: Array) -> Array:
+            counted = jax.vmap(lambda concept: _replacing(whole, labels, concept, num_concepts))
+            return counted(jnp.asarray(chosen, jnp.int32))
+
+        return areas, jax.lax.map(replacing, labels[1:])
 
     before = np.empty((len(source), num_concepts), np.int32)
     after = np.empty((len(keep), len(source), len(chosen)), np.int32)
+    replaced = np.zeros((len(keep), len(chosen), num_concepts), np.int64)
     seen = changes.none_seen(len(keep), num_concepts)
 
     def receive(batch: Batch, found: Any) -> None:
-        areas = generation.checked(found, batch["weight"], batch["example"])
+        areas = generation.checked(found[0], batch["weight"], batch["example"])
+        np.add(replaced, np.asarray(found[1]), out=replaced)
         examples = batch["example"][batch["weight"]]
         before[examples] = areas[0]
         after[:, examples] = areas[1:, :, chosen]
@@ -185,4 +219,18 @@ def remove_units(
         seen,
         tuple(chosen.tolist()),
         after,
+        replaced,
     )
+
+
+def _replacing(
+    before: Int32[Array, "B H W K"],
+    after: Int32[Array, "B H W K"],
+    concept: Int32[Array, ""],
+    num_concepts: int,
+) -> Int32[Array, "C"]:
+    """Count what stands in the place of a concept, where it was and is no more."""
+    lost = (before == concept) & (after != concept)
+    place = jnp.where(lost, after, num_concepts).reshape(-1)
+    counts = jnp.zeros(num_concepts, jnp.int32)
+    return counts.at[place].add(1, mode="drop", wrap_negative_indices=False)

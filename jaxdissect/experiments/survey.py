@@ -51,8 +51,7 @@ def survey_step(task: Task, plan: MemoryPlan) -> Any:
 
     @partial(jax.jit, donate_argnums=0)
     def step(state: Any, params: Any, labeler_params: Any, batch: Any) -> Any:
-        maps = task.maps(params, batch, names)
-        labels = task.labeler.label(labeler_params, batch, task.grid)
+        maps, labels = task.observe(params, labeler_params, batch, names)
         peaks = {name: maps[name].max(axis=(1, 2)) for name in names}
         state = {
             name: topk.update(state[name], peaks[name], batch["example"], batch["weight"])

@@ -17,6 +17,9 @@ from jaxdissect.experiments.presets import Preset
 from jaxdissect.networks.network import as_maps, as_network, layer_shapes
 from jaxdissect.stats import agreement
 
+OutputImage = Callable[[Array], Array]
+"""Makes RGB in [0, 1] of what a generator gives."""
+
 
 class FoldOptions(NamedTuple):
     """How to pass over the data."""
@@ -62,8 +65,9 @@ class Task:
         inputs: Callable[[Mapping[str, Array]], Array],
         alignments: Mapping[str, Alignment] | None,
         token_grid: Shape | None,
+        output_image: OutputImage | None = None,
     ) -> None:
-        self.network = as_network(model)
+        self.network, self.output_image = as_network(model), output_image
         grid = (int(grid[0]), int(grid[1]))  # hashable, also where the caller gave a list
         self.source, self.labeler, self.preset, self.grid = source, labeler, preset, grid
         self.inputs, self.token_grid = inputs, token_grid
@@ -105,7 +109,10 @@ class Task:
         )
         self.num_categories = len(categories)
         found = jax.eval_shape(
-            lambda params, batch: labeler.label(params, batch, grid), labeler.params, example
+            lambda params, own, batch: self.observe(params, own, batch, tuple(layers))[1],
+            self.network.params,
+            labeler.params,
+            example,
         )
         labels = jax.eval_shape(self.with_scopes, found)
         # Without scope labels every concept is compared within row 0, all pixels.
@@ -120,7 +127,28 @@ class Task:
     ) -> dict[str, Array]:
         """Fresh maps [B, h, w, U] of layers, in one forward pass."""
         activations = self.network.activations(params, self.inputs(batch), layers=layers)
+        return self._laid_out(activations, layers)
+
+    def _laid_out(
+        self, activations: Mapping[str, Array], layers: tuple[str, ...]
+    ) -> dict[str, Array]:
         return {name: as_maps(activations[name], token_grid=self.token_grid) for name in layers}
+
+    def observe(
+        self,
+        params: Any,
+        labeler_params: Any,
+        batch: Mapping[str, Array],
+        layers: tuple[str, ...],
+    ) -> tuple[dict[str, Array], Array]:
+        """Maps of layers, and labels of the images: of what the network gives, if it makes them."""
+        if self.output_image is None:
+            maps = self.maps(params, batch, layers)
+        else:
+            output, activations = self.network.apply(params, self.inputs(batch), layers=layers)
+            maps = self._laid_out(activations, layers)
+            batch = {**batch, "image": self.output_image(output)}
+        return maps, self.labeler.label(labeler_params, batch, self.grid)
 
     def with_scopes(self, labels: Array) -> Array:
         """Ids of concepts and scopes [B, H, W, K], none twice in a pixel."""

@@ -75,7 +75,7 @@ def curve_figure(
 
     Args:
         places: Where the values belong, on the axis across.
-        curves: Values by name; the axis up begins at 0.
+        curves: Values by name; the axis up begins at 0 unless some lie below.
         title: What the chart shows.
         across, up: What the axes are.
         bands: Half the height of the bands of some curves.
@@ -91,7 +91,8 @@ def curve_figure(
         if bands is not None and name in bands:
             low, high = values - bands[name], values + bands[name]
             axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0, zorder=2)
-    axes.set_ylim(bottom=0)
+    if all((values >= 0).all() for values in curves.values()):
+        axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(color="#DDDDDD", linewidth=0.6, zorder=0)
     axes.set_xlabel(across)

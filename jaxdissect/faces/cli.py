@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         detect_command,
         dissect_command,
         fetch_command,
+        generate_command,
         style_command,
     )
     from jaxdissect.faces.models import raised_by
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "ablate": ablate_command.AblateOptions,
         "detect": detect_command.DetectOptions,
         "style": style_command.StyleOptions,
+        "generate": generate_command.GenerateOptions,
         "fetch": fetch_command.FetchOptions,
         "convert": convert_command.ConvertOptions,
     }

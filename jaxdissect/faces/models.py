@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -79,29 +79,50 @@ def find_model(name: str, weights: Path | None = None) -> FoundModel:
     if name == BUILT_IN:
         network = as_network(load_classifier())
         return FoundModel(name, network, Path(__file__).parent, CONVOLUTIONS)
+    build, home = find_function(name, "model", [BUILT_IN, *PUBLISHED])
+    with user_code(f"`model` (={name!r}) cannot be built by {name.rpartition(':')[2]}()", home):
+        return FoundModel(name, as_network(build()), home)
+
+
+def find_function(
+    name: str, argument: str, others: Sequence[str]
+) -> tuple[Callable[[], Any], Path]:
+    """Import the function of a name, FILE.py:FUNCTION or package.module:FUNCTION.
+
+    Args:
+        name: What the user gave.
+        argument: What it was given as, for messages.
+        others: Names that need no code, for messages.
+
+    Returns:
+        The function, and the folder of its code.
+
+    Raises:
+        OSError: If there is no such file.
+        ValueError: If the name is malformed, nothing has it, or the user's code fails.
+    """
     where, colon, function_name = name.rpartition(":")
     if not (colon and where and function_name):
         raise ValueError(
-            f"`model` (={name!r}) must be FILE.py:FUNCTION, package.module:FUNCTION, "
-            f"or one of: {', '.join([BUILT_IN, *PUBLISHED])}"
+            f"`{argument}` (={name!r}) must be FILE.py:FUNCTION, package.module:FUNCTION, "
+            f"or one of: {', '.join(others)}"
         )
     path = Path(where).resolve() if where.endswith(".py") else None
     if path is not None and not path.is_file():
-        raise FileNotFoundError(f"`model` (={name!r}): there is no file {where}")
+        raise FileNotFoundError(f"`{argument}` (={name!r}): there is no file {where}")
     home = Path.cwd() if path is None else path.parent
     if str(home) not in sys.path:
         sys.path.insert(0, str(home))
-    with _user_code(f"`model` (={name!r}) cannot be imported", home):
+    with user_code(f"`{argument}` (={name!r}) cannot be imported", home):
         module = importlib.import_module(where) if path is None else _import_file(path)
     build = getattr(module, function_name, None)
     if not callable(build):
         functions = [key for key, value in vars(module).items() if _is_own_function(value, module)]
         raise ValueError(
-            f"`model` (={name!r}): {where} has no function {function_name!r}; "
+            f"`{argument}` (={name!r}): {where} has no function {function_name!r}; "
             f"its functions: {', '.join(functions) or 'none'}"
         )
-    with _user_code(f"`model` (={name!r}) cannot be built by {function_name}()", home):
-        return FoundModel(name, as_network(build()), home)
+    return build, home
 
 
 def _known(name: str, architecture: str, load: Callable[[], nnx.Module]) -> FoundModel:
@@ -132,18 +153,32 @@ def choose_layers(
         ValueError: If a layer is missing or unknown (the message lists the valid names), or the
             network cannot take images of this size.
     """
-    images = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
-    chosen = tuple(dict.fromkeys(layers)) or model.default_layers
     height, width = image_size
     failure = (
         f"`model` (={model.name!r}) fails on images of {height} x {width} pixels (H x W; "
         "`--image-size` resizes them)"
     )
-    with _user_code(failure, model.home):
+    images = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
+    return checked_layers(model, layers, images, failure)
+
+
+def checked_layers(
+    model: FoundModel, layers: Sequence[str], inputs: jax.ShapeDtypeStruct, failure: str
+) -> tuple[str, ...]:
+    """Check that a network takes inputs of a shape, as `choose_layers` does for images.
+
+    Args:
+        model: The network.
+        layers: What the user asks for; empty for the model's own choice.
+        inputs: Shape of a batch of inputs.
+        failure: What to say if the network does not take them.
+    """
+    chosen = tuple(dict.fromkeys(layers)) or model.default_layers
+    with user_code(failure, model.home):
         if not chosen:
-            names = ", ".join(_layer_names(model.network, images)) or "see the network's code"
+            names = ", ".join(_layer_names(model.network, inputs)) or "see the network's code"
             raise ValueError(f"`layers` must name at least one layer; valid names: {names}")
-        layer_shapes(model.network, images, chosen)
+        layer_shapes(model.network, inputs, chosen)
     return chosen
 
 
@@ -177,7 +212,7 @@ def _is_own_function(value: object, module: ModuleType) -> bool:
 
 
 @contextmanager
-def _user_code(failure: str, home: Path) -> Iterator[None]:
+def user_code(failure: str, home: Path) -> Iterator[None]:
     """Turn what the user's code raises into one ValueError with the place in that code."""
     try:
         yield

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 # What commands write about themselves: a folder with none of these is not ours to replace.
-_MARKS = ("dissection.json", "ablation.json", "style.json", "detectors.json")
+_MARKS = (
+    *("dissection.json", "ablation.json", "generation.json", "style.json", "detectors.json"),
+)
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:

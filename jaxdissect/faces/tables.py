@@ -101,6 +101,11 @@ WRITERS = {"csv": write_csv, "json": write_json, "parquet": write_parquet}
 """How tables are written, by the ending of the file."""
 
 
+def rounded(rows: Sequence[Sequence[Any]]) -> list[tuple[str, ...]]:
+    """Write numbers with fractions in four digits."""
+    return [tuple(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row) for row in rows]
+
+
 def aligned(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
     """Lay out rows in columns, numbers to the right."""
     columns = [[str(cell) for cell in column] for column in zip(*rows, strict=True)]

@@ -1,0 +1,236 @@
+"""Find the units that make a generator's images look wrong, and what they look like without these.
+
+Shapes: B batch, N images, F features, S conditions (sets of removed units), U units, P parts.
+
+Bau et al., "GAN Dissection", ICLR 2019, section 4.3, find artifact units by hand, remove them, and
+see the Fréchet distance to real images fall. Here units are ranked by it: a unit costs as much
+realism as the distance falls without it. As the least of many noisy numbers is too good to be
+true, units are ranked on some latents and judged on others.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Float64, Int64
+
+from jaxdissect.engine.batches import Source
+from jaxdissect.engine.fold import Progress, fold, silent
+from jaxdissect.experiments import conditions
+from jaxdissect.experiments.generate import ToPixels, from_signed
+from jaxdissect.experiments.generation import Interventions
+from jaxdissect.experiments.task import image_input
+from jaxdissect.networks.edits import keep_units
+from jaxdissect.networks.network import Network, layer_shapes
+from jaxdissect.stats import moments
+from jaxdissect.stats.frechet import frechet_distance
+
+
+class Features(NamedTuple):
+    """What images are compared by: the means over the image of the units of a layer.
+
+    Attributes:
+        network: A network of images, such as a classifier.
+        layer: Layer with activations [B, h, w, F] or [B, T, F].
+        prepare: From RGB images in [0, 1] to the network's input.
+    """
+
+    network: Network
+    layer: str
+    prepare: Callable[[Array], Array] = lambda images: images
+
+    def of(self, params: Any, images: Float[Array, "B height width 3"]) -> Float[Array, "B F"]:
+        """Compute the features of images, given the network's parameters."""
+        inputs = self.prepare(images)
+        maps = self.network.activations(params, inputs, layers=(self.layer,))[self.layer]
+        return maps.astype(jnp.float32).mean(axis=tuple(range(1, maps.ndim - 1)))
+
+    def number(self, image: Any) -> int:
+        """Count the features, F, given a batch of images or its shape.
+
+        Raises:
+            ValueError: if there is no such layer, or it has other axes.
+        """
+        inputs = jax.eval_shape(self.prepare, image)
+        return layer_shapes(self.network, inputs, (self.layer,))[self.layer].shape[-1]
+
+
+@dataclass(frozen=True)
+class Realism:
+    """Fréchet distances between images of a generator and real ones.
+
+    Attributes:
+        layer: Where units were removed.
+        keep: For each condition, the units that were left in place.
+        baseline: With all units in place, for each part of the images.
+        distances: Under each condition.
+    """
+
+    layer: str
+    keep: Bool[np.ndarray, "S U"]
+    baseline: Float64[np.ndarray, "P"]
+    distances: Float64[np.ndarray, "P S"]
+
+    @property
+    def cost(self) -> Float64[np.ndarray, "S"]:
+        """How far the distance falls without the units, mean over the parts."""
+        return (self.baseline[:, None] - self.distances).mean(axis=0)
+
+    @property
+    def standard_error(self) -> Float64[np.ndarray, "S"]:
+        """Standard error of `cost`, from its spread over the parts; infinite for a single one."""
+        number = len(self.baseline)
+        if number < 2:
+            return np.full(len(self.keep), np.inf)
+        change = self.baseline[:, None] - self.distances
+        return change.std(axis=0, ddof=1) / np.sqrt(number)
+
+    @property
+    def ranking(self) -> Int64[np.ndarray, "S"]:
+        """Conditions by cost, greatest first, equals by number."""
+        return np.argsort(-self.cost, kind="stable")
+
+
+def measure_realism(
+    network: Any,
+    source: Source,
+    real: moments.Moments,
+    features: Features,
+    layer: str,
+    keep: Bool[np.ndarray, "S U"] | Bool[Array, "S U"],
+    *,
+    parts: int = 1,
+    to_pixels: ToPixels = from_signed,
+    batch_size: int = 4,
+    chunk_size: int = 16,
+    mesh: jax.sharding.Mesh | None = None,
+    progress: Progress = silent,
+) -> Realism:
+    """Measure the distance to real images when units of a generator are removed.
+
+    All conditions have the same latents. Distances have a bias that falls with the number of
+    images; it is about the same for all conditions.
+
+    Args:
+        network: A Network or an nnx.Module from latents [B, Z] to images [B, height, width, 3].
+        source: Examples with a ``latent`` [Z].
+        real: Moments of real images, from `moments_of_images`.
+        features: The same as for these.
+        layer: Where to remove units, a layer that gives [B, h, w, U].
+        keep: For each condition, False for the units that are removed together; `conditions` makes
+            them: `each_unit` to rank units.
+        parts: Take distances of so many parts of the images, every so manieth each, which tells
+            how sure their mean is.
+        to_pixels: Makes RGB in [0, 1] of what the generator gives.
+        batch_size: Latents in a step; changes results by rounding only, like `chunk_size`.
+        chunk_size: Conditions that run together.
+        mesh: Devices to spread batches over (see `fold`).
+        progress: Told how far the pass has come.
+
+    Raises:
+        ValueError: if a part has less than two images, the features are not those of `real`,
+            `keep` does not fit, or as for `remove_units`.
+        TypeError: if `network` is neither a Network nor an nnx.Module.
+    """
+    generation = Interventions(network, source, layer, to_pixels, chunk_size)
+    keep = conditions.checked(keep, generation.num_units, layer)
+    if parts < 1 or len(source) < 2 * parts:
+        raise ValueError(
+            f"`parts` (={parts}) must be at least 1, and have two images each or more; `source` "
+            f"has {len(source)}"
+        )
+    number = len(real.mean_a)
+    part_ids = jnp.arange(parts)
+
+    @jax.jit
+    def step(state: Any, params: Any, batch: Any, sets: Array) -> Any:
+        network_params, feature_params = params
+
+        def look(images: Array) -> Float[Array, "B F"]:
+            return features.of(feature_params, images)
+
+        found = generation.observe_each(network_params, batch["latent"], keep_units, sets, look)
+        if found.shape[-1] != number:
+            raise ValueError(f"`features` are {found.shape[-1]}, those of `real` {number}")
+
+        def update(part: Array, state: Any, images: Array) -> Any:
+            weight = batch["weight"] & (batch["example"] % parts == part)
+            return moments.update(state, images, images, weight)
+
+        over_sets = jax.vmap(update, in_axes=(None, 0, 0))
+        return jax.vmap(over_sets, in_axes=(0, 0, None))(part_ids, state, found)
+
+    # Condition 0: nothing is removed.
+    sets = jnp.asarray(np.concatenate([np.ones_like(keep[:1]), keep]))
+    state = jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf, (parts, len(sets), *leaf.shape)),
+        moments.init(number, number),
+    )
+    params = generation.network.params, features.network.params
+    state = fold(
+        lambda state, batch: (step(state, params, batch, sets), None),
+        state,
+        source,
+        batch_size=batch_size,
+        mesh=mesh,
+        description="realism",
+        progress=progress,
+    )
+    distances = np.array(
+        [
+            [
+                frechet_distance(moments.finalize(_at(state, part, condition)), real)
+                for condition in range(len(sets))
+            ]
+            for part in range(parts)
+        ]
+    )
+    return Realism(layer, keep, distances[:, 0], distances[:, 1:])
+
+
+def moments_of_images(
+    features: Features,
+    source: Source,
+    *,
+    images: Callable[[Any], Array] = image_input,
+    batch_size: int = 32,
+    progress: Progress = silent,
+) -> moments.Moments:
+    """Compute mean and covariance of the features of images, such as real ones.
+
+    Args:
+        features: What to compute.
+        source: Images.
+        images: Finds RGB images in [0, 1] in a batch; ``batch["image"]`` as it is.
+        batch_size: Images in a step; changes results by rounding only.
+        progress: Told how far the pass has come.
+
+    Raises:
+        ValueError: if there are no examples, or the features' layer does not exist.
+    """
+    if len(source) < 1:
+        raise ValueError("`source` has no examples")
+
+    @jax.jit
+    def step(state: moments.MomentsState, params: Any, batch: Any) -> moments.MomentsState:
+        found = features.of(params, images(batch))
+        return moments.update(state, found, found, batch["weight"])
+
+    example = jax.eval_shape(images, {name: array[None] for name, array in source[0].items()})
+    number = features.number(example)
+    state = fold(
+        lambda state, batch: (step(state, features.network.params, batch), None),
+        moments.init(number, number),
+        source,
+        batch_size=batch_size,
+        description="real images",
+        progress=progress,
+    )
+    return moments.finalize(state)
+
+
+def _at(state: Any, part: int, condition: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[part, condition], state)

@@ -1,0 +1,316 @@
+"""What a set of units causes: the average causal effect of units on a concept.
+
+Shapes: B batch, Z latent, N images, S sets of units, U units, h w cells of a layer, H W label grid,
+C concepts including "none".
+
+Bau et al., "GAN Dissection", ICLR 2019, section 3.2: at places P of a layer, units are inserted
+(set to values k) and ablated (set to zero), to the degree alpha in [0, 1] for every unit,
+
+    x_i = f(alpha k + (1 - alpha) r at P),    x_a = f((1 - alpha) r at P),
+
+and the average causal effect on concept c is E[s_c(x_i)] - E[s_c(x_a)], over latents and places.
+Here s_c is the area of c in the whole image over the area of the places, so that an effect of 1
+means: as many pixels appear as the places have. A set of units has alpha 1 for its units.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Float64, Int32, Key
+
+from jaxdissect.arrays.concepts import Vocabulary
+from jaxdissect.arrays.resample import Shape
+from jaxdissect.engine.batches import Batch, Source
+from jaxdissect.engine.fold import Progress, fold, silent
+from jaxdissect.experiments.generate import ToPixels, from_signed
+from jaxdissect.experiments.generation import Generation, checked_concepts, checked_values
+from jaxdissect.networks.edits import Edit
+from jaxdissect.networks.segmenters.segmenter import Segmenter
+from jaxdissect.stats import changes
+
+
+def random_patches(
+    key: Key[Array, ""], examples: Int32[Array, "B"], cells: Shape, size: int
+) -> Float32[Array, "B h w"]:
+    """Choose a square of cells for each example, all squares equally likely.
+
+    The square of an example depends on `key` and its number alone.
+
+    Args:
+        key: Random key.
+        examples: Numbers of the examples.
+        cells: Height and width of the layer.
+        size: Cells a side.
+
+    Returns:
+        1 in the square, 0 elsewhere.
+    """
+
+    def choose(example: Array) -> Array:
+        own = jax.random.split(jax.random.fold_in(key, example))
+        inside = [
+            (first <= jnp.arange(side)) & (jnp.arange(side) < first + size)
+            for first, side in (
+                (jax.random.randint(own[axis], (), 0, cells[axis] - size + 1), cells[axis])
+                for axis in range(2)
+            )
+        ]
+        return (inside[0][:, None] & inside[1][None]).astype(jnp.float32)
+
+    return jax.vmap(choose)(examples)
+
+
+def partial_edit(
+    strength: Float[Array, "U"], target: Float[Array, "U"], where: Float[Array, "B h w"]
+) -> Edit:
+    """Bring units a part of the way, `strength`, to their targets at places `where`."""
+    degree = where[..., None] * strength.reshape(1, 1, 1, -1)
+    return Edit(1 - degree, degree * target.reshape(1, 1, 1, -1))
+
+
+class MeanEffect(NamedTuple):
+    """A mean over images and its standard error, for each set."""
+
+    mean: Float64[np.ndarray, "S"]
+    standard_error: Float64[np.ndarray, "S"]
+
+
+@dataclass(frozen=True)
+class CausalEffect:
+    """How much of a concept sets of units cause, image by image.
+
+    Attributes:
+        layer: Where the units are.
+        vocabulary: The concepts.
+        concept: Id of the concept.
+        strengths: Alpha of every set.
+        values: What units are set to when they are inserted.
+        place_area: Pixels of the label grid that the places of an image have.
+        before: Area of the concept in every image.
+        inserted: Its area with the units inserted.
+        ablated: Its area with the units ablated.
+    """
+
+    layer: str
+    vocabulary: Vocabulary
+    concept: int
+    strengths: Float32[np.ndarray, "S U"]
+    values: Float32[np.ndarray, "U"]
+    place_area: float
+    before: Int32[np.ndarray, "N"]
+    inserted: Int32[np.ndarray, "S N"]
+    ablated: Int32[np.ndarray, "S N"]
+
+    @cached_property
+    def effect(self) -> MeanEffect:
+        """Average causal effect: pixels that the units cause, over those of the places."""
+        return self._mean(self.inserted - self.ablated)
+
+    @cached_property
+    def insertion(self) -> MeanEffect:
+        """The part of insertion: pixels that appear when the units are inserted."""
+        return self._mean(self.inserted - self.before)
+
+    @cached_property
+    def ablation(self) -> MeanEffect:
+        """The part of ablation: pixels that go when the units are ablated."""
+        return self._mean(self.before - self.ablated)
+
+    def difference(self, sets: Sequence[int], others: Sequence[int]) -> MeanEffect:
+        """Effect of some sets less that of others, pair by pair, on the same images and places."""
+        found = self.inserted - self.ablated
+        return self._mean(found[list(sets)] - found[list(others)])
+
+    def _mean(self, pixels: Int32[np.ndarray, "S N"]) -> MeanEffect:
+        num_sets, number = pixels.shape
+        seen = changes.none_seen(num_sets, 1)
+        groups = np.repeat(np.arange(num_sets), number)[:, None]
+        changes.add(seen, groups, pixels.reshape(-1, 1))
+        mean, error = changes.mean(seen), changes.standard_error(seen)
+        return MeanEffect(mean[:, 0] / self.place_area, error[:, 0] / self.place_area)
+
+
+def causal_effect(
+    key: Key[Array, ""],
+    network: Any,
+    source: Source,
+    segmenter: Segmenter,
+    layer: str,
+    concept: int,
+    strengths: Float[np.ndarray, "S _"],
+    values: Sequence[float] | Float[np.ndarray, "U"] | Float[Array, "U"],
+    *,
+    patch: int = 1,
+    grid: Shape = (64, 64),
+    to_pixels: ToPixels = from_signed,
+    batch_size: int = 2,
+    chunk_size: int = 16,
+    mesh: jax.sharding.Mesh | None = None,
+    progress: Progress = silent,
+) -> CausalEffect:
+    """Measure the average causal effect of sets of units on a concept, from labels.
+
+    Every image has one square of cells at random, the same for all sets. Counts are exact;
+    `batch_size`, `chunk_size` and `mesh` change them only where they change how networks round.
+
+    Args:
+        key: Random key of the places.
+        network: A Network or an nnx.Module from latents [B, Z] to images [B, height, width, 3].
+        source: Examples with a ``latent`` [Z].
+        segmenter: Says what the images show.
+        layer: Where the units are, a layer that gives [B, h, w, U].
+        concept: Id of the concept.
+        strengths: Alpha in [0, 1] of every set: 1 for its units, 0 for others.
+        values: k, what each unit is set to when it is inserted, such as the level that it exceeds
+            on 0.5% of the pixels, or `mean_where_present`.
+        patch: Cells of a side of the square.
+        grid: Height and width of the label maps.
+        to_pixels: Makes RGB in [0, 1] of what the generator gives.
+        batch_size: Latents in a step.
+        chunk_size: Interventions, two for each set, that run together.
+        mesh: Devices to spread batches over (see `fold`).
+        progress: Told how far the pass has come.
+
+    Raises:
+        ValueError: if `strengths`, `values`, `concept` or `patch` do not fit the layer or the
+            vocabulary, or as for `remove_units`.
+        TypeError: if `network` is neither a Network nor an nnx.Module.
+    """
+    generation = Generation(network, source, segmenter, layer, grid, to_pixels, chunk_size)
+    (concept,) = checked_concepts([concept], generation.num_concepts).tolist()
+    values = checked_values(values, generation.num_units, f"unit of {layer!r}")
+    strengths = np.asarray(strengths, np.float32)
+    fits = strengths.ndim == 2 and strengths.shape[1] == len(values) and strengths.size
+    if not fits or not ((strengths >= 0) & (strengths <= 1)).all():
+        raise ValueError(
+            f"`strengths` (={list(strengths.shape)}) must be [S, {len(values)}] in [0, 1]: some "
+            f"sets, each with the units of layer {layer!r}"
+        )
+    check_patch(patch, generation.cells)
+
+    @jax.jit
+    def step(params: Any, batch: Any, interventions: Array) -> Array:
+        where = random_patches(key, batch["example"], generation.cells, patch)
+
+        def edit_of(intervention: Float[Array, "2 U"]) -> Edit:
+            return partial_edit(intervention[0], intervention[1], where)
+
+        return generation.under_each(params, batch["latent"], edit_of, interventions)[0]
+
+    number = len(strengths)
+    areas = np.empty((1 + 2 * number, len(source)), np.int32)
+
+    def receive(batch: Batch, found: Any) -> None:
+        counted = generation.checked(found, batch["weight"], batch["example"])
+        areas[:, batch["example"][batch["weight"]]] = counted[:, :, concept]
+
+    targets = np.broadcast_to(values, strengths.shape)
+    nothing = np.zeros((1, 2, len(values)), np.float32)
+    inserted, ablated = (np.stack([strengths, to], axis=1) for to in (targets, 0 * targets))
+    interventions = jnp.asarray(np.concatenate([nothing, inserted, ablated]))
+    fold(
+        lambda state, batch: (state, step(generation.params, batch, interventions)),
+        None,
+        source,
+        batch_size=batch_size,
+        receive=receive,
+        mesh=mesh,
+        description="causal effects",
+        progress=progress,
+    )
+    return CausalEffect(
+        layer,
+        segmenter.vocabulary,
+        concept,
+        strengths,
+        values,
+        place_area(patch, generation.cells, generation.grid),
+        areas[0],
+        areas[1 : 1 + number],
+        areas[1 + number :],
+    )
+
+
+def mean_where_present(
+    network: Any,
+    source: Source,
+    segmenter: Segmenter,
+    layer: str,
+    concept: int,
+    *,
+    grid: Shape = (64, 64),
+    to_pixels: ToPixels = from_signed,
+    batch_size: int = 8,
+    progress: Progress = silent,
+) -> Float32[np.ndarray, "U"]:
+    """Find what every unit says on average where a concept is shown, values to insert.
+
+    Cells are weighted with the part of their pixels that shows it.
+
+    Args:
+        network, source, segmenter, layer, concept, grid, to_pixels: As for `causal_effect`; the
+            grid must be a multiple of the layer's cells.
+        batch_size: Latents in a step; changes results by rounding only.
+        progress: Told how far the pass has come.
+
+    Raises:
+        ValueError: if no image shows the concept, the grid is no multiple of the cells, or as for
+            `causal_effect`.
+    """
+    generation = Generation(network, source, segmenter, layer, grid, to_pixels, 1)
+    (concept,) = checked_concepts([concept], generation.num_concepts).tolist()
+    (height, width), grid = generation.cells, generation.grid
+    if grid[0] % height or grid[1] % width:
+        raise ValueError(
+            f"`grid` (={grid}) must be a multiple of layer {layer!r}, of {height} x {width} cells"
+        )
+
+    @jax.jit
+    def step(params: Any, batch: Any) -> tuple[Array, Array]:
+        output, maps = generation.network.apply(params[0], batch["latent"], layers=(layer,))
+        labels = generation.label(params[1], to_pixels(output))
+        shown = (labels == concept).any(axis=-1).astype(jnp.float32)
+        tiles = (-1, height, grid[0] // height, width, grid[1] // width)
+        part = shown.reshape(tiles).mean(axis=(2, 4))
+        summed = (maps[layer].astype(jnp.float32) * part[..., None]).sum(axis=(1, 2))
+        return summed, part.sum(axis=(1, 2))
+
+    sums, parts = np.zeros(generation.num_units), np.zeros(())
+
+    def receive(batch: Batch, found: Any) -> None:
+        for total, part in zip((sums, parts), found, strict=True):
+            total += np.asarray(part, np.float64)[batch["weight"]].sum(axis=0)
+
+    fold(
+        lambda state, batch: (state, step(generation.params, batch)),
+        None,
+        source,
+        batch_size=batch_size,
+        receive=receive,
+        description="where it is shown",
+        progress=progress,
+    )
+    if not parts:
+        name = segmenter.vocabulary.names[concept]
+        raise ValueError(f"`concept` (={name!r}) is in none of the {len(source)} images")
+    return (sums / parts).astype(np.float32)
+
+
+def place_area(patch: int, cells: Shape, grid: Shape) -> float:
+    """Pixels of the label grid in a square of `patch` cells a side."""
+    return patch**2 * grid[0] * grid[1] / (cells[0] * cells[1])
+
+
+def check_patch(patch: int, cells: Shape) -> None:
+    """Refuse squares that do not fit into a layer.
+
+    Raises:
+        ValueError: see above.
+    """
+    if not 1 <= patch <= min(cells):
+        raise ValueError(f"`patch` (={patch}) must be 1 to {min(cells)} cells")

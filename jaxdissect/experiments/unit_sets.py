@@ -1,0 +1,202 @@
+"""Find the units that cause a concept, by gradient through generator and segmenter.
+
+Shapes: B batch, N latents, Z latent, U units, h w cells of a layer.
+
+Bau et al., "GAN Dissection", ICLR 2019, section 3.2: instead of trying all sets of units, a
+strength alpha in [0, 1] of every unit is learned that makes the average causal effect great (see
+`jaxdissect.experiments.causal`) and itself small,
+
+    minimise  -(E[s_c(x_i)] - E[s_c(x_a)]) + penalty |alpha|_2,
+
+and units are ranked by it. As areas of labels have no gradient, s_c is the sum of the segmenter's
+probabilities of the concept.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jaxtyping import Array, Float, Float32, Int64, Key, PyTree
+
+from jaxdissect.arrays.resample import Shape
+from jaxdissect.engine.batches import Source, read_block
+from jaxdissect.engine.fold import Progress, silent
+from jaxdissect.experiments.causal import (
+    check_patch,
+    partial_edit,
+    place_area,
+    random_patches,
+)
+from jaxdissect.experiments.generate import ToPixels, from_signed, generate
+from jaxdissect.experiments.generation import Generation, checked_concepts, checked_values
+from jaxdissect.networks.segmenters.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class UnitStrengths:
+    """Learned strengths of units.
+
+    Attributes:
+        layer: Where the units are.
+        concept: Id of the concept that they cause.
+        strengths: Alpha of every unit, in [0, 1].
+        effects: Average causal effect, by probabilities, of the batch of every step.
+        losses: What was minimised in every step, on the same batch.
+    """
+
+    layer: str
+    concept: int
+    strengths: Float32[np.ndarray, "U"]
+    effects: Float32[np.ndarray, "steps"]
+    losses: Float32[np.ndarray, "steps"]
+
+    @property
+    def ranking(self) -> Int64[np.ndarray, "U"]:
+        """Units by strength, greatest first, equals by unit."""
+        return np.argsort(-self.strengths, kind="stable")
+
+
+def optimise_units(
+    key: Key[Array, ""],
+    network: Any,
+    source: Source,
+    segmenter: Segmenter,
+    layer: str,
+    concept: int,
+    values: Sequence[float] | Float[np.ndarray, "U"] | Float[Array, "U"],
+    *,
+    patch: int = 1,
+    steps: int = 200,
+    batch_size: int = 8,
+    learning_rate: float = 0.05,
+    penalty: float = 0.05,
+    start: float | Float[np.ndarray, "U"] = 0.5,
+    grid: Shape = (64, 64),
+    to_pixels: ToPixels = from_signed,
+    progress: Progress = silent,
+) -> UnitStrengths:
+    """Learn how strongly to intervene in every unit to cause a concept.
+
+    Steps of Adam, after each of which strengths are clipped to [0, 1]; all in one compiled loop.
+    Latents are drawn from `source`, with replacement, and each gets a square of cells at random.
+
+    Args:
+        key: Random key of latents and places.
+        network: A Network or an nnx.Module from latents [B, Z] to images [B, height, width, 3].
+        source: Examples with a ``latent`` [Z]; not those to measure effects with.
+        segmenter: Says how much of the concept is where; it must have a `score`.
+        layer: Where the units are, a layer that gives [B, h, w, U].
+        concept: Id of the concept.
+        values: k, what each unit is set to when it is inserted.
+        patch: Cells of a side of the square.
+        steps: How many.
+        batch_size: Latents in a step.
+        learning_rate: Of Adam.
+        penalty: Weight of the length of the vector of strengths.
+        start: Strengths to begin with, of every unit or for all.
+        grid: Height and width of the maps of scores.
+        to_pixels: Makes RGB in [0, 1] of what the generator gives.
+        progress: Told how many steps are done.
+
+    Raises:
+        ValueError: if the segmenter has no scores, a number makes no sense, `values`, `start`,
+            `concept` or `patch` do not fit, or as for `remove_units`.
+        TypeError: if `network` is neither a Network nor an nnx.Module.
+    """
+    generation = Generation(network, source, segmenter, layer, grid, to_pixels, 1)
+    (concept,) = checked_concepts([concept], generation.num_concepts).tolist()
+    num_units = generation.num_units
+    values = checked_values(values, num_units, f"unit of {layer!r}")
+    check_patch(patch, generation.cells)
+    for name, number in (("steps", steps), ("batch_size", batch_size)):
+        if number < 1:
+            raise ValueError(f"`{name}` (={number}) must be at least 1")
+    if not learning_rate > 0 or not penalty >= 0:
+        raise ValueError(
+            f"`learning_rate` (={learning_rate}) must be positive, `penalty` (={penalty}) not "
+            "negative"
+        )
+    begun = np.broadcast_to(np.asarray(start, np.float32), (num_units,))
+    if not ((begun >= 0) & (begun <= 1)).all():
+        raise ValueError("`start` must be in [0, 1]")
+    latents = jnp.asarray(read_block(source, 0, len(source))["latent"])
+    effect = soft_effect(generation, concept, jnp.asarray(values), patch)
+    optimiser = optax.adam(learning_rate)
+
+    def loss(strengths: Array, params: Any, chosen: Array, where: Array) -> tuple[Array, Array]:
+        caused = effect(strengths, params, chosen, where)
+        # The length of the zero vector has no gradient: a hair keeps away from it.
+        length = jnp.sqrt(jnp.square(strengths).sum() + 1e-12)
+        return penalty * length - caused, caused
+
+    @partial(jax.jit, static_argnames="number")
+    def run(params: Any, latents: Array, state: Any, first: Array, *, number: int) -> Any:
+        def step(state: Any, place: Array) -> Any:
+            strengths, moments = state
+            draw, places = jax.random.split(jax.random.fold_in(key, place))
+            chosen = latents[jax.random.randint(draw, (batch_size,), 0, len(latents))]
+            rows = jnp.arange(batch_size, dtype=jnp.int32)
+            where = random_patches(places, rows, generation.cells, patch)
+            (value, caused), gradient = jax.value_and_grad(loss, has_aux=True)(
+                strengths, params, chosen, where
+            )
+            with jax.numpy_dtype_promotion("standard"):  # optax mixes floats and integers
+                updates, moments = optimiser.update(gradient, moments)
+            moved: Any = optax.apply_updates(strengths, updates)
+            strengths = jnp.clip(moved, 0, 1)
+            return (strengths, moments), (caused, value)
+
+        return lax.scan(step, state, first + jnp.arange(number))
+
+    strengths = jnp.asarray(begun)
+    state: Any = (strengths, optimiser.init(strengths))
+    # A few steps at a time, so that one can see how far it has come.
+    number = max(part for part in range(1, 11) if steps % part == 0)
+    told: list[np.ndarray] = []
+    for first in range(0, steps, number):
+        progress("learning strengths", first, steps)
+        state, found = run(generation.params, latents, state, jnp.int32(first), number=number)
+        told.append(np.stack([np.asarray(row) for row in found]))
+    progress("learning strengths", steps, steps)
+    effects, losses = np.concatenate(told, axis=1)
+    return UnitStrengths(layer, concept, np.asarray(state[0]), effects, losses)
+
+
+def soft_effect(
+    generation: Generation, concept: int, values: Float[Array, "U"], patch: int
+) -> Callable[[Array, PyTree, Array, Array], Array]:
+    """Make the average causal effect by probabilities, differentiable in the strengths.
+
+    Returns:
+        ``effect(strengths, params, latents, where)``, where parameters are those of `generation`,
+        and places are squares of `patch` cells a side.
+    """
+    area = place_area(patch, generation.cells, generation.grid)
+
+    def effect(
+        strengths: Float[Array, "U"],
+        params: PyTree,
+        latents: Float[Array, "B Z"],
+        where: Float[Array, "B h w"],
+    ) -> Float[Array, ""]:
+        network_params, segmenter_params = params
+
+        def scored(target: Float[Array, "U"]) -> Float[Array, "B"]:
+            edits = {generation.layer: partial_edit(strengths, target, where)}
+            images = generate(
+                generation.network, network_params, latents, edits, to_pixels=generation.to_pixels
+            )
+            segmenter = generation.segmenter
+            scores, _ = segmenter.score(segmenter_params, images, concept, generation.grid)
+            return scores.sum(axis=(1, 2))
+
+        inserted, ablated = jax.vmap(scored)(jnp.stack([values, jnp.zeros_like(values)]))
+        return (inserted - ablated).mean() / area
+
+    return effect

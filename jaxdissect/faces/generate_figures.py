@@ -1,0 +1,267 @@
+"""Figures of interventions in generators: charts, and strips of images that have been changed.
+
+Shapes: N images, H W pixels, h w cells of a layer.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from jaxdissect.arrays.resample import Shape
+from jaxdissect.engine.batches import Source
+from jaxdissect.experiments.artifacts import Realism
+from jaxdissect.experiments.causal import CausalEffect
+from jaxdissect.experiments.generate import ToPixels, generate, paint
+from jaxdissect.experiments.insertion import Insertion
+from jaxdissect.experiments.removal import Removal
+from jaxdissect.experiments.unit_sets import UnitStrengths
+from jaxdissect.faces import charts
+from jaxdissect.faces.generate_tables import SHOWN_PLACES, concept_name
+from jaxdissect.faces.sheets import draw_grid
+from jaxdissect.faces.strips import YELLOW
+from jaxdissect.networks.edits import keep_units
+from jaxdissect.networks.network import Network
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+_SHEET_WIDTH = 1200  # pixels, about
+_MOST_CONTEXTS = 24
+
+
+# --- removal --------------------------------------------------------------------------------------
+
+
+def left_figure(removal: Removal, concept: int) -> "Figure":
+    """Draw what is left of a concept against the number of units removed, with its 99% band."""
+    name = concept_name(removal.vocabulary, concept)
+    left, band = removal.fraction_left[:, concept], removal.fraction_band[:, concept]
+    return charts.curve_figure(
+        range(len(left)),
+        {name: left},
+        bands={name: band},
+        title=f"Removing the units of {removal.layer} that match {name} best, "
+        f"{len(removal.before)} images, 99% band",
+        across="units removed",
+        up=f"fraction of {name} pixels left",
+    )
+
+
+def replaced_figure(removal: Removal, concept: int) -> "Figure | None":
+    """Draw what stands where a concept was, when most units are removed; None if nothing does."""
+    counts = removal.in_place_of(concept)[-1]
+    order = [c for c in np.argsort(-counts, kind="stable").tolist()[:12] if counts[c]]
+    if not order:
+        return None
+    name = concept_name(removal.vocabulary, concept)
+    return charts.bar_figure(
+        [concept_name(removal.vocabulary, c) for c in order],
+        {"pixels": counts[order] / len(removal.before)},
+        title=f"In the place of {name}, without {len(removal.keep) - 1} units",
+        unit="pixels per image",
+    )
+
+
+def removal_strip(
+    network: Network,
+    source: Source,
+    removal: Removal,
+    concept: int,
+    numbers: Sequence[int],
+    *,
+    to_pixels: ToPixels,
+) -> "Image.Image":
+    """Draw the images with most of a concept, with more and more units removed, row by row."""
+    shown = np.argsort(-removal.before[:, concept], kind="stable")[:8]
+    keep = removal.keep[list(numbers)]
+    images = without(network, source, removal.layer, shown, keep, to_pixels=to_pixels)
+    rows = [f"{number} units" for number in numbers]
+    return draw_grid(images, scale=_scale(images), rows=rows, columns=[f"{i}" for i in shown])
+
+
+def without(
+    network: Network,
+    source: Source,
+    layer: str,
+    examples: Int[np.ndarray, "n"],
+    keep: Bool[np.ndarray, "S U"],
+    *,
+    to_pixels: ToPixels,
+) -> Float[np.ndarray, "S n H W 3"]:
+    """Make images without the units of each condition."""
+
+    @jax.jit
+    def make(params: Any, latents: Any, keep: Any) -> Any:
+        return generate(network, params, latents, {layer: keep_units(keep)}, to_pixels=to_pixels)
+
+    latents = jnp.asarray(np.stack([source[int(i)]["latent"] for i in examples]))
+    return np.stack([np.asarray(make(network.params, latents, jnp.asarray(k))) for k in keep])
+
+
+# --- insertion ------------------------------------------------------------------------------------
+
+
+def context_figure(
+    insertion: Insertion, concept: int, *, category: str | None, min_samples: int
+) -> "Figure":
+    """Draw added pixels by what was there, most first, with standard errors by images.
+
+    Contexts are the concepts of one category, all if None, with so many samples or more.
+    """
+    known, number = insertion.vocabulary, insertion.number
+    mean, error = insertion.mean_change[:, concept], insertion.clustered_error(concept)
+    enough = [
+        context
+        for context in range(1, len(known))
+        if number[context] >= min_samples
+        and np.isfinite(error[context])
+        and category in (None, known.categories[context])
+    ]
+    order = sorted(enough, key=lambda context: -mean[context])[:_MOST_CONTEXTS]
+    name = concept_name(known, concept)
+    return charts.bar_figure(
+        [f"{known.names[c]} ({number[c]})" for c in order],
+        {name: mean[order]},
+        errors={name: error[order]},
+        title=f"Inserting {len(insertion.units)} units of {insertion.layer} at one cell, "
+        f"by what was there (samples)",
+        unit=f"{name} pixels added, and standard errors by images",
+    )
+
+
+def cell_figure(insertion: Insertion, concept: int, cells: Shape) -> "Figure":
+    """Draw a map of the layer: how many pixels an insertion at each cell adds on average."""
+    from matplotlib.figure import Figure
+
+    shown = np.full(cells, np.nan)
+    shown[tuple(insertion.cells.T)] = insertion.added_at(concept).mean(axis=0, dtype=np.float64)
+    figure = Figure(figsize=(4.6, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    picture = axes.imshow(shown, cmap="viridis")
+    axes.set(xlabel="column", ylabel="row")
+    name = concept_name(insertion.vocabulary, concept)
+    axes.set_title(f"{name} pixels added, by cell of {insertion.layer}", loc="left", fontsize=10)
+    figure.colorbar(picture, ax=axes)
+    return figure
+
+
+def place_sheet(
+    network: Network,
+    source: Source,
+    insertion: Insertion,
+    concept: int,
+    cells: Shape,
+    *,
+    to_pixels: ToPixels,
+) -> "Image.Image":
+    """Draw the places where most is added, and where least, with the cell marked.
+
+    Rows: the best before and after the insertion, the worst before and after.
+    """
+    make = jax.jit(
+        partial(paint, network, to_pixels=to_pixels, layer=insertion.layer, units=insertion.units)
+    )
+    rows = []
+    for worst in (False, True):
+        places = insertion.best_places(concept, SHOWN_PLACES, worst=worst)
+        chosen = insertion.cells[places[:, 1]]
+        latents = jnp.asarray(np.stack([source[int(i)]["latent"] for i in places[:, 0]]))
+        where = np.zeros((len(places), *cells), np.float32)
+        where[np.arange(len(places)), chosen[:, 0], chosen[:, 1]] = 1
+        values = jnp.asarray(insertion.values)
+        for strength in (0 * where, where):
+            images = np.asarray(
+                make(network.params, latents, values=values, where=jnp.asarray(strength))
+            )
+            scale = _scale(images[None])
+            rows.append(
+                [
+                    mark_cell(image, (int(y), int(x)), cells, scale=scale)
+                    for image, (y, x) in zip(images, chosen, strict=True)
+                ]
+            )
+    names = ["best: before", "after", "worst: before", "after"]
+    return draw_grid(np.array(rows), scale=1, rows=names)
+
+
+def mark_cell(
+    image: Float[np.ndarray, "H W 3"], cell: tuple[int, int], cells: Shape, *, scale: int
+) -> Float[np.ndarray, "_ _ 3"]:
+    """Enlarge an image and draw a frame around the pixels of a cell, just outside of them."""
+    marked = image.repeat(scale, axis=0).repeat(scale, axis=1)
+    ends = [
+        (place * side // number, (place + 1) * side // number)
+        for place, side, number in zip(cell, marked.shape[:2], cells, strict=True)
+    ]
+    width = max(1, scale)
+    (top, bottom), (left, right) = ends
+    frame = np.zeros(marked.shape[:2], bool)
+    frame[max(top - width, 0) : bottom + width, max(left - width, 0) : right + width] = True
+    frame[top:bottom, left:right] = False
+    marked[frame] = YELLOW
+    return marked
+
+
+# --- sets of units --------------------------------------------------------------------------------
+
+
+def effect_figure(effect: CausalEffect, sizes: Sequence[int], rankings: Sequence[str]) -> "Figure":
+    """Draw average causal effects against the number of units, a curve for each ranking."""
+    number = len(sizes)
+    parts = {name: slice(r * number, (r + 1) * number) for r, name in enumerate(rankings)}
+    name = concept_name(effect.vocabulary, effect.concept)
+    return charts.curve_figure(
+        sizes,
+        {ranking: effect.effect.mean[part] for ranking, part in parts.items()},
+        bands={
+            ranking: 2.576 * effect.effect.standard_error[part] for ranking, part in parts.items()
+        },
+        title=f"Average causal effect on {name} of units of {effect.layer}, 99% bands",
+        across="units",
+        up="pixels caused per pixel of the place",
+    )
+
+
+def step_figure(learned: UnitStrengths) -> "Figure":
+    """Draw how learning went."""
+    steps = range(1, len(learned.effects) + 1)
+    return charts.curve_figure(
+        steps,
+        {"effect of the batch": learned.effects},
+        title=f"Learning strengths of units of {learned.layer}",
+        across="step",
+        up="average causal effect",
+    )
+
+
+# --- artifacts ------------------------------------------------------------------------------------
+
+
+def realism_figure(judged: Realism, names: Sequence[str], sizes: Sequence[int]) -> "Figure":
+    """Draw distances to real images against the number of units removed, with standard errors."""
+    whole = float(judged.baseline.mean())
+    kinds = list(dict.fromkeys(names))
+    curves, bands = {}, {}
+    for kind in kinds:
+        mine = [i for i, name in enumerate(names) if name == kind]
+        curves[kind] = np.array([whole, *judged.distances[:, mine].mean(axis=0)])
+        bands[kind] = np.array([0.0, *judged.standard_error[mine]])
+    places = [0, *(sizes[i] for i, name in enumerate(names) if name == kinds[0])]
+    return charts.curve_figure(
+        places,
+        curves,
+        bands={kind: band for kind, band in bands.items() if np.isfinite(band).all()},
+        title=f"Removing units of {judged.layer}: distance to real images, other latents",
+        across="units removed",
+        up="Fréchet distance",
+    )
+
+
+def _scale(images: Float[np.ndarray, "R C H W 3"]) -> int:
+    return max(1, round(_SHEET_WIDTH / (images.shape[1] * images.shape[3])))
