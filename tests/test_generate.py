@@ -6,7 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_generators import CONCEPTS, SIZES, colors_segmenter, generator, latents, source
+from toy_generators import (
+    CONCEPTS,
+    SIZES,
+    colors_segmenter,
+    generator,
+    latents,
+    painter,
+    painter_source,
+    source,
+    strongest_color,
+)
 
 from jaxdissect.engine.batches import Stored
 from jaxdissect.experiments.conditions import best_units, each_unit
@@ -151,6 +161,95 @@ def test_insertion_is_the_brute_force(layer, grid):
     np.testing.assert_array_equal(part.changes.sums[0], sum(c for *_, c in chosen))
     for context in range(1, len(CONCEPTS)):
         assert part.number[context] == sum(context in labels for *_, labels, _ in chosen)
+
+
+# --- what stands there instead, and where things appear -------------------------------------------
+
+
+def shown_colors(maps):
+    """Colors [8, 8] of one image of the painter, given its maps."""
+    images, _ = painter().apply(painter().params, jnp.asarray(maps.reshape(1, -1), jnp.float32))
+    segmenter = strongest_color()
+    return np.asarray(segmenter.segment(segmenter.params, (images + 1) / 2, (8, 8)))[0, ..., 0]
+
+
+def painter_maps(number):
+    return np.maximum(painter_source(number).read(0, number)["latent"], 0).reshape(-1, 4, 4, 6)
+
+
+def test_what_takes_the_place_of_removed_colors():
+    keep = np.array([[0, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1], [1] * 6], bool)
+    found = remove_units(
+        painter(),
+        painter_source(7),
+        strongest_color(),
+        "maps",
+        keep,
+        grid=(8, 8),
+        concepts=[3, 1],
+        batch_size=4,
+    )
+    for condition, kept in enumerate(keep):
+        for concept in (3, 1):
+            replaced, left = np.zeros(4, int), []
+            for maps in painter_maps(7):
+                before, after = shown_colors(maps), shown_colors(maps * kept)
+                replaced += np.bincount(
+                    after[(before == concept) & (after != concept)], minlength=4
+                )
+                left.append((after == concept).sum())
+            np.testing.assert_array_equal(found.in_place_of(concept)[condition], replaced)
+            np.testing.assert_array_equal(found.area_left(concept)[condition], left)
+    assert found.in_place_of(1)[0, 2:].all() and not found.in_place_of(1)[2].any()
+    # Every pixel of the one label channel has one color or none: what goes comes elsewhere.
+    np.testing.assert_array_equal(found.changes.sums.sum(axis=1), 0)
+    np.testing.assert_array_equal(found.before.sum(axis=1), 64)
+    assert np.abs(found.changes.sums).max() > 50
+    with pytest.raises(ValueError, match=r"`concept` \(=2\) must be one of \[3, 1\]"):
+        found.area_left(2)
+
+
+def test_where_colors_appear():
+    number, cells, red = 7, [(0, 3), (2, 1), (3, 3)], 1
+    found = insert_units(
+        painter(),
+        painter_source(number),
+        strongest_color(),
+        "maps",
+        [0, 4],
+        [3.0, 0.5],
+        cells=cells,
+        concepts=[red],
+        grid=(8, 8),
+        batch_size=3,
+    )
+    added, contexts = np.zeros((number, 3), int), np.zeros((number, 3), int)
+    for image, maps in enumerate(painter_maps(number)):
+        before = shown_colors(maps)
+        for place, (y, x) in enumerate(cells):
+            changed = maps.copy()
+            changed[y, x, [0, 4]] = 3.0, 0.5
+            added[image, place] = (shown_colors(changed) == red).sum() - (before == red).sum()
+            contexts[image, place] = before[2 * y + 1, 2 * x + 1]
+    np.testing.assert_array_equal(found.added_at(red), added)
+    np.testing.assert_array_equal(found.contexts[..., 0], contexts)
+    assert added.max() > 0
+    for context in range(4):
+        here = contexts == context if context else np.ones_like(contexts, bool)
+        images = np.flatnonzero(here.any(axis=1))
+        mean = added[here].mean() if here.any() else 0.0
+        apart = [(added[i][here[i]] - mean).sum() for i in images]
+        expected = np.inf
+        if len(images) > 1:
+            variance = np.square(apart).sum() * len(images) / (len(images) - 1)
+            expected = np.sqrt(variance) / here.sum()
+        np.testing.assert_allclose(found.clustered_error(red)[context], expected, rtol=1e-12)
+    best = found.best_places(red, 3)
+    assert [added[i, c] for i, c in best] == sorted(added.max(axis=1), reverse=True)[:3]
+    worst = found.best_places(red, 2, worst=True)
+    assert [added[i, c] for i, c in worst] == sorted(added.min(axis=1))[:2]
+    with pytest.raises(ValueError, match=r"`concept` \(=2\) must be one of \[1\]"):
+        found.added_at(2)
 
 
 # --- invariances ----------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import lax
 from jaxtyping import Array, Float, Float32, Int64, Key, PyTree
 
@@ -109,6 +108,8 @@ def optimise_units(
             `concept` or `patch` do not fit, or as for `remove_units`.
         TypeError: if `network` is neither a Network nor an nnx.Module.
     """
+    import optax
+
     generation = Generation(network, source, segmenter, layer, grid, to_pixels, 1)
     (concept,) = checked_concepts([concept], generation.num_concepts).tolist()
     num_units = generation.num_units

@@ -10,6 +10,7 @@ from jaxdissect.engine.batches import Stored
 from jaxdissect.engine.data.latents import latents
 from jaxdissect.engine.fold import Progress
 from jaxdissect.experiments.dissection import Dissection
+from jaxdissect.experiments.generator_dissection import Generated, dissect_generator
 from jaxdissect.faces import tables
 from jaxdissect.faces.demo import classifier, generator
 from jaxdissect.faces.demo.scenes import scenes_section
@@ -103,10 +104,11 @@ class DemoOptions:
     def _generator_part(self, folder: Path, progress: Progress) -> list[Section]:
         model, segmenter = load_generator(), load_segmenter()
         network = as_network(model)
-        source = generator.generated(
-            network, latents(self.num_latents, model.sizes[0], seed=self.seed), progress
+        source = latents(self.num_latents, model.sizes[0], seed=self.seed)
+        generated = Generated(network, source)
+        result = dissect_generator(
+            network, source, segmenter, layers=generator.LAYERS, progress=progress
         )
-        result = generator.dissect_generator(network, source, segmenter, progress)
         removal = generator.remove_trees(network, source, segmenter, result, progress)
         few = [source[i] for i in range(self.num_latents // 4)]
         doors = generator.insert_doors(network, few, segmenter, result, progress)
@@ -115,8 +117,8 @@ class DemoOptions:
         rows = generator.door_rows(doors.insertion)
         tables.write_csv(folder / "doors.csv", generator.DOORS_HEADER, rows)
         return [
-            generator.samples_section(source),
-            generator.dissection_section(network, source, result, progress),
+            generator.samples_section(generated),
+            generator.dissection_section(network, generated, result, progress),
             generator.trees_section(network, source, removal),
             generator.doors_section(network, source, doors),
         ]

@@ -25,9 +25,8 @@ from jaxdissect.faces import generate_figures, generate_tables, tables
 from jaxdissect.faces.figures import save_figure
 from jaxdissect.faces.generate_options import ConceptOptions, GeneratorOptions
 from jaxdissect.faces.generators import FoundGenerator, choose_generator_layers
-from jaxdissect.faces.models import BUILT_IN, FoundModel, choose_layers, find_model
+from jaxdissect.faces.models import BUILT_IN, choose_layers, find_model
 from jaxdissect.scenes.dataset import scenes_dataset
-from jaxdissect.scenes.training.generator import FEATURES, SCENES
 
 Size = tuple[int, int]
 
@@ -150,7 +149,9 @@ class FindArtifacts(GeneratorOptions):
     """Real images, at most."""
     features: Annotated[str, arg(metavar="NAME")] = BUILT_IN
     """Network of the features, as for --model of `jaxdissect dissect`."""
-    feature_layer: Annotated[str | None, arg(metavar="L", help_behavior_hint="")] = None
+    feature_layer: Annotated[
+        str | None, arg(metavar="L", help_behavior_hint="(default: the last of the known)")
+    ] = None
     """Layer of the features, whose means over the image are compared."""
     sizes: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (1, 2, 4, 8, 16)
     """Numbers of units to remove together."""
@@ -207,15 +208,15 @@ class FindArtifacts(GeneratorOptions):
             return image_folder(self.real_images, image_size=self.image_size, limit=self.num_real)
         if found.model.name != BUILT_IN:
             raise ValueError(f"`real_images` are needed for `model` {found.model.name!r}")
+        from jaxdissect.scenes.training.generator import SCENES  # brings what trains
+
         return scenes_dataset(self.num_real, seed=_REAL_SEED, scenes=SCENES)
 
     def _features(self, real: Source) -> Features:
-        model: FoundModel = find_model(self.features)
-        default = FEATURES if self.features == BUILT_IN else None
-        wanted = self.feature_layer or default
-        layers = (wanted,) if wanted else ()
-        (layer,) = choose_layers(model, layers, real[0]["image"].shape[:2])[-1:]
-        return Features(model.network, layer)
+        model = find_model(self.features)
+        layers = () if self.feature_layer is None else (self.feature_layer,)
+        chosen = choose_layers(model, layers, real[0]["image"].shape[:2])
+        return Features(model.network, chosen[-1])
 
     def _sheet(self, found: FoundGenerator, source: Source, judged: Realism) -> Any:
         keep = np.concatenate([np.ones_like(judged.keep[:1]), judged.keep[: len(self.sizes)]])

@@ -7,21 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from jaxdissect.engine.batches import Joined, Source, Stored, batches
-from jaxdissect.engine.data.latents import Latents
+from jaxdissect.engine.batches import Source
 from jaxdissect.engine.fold import Progress
-from jaxdissect.engine.labelers import segmented
 from jaxdissect.experiments.conditions import best_units
-from jaxdissect.experiments.dissect import dissect
 from jaxdissect.experiments.dissection import Dissection
 from jaxdissect.experiments.generate import paint
+from jaxdissect.experiments.generator_dissection import Generated, latent_input, ranked_units
 from jaxdissect.experiments.insertion import Insertion, insert_units
-from jaxdissect.experiments.presets import GANDISSECT2019
 from jaxdissect.experiments.removal import Removal, remove_units
 from jaxdissect.faces import charts, figures, strips, tables
 from jaxdissect.faces.report.page import Picture, Section, Table
 from jaxdissect.faces.sheets import draw_grid
-from jaxdissect.networks.models.proggan import to_pixels
 from jaxdissect.networks.network import Network, layer_shapes
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 
@@ -40,40 +36,6 @@ CONTEXTS = ("barn", "house", "tree", "hill", "grass", "sky", "cloud")
 """Where doors are inserted: contexts to report."""
 
 
-def generated(network: Network, source: Latents, progress: Progress) -> Source:
-    """Make the images of latents once, to look at and to segment: RGB in [0, 1]."""
-    make = jax.jit(lambda params, latents: to_pixels(network.apply(params, latents)[0]))
-    parts = []
-    for batch in batches(source, 32):
-        images = np.asarray(make(network.params, batch["latent"]))[batch["weight"]]
-        parts.append(images)
-        progress("generate images", int(batch["example"][-1]) + 1, len(source))
-    return Joined(source, Stored({"image": np.concatenate(parts)}))
-
-
-def dissect_generator(
-    network: Network, source: Source, segmenter: Segmenter, progress: Progress
-) -> Dissection:
-    """Dissect layers of the generator with the labels of its segmented images."""
-    return dissect(
-        network,
-        source,
-        segmented(segmenter),
-        layers=LAYERS,
-        preset=GANDISSECT2019,
-        grid=(64, 64),
-        inputs=lambda batch: batch["latent"],
-        batch_size=16,
-        progress=progress,
-    )
-
-
-def ranked_units(result: Dissection, layer: str, concept: str) -> Int[np.ndarray, "U"]:
-    """Units of a layer by their IoU with an object, best first, equals by unit."""
-    iou = result[layer].iou[result.vocabulary.index(concept, "object")]
-    return np.argsort(-iou, kind="stable")
-
-
 def remove_trees(
     network: Network,
     source: Source,
@@ -82,7 +44,7 @@ def remove_trees(
     progress: Progress,
 ) -> Removal:
     """Remove the 0, 1, ..., `MOST_REMOVED` units that match trees best."""
-    ranking = ranked_units(result, TREE_LAYER, "tree")
+    ranking = ranked_units(result, TREE_LAYER, result.vocabulary.index("tree", "object"))
     keep = best_units(ranking, MOST_REMOVED, result[TREE_LAYER].num_units)
     return remove_units(
         network, source, segmenter, TREE_LAYER, keep, batch_size=4, chunk_size=7, progress=progress
@@ -111,7 +73,8 @@ def insert_doors(
     progress: Progress,
 ) -> Doors:
     """Set the units that match doors best to the peaks of their top images, cell by cell."""
-    units = ranked_units(result, DOOR_LAYER, "door")[:NUM_INSERTED]
+    door = result.vocabulary.index("door", "object")
+    units = ranked_units(result, DOOR_LAYER, door)[:NUM_INSERTED]
     values = result[DOOR_LAYER].top_values[units].mean(axis=1)
     insertion = insert_units(
         network,
@@ -127,9 +90,9 @@ def insert_doors(
     return Doors(units, values, insertion)
 
 
-def samples_section(source: Source) -> Section:
+def samples_section(generated: Generated) -> Section:
     """Show 64 images as they come."""
-    images = np.stack([np.asarray(source[i]["image"]) for i in range(min(64, len(source)))])
+    images = generated.read(0, min(64, len(generated)))["image"]
     rows = images[: len(images) // 8 * 8].reshape(-1, 8, *images.shape[1:])
     return Section(
         "A generator of farms",
@@ -142,15 +105,15 @@ def samples_section(source: Source) -> Section:
 
 
 def dissection_section(
-    network: Network, source: Source, result: Dissection, progress: Progress
+    network: Network, generated: Generated, result: Dissection, progress: Progress
 ) -> Section:
     """Show the detectors of every layer, and the best units at work."""
     alone = Dissection({TREE_LAYER: result[TREE_LAYER]}, result.vocabulary, result.settings)
     rows = strips.top_unit_strips(
         network,
-        source,
+        generated,
         alone,
-        inputs=lambda batch: batch["latent"],
+        inputs=latent_input,
         batch_size=16,
         progress=progress,
     )[TREE_LAYER]
