@@ -264,7 +264,7 @@ def removed(keep=None, **options):
 
 
 def inserted(**options):
-    options = {"grid": (8, 8), "units": UNITS, "values": VALUES} | options
+    options = {"grid": (8, 8), "units": UNITS, "values": VALUES, "concepts": [2, 0]} | options
     return insert_units(
         generator(), source(), colors_segmenter(options["grid"]), "layer2", **options
     )
@@ -288,6 +288,10 @@ def test_batches_chunks_and_devices_change_nothing(run):
         np.testing.assert_array_equal(found.before, expected.before)
         if run is removed:
             np.testing.assert_array_equal(found.after, expected.after)
+            np.testing.assert_array_equal(found.replaced, expected.replaced)
+        else:
+            np.testing.assert_array_equal(found.contexts, expected.contexts)
+            np.testing.assert_array_equal(found.added, expected.added)
 
 
 def test_conditions_do_not_depend_on_each_other():

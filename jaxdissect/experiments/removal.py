@@ -172,8 +172,12 @@ def remove_units(
 
     @jax.jit
     def step(params: Any, batch: Any, sets: Array) -> tuple[Array, Array]:
+        latents = batch["latent"]
+        if not len(chosen):
+            areas, _ = generation.under_each(params, latents, keep_units, sets)
+            return areas, jnp.zeros(replaced.shape, jnp.int32)
         areas, labels = generation.under_each(
-            params, batch["latent"], keep_units, sets, look=lambda labels: labels
+            params, latents, keep_units, sets, look=lambda labels: labels
         )
         whole = jnp.where(batch["weight"][:, None, None, None], labels[0], -1)
 

@@ -249,8 +249,8 @@ def effect_table(
             )
     header = (
         *("ranking", "units", "effect", "standard error"),
-        *(f"more than by {rankings[0]}", "its standard error"),
-        *("by insertion", "its error", "by ablation", "its error "),
+        *(f"more than by {rankings[0]}", "error of the difference"),
+        *("by insertion", "error of insertion", "by ablation", "error of ablation"),
         *("fraction left without them", "99% band"),
     )
     return header, rows

@@ -1,6 +1,6 @@
 """Probe one function that lets its layers through a tap, whatever its shape."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jaxtyping import Array, PyTree
@@ -25,13 +25,22 @@ class TappedNetwork:
         function: ``function(params, inputs, tap) -> output``, pure but for calls of `tap`, none of
             them inside a transformation of its own (`jax.jit`, `jax.lax.scan`, ...).
         params: Parameters.
+        layer_names: Names of all layers, if they are to be known before the function runs.
 
     Attributes:
         params: The parameters.
+        layer_names: Names of the layers, none if they are not known.
     """
 
-    def __init__(self, function: Callable[[PyTree, Any, Tap], Any], params: PyTree):
+    def __init__(
+        self,
+        function: Callable[[PyTree, Any, Tap], Any],
+        params: PyTree,
+        *,
+        layer_names: Sequence[str] = (),
+    ):
         self.params = params
+        self.layer_names = tuple(layer_names)
         self._function = function
 
     def apply(
@@ -43,7 +52,7 @@ class TappedNetwork:
         edits: Mapping[str, Edit] | None = None,
     ) -> tuple[Any, dict[str, Array]]:
         """Run the network; see `jaxdissect.networks.network.Network.apply`."""
-        recorder = Recorder(layers, edits)
+        recorder = Recorder(layers, edits, names=self.layer_names or None)
         output = recorder.run(lambda: self._function(params, inputs, recorder.tap))
         return output, recorder.activations
 
@@ -56,6 +65,6 @@ class TappedNetwork:
         edits: Mapping[str, Edit] | None = None,
     ) -> dict[str, Array]:
         """Run as far as `layers`; see `jaxdissect.networks.network.Network.activations`."""
-        recorder = Recorder(layers, edits, stop_early=True)
+        recorder = Recorder(layers, edits, names=self.layer_names or None, stop_early=True)
         recorder.run(lambda: self._function(params, inputs, recorder.tap))
         return recorder.activations
