@@ -71,8 +71,9 @@ def generate(
         network: The generator.
         params: Its parameters.
         latents: Its inputs.
-        edits: Edits by layer (`jaxdissect.networks.edits`); edits of zero strength, a * 1 + 0,
-            change nothing bit for bit.
+        edits: Edits by layer (`jaxdissect.networks.edits`). Those of zero strength, a * 1 + 0,
+            change nothing bit for bit; but a program compiled without an edit may round otherwise
+            than one with it, so compare images of one compiled function.
         to_pixels: Makes RGB in [0, 1] of what the generator gives: from [-1, 1] by default,
             `in_range` for others.
 
