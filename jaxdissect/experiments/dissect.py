@@ -90,8 +90,7 @@ def dissect(
         TypeError: if `model` is neither a Network nor an nnx.Module.
     """
     task = Task(
-        *(model, source, labeler, layers, preset, grid, inputs),
-        *(alignments, token_grid, output_image),
+        model, source, labeler, layers, preset, grid, inputs, alignments, token_grid, output_image
     )
     options = FoldOptions(batch_size, mesh, progress)
     return examine(

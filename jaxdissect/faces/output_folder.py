@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 # What commands write about themselves: a folder with none of these is not ours to replace.
-_MARKS = (
-    *("dissection.json", "ablation.json", "generation.json", "style.json", "detectors.json"),
+_MARKS = tuple(
+    f"{mark}.json" for mark in ("dissection", "ablation", "generation", "style", "detectors")
 )
 
 
