@@ -2,7 +2,7 @@
 
 from toy_generators import SIZES
 
-from jaxdissect.experiments.painting import Paint, Painted, Painting
+from jaxdissect.experiments.painting import Action, Paint, Painted, Painting
 from jaxdissect.experiments.strokes import Stroke
 
 DOTS = {"warm": Paint((1, 4, 7), (2.0, -1.0, 3.5)), "cold": Paint((4, 0), (5.0, 1.5))}
@@ -25,5 +25,5 @@ def painting(*strokes, layer="layer2", **changes):
     return Painting(**made | changes)
 
 
-def drawn(x, y, paint="warm", *, strength=1.0, brush=1.0, action="draw"):
+def drawn(x, y, paint="warm", *, strength=1.0, brush=1.0, action: Action = "draw"):
     return Painted(dab(x, y, brush=brush), action, paint, strength)

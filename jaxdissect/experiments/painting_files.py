@@ -55,7 +55,7 @@ def from_json(text: str | bytes) -> Painting:
     """
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise ValueError(f"a painting must be JSON: {problem}") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ValueError(f"a painting must be a JSON object with 'format': {FORMAT!r}")
@@ -128,7 +128,7 @@ def _paints(value: Any, where: str) -> dict[str, Paint]:
 
 def _painted(value: Any, where: str) -> Painted:
     _check_names(where, value, {"action", "paint", "strength", "brush", "points"})
-    found = {
+    found: dict[str, Any] = {
         name: read(value[name], f"{where}.{name}")
         for name, read in (
             ("action", _action),
@@ -187,4 +187,4 @@ def _shown(value: Any) -> str:
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"a painting must be JSON, which has no {name}")
+    raise ValueError(f"it has no {name}")

@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dissect_command,
         fetch_command,
         generate_command,
+        paint_command,
         style_command,
     )
     from jaxdissect.faces.models import raised_by
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "generate": generate_command.GenerateOptions,
         "fetch": fetch_command.FetchOptions,
         "convert": convert_command.ConvertOptions,
+        "paint": paint_command.PaintOptions,
     }
     options = subcommand_cli_from_dict(
         commands, prog=PROGRAM, description=DESCRIPTION, args=arguments

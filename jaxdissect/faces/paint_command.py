@@ -1,0 +1,159 @@
+"""`jaxdissect paint`: a page in the browser, on which units of a generator are painted with."""
+
+import secrets
+import socket
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import FlagCreatePairsOff, arg
+
+from jaxdissect.engine.data.latents import latents
+from jaxdissect.engine.fold import Progress
+from jaxdissect.experiments.dissection import Dissection, load_dissection
+from jaxdissect.faces.demo.generator import DOOR_LAYER, dissect_generator, generated
+from jaxdissect.faces.paint.server import create_app
+from jaxdissect.faces.paint.studio import Studio, Subject
+from jaxdissect.faces.progress import told
+from jaxdissect.networks.network import as_network
+from jaxdissect.networks.segmenters.segmenter import Segmenter
+from jaxdissect.scenes.shipped import load_generator, load_segmenter
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class PaintOptions:
+    """Paint with the units of a generator, in a browser on this machine.
+
+    Needs starlette and uvicorn: pip install 'jaxdissect[paint]'. Ctrl+C stops it.
+    """
+
+    model: Annotated[Literal["scenes"], arg(metavar="NAME")] = "scenes"
+    """`scenes`, the built-in generator of farms."""
+    layer: Annotated[str, arg(metavar="LAYER")] = DOOR_LAYER
+    """Layer whose units are painted with; early ones have few large cells, late ones many small."""
+    samples: Annotated[int, arg(metavar="N")] = 24
+    """Images to choose from."""
+    seed: Annotated[int, arg(metavar="N")] = 0
+    """Of these images."""
+    dissection: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Folder with a dissection of the layer, which says what the units stand for; if there is none
+    yet, it is made and kept there."""
+    num_latents: Annotated[int, arg(metavar="N")] = 256
+    """Other images of the generator to dissect, where there is no dissection yet."""
+    port: Annotated[int, arg(metavar="N")] = 0
+    """Port of 127.0.0.1; 0 takes one that is free."""
+    browser: bool = True
+    """Open the page in the browser."""
+    quiet: FlagCreatePairsOff[bool] = False
+    """Print nothing but the address and errors."""
+
+    def run(self) -> None:
+        """Serve until interrupted.
+
+        Raises:
+            ValueError, OSError: If the options cannot be followed, or starlette or uvicorn are
+                missing.
+        """
+        self._check()
+        check_installed()
+        listener = listen(self.port)
+        with listener:
+            studio = self._studio()
+            serve(studio, listener, browser=self.browser, quiet=self.quiet)
+
+    def _check(self) -> None:
+        limits = {"samples": (1, 1000), "num_latents": (16, 100_000), "port": (0, 65_535)}
+        limits["seed"] = (0, 2**64 - 1)
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"`{name}` (={getattr(self, name)}) must be {low} to {high}")
+
+    def _studio(self) -> Studio:
+        model, segmenter = load_generator(), load_segmenter()
+        subject = Subject(
+            self.model,
+            as_network(model),
+            model.sizes[0],
+            seed=self.seed,
+            num_samples=self.samples,
+        )
+        with told(quiet=self.quiet) as progress:
+            result = self._dissection(subject, segmenter, progress)
+        return Studio(subject, self.layer, result, segmenter)
+
+    def _dissection(self, subject: Subject, segmenter: Segmenter, progress: Progress) -> Dissection:
+        folder = self.dissection
+        if folder is not None and folder.exists() and any(folder.iterdir()):
+            return load_dissection(folder)
+        # A fixed seed: what units stand for does not depend on the images to paint on.
+        source = latents(self.num_latents, subject.latent_size, seed=DISSECTION_SEED)
+        result = dissect_generator(
+            subject.network,
+            generated(subject.network, source, progress),
+            segmenter,
+            progress,
+            layers=(self.layer,),
+        )
+        if folder is not None:
+            result.save(folder)
+        return result
+
+
+DISSECTION_SEED = 4_000_003
+
+
+def check_installed() -> None:
+    """Raise ValueError if the packages of the extra `paint` are missing."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f"`jaxdissect paint` needs {' and '.join(missing)}: pip install 'jaxdissect[paint]'"
+        )
+
+
+def listen(port: int) -> socket.socket:
+    """Take a port of this machine, before the long work begins.
+
+    Raises:
+        ValueError: if the port is taken.
+    """
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except OSError as problem:
+        listener.close()
+        raise ValueError(f"`port` (={port}) of {HOST} is not free: {problem.strerror}") from None
+    return listener
+
+
+def serve(studio: Studio, listener: socket.socket, *, browser: bool, quiet: bool) -> None:
+    """Serve the page until interrupted, and print where it is."""
+    import uvicorn
+
+    token, port = secrets.token_urlsafe(24), listener.getsockname()[1]
+    config = uvicorn.Config(
+        create_app(studio, token, port),
+        access_log=False,  # addresses have the token in them
+        log_level="warning",
+        lifespan="off",
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    address = f"http://{HOST}:{port}/{token}/"
+    print(address, flush=True)
+    if not quiet:
+        print("Whoever knows this address can paint. Ctrl+C stops the page.", flush=True)
+    if browser:
+        webbrowser.open(address)
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        pass  # the usual end
