@@ -5,6 +5,7 @@ import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -78,12 +79,9 @@ def test_undoing_gives_the_bytes_back(client):
 
 def test_changes_are_counted_on_the_images(client):
     segmenter = colors_segmenter((8, 8))
+    areas_of = jax.jit(lambda image: concept_areas(segmenter.segment(0, image[None], (8, 8)), 6))
     areas = [
-        np.asarray(
-            concept_areas(
-                segmenter.segment(0, jnp.asarray(replay(generator(), made))[None], (8, 8)), 6
-            )
-        )
+        np.asarray(areas_of(jnp.asarray(replay(generator(), made))))
         for made in (page_painting(), MADE)
     ]
     expected = {

@@ -187,16 +187,13 @@ def test_a_painting_is_what_paint_does(layer):
     cells, units = {"layer2": ((4, 4), 10), "layer3": ((8, 8), 8)}[layer]
     where = 0.75 * jnp.asarray(cells_under(made.strokes[0].stroke, (8, 8), cells), jnp.float32)
     warm = DOTS["warm"]
-    expected = paint(
-        network,
-        network.params,
-        jnp.asarray(made.latent())[None],
-        layer,
-        list(warm.units),
-        jnp.array(warm.values),
-        where,
-    )
-    np.testing.assert_allclose(replay(generator(), made), expected[0], atol=1e-6)
+
+    @jax.jit
+    def expected(params, latents):
+        return paint(network, params, latents, layer, warm.units, jnp.array(warm.values), where)
+
+    image = expected(network.params, jnp.asarray(made.latent())[None])[0]
+    np.testing.assert_allclose(replay(generator(), made), image, atol=1e-6)
     assert units > max(warm.units)
 
 

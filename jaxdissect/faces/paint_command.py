@@ -3,7 +3,7 @@
 import secrets
 import socket
 import webbrowser
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,16 +11,20 @@ from tyro.conf import FlagCreatePairsOff, arg
 
 from jaxdissect.engine.data.latents import latents
 from jaxdissect.engine.fold import Progress
+from jaxdissect.engine.resume import digest
 from jaxdissect.experiments.dissection import Dissection, load_dissection
 from jaxdissect.faces.demo.generator import DOOR_LAYER, dissect_generator, generated
 from jaxdissect.faces.paint.server import create_app
-from jaxdissect.faces.paint.studio import Studio, Subject
+from jaxdissect.faces.paint.studio import Studio, Subject, shapes_of
 from jaxdissect.faces.progress import told
 from jaxdissect.networks.network import as_network
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.scenes.shipped import load_generator, load_segmenter
 
 HOST = "127.0.0.1"
+
+DISSECTION_SEED = 4_000_003
+"""Of the images that are dissected, which are not those to paint on."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +84,18 @@ class PaintOptions:
             seed=self.seed,
             num_samples=self.samples,
         )
+        shapes_of(subject, self.layer)  # refuses a wrong layer before the long work begins
         with told(quiet=self.quiet) as progress:
             result = self._dissection(subject, segmenter, progress)
         return Studio(subject, self.layer, result, segmenter)
 
     def _dissection(self, subject: Subject, segmenter: Segmenter, progress: Progress) -> Dissection:
-        folder = self.dissection
+        folder, made_with = self.dissection, digest(subject.network.params)
         if folder is not None and folder.exists() and any(folder.iterdir()):
-            return load_dissection(folder)
-        # A fixed seed: what units stand for does not depend on the images to paint on.
+            result = load_dissection(folder)
+            if result.settings.get("generator", made_with) != made_with:
+                raise ValueError(f"`dissection`: {folder} holds one of another generator")
+            return result
         source = latents(self.num_latents, subject.latent_size, seed=DISSECTION_SEED)
         result = dissect_generator(
             subject.network,
@@ -97,12 +104,10 @@ class PaintOptions:
             progress,
             layers=(self.layer,),
         )
+        result = replace(result, settings={**result.settings, "generator": made_with})
         if folder is not None:
             result.save(folder)
         return result
-
-
-DISSECTION_SEED = 4_000_003
 
 
 def check_installed() -> None:

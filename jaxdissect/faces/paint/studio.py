@@ -105,6 +105,17 @@ class Subject:
     to_pixels: ToPixels = from_signed
 
 
+def shapes_of(subject: Subject, layer: str) -> tuple[Shape, Shape, int]:
+    """Find height and width of the images and of a layer, and its units, without running anything.
+
+    Raises:
+        ValueError: if the layer does not exist or gives no maps.
+    """
+    latent = jax.ShapeDtypeStruct((1, subject.latent_size), jnp.float32)
+    images, maps = image_and_map_shapes(subject.network, subject.network.params, latent, layer)
+    return (images[1], images[2]), (maps[1], maps[2]), maps[3]
+
+
 class Studio:
     """Renders paintings on one layer of a generator, one at a time.
 
@@ -123,12 +134,7 @@ class Studio:
     ) -> None:
         self.subject, self.layer, self.segmenter = subject, layer, segmenter
         self._params = subject.network.params
-        latent = jax.ShapeDtypeStruct((1, subject.latent_size), jnp.float32)
-        images, (_, *cells, self.num_units) = image_and_map_shapes(
-            subject.network, self._params, latent, layer
-        )
-        self.image_size: Shape = (images[1], images[2])
-        self.cells: Shape = (cells[0], cells[1])
+        self.image_size, self.cells, self.num_units = shapes_of(subject, layer)
         if layer not in result.layers:
             raise ValueError(
                 f"`dissection` has no layer {layer!r}; it has: {', '.join(result.layers)}"
