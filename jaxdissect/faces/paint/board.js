@@ -17,7 +17,9 @@ export class Board {
     this.points = null; // of the stroke that grows
     this.pointer = null; // id of what draws it; "keyboard" for keys
     this.cursor = null; // where the brush is shown
-    this.keyboard = [this.width / 2, this.height / 2];
+    // The brush of the keyboard starts in the middle of a cell.
+    const middle = (size, cells) => ((Math.floor(cells / 2) + 0.5) * size) / cells;
+    this.keyboard = this.#inside(middle(this.width, this.columns), middle(this.height, this.rows));
     this.brush = 1;
     this.showGrid = true;
     this.painted = [];

@@ -5,6 +5,7 @@ import { History, documentOf, strokesOf } from "./history.js";
 
 const $ = (id) => document.getElementById(id);
 const OWN = "own units";
+const SHOWN_AREAS = 7;
 
 const history = new History();
 let session;
@@ -82,26 +83,38 @@ function show() {
   $("picture").alt = `Sample ${sample}, ${count} ${count === 1 ? "stroke" : "strokes"}`;
   board.update({ painted: cells });
   const [rows, columns] = session.cells;
-  const parts = [doing, `${cells.length} of ${rows * columns} cells painted.`];
-  const times = `Image made in ${milliseconds.toFixed(0)} ms, here after ${all.toFixed(0)} ms.`;
-  $("status").textContent = [...parts, times].filter(Boolean).join(" ");
-  showChanges(shown.changes, count);
+  $("status").textContent = `${doing} ${cells.length} of ${rows * columns} cells painted.`;
+  $("times").textContent =
+    `Image made in ${milliseconds.toFixed(0)} ms, shown after ${all.toFixed(0)} ms.`;
+  showChanges(shown.areas, painting);
 }
 
-function showChanges(changes, strokes) {
-  const size = session.document.image_size;
+// The areas that changed most, after those of the concepts that were painted with.
+function showChanges(areas, painting) {
+  const names = Object.keys(painting.paints).map((name) => name.split(", ")[0]);
+  const known = new Set(session.concepts.map(({ name }) => name));
+  const painted = [...new Set(names)].filter((name) => known.has(name));
+  const first = painted.map((concept) =>
+    areas.find((area) => area.concept === concept) ?? { concept, before: 0, after: 0 });
+  const others = areas.filter(({ concept, before, after }) =>
+    before !== after && !painted.includes(concept));
+  const shownAreas = session.segmented && painting.strokes.length
+    ? [...first, ...others].slice(0, Math.max(SHOWN_AREAS, first.length))
+    : [];
+  const [height, width] = session.document.image_size;
   $("changes-help").textContent = !session.segmented
     ? "No segmenter looks at these images."
-    : strokes === 0
+    : painting.strokes.length === 0
       ? "Nothing is painted yet."
-      : changes.length === 0
+      : shownAreas.length === 0
         ? "A segmenter sees no object with another area."
-        : `Pixels of each object, as a segmenter sees them, of ${size[0] * size[1]}.`;
-  $("changes-table").hidden = changes.length === 0;
-  const rows = changes.map(({ concept, before, after }) => {
+        : `Pixels of each object, as a segmenter sees them, of ${height * width}.`;
+  $("changes-table").hidden = shownAreas.length === 0;
+  const rows = shownAreas.map(({ concept, before, after }) => {
     const row = document.createElement("tr");
-    const change = `${after > before ? "+" : "−"}${Math.abs(after - before)}`;
-    for (const [index, text] of [concept, before, after, change].entries()) {
+    const sign = after > before ? "+" : after < before ? "−" : "";
+    const texts = [concept, before, after, `${sign}${Math.abs(after - before)}`];
+    for (const [index, text] of texts.entries()) {
       const cell = document.createElement(index ? "td" : "th");
       if (!index) cell.scope = "row";
       cell.textContent = text;
@@ -169,6 +182,7 @@ function onStroke(points, finished) {
     showError(`A painting has at most ${session.limits.strokes} strokes: save it, or undo some.`);
     return;
   }
+  $("original").checked = false;
   live = {
     action: action(),
     paint: used,
@@ -189,7 +203,7 @@ function onStroke(points, finished) {
 function updateControls() {
   const [name, kind] = [$("concept").value, action()];
   const restore = kind === "restore";
-  const what = name === OWN ? "the units" : `the best units for ${name}`;
+  const what = name === OWN ? "the units" : `the best units for “${name}”`;
   $("action-help").textContent = {
     draw: `Sets ${what} to a high level: the one that each exceeds on only ${shownRest()}% of pixels.`,
     erase: `Sets ${what} to zero.`,
@@ -198,7 +212,8 @@ function updateControls() {
   $("concept-field").hidden = restore;
   $("number-field").hidden = restore || name === OWN;
   $("own-field").hidden = restore || name !== OWN;
-  $("strength").disabled = restore;
+  $("strength-field").hidden = restore;
+  $("concept-help").hidden = name === OWN;
   $("number-value").textContent = $("number").value;
   $("brush-value").textContent = `${$("brush").value} px`;
   $("strength-value").textContent = `${$("strength").value}%`;
@@ -248,7 +263,7 @@ function download(address, name) {
 function saveEdit() {
   const text = JSON.stringify(shown.painting, null, 1);
   const address = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-  download(address, `painting_${sample}.json`);
+  download(address, `painting_${shown.painting.example}.json`);
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
@@ -303,7 +318,7 @@ function listen() {
   $("redo").addEventListener("click", () => move(1));
   $("reset").addEventListener("click", reset);
   $("dismiss").addEventListener("click", hideError);
-  $("save-image").addEventListener("click", () => download(shown.image, `painting_${sample}.png`));
+  $("save-image").addEventListener("click", () => download(shown.image, `painting_${shown.painting.example}.png`));
   $("save-edit").addEventListener("click", saveEdit);
   $("open-edit").addEventListener("click", () => $("file").click());
   $("file").addEventListener("change", async () => {

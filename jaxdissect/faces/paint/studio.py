@@ -48,7 +48,6 @@ MIN_IOU = 0.02
 """Concepts are offered if a unit matches them better than this: not all are detectors, but together
 they often cause what no one of them stands for."""
 
-SHOWN_CHANGES = 6
 CATEGORY = "object"
 
 
@@ -60,7 +59,7 @@ class Choice(NamedTuple):
     units: tuple[int, ...]
 
 
-class Change(NamedTuple):
+class Area(NamedTuple):
     """How many pixels of the image show a concept, without the painting and with it."""
 
     concept: str
@@ -74,13 +73,13 @@ class Rendering(NamedTuple):
     Attributes:
         image: The pixels.
         cells: Where the generator is changed.
-        changes: Areas of the concepts that changed most, and of those painted with.
+        areas: Those of all concepts that are there, those that changed most first.
         milliseconds: What making the image took, without looking at it.
     """
 
     image: UInt8[np.ndarray, "H W 3"]
     cells: Bool[np.ndarray, "h w"]
-    changes: tuple[Change, ...]
+    areas: tuple[Area, ...]
     milliseconds: float
 
 
@@ -197,15 +196,16 @@ class Studio:
             start = time.perf_counter()
             image = np.asarray(self._render(self._params, latent, edit))
             milliseconds = 1e3 * (time.perf_counter() - start)
-            changes = self._changes(painting, image)
+            areas = self._compared(painting, image)
         cells = painted_cells(painting, self.cells)
-        return Rendering(as_bytes(image), cells, changes, milliseconds)
+        return Rendering(as_bytes(image), cells, areas, milliseconds)
 
     def _check(self, painting: Painting) -> None:
         blank, subject = self.blank(0), self.subject
         for name in ("digest", "layer", "image_size", "latent_size", "seed"):
             found, wanted = getattr(painting, name), getattr(blank, name)
-            if found != wanted:
+            unknown = name == "digest" and found is None
+            if found != wanted and not unknown:
                 raise ValueError(f"`{name}` (={found!r}) must be that of this page, {wanted!r}")
         if painting.example >= subject.num_samples:
             raise ValueError(
@@ -213,7 +213,7 @@ class Studio:
                 "of samples; `--samples` gives more"
             )
 
-    def _changes(self, painting: Painting, image: np.ndarray) -> tuple[Change, ...]:
+    def _compared(self, painting: Painting, image: np.ndarray) -> tuple[Area, ...]:
         if self._areas is None or self.segmenter is None:
             return ()
         after = np.asarray(self._areas(self.segmenter.params, jnp.asarray(image)))
@@ -227,7 +227,7 @@ class Studio:
                 )
                 before = np.asarray(self._areas(self.segmenter.params, original))
             self._before[painting.example] = before
-        return largest_changes(self.segmenter, self._before[painting.example], after)
+        return compared(self.segmenter, self._before[painting.example], after)
 
 
 def offered(result: Dissection, layer: str) -> tuple[Choice, ...]:
@@ -252,15 +252,17 @@ def offered(result: Dissection, layer: str) -> tuple[Choice, ...]:
     )
 
 
-def largest_changes(
+def compared(
     segmenter: Segmenter, before: Int32[np.ndarray, "C"], after: Int32[np.ndarray, "C"]
-) -> tuple[Change, ...]:
-    """Find the concepts whose areas differ most, greatest difference first, equals by id."""
+) -> tuple[Area, ...]:
+    """List the objects that are there, before or after, greatest change first, equals by id."""
     known = segmenter.vocabulary
-    difference = np.abs(after.astype(np.int64) - before)
-    order = [int(i) for i in np.argsort(-difference, kind="stable") if difference[i] > 0]
-    shown = [i for i in order if i > 0 and _is_shown(known.categories, i)][:SHOWN_CHANGES]
-    return tuple(Change(known.names[i], int(before[i]), int(after[i])) for i in shown)
+    order = np.argsort(-np.abs(after.astype(np.int64) - before), kind="stable")
+    return tuple(
+        Area(known.names[i], int(before[i]), int(after[i]))
+        for i in order.tolist()
+        if i > 0 and before[i] + after[i] > 0 and _is_shown(known.categories, i)
+    )
 
 
 def _is_shown(categories: Any, concept: int) -> bool:
@@ -293,6 +295,6 @@ def as_answer(rendering: Rendering) -> Mapping[str, Any]:
     return {
         "image": f"data:image/png;base64,{image}",
         "cells": np.argwhere(rendering.cells).tolist(),
-        "changes": [change._asdict() for change in rendering.changes],
+        "areas": [area._asdict() for area in rendering.areas],
         "milliseconds": round(rendering.milliseconds, 1),
     }
