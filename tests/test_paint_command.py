@@ -24,6 +24,7 @@ def refused(capsys, *options):
         (("--num-latents", "3"), "`num_latents` (=3) must be 16 to"),
         (("--port", "70000"), "`port` (=70000) must be 0 to 65535"),
         (("--seed", "-1"), "`seed` (=-1)"),
+        (("--seed", str(2**53 + 1)), "`seed`"),
         (("--layer", "layer99"), "layer99"),
     ],
 )

@@ -241,6 +241,7 @@ def test_bugs_are_told_and_survived(client, monkeypatch):
     answer = post(client, to_json(MADE))
     assert answer.status_code == 500
     assert "ZeroDivisionError" in answer.json()["error"] and "secret" not in answer.text
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
     monkeypatch.undo()
     assert still_up(client)
 

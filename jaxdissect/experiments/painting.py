@@ -67,7 +67,9 @@ class Painted:
 
     def __post_init__(self) -> None:
         if (self.paint is None) != (self.action == "restore"):
-            raise ValueError(f"`paint` (={self.paint!r}) goes with draw and erase, and with these")
+            raise ValueError(
+                f"`paint` (={self.paint!r}) must be a name to draw or erase, and none to restore"
+            )
         if not 0 <= self.strength <= MAX_STRENGTH:
             raise ValueError(f"`strength` (={self.strength}) must be 0 to {MAX_STRENGTH:g}")
 
@@ -131,7 +133,7 @@ def edit_of(painting: Painting, cells: Sequence[int], num_units: int) -> Edit:
         num_units: Units of the layer, U.
 
     Returns:
-        Float32 arrays [h, w, U] on the host; one and zero where nothing is painted.
+        Halves [h, w, U], float32; one and zero where nothing is painted.
 
     Raises:
         ValueError: if a unit is not in [0, U), or a stroke does not fit the image.

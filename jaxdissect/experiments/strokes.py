@@ -57,7 +57,7 @@ class Stroke:
                 )
 
 
-@functools.lru_cache(maxsize=4096)  # a page sends all its strokes again with each new one
+@functools.lru_cache(maxsize=512)  # a page sends all its strokes again with each new one
 def _under(stroke: Stroke, image_size: Shape, cells: Shape) -> Bool[np.ndarray, "h w"]:
     pixels = pixels_under(stroke, image_size)
     under = np.zeros(cells, bool)

@@ -2,6 +2,7 @@
 
 import secrets
 import socket
+import threading
 import webbrowser
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,14 +64,16 @@ class PaintOptions:
         """
         self._check()
         check_installed()
-        listener = listen(self.port)
-        with listener:
-            studio = self._studio()
-            serve(studio, listener, browser=self.browser, quiet=self.quiet)
+        with listen(self.port) as listener:
+            serve(self._studio(), listener, browser=self.browser, quiet=self.quiet)
 
     def _check(self) -> None:
-        limits = {"samples": (1, 1000), "num_latents": (16, 100_000), "port": (0, 65_535)}
-        limits["seed"] = (0, 2**64 - 1)
+        limits = {
+            "samples": (1, 1000),
+            "seed": (0, 2**53),  # what JavaScript holds exactly
+            "num_latents": (16, 100_000),
+            "port": (0, 65_535),
+        }
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be {low} to {high}")
@@ -131,6 +134,7 @@ def listen(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
+        listener.listen()
     except OSError as problem:
         listener.close()
         raise ValueError(f"`port` (={port}) of {HOST} is not free: {problem.strerror}") from None
@@ -157,7 +161,8 @@ def serve(studio: Studio, listener: socket.socket, *, browser: bool, quiet: bool
     if not quiet:
         print("Whoever knows this address can paint. Ctrl+C stops the page.", flush=True)
     if browser:
-        webbrowser.open(address)
+        # Some browsers return only when they are closed.
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     try:
         uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:

@@ -96,7 +96,7 @@ def create_app(studio: Studio, token: str, port: int) -> "Starlette":
 
     async def failed(request: "Request", problem: Exception) -> Response:
         error = f"a bug in jaxdissect: {type(problem).__name__}; the terminal says more"
-        return JSONResponse({"error": error}, 500)
+        return JSONResponse({"error": error}, 500, HEADERS)  # the guard does not see it
 
     app = Starlette(
         routes=[
