@@ -1,7 +1,6 @@
 """The painting page in a browser: Chromium paints on the built-in generator."""
 
 import base64
-import io
 import json
 import shutil
 import signal
@@ -12,21 +11,18 @@ import time
 import httpx
 import numpy as np
 import pytest
-from PIL import Image
+from painting_page import Page, until
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
+from selenium.webdriver.common.actions.pointer_input import PointerInput
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from jaxdissect.experiments.dissection import load_dissection
 from jaxdissect.experiments.painting import as_bytes, painted_cells, replay
 from jaxdissect.experiments.painting_files import from_json
 from jaxdissect.faces.demo.generator import ranked_units
 from jaxdissect.scenes.shipped import load_generator
-
-selenium = pytest.importorskip("selenium", reason="selenium drives the browser")
-
-from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService  # noqa: E402
-from selenium.webdriver.common.actions.action_builder import ActionBuilder  # noqa: E402
-from selenium.webdriver.common.actions.pointer_input import PointerInput  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
@@ -92,76 +88,6 @@ def page(server, browser):
     opened = Page(browser, server[0])
     yield opened
     assert browser.get_log("browser") == []
-
-
-class Page:
-    """What a user sees of the page and does to it."""
-
-    def __init__(self, browser, address):
-        self.browser = browser
-        browser.get(address)
-        until(lambda: self.find("picture").get_attribute("src"))
-        self.settle()
-
-    def find(self, name):
-        return self.browser.find_element(By.ID, name)
-
-    def settle(self):
-        """Wait until nothing is being rendered; a stroke begins to be before `perform` returns."""
-        until(lambda: self.find("board").get_attribute("data-busy") == "false")
-
-    def click(self, name):
-        self.find(name).click()
-        self.settle()
-
-    def source(self):
-        """The bytes of the image, as a data address."""
-        return self.find("picture").get_attribute("src")
-
-    def pixels(self):
-        _, _, data = self.source().partition("base64,")
-        return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
-
-    def drag(self, *places):
-        """Press the mouse at the first place (x, y), in image pixels, and move to the others."""
-        board = self.find("board")
-        self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", board)
-        scale = board.size["width"] / 64
-        offsets = [(round((x - 32) * scale), round((y - 32) * scale)) for x, y in places]
-        actions = ActionChains(self.browser, duration=50)
-        actions.move_to_element_with_offset(board, *offsets[0]).click_and_hold()
-        for offset in offsets[1:]:
-            actions.move_to_element_with_offset(board, *offset)
-        actions.release().perform()
-        self.settle()
-
-    def choose(self, action):
-        selector = f"input[name=action][value={action}]"
-        self.browser.execute_script(
-            "arguments[0].click()", self.browser.find_element(By.CSS_SELECTOR, selector)
-        )
-
-    def set_range(self, name, value):
-        self.browser.execute_script(
-            "arguments[0].value = arguments[1];"
-            "arguments[0].dispatchEvent(new Event('input', {bubbles: true}))",
-            self.find(name),
-            value,
-        )
-
-    def saved(self, button, path):
-        """Press a button that saves a file, and read it."""
-        path.unlink(missing_ok=True)
-        self.find(button).click()
-        until(path.exists)
-        return path.read_bytes()
-
-
-def until(condition, *, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def difference(before, after, cells):
