@@ -19,9 +19,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from jaxdissect.experiments.dissection import load_dissection
+from jaxdissect.experiments.generator_dissection import ranked_units
 from jaxdissect.experiments.painting import as_bytes, painted_cells, replay
 from jaxdissect.experiments.painting_files import from_json
-from jaxdissect.faces.demo.generator import ranked_units
 from jaxdissect.scenes.shipped import load_generator
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -114,7 +114,8 @@ def test_a_door_is_painted_undone_and_saved(page, folder):
 
     result = load_dissection(folder / "dissection")
     paint = document.paints["door, 20 units"]
-    assert list(paint.units) == ranked_units(result, "layer4", "door")[:20].tolist()
+    door = result.vocabulary.index("door", "object")
+    assert list(paint.units) == ranked_units(result, "layer4", door)[:20].tolist()
     thresholds = result["layer4"].thresholds[np.array(paint.units)]
     np.testing.assert_array_equal(np.array(paint.values, np.float32), thresholds)
 

@@ -6,7 +6,7 @@ import threading
 import webbrowser
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, arg
 
@@ -14,13 +14,13 @@ from jaxdissect.engine.data.latents import latents
 from jaxdissect.engine.fold import Progress
 from jaxdissect.engine.resume import digest
 from jaxdissect.experiments.dissection import Dissection, load_dissection
-from jaxdissect.faces.demo.generator import DOOR_LAYER, dissect_generator, generated
+from jaxdissect.experiments.generator_dissection import dissect_generator
+from jaxdissect.faces.generators import choose_generator_layers, find_generator, find_segmenter
+from jaxdissect.faces.models import BUILT_IN
 from jaxdissect.faces.paint.server import create_app
-from jaxdissect.faces.paint.studio import Studio, Subject, shapes_of
+from jaxdissect.faces.paint.studio import Studio, Subject
 from jaxdissect.faces.progress import told
-from jaxdissect.networks.network import as_network
 from jaxdissect.networks.segmenters.segmenter import Segmenter
-from jaxdissect.scenes.shipped import load_generator, load_segmenter
 
 HOST = "127.0.0.1"
 
@@ -35,9 +35,20 @@ class PaintOptions:
     Needs starlette and uvicorn: pip install 'jaxdissect[paint]'. Ctrl+C stops it.
     """
 
-    model: Annotated[Literal["scenes"], arg(metavar="NAME")] = "scenes"
-    """`scenes`, the built-in generator of farms."""
-    layer: Annotated[str, arg(metavar="LAYER")] = DOOR_LAYER
+    model: Annotated[str, arg(metavar="NAME")] = BUILT_IN
+    """`scenes`, the built-in generator of farms, or another; see `jaxdissect generate remove
+    --help`."""
+    weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Weights of a proggan."""
+    latent_size: Annotated[int | None, arg(metavar="Z", help_behavior_hint="")] = None
+    """Numbers of a latent, for a function of yours."""
+    pixel_range: Annotated[tuple[float, float], arg(metavar="LOW HIGH")] = (-1.0, 1.0)
+    """What the generator gives for black and for white."""
+    segmenter: Annotated[
+        str | None, arg(metavar="NAME", help_behavior_hint="(default: that of the model)")
+    ] = None
+    """What tells objects in the images: `scenes`, a published one, or FILE.py:FUNCTION."""
+    layer: Annotated[str, arg(metavar="LAYER")] = "layer4"
     """Layer whose units are painted with; early ones have few large cells, late ones many small."""
     samples: Annotated[int, arg(metavar="N")] = 24
     """Images to choose from."""
@@ -79,15 +90,17 @@ class PaintOptions:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be {low} to {high}")
 
     def _studio(self) -> Studio:
-        model, segmenter = load_generator(), load_segmenter()
+        found = find_generator(self.model, self.weights, self.latent_size, self.pixel_range)
+        choose_generator_layers(found, (self.layer,))
+        segmenter = find_segmenter(self.segmenter, found.segmenter)
         subject = Subject(
             self.model,
-            as_network(model),
-            model.sizes[0],
+            found.model.network,
+            found.latent_size,
             seed=self.seed,
             num_samples=self.samples,
+            to_pixels=found.to_pixels,
         )
-        shapes_of(subject, self.layer)  # refuses a wrong layer before the long work begins
         with told(quiet=self.quiet) as progress:
             result = self._dissection(subject, segmenter, progress)
         return Studio(subject, self.layer, result, segmenter)
@@ -99,13 +112,13 @@ class PaintOptions:
             if result.settings.get("generator", made_with) != made_with:
                 raise ValueError(f"`dissection`: {folder} holds one of another generator")
             return result
-        source = latents(self.num_latents, subject.latent_size, seed=DISSECTION_SEED)
         result = dissect_generator(
             subject.network,
-            generated(subject.network, source, progress),
+            latents(self.num_latents, subject.latent_size, seed=DISSECTION_SEED),
             segmenter,
-            progress,
             layers=(self.layer,),
+            to_pixels=subject.to_pixels,
+            progress=progress,
         )
         result = replace(result, settings={**result.settings, "generator": made_with})
         if folder is not None:

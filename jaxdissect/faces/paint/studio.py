@@ -26,6 +26,7 @@ from jaxdissect.experiments.generate import (
     from_signed,
     image_and_map_shapes,
 )
+from jaxdissect.experiments.generator_dissection import ranked_units
 from jaxdissect.experiments.painting import (
     MAX_STRENGTH,
     MAX_STROKES,
@@ -37,12 +38,14 @@ from jaxdissect.experiments.painting import (
 )
 from jaxdissect.experiments.painting_files import to_json
 from jaxdissect.experiments.strokes import MAX_POINTS
-from jaxdissect.faces.demo.generator import NUM_INSERTED, ranked_units
 from jaxdissect.networks.network import Network
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 
 MOST_UNITS = 40
 """Best units of a concept that the page knows."""
+
+USUAL_UNITS = 20
+"""As many are painted with unless the user changes it, as the paper inserts."""
 
 MIN_IOU = 0.02
 """Concepts are offered if a unit matches them better than this: not all are detectors, but together
@@ -178,7 +181,7 @@ class Studio:
             "levels": [float(level) for level in self.levels],
             "percent": round(100 * (1 - self.fraction), 4),
             "concepts": [choice._asdict() for choice in self.choices],
-            "usual_units": min(NUM_INSERTED, self.num_units),
+            "usual_units": min(USUAL_UNITS, self.num_units),
             "segmented": self.segmenter is not None,
             "limits": {"strokes": MAX_STROKES, "points": MAX_POINTS, "strength": MAX_STRENGTH},
         }
@@ -242,10 +245,7 @@ def offered(result: Dissection, layer: str) -> tuple[Choice, ...]:
         Choice(
             known.names[i],
             round(float(best[i]), 4),
-            tuple(
-                int(unit)
-                for unit in ranked_units(result, layer, known.names[i], known.categories[i])
-            )[:MOST_UNITS],
+            tuple(ranked_units(result, layer, i)[:MOST_UNITS].tolist()),
         )
         for i in order
         if _is_shown(known.categories, i)
