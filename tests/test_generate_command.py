@@ -142,6 +142,7 @@ def test_insert(place, tmp_path):
     assert [row["place"] for row in rows_of(out / "places.csv")] == ["best"] * 8 + ["worst"] * 8
 
 
+@pytest.mark.slow
 def test_optimise(place, tmp_path):
     out = tmp_path / "results"
     options = {"sizes": [1, 3], "steps": 20, "step_size": 4, "learning_rate": 0.1}
@@ -159,6 +160,7 @@ def test_optimise(place, tmp_path):
     assert float(effects[2]["more than by IoU"]) == 0
 
 
+@pytest.mark.slow
 def test_artifacts(place, tmp_path):
     out = tmp_path / "results"
     options = {"real_images": place / "real", "features": f"{place / 'features.py'}:features"}

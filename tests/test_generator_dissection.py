@@ -81,6 +81,7 @@ def test_it_is_the_dissection_of_images_made_before():
     assert (np.diff(found["maps"].iou[2][best]) <= 0).all()
 
 
+@pytest.mark.slow
 def test_batches_memory_and_devices_change_nothing():
     expected = dissected()
     assert_same(dissected(batch_size=7, memory_budget=0), expected)

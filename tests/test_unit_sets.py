@@ -197,6 +197,7 @@ def test_gradients_are_finite_differences():
     assert float(gradient[0]) > 0.1 > -0.01 > float(gradient[1])
 
 
+@pytest.mark.slow
 def test_learning_finds_the_units_that_cause_a_color():
     found = learned()
     assert found.ranking[0] == 0
