@@ -10,6 +10,7 @@ import argparse
 import functools
 import resource
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,14 @@ class Every:
 
 
 def dissect_photographs(
-    photographs: Path, classifier: Path, *, every: int = 1, **options
+    photographs: Path,
+    classifier: Path,
+    *,
+    every: int = 1,
+    layers: Sequence[str] = LAYERS,
+    **options,
 ) -> jd.Dissection:
-    """Dissect all layers in one run over every n-th photograph."""
+    """Dissect layers in one run over every n-th photograph."""
     objects = jd.read_concepts(photographs / "objects.txt")
     images = jd.image_folder(
         photographs / "images",
@@ -50,7 +56,7 @@ def dissect_photographs(
         squeezenet_places365(classifier),
         Every(images, every),
         jd.together(jd.annotated(objects), jd.colored()),
-        layers=LAYERS,
+        layers=layers,
         grid=GRID,
         inputs=lambda batch: preprocess(batch["image"], mean),
         **options,

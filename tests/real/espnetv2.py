@@ -13,7 +13,8 @@ Letters of shapes: B batch, H W grid of the input of a function, h w of its outp
 
 import math
 import re
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -266,11 +267,14 @@ def _grouped(
     def convolve(image: Float[Array, "H W _"]) -> Float[Array, "h w U"]:
         padded = jnp.pad(image, [(dilation, dilation), (dilation, dilation), (0, 0)])
         apart = padded.reshape(*padded.shape[:2], groups, 1, each)
-        products = sum(
-            apart[y * dilation :, x * dilation :][:height:stride, :width:stride]
-            * kernels[None, None, y, x]
-            for y in range(3)
-            for x in range(3)
+        products = reduce(
+            add,
+            (
+                apart[y * dilation :, x * dilation :][:height:stride, :width:stride]
+                * kernels[None, None, y, x]
+                for y in range(3)
+                for x in range(3)
+            ),
         )
         return products.sum(axis=-1).reshape(*products.shape[:2], outputs)
 
@@ -330,7 +334,10 @@ def _mixed(
     places = np.argsort(-weights, axis=1, kind="stable")[:, :most]
     shares = np.take_along_axis(weights, places, axis=1)
     shape = tuple(-1 if i == axis else 1 for i in range(4))
-    return sum(
-        jnp.take(units, place, axis=axis) * jnp.asarray(share, units.dtype).reshape(shape)
-        for place, share in zip(places.T, shares.T, strict=True)
+    return reduce(
+        add,
+        (
+            jnp.take(units, place, axis=axis) * jnp.asarray(share, units.dtype).reshape(shape)
+            for place, share in zip(places.T, shares.T, strict=True)
+        ),
     )
