@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
+from stored_arrays import refuse_others
 
 LATENT_SIZE = 512
 IMAGE_SIZE = 64
@@ -72,14 +73,7 @@ def cat_generator(folder: Path) -> CatGenerator:
         f"{name}/{kind}": (layer, kind) for name, layer in layers.items() for kind in _PARAMETERS
     }
     expected = {name: getattr(*place).shape for name, place in places.items()}
-    found = {name: array.shape for name, array in arrays.items()}
-    problems = [
-        f"{name}: expected {expected.get(name, 'no such array')}, got {found.get(name, 'nothing')}"
-        for name in sorted(expected.keys() | found.keys())
-        if expected.get(name) != found.get(name)
-    ]
-    if problems:
-        raise ValueError("weights in `folder` do not fit the network:\n" + "\n".join(problems))
+    refuse_others(arrays, expected)
     for name, (layer, kind) in places.items():
         setattr(layer, kind, nnx.Param(jnp.asarray(arrays[name])))
     return network

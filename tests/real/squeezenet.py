@@ -15,6 +15,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 from PIL import Image
+from stored_arrays import refuse_others
 
 IMAGE_SIZE = 224
 NUM_CLASSES = 365
@@ -116,14 +117,7 @@ def _check_arrays(arrays: dict[str, np.ndarray], kernels: dict[str, tuple[int, .
         expected[f"{name}.bias"] = (units,)
         if name != _WITHOUT_BATCH_NORM:
             expected |= {f"{name}.bn.{statistic}": (units,) for statistic in _STATISTICS}
-    found = {name: array.shape for name, array in arrays.items()}
-    problems = [
-        f"{name}: expected {expected.get(name, 'no such array')}, got {found.get(name, 'nothing')}"
-        for name in sorted(expected.keys() | found.keys())
-        if expected.get(name) != found.get(name)
-    ]
-    if problems:
-        raise ValueError("weights in `folder` do not fit the network:\n" + "\n".join(problems))
+    refuse_others(arrays, expected)
 
 
 def _fold(arrays: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
