@@ -1,0 +1,1 @@
+"""Attacks on classifiers, what they do to units, and whether removing units defends."""

@@ -1,0 +1,168 @@
+"""What every attack is given and gives back, and what is refused.
+
+Letters: B images, T targets of an image, H W C image, N classes.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Bool, Float, Int, Int32, PyTree
+
+from jaxdissect.networks.network import Network, as_network
+
+Scores = Callable[[PyTree, Array], Array]
+"""Scores classes: ``scores(params, images) -> [B, N]``, a pure function, each image for itself.
+
+Images lie within the bounds of the attack; how the network wants them normalised is part of this
+function. Attacks compile once for every function, so give the same one again.
+"""
+
+Bounds = tuple[float, float]
+"""The least and the greatest value of a pixel."""
+
+
+class Attacked(NamedTuple):
+    """Adversarial images.
+
+    Attributes:
+        images: Within the bounds; the original where the attack failed.
+        success: Whether the image is taken for what the attacker wants.
+        distance: L2 distance to the original, in the units of pixels; infinite where it failed.
+        constant: Weight of the scores in the loss with which the image was found; 0 for attacks
+            that have none, and where it failed.
+        iterations: Gradient steps that were spent.
+    """
+
+    images: Float[Array, "*n H W C"]
+    success: Bool[Array, "*n"]
+    distance: Float[Array, "*n"]
+    constant: Float[Array, "*n"]
+    iterations: Int32[Array, "*n"]
+
+
+class ClassScores:
+    """The scores of a network as a function; equal to that of the same network.
+
+    Args:
+        network: A Network or an nnx.Module whose inputs are images within the bounds.
+
+    Attributes:
+        network: The Network.
+        params: Its own parameters.
+    """
+
+    def __init__(self, network: Any) -> None:
+        self.network: Network = as_network(network)
+        self.params: PyTree = self.network.params
+
+    def __call__(self, params: PyTree, images: Array) -> Array:
+        return self.network.apply(params, images)[0]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ClassScores) and other.network is self.network
+
+    def __hash__(self) -> int:
+        return id(self.network)
+
+
+def as_arrays(settings: Any, dtype: Any) -> Any:
+    """Make arrays of numbers, so that programs are not compiled again for other ones."""
+
+    def array(value: Any) -> Array:
+        kind = {bool: jnp.bool_, int: jnp.int32}.get(type(value), dtype)
+        return jnp.asarray(value, kind)
+
+    return jax.tree.map(array, settings)
+
+
+def check_images(images: Array, bounds: Bounds) -> None:
+    """Refuse images that cannot be attacked; values of traced images are not checked.
+
+    Raises:
+        ValueError: if `images` are no floats [B, H, W, C], there are none, or one is not within
+            `bounds`, or `bounds` are no range.
+    """
+    low, high = bounds
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise ValueError(f"`bounds` (={bounds}) must be two numbers, the lower one first")
+    if images.ndim != 4 or images.dtype not in (jnp.float32, jnp.float64) or len(images) < 1:
+        raise ValueError(
+            f"`images` (={images.dtype}{list(images.shape)}) must be at least one image "
+            "[B, H, W, C] of float32 or float64"
+        )
+    if isinstance(images, Tracer):
+        return
+    least, most = float(images.min()), float(images.max())
+    if not (low <= least and most <= high):  # so that NaN is refused too
+        raise ValueError(
+            f"`images` must lie within `bounds` (={bounds}), and reach from {least:g} to {most:g}"
+        )
+
+
+def check_classes(
+    name: str, classes: Array, num_images: int, num_classes: int, *, many: bool = False
+) -> None:
+    """Refuse what are no classes of images; values of traced classes are not checked.
+
+    Args:
+        name: What messages call them.
+        classes: One class of every image.
+        num_images, num_classes: B, N.
+        many: Whether an image may have several, [B, T].
+
+    Raises:
+        ValueError: if they are not as many integers in [0, N).
+    """
+    ranks = (1, 2) if many else (1,)
+    if (
+        classes.ndim not in ranks
+        or len(classes) != num_images
+        or classes.size == 0
+        or not jnp.issubdtype(classes.dtype, jnp.integer)
+    ):
+        shape = f"[{num_images}]" + (f" or [{num_images}, T]" if many else "")
+        raise ValueError(
+            f"`{name}` (={classes.dtype}{list(classes.shape)}) must be integers {shape}, classes "
+            "of the images"
+        )
+    if isinstance(classes, Tracer):
+        return
+    wrong = np.asarray(classes)[(np.asarray(classes) < 0) | (np.asarray(classes) >= num_classes)]
+    if len(wrong):
+        raise ValueError(
+            f"`{name}` has {wrong[0]}, and scores are of the classes 0 to {num_classes - 1}"
+        )
+
+
+def count_classes(scores: Scores, params: PyTree, images: Array) -> int:
+    """Find N without computing anything.
+
+    Raises:
+        ValueError: if `scores` do not give [B, N] with at least two classes.
+    """
+    found = jax.eval_shape(scores, params, images)
+    if not hasattr(found, "shape") or len(found.shape) != 2 or found.shape[1] < 2:
+        raise ValueError(f"`scores` must give [B, N] for at least two classes, not {found}")
+    return found.shape[1]
+
+
+def margin(scores: Float[Array, "B N"], classes: Int[Array, "B"]) -> Float[Array, "B"]:
+    """How far the best other class is ahead of a class: max_{j != t} z_j - z_t."""
+    own = jnp.take_along_axis(scores, classes[:, None], 1)[:, 0]
+    numbers = jnp.arange(scores.shape[1], dtype=classes.dtype)
+    others = jnp.where(numbers[None] == classes[:, None], -jnp.inf, scores)
+    # Of equal ones the first has all of the gradient.
+    best = jnp.take_along_axis(others, others.argmax(1)[:, None], 1)[:, 0]
+    return best - own
+
+
+def is_taken_for(
+    scores: Float[Array, "B N"], classes: Int[Array, "B"], *, confidence: Any = 0.0
+) -> Bool[Array, "B"]:
+    """Whether the first of the greatest scores is that of a class, even less `confidence`."""
+    own = jax.nn.one_hot(classes, scores.shape[1], dtype=scores.dtype)
+    return (scores - confidence * own).argmax(1).astype(classes.dtype) == classes

@@ -1,0 +1,213 @@
+"""Projected gradient descent: the strongest image within a distance.
+
+Letters: B images, H W C image, N classes.
+
+Madry et al., "Towards deep learning models resistant to adversarial attacks", ICLR 2018, section
+2.1: steps along the gradient of the cross-entropy, each followed by the nearest image within the
+ball around the original; the last image counts. Targeted attacks descend towards a class, others
+climb away from it.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int, Int32, Key, PyTree
+
+from jaxdissect.experiments.attacks.problem import (
+    Attacked,
+    Bounds,
+    Scores,
+    as_arrays,
+    check_classes,
+    check_images,
+    count_classes,
+    is_taken_for,
+)
+from jaxdissect.experiments.attacks.spread import checked_slots, over_devices
+from jaxdissect.networks.loop_body import loop_body
+
+
+class Ball(NamedTuple):
+    """Differences of no more than some size, here 1, for one difference [H, W, C].
+
+    Attributes:
+        name: Of its norm.
+        steepest: The difference of size 1 that climbs most, from a gradient.
+        project: The nearest difference of size 1 or less.
+        draw: A random difference of size 1 or less, uniformly, from a key, a shape and a dtype.
+    """
+
+    name: str
+    steepest: Callable[[Array], Array]
+    project: Callable[[Array], Array]
+    draw: Callable[[Key[Array, ""], tuple[int, ...], Any], Array]
+
+
+def _length(difference: Array) -> Array:
+    return jnp.maximum(jnp.sqrt((difference**2).sum()), 1e-12)
+
+
+def _draw_euclidean(key: Key[Array, ""], shape: tuple[int, ...], dtype: Any) -> Array:
+    # Two more coordinates on a sphere, left out, make the rest uniform in the ball (Voelker et al.,
+    # "Efficiently sampling vectors and coordinates from the n-sphere and n-ball", 2017).
+    size = int(np.prod(shape))
+    point = jax.random.normal(key, (size + 2,), dtype)
+    return (point / _length(point))[:size].reshape(shape)
+
+
+EUCLIDEAN = Ball(
+    "L2",
+    lambda gradient: gradient / _length(gradient),
+    lambda difference: difference / jnp.maximum(_length(difference), 1.0),
+    _draw_euclidean,
+)
+"""Differences by their L2 norm."""
+
+MAXIMUM = Ball(
+    "Linf",
+    jnp.sign,
+    lambda difference: jnp.clip(difference, -1.0, 1.0),
+    lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -1.0, 1.0),
+)
+"""Differences by their greatest value."""
+
+
+class Settings(NamedTuple):
+    """Settings of the attack.
+
+    Attributes:
+        epsilon: Size of the ball, in the units of pixels.
+        ball: `EUCLIDEAN` or `MAXIMUM`.
+        steps: Number of steps.
+        relative_step: Size of a step, as a part of epsilon.
+        targeted: Whether the classes are those to be taken for, or not to be taken for.
+        random_start: Begin anywhere in the ball; else at the original.
+        bounds: Least and greatest value of a pixel.
+    """
+
+    epsilon: float
+    ball: Ball = EUCLIDEAN
+    steps: int = 40
+    relative_step: float = 0.05
+    targeted: bool = True
+    random_start: bool = True
+    bounds: Bounds = (0.0, 1.0)
+
+
+def projected_gradient(
+    key: Key[Array, ""],
+    scores: Scores,
+    params: PyTree,
+    images: Float[Array, "B H W C"],
+    classes: Int[Array, "B"],
+    settings: Settings,
+    *,
+    slots: int | None = None,
+    mesh: jax.sharding.Mesh | None = None,
+) -> Attacked:
+    """Attack every image within a ball.
+
+    Args:
+        key: Random key of the starts; image i has ``jax.random.fold_in(key, i)``.
+        scores: Scores classes; `problem.ClassScores` makes it of a network.
+        params: Parameters, the first argument of `scores`.
+        images: Within the bounds, float32 or float64, in which all is computed.
+        classes: What each image should be taken for, or what it should not.
+        settings: See `Settings`.
+        slots: Images that run together; None takes `spread.SLOTS` on CPU, all elsewhere.
+            It changes results by rounding only.
+        mesh: Devices to divide images among, along its first axis.
+
+    Raises:
+        ValueError: if images are not within the bounds, `classes` are no classes, or another
+            argument makes no sense.
+    """
+    images, classes = jnp.asarray(images), jnp.asarray(classes)
+    _check_settings(settings)
+    check_images(images, settings.bounds)
+    check_classes("classes", classes, len(images), count_classes(scores, params, images))
+    slots = checked_slots(slots, len(images))
+    each = jnp.arange(len(images), dtype=jnp.int32)
+    keys = jax.vmap(partial(jax.random.fold_in, key))(each)
+    attack = partial(_attack, scores, settings.ball, slots)
+    # None has no numbers, and functions are none.
+    given = (params, as_arrays(settings._replace(ball=None), images.dtype))
+    return over_devices(attack, mesh)(given, images, each, (classes.astype(jnp.int32), keys))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _attack(
+    scores: Scores,
+    ball: Ball,
+    slots: int,
+    given: tuple[PyTree, Any],
+    images: Float[Array, "B H W C"],
+    each: Int32[Array, "n"],
+    about: tuple[Int32[Array, "n"], Key[Array, "n"]],
+) -> Attacked:
+    (classes, keys), dtype = about, images.dtype
+    params, settings = given
+
+    def climb(arguments: tuple[Array, Array]) -> Array:
+        images, classes = arguments
+
+        def surprise(images: Array) -> Array:
+            chances = jax.nn.log_softmax(scores(params, images).astype(dtype))
+            return -jnp.take_along_axis(chances, classes[:, None], 1).sum()
+
+        return jax.vmap(ball.steepest)(jax.grad(surprise)(images))
+
+    def inside(images: Array, origins: Array) -> Array:
+        differences = jax.vmap(ball.project)((images - origins) / settings.epsilon)
+        return jnp.clip(origins + settings.epsilon * differences, *settings.bounds)
+
+    def attack(some: tuple[Array, Array, Array]) -> Attacked:
+        each, classes, keys = some
+        origins = images[each]
+        shifts = jax.vmap(lambda key: ball.draw(key, images.shape[1:], dtype))(keys)
+        reach = jnp.where(settings.random_start, settings.epsilon, 0.0)
+        starts = jnp.clip(origins + reach * shifts, *settings.bounds)
+        steepest = loop_body(climb, (starts, classes))
+        length = settings.relative_step * settings.epsilon
+        length = jnp.where(settings.targeted, -length, length)
+        attacked = lax.fori_loop(
+            0,
+            settings.steps,
+            lambda _, now: inside(now + length * steepest((now, classes)), origins),
+            starts,
+        )
+        reached = is_taken_for(scores(params, attacked).astype(dtype), classes)
+        success = reached == settings.targeted
+        distance = jnp.sqrt(((attacked - origins) ** 2).sum((1, 2, 3)))
+        return Attacked(
+            jnp.where(success[:, None, None, None], attacked, origins),
+            success,
+            jnp.where(success, distance, jnp.inf),
+            jnp.zeros(len(each), dtype),
+            jnp.broadcast_to(settings.steps, each.shape),
+        )
+
+    number = len(each)
+    slots = min(slots, number)
+    missing = -number % slots
+
+    def parts(array: Array) -> Array:
+        filled = jnp.concatenate([array, jnp.repeat(array[-1:], missing, axis=0)])
+        return filled.reshape(-1, slots)
+
+    with jax.named_scope("projected_gradient"):
+        found = lax.map(attack, (parts(each), parts(classes), parts(keys)))
+    return jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:])[:number], found)
+
+
+def _check_settings(settings: Settings) -> None:
+    for name in ("epsilon", "relative_step"):
+        if not getattr(settings, name) > 0:
+            raise ValueError(f"`{name}` (={getattr(settings, name)}) must be positive")
+    if settings.steps < 1:
+        raise ValueError(f"`steps` (={settings.steps}) must be at least 1")

@@ -1,0 +1,345 @@
+"""Attacks: the reference, foolbox, invariances, gradients, faults."""
+
+import inspect
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import toy_attacked as toy
+
+from jaxdissect.experiments.attacks import carlini_wagner as cw
+from jaxdissect.experiments.attacks import projected_gradient as pgd
+from jaxdissect.experiments.attacks.problem import ClassScores, is_taken_for, margin
+
+FEW = cw.Settings(binary_search_steps=3, max_iterations=60, learning_rate=2e-2)
+WITHIN = pgd.Settings(0.6, steps=10, relative_step=0.2)
+
+
+def attack(images, targets, *, settings=FEW, slots=3, **options):
+    """With three slots, so that the attack of the tests is compiled once for each number."""
+    scores = toy.scores()
+    images, targets = jnp.asarray(images), jnp.asarray(targets)
+    return cw.carlini_wagner(
+        scores, scores.params, images, targets, settings=settings, slots=slots, **options
+    )
+
+
+def assert_same(found, expected, rtol=2e-3):
+    np.testing.assert_array_equal(found.success, expected.success)
+    np.testing.assert_allclose(found.distance, expected.distance, rtol)
+    np.testing.assert_array_equal(found.constant, expected.constant)
+
+
+# --- Carlini and Wagner -----------------------------------------------------------------------
+
+
+def assert_as_reference(name, rtol):
+    scores, images, expected, meta = toy.golden_attack(name)
+    np.testing.assert_allclose(
+        scores(scores.params, jnp.asarray(expected["images"])), expected["scores"], atol=1e-5
+    )
+    options = {key: value for key, value in meta["params"].items() if key != "adam"}
+    assert cw.Settings(**options) == cw.Settings()
+    targets = jnp.asarray(meta["targets"], jnp.int32)
+    found = cw.carlini_wagner(scores, scores.params, images, targets)
+    assert found.images.dtype == images.dtype and found.success.all()
+    before, after = (scores(scores.params, shown).argmax(1) for shown in (images, found.images))
+    np.testing.assert_array_equal(np.stack([before, after], 1), expected["predictions"])
+    np.testing.assert_allclose(found.distance**2, expected["squares"], rtol)
+    return found, expected
+
+
+@pytest.mark.slow
+def test_images_are_those_of_the_reference_in_float64():
+    """The reference optimises a thousand steps; in float64 every pixel ends where it does."""
+    with jax.enable_x64(True):
+        found, expected = assert_as_reference("cw_attack_a_float64", 1e-6)
+        np.testing.assert_allclose(found.images, expected["images"], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_distances_are_those_of_the_reference_in_float32():
+    assert_as_reference("cw_attack_b_float32", 0.02)
+
+
+def test_results_are_what_they_say():
+    images = toy.images(7)
+    targets = toy.targets(images)
+    found = attack(images, targets)
+    assert found.success.any()
+    after = toy.predictions(found.images)
+    np.testing.assert_array_equal(found.success, after == targets)
+    apart = np.sqrt(((np.asarray(found.images) - images) ** 2).sum((1, 2, 3)))
+    np.testing.assert_allclose(found.distance[found.success], apart[found.success], 1e-4)
+    assert np.isinf(found.distance[~found.success]).all() and not apart[~found.success].any()
+    assert (found.constant[found.success] > 0).all() and (found.iterations > 0).all()
+    assert found.images.min() >= 0 and found.images.max() <= 1
+
+
+def test_no_example_knows_of_the_others():
+    """In another order, among others, and in another number of slots."""
+    images = toy.images(11)
+    targets = toy.targets(images)
+    whole = attack(images[:7], targets[:7])
+    order = np.array([9, 3, 8, 0, 10, 6, 1])
+    mixed = attack(images[order], targets[order])
+    shared = np.flatnonzero(order < 7)
+    assert_same(jax.tree.map(lambda part: part[shared], mixed),
+                jax.tree.map(lambda part: part[order[shared]], whole))  # fmt: skip
+    assert_same(attack(images[:7], targets[:7], slots=7), whole)
+
+
+def test_many_targets_are_attacks_each():
+    images = toy.images(4)[:1]
+    targets = (toy.predictions(images) + np.array([1, 2, 3, 4, 1, 2, 3])) % toy.CLASSES
+    found = attack(images, targets[None].astype(np.int32))
+    assert found.images.shape == (1, 7, toy.SIZE, toy.SIZE, 3) and found.success.shape == (1, 7)
+    one_by_one = attack(images.repeat(7, axis=0), targets.astype(np.int32))
+    assert_same(found, jax.tree.map(lambda part: part[None], one_by_one))
+
+
+def test_attack_over_devices():
+    images = toy.images(7)
+    targets = toy.targets(images)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    assert_same(attack(images, targets, mesh=mesh), attack(images, targets))
+
+
+def test_attack_compiled_and_step_by_step():
+    """Under a jit of the caller, and without any."""
+    images, scores = jnp.asarray(toy.images(3)), toy.scores()
+    targets = jnp.asarray(toy.targets(toy.images(3)))
+    settings = FEW._replace(binary_search_steps=2, max_iterations=4, learning_rate=0.5)
+    run = partial(cw.carlini_wagner, scores, settings=settings, slots=2)
+    expected = run(scores.params, images, targets)
+    assert expected.success.any()
+    assert_same(jax.jit(run)(scores.params, images, targets), expected)
+    with jax.disable_jit():
+        assert_same(run(scores.params, images, targets), expected)
+
+
+def test_confidence_keeps_the_target_ahead():
+    images = toy.images(7)
+    targets = toy.targets(images)
+    found = attack(images, targets, settings=FEW._replace(confidence=0.3, initial_const=1.0))
+    ahead = -margin(toy.scores()(toy.scores().params, found.images), jnp.asarray(targets))
+    assert found.success.any() and (ahead[found.success] >= 0.3 - 1e-5).all()
+
+
+def test_early_abort_saves_steps_alone():
+    images = toy.images(7)
+    targets = toy.targets(images)
+    settings = FEW._replace(max_iterations=200, learning_rate=5e-2)
+    found = attack(images, targets, settings=settings)
+    whole = attack(images, targets, settings=settings._replace(abort_early=False))
+    assert (whole.iterations == 600).all() and (found.iterations < 600).any()
+    np.testing.assert_array_equal(found.success, whole.success)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
+def test_constant_images_can_be_attacked(value):
+    """Black and white have almost no slope in tanh space: found or not, all is finite."""
+    images = np.full((7, toy.SIZE, toy.SIZE, 3), value, np.float32)
+    targets = toy.targets(images)
+    found = attack(images, targets)
+    assert np.isfinite(found.images).all()
+    np.testing.assert_array_equal(found.success, toy.predictions(found.images) == targets)
+    assert value != 0.3 or found.success.any()
+
+
+def test_other_bounds():
+    """The same attack on images of bytes finds the same images."""
+    images, scores = jnp.asarray(toy.images(7)), toy.scores()
+    targets = jnp.asarray(toy.targets(toy.images(7)))
+
+    def of_bytes(params, images):
+        return scores(params, images / 255)
+
+    found = attack(images, targets)
+    settings = FEW._replace(bounds=(0.0, 255.0), initial_const=FEW.initial_const * 255**2)
+    wide = cw.carlini_wagner(of_bytes, scores.params, 255 * images, targets, settings=settings)
+    np.testing.assert_allclose(wide.distance / 255, found.distance, 0.02)
+
+
+def test_gradients_are_those_of_finite_differences():
+    with jax.enable_x64(True):
+        scores, images, _, meta = toy.golden_attack("cw_attack_a_float64")
+        random = np.random.RandomState(0)
+        start = cw.to_points(images, (0.0, 1.0))
+        shift = jnp.asarray(0.1 * random.standard_normal(start.shape))
+        targets = jnp.asarray(meta["targets"], jnp.int32)
+        constants = jnp.asarray([0.1, 3.0, 20.0])
+
+        @jax.jit
+        def total(shift):
+            return cw.losses(
+                scores, cw.Settings(), scores.params, shift, start, targets, constants
+            ).loss.sum()
+
+        gradient = jax.grad(total)(shift)
+        for _ in range(5):
+            direction = jnp.asarray(random.standard_normal(start.shape))
+            difference = total(shift + 1e-6 * direction) - total(shift - 1e-6 * direction)
+            slope = (gradient * direction).sum()
+            np.testing.assert_allclose(difference / 2e-6, slope, 1e-5, 1e-6)
+
+
+def test_margin_and_success_of_scores():
+    scores = jnp.asarray([[1.0, 3.0, 3.0], [0.0, 2.0, 1.0]])
+    np.testing.assert_array_equal(margin(scores, jnp.asarray([0, 1])), [2.0, -1.0])
+    np.testing.assert_array_equal(is_taken_for(scores, jnp.asarray([2, 1])), [False, True])
+    found = is_taken_for(scores, jnp.asarray([1, 1]), confidence=1.5)
+    np.testing.assert_array_equal(found, [False, False])
+
+
+# --- projected gradients ------------------------------------------------------------------------
+
+
+def within(images, classes, settings=WITHIN, *, slots=3, seed=0, **options):
+    scores = toy.scores()
+    return pgd.projected_gradient(
+        jax.random.key(seed), scores, scores.params, jnp.asarray(images), jnp.asarray(classes),
+        settings, slots=slots, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("ball", [pgd.EUCLIDEAN, pgd.MAXIMUM], ids=lambda ball: ball.name)
+@pytest.mark.parametrize("targeted", [True, False])
+@pytest.mark.parametrize("random_start", [True, False])
+def test_projected_gradients_stay_in_the_ball(ball, targeted, random_start):
+    images = toy.images(7)
+    classes = toy.targets(images) if targeted else toy.predictions(images).astype(np.int32)
+    epsilon = 0.6 if ball is pgd.EUCLIDEAN else 0.05
+    settings = WITHIN._replace(
+        epsilon=epsilon, ball=ball, targeted=targeted, random_start=random_start
+    )
+    found = within(images, classes, settings)
+    apart = np.asarray(found.images) - images
+    size = np.sqrt((apart**2).sum((1, 2, 3))) if ball.name == "L2" else abs(apart).max((1, 2, 3))
+    assert (size <= epsilon + 1e-5).all() and found.success.any()
+    assert found.images.min() >= 0 and found.images.max() <= 1
+    reached = toy.predictions(found.images) == classes
+    np.testing.assert_array_equal(found.success, reached if targeted else ~reached)
+
+
+def test_projected_gradients_over_devices():
+    images = toy.images(7)
+    classes = toy.targets(images)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    found = within(images, classes)
+    assert_same(within(images, classes, mesh=mesh), found)
+    assert_same(within(images, classes, slots=7), found)
+
+
+def test_projected_gradient_step_by_step():
+    """The same as plain steps, written out."""
+    images, scores = toy.images(7), toy.scores()
+    classes = jnp.asarray(toy.targets(images))
+    settings = WITHIN._replace(random_start=False, steps=4)
+
+    def surprise(shown):
+        return -jax.nn.log_softmax(scores(scores.params, shown))[jnp.arange(7), classes].sum()
+
+    shown = jnp.asarray(images)
+    for _ in range(4):
+        slope = jax.grad(surprise)(shown)
+        slope /= jnp.sqrt((slope**2).sum((1, 2, 3), keepdims=True))
+        apart = shown - 0.2 * 0.6 * slope - images
+        length = jnp.sqrt((apart**2).sum((1, 2, 3), keepdims=True))
+        shown = jnp.clip(images + apart * jnp.minimum(1, 0.6 / length), 0, 1)
+    found = within(images, classes, settings)
+    assert found.success.any()
+    expected = np.where(found.success[:, None, None, None], shown, images)
+    np.testing.assert_allclose(found.images, expected, atol=1e-5)
+
+
+def test_random_starts_depend_on_key_and_place():
+    images = np.repeat(toy.images(1), 7, axis=0)
+    classes = toy.targets(toy.images(1)).repeat(7)
+    settings = WITHIN._replace(steps=1, relative_step=1e-6, targeted=False)
+    first, again, other = (within(images, classes, settings, seed=seed) for seed in (0, 0, 1))
+    assert first.success.all()
+    np.testing.assert_array_equal(first.images, again.images)
+    assert len({np.asarray(image).tobytes() for image in [*first.images, *other.images]}) == 14
+
+
+@pytest.mark.parametrize("ball", [pgd.EUCLIDEAN, pgd.MAXIMUM], ids=lambda ball: ball.name)
+def test_random_differences_fill_the_ball(ball):
+    keys = jax.random.split(jax.random.key(0), 4000)
+    drawn = jax.vmap(lambda key: ball.draw(key, (1, 3, 1), jnp.float32))(keys).reshape(-1, 3)
+    size = np.linalg.norm(drawn, axis=1) if ball.name == "L2" else abs(drawn).max(1)
+    # The size of a uniform point in three dimensions is at most r with probability r cubed.
+    for radius in (0.5, 0.8, 1.0):
+        assert abs((size <= radius).mean() - radius**3) < 0.03
+    assert abs(np.asarray(drawn).mean(0)).max() < 0.04
+
+
+# --- faults ---------------------------------------------------------------------------------------
+
+
+def given(**changes):
+    images = toy.images(3)
+    return {"images": images, "targets": toy.targets(images)} | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": toy.images(3) * 2}, r"`images` must lie within `bounds` \(=\(0.0, 1.0\)\)"),
+        ({"images": toy.images(3) - np.float32(np.nan)}, "must lie within `bounds`"),
+        ({"images": toy.images(3)[0]}, r"`images` \(=float32\[8, 8, 3\]\) must be"),
+        ({"images": (toy.images(3) * 255).astype(np.uint8)}, "of float32 or float64"),
+        ({"images": toy.images(3)[:0], "targets": np.zeros(0, np.int32)}, "at least one image"),
+        ({"targets": np.array([0, 1, 9], np.int32)}, "`targets` has 9, and scores are of"),
+        ({"targets": np.array([0, -1, 1], np.int32)}, "`targets` has -1"),
+        ({"targets": np.zeros(2, np.int32)}, r"must be integers \[3\] or \[3, T\]"),
+        ({"targets": np.zeros(3, np.float32)}, "must be integers"),
+        ({"targets": toy.predictions(toy.images(3))}, "image 0 is taken for class . already"),
+        ({"slots": 0}, "`slots`"),
+        ({"settings": FEW._replace(bounds=(1.0, 0.0))}, "`bounds`"),
+        ({"settings": FEW._replace(binary_search_steps=0)}, "`binary_search_steps`"),
+        ({"settings": FEW._replace(max_iterations=0)}, "`max_iterations`"),
+        ({"settings": FEW._replace(learning_rate=0.0)}, "`learning_rate`"),
+        ({"settings": FEW._replace(initial_const=-1.0)}, "`initial_const`"),
+        ({"settings": FEW._replace(confidence=-1.0)}, "`confidence`"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(changes, message):
+    scores = toy.scores()
+    options: dict[str, Any] = {"settings": FEW} | given(**changes)
+    # jaxtyping's checks of the test session would come before our own messages.
+    unchecked: Any = inspect.unwrap(cw.carlini_wagner)
+    with pytest.raises(ValueError, match=message):
+        unchecked(scores, scores.params, **options)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (WITHIN._replace(epsilon=0.0), "`epsilon`"),
+        (WITHIN._replace(steps=0), "`steps`"),
+        (WITHIN._replace(relative_step=-1.0), "`relative_step`"),
+        (WITHIN._replace(bounds=(0.0, 0.5)), "must lie within `bounds`"),
+    ],
+)
+def test_projected_gradients_refuse_what_makes_no_sense(settings, message):
+    images = toy.images(3)
+    with pytest.raises(ValueError, match=message):
+        within(images, toy.targets(images), settings)
+
+
+def test_scores_that_are_none_are_refused():
+    images = jnp.asarray(toy.images(2))
+    with pytest.raises(ValueError, match="`scores` must give"):
+        cw.carlini_wagner(
+            lambda params, images: images.mean((1, 2, 3)), None, images, jnp.zeros(2, jnp.int32)
+        )
+
+
+def test_scores_of_one_network_are_equal():
+    network, other = toy.classifier(), StagedNetwork(toy.stages(), None)
+    assert ClassScores(network) == ClassScores(network) != ClassScores(other)
+    assert len({ClassScores(network), ClassScores(network)}) == 1
