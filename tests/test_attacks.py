@@ -13,6 +13,7 @@ import toy_attacked as toy
 from jaxdissect.experiments.attacks import carlini_wagner as cw
 from jaxdissect.experiments.attacks import projected_gradient as pgd
 from jaxdissect.experiments.attacks.problem import ClassScores, is_taken_for, margin
+from jaxdissect.networks.staged_network import StagedNetwork
 
 FEW = cw.Settings(binary_search_steps=3, max_iterations=60, learning_rate=2e-2)
 WITHIN = pgd.Settings(0.6, steps=10, relative_step=0.2)

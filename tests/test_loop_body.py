@@ -67,7 +67,7 @@ def test_convolutions_of_gradients_have_standard_axes_in_loops():
             return lax.fori_loop(0, 3, lambda _, now: now - body(now), start)
 
         text = jax.jit(loop).lower(images()).compile().as_text()
-        assert "while" in text
+        assert text is not None and "while" in text
         lines = [line for line in text.splitlines() if " convolution(" in line]
         return [line.partition("dim_labels=")[2].partition(",")[0] for line in lines]
 

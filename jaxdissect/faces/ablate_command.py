@@ -3,18 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from tyro.conf import FlagCreatePairsOff, arg
 
-from jaxdissect.engine.batches import Source
-from jaxdissect.engine.data.classes import with_classes
-from jaxdissect.engine.data.folders import image_folder
 from jaxdissect.engine.data.others import WithOthers
-from jaxdissect.engine.data.tfds import tfds_source
 from jaxdissect.experiments import replacements, ways
 from jaxdissect.experiments.class_study import ClassStudy, study_classes
 from jaxdissect.experiments.dissection import load_dissection
@@ -22,17 +18,14 @@ from jaxdissect.experiments.responses import Responses, unit_responses
 from jaxdissect.experiments.task import image_input
 from jaxdissect.experiments.taylor import estimated_damage
 from jaxdissect.faces import class_figures, class_tables, tables
+from jaxdissect.faces.class_data import ClassImages, Data, class_numbers, read_data
 from jaxdissect.faces.figures import save_figure
 from jaxdissect.faces.models import choose_layers, find_model
 from jaxdissect.faces.output_folder import check_free, new_folder
 from jaxdissect.faces.progress import told
 from jaxdissect.faces.provenance import provenance
 from jaxdissect.networks.network import Network, layer_shapes
-from jaxdissect.scenes.dataset import scenes_dataset
-from jaxdissect.scenes.render import SCENES
 from jaxdissect.stats import accuracy
-
-Size = tuple[int, int]
 
 RANKINGS = {
     "balanced-accuracy": accuracy.balanced_accuracy,
@@ -46,11 +39,9 @@ WAYS = {
     "masked-parameters": (ways.masked_parameters,),
 }
 
-_SAMPLE_SEEDS = (1_000_003, 2_000_003)  # neither was trained on
 
-
-@dataclass(frozen=True)
-class AblateOptions:
+@dataclass(frozen=True, kw_only=True)
+class AblateOptions(ClassImages):
     """Remove units of a classifier, and count what it still tells right.
 
     Units are ranked for every class on some images, and sets of them are removed on others. Images
@@ -66,28 +57,6 @@ class AblateOptions:
     """Where to remove units. A wrong name lists the right ones."""
     weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Weights of a kind of network."""
-    sample: Annotated[Literal["scenes"] | None, arg(metavar="scenes", help_behavior_hint="")] = None
-    """The built-in scenes."""
-    num_images: Annotated[int, arg(metavar="N")] = 2000
-    """Images of the sample, to rank with and as many to measure with."""
-    rank_images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
-    """Folder of images to rank units with."""
-    images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
-    """Folder of other images, to measure with."""
-    class_names: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """All classes, one name per line in the order of the scores; else the folders, sorted."""
-    tfds: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
-    """Data set that TensorFlow Datasets has prepared as array_record, with a feature "label"."""
-    rank_split: Annotated[str, arg(metavar="SPLIT")] = "train"
-    """Its part to rank units with."""
-    split: Annotated[str, arg(metavar="SPLIT")] = "validation"
-    """Its part to measure with."""
-    data_dir: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
-    """Where TensorFlow Datasets keeps what it has prepared, if not in the usual place."""
-    image_size: Annotated[
-        Size | None, arg(metavar="H W", help_behavior_hint="(default: as stored)")
-    ] = None
-    """Resize images."""
     sizes: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (4, 20, 256)
     """Numbers of most important units to remove together, or to keep alone; those that are less
     than the layer has."""
@@ -150,7 +119,7 @@ class AblateOptions:
                 layer,
                 num_units,
                 sizes=tuple(size for size in self.sizes if size < num_units),
-                curve_classes=class_tables.class_numbers("curves", self.curves, data.class_names),
+                curve_classes=class_numbers("curves", self.curves, data.class_names),
                 rank_by=RANKINGS[self.rank_by],
                 replacement=replacement,
                 choose=WAYS[self.way],
@@ -169,8 +138,8 @@ class AblateOptions:
             print(f"\nWritten to {self.out}: {files}")
 
     def _replacing(
-        self, data: "Data", network: Network, layer: str, options: dict[str, Any]
-    ) -> tuple["Data", replacements.Replacement]:
+        self, data: Data, network: Network, layer: str, options: dict[str, Any]
+    ) -> tuple[Data, replacements.Replacement]:
         """Find what removed units say instead, and the images that it takes."""
         if self.replace == "mean":
             means = replacements.mean_activations(
@@ -224,57 +193,6 @@ class AblateOptions:
         class_tables.write_settings(
             folder / "ablation.json", study, estimate, responses, provenance(self)
         )
-
-
-class Data(NamedTuple):
-    """Images to rank units with, others to measure with, and their classes."""
-
-    ranking: Source
-    judging: Source
-    label_key: str
-    class_names: tuple[str, ...]
-
-
-def read_data(options: AblateOptions) -> Data:
-    """Find the images of the options.
-
-    Raises:
-        ValueError, OSError: If options contradict each other, or name what cannot be read.
-    """
-    first, second = options.rank_images, options.images
-    places = {"sample": options.sample, "images": first or second, "tfds": options.tfds}
-    given = [name for name, value in places.items() if value is not None]
-    if len(given) != 1:
-        raise ValueError("give one of `sample`, `images` with `rank_images`, and `tfds`")
-    if options.sample is not None:
-        ranking, judging = (scenes_dataset(options.num_images, seed=s) for s in _SAMPLE_SEEDS)
-        return Data(ranking, judging, "scene", SCENES)
-    names = None if options.class_names is None else _read_names(options.class_names)
-    if options.tfds is not None:
-        ranking, judging = (
-            tfds_source(
-                options.tfds,
-                split,
-                data_dir=options.data_dir,
-                features=["label"],
-                image_size=options.image_size,
-            )
-            for split in (options.rank_split, options.split)
-        )
-        return Data(ranking, judging, "label", names or ())
-    if first is None or second is None:
-        raise ValueError("`rank_images` and `images` go together: rank on some, measure on others")
-    found = [image_folder(folder, image_size=options.image_size) for folder in (first, second)]
-    ranking, names = with_classes(found[0], names)
-    judging, _ = with_classes(found[1], names)
-    return Data(ranking, judging, "label", names)
-
-
-def _read_names(path: Path) -> tuple[str, ...]:
-    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    if not all(names) or len(set(names)) < len(names):
-        raise ValueError(f"`class_names` (={path}) must have one name per line, each once")
-    return names
 
 
 def _best_iou(folder: Path, layer: str, num_units: int) -> np.ndarray:

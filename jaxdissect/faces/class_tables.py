@@ -26,19 +26,6 @@ def full_names(names: Sequence[str], num_classes: int) -> tuple[str, ...]:
     return (*names, *(f"class {number}" for number in range(len(names), num_classes)))
 
 
-def class_numbers(option: str, wanted: Sequence[str], names: Sequence[str]) -> tuple[int, ...]:
-    """Find the numbers of classes that an option names.
-
-    Raises:
-        ValueError: If there is no such class.
-    """
-    unknown = [name for name in wanted if name not in names]
-    if unknown:
-        known = ", ".join(names) or "none"
-        raise ValueError(f"`{option}` (={unknown[0]!r}) must be one of: {known}")
-    return tuple(names.index(name) for name in wanted)
-
-
 # --- tables ---------------------------------------------------------------------------------------
 
 

@@ -40,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from jaxdissect.faces import (
         ablate_command,
+        attack_command,
         convert_command,
+        defend_command,
         demo_command,
         detect_command,
         dissect_command,
@@ -58,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "detect": detect_command.DetectOptions,
         "style": style_command.StyleOptions,
         "generate": generate_command.GenerateOptions,
+        "attack": attack_command.AttackOptions,
+        "defend": defend_command.DefendOptions,
         "fetch": fetch_command.FetchOptions,
         "convert": convert_command.ConvertOptions,
         "paint": paint_command.PaintOptions,

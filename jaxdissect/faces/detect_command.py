@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from tyro.conf import FlagCreatePairsOff, arg
@@ -17,19 +17,17 @@ from jaxdissect.experiments.detect import (
     peak_activations,
 )
 from jaxdissect.faces import detect_figures, detect_tables, tables
-from jaxdissect.faces.ablate_command import AblateOptions, Data, read_data
-from jaxdissect.faces.class_tables import class_numbers, full_names
+from jaxdissect.faces.class_data import ClassImages, class_numbers, read_data
+from jaxdissect.faces.class_tables import full_names
 from jaxdissect.faces.figures import save_figure
 from jaxdissect.faces.models import choose_layers, find_model
 from jaxdissect.faces.output_folder import check_free, new_folder
 from jaxdissect.faces.progress import told
 from jaxdissect.faces.provenance import provenance
 
-Size = tuple[int, int]
 
-
-@dataclass(frozen=True)
-class DetectOptions:
+@dataclass(frozen=True, kw_only=True)
+class DetectOptions(ClassImages):
     """Find the single unit whose peak activation tells each class best.
 
     Units and thresholds are chosen on some images and judged on others. Images come from --sample,
@@ -55,28 +53,6 @@ class DetectOptions:
     """How many units to name for each class."""
     num_figures: Annotated[int, arg(metavar="N")] = 3
     """Detectors whose peaks are drawn, those that were best when chosen."""
-    sample: Annotated[Literal["scenes"] | None, arg(metavar="scenes", help_behavior_hint="")] = None
-    """The built-in scenes."""
-    num_images: Annotated[int, arg(metavar="N")] = 2000
-    """Images of the sample, to choose with and as many to judge with."""
-    rank_images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
-    """Folder of images to choose with."""
-    images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
-    """Folder of other images, to judge with."""
-    class_names: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """All classes, one name per line in the order of their numbers; else the folders, sorted."""
-    tfds: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
-    """Data set that TensorFlow Datasets has prepared as array_record, with a feature "label"."""
-    rank_split: Annotated[str, arg(metavar="SPLIT")] = "train"
-    """Its part to choose with."""
-    split: Annotated[str, arg(metavar="SPLIT")] = "validation"
-    """Its part to judge with."""
-    data_dir: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
-    """Where TensorFlow Datasets keeps what it has prepared, if not in the usual place."""
-    image_size: Annotated[
-        Size | None, arg(metavar="H W", help_behavior_hint="(default: as stored)")
-    ] = None
-    """Resize images."""
     tables: Annotated[
         tuple[Literal["csv", "json", "parquet"], ...], arg(metavar="FORMAT [FORMAT ...]")
     ] = ("csv",)
@@ -98,7 +74,7 @@ class DetectOptions:
             if getattr(self, name) < least:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least {least}")
         check_free(self.out, overwrite=self.overwrite)
-        data = _read(self)
+        data = read_data(self)
         wanted = class_numbers("classes", self.classes, data.class_names)
         model = find_model(self.model, self.weights)
         layers = (self.layer,) if self.layer else model.default_layers[-1:]
@@ -172,11 +148,3 @@ class DetectOptions:
             save_figure(folder / f"peaks_{number}_{stem}.png", figure)
         path = folder / "detectors.json"
         detect_tables.write_settings(path, found, choosing, judging, layer, provenance(self))
-
-
-def _read(options: DetectOptions) -> Data:
-    """Find the images of the options, as those of `jaxdissect ablate`."""
-    names = ("out", "model", "sample", "num_images", "rank_images", "images", "class_names")
-    more = ("tfds", "rank_split", "split", "data_dir", "image_size")
-    same: dict[str, Any] = {name: getattr(options, name) for name in (*names, *more)}
-    return read_data(AblateOptions(**same))

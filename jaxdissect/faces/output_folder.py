@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 # What commands write about themselves: a folder with none of these is not ours to replace.
-_MARKS = tuple(
-    f"{mark}.json" for mark in ("dissection", "ablation", "generation", "style", "detectors")
-)
+_KINDS = ("dissection", "ablation", "generation", "style", "detectors", "attack", "defence")
+_MARKS = tuple(f"{kind}.json" for kind in _KINDS)
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:

@@ -1,0 +1,125 @@
+"""`jaxdissect defend`: whether removing units defends, as a folder of tables and figures."""
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import jax
+import numpy as np
+from tyro.conf import arg
+
+from jaxdissect.experiments import importance
+from jaxdissect.experiments.attacks import defence, unit_changes
+from jaxdissect.faces import attack_figures, attack_tables, tables
+from jaxdissect.faces.attacked_images import AttackedImages, Case, attack_case, chosen_attack
+from jaxdissect.faces.figures import save_figure
+from jaxdissect.faces.output_folder import check_free, new_folder
+from jaxdissect.faces.progress import told
+from jaxdissect.faces.provenance import provenance
+
+Choice = Literal["important", "response", "random", "random-important"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefendOptions(AttackedImages):
+    """Deactivate units of a layer, and attack the network again, with and without knowing it.
+
+    Images come from --sample, from two folders (--rank-images, --images) that hold a folder for
+    every class, or from two splits of --tfds. Units are ranked on the first part, images of the
+    other part are attacked.
+    """
+
+    choices: Annotated[tuple[Choice, ...], arg(metavar="CHOICE [CHOICE ...]")] = (
+        "important",
+        "response",
+        "random",
+        "random-important",
+    )
+    """Which units to deactivate: those that matter most to the target, those that an attack changes
+    most, any, any of the --pool that matter most."""
+    sizes: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (0, 1, 2, 4, 8, 16)
+    """How many."""
+    pool: Annotated[
+        int | None, arg(metavar="N", help_behavior_hint="(default: twice the greatest size)")
+    ] = None
+    """Units that random-important draws of."""
+    num_masks: Annotated[int, arg(metavar="N")] = 5
+    """Masks whose predictions vote, where they are random; 1 is a single forward pass."""
+    attacker_masks: Annotated[int, arg(metavar="N")] = 8
+    """Masks over which the attacker takes the expectation, where they are random."""
+    adaptive_confidence: Annotated[float, arg(metavar="X")] = 0.0
+    """Confidence of Carlini and Wagner's attack against random masks, which the attacker does not
+    know; more makes images that hold for other masks too, further away."""
+
+    def run(self) -> None:
+        """Attack, defend and attack again; write and print the results.
+
+        Raises:
+            ValueError, OSError: If the options cannot be followed. Nothing is written then.
+        """
+        check_free(self.out, overwrite=self.overwrite)
+        if not self.choices or not self.sizes:
+            raise ValueError("`choices` and `sizes` must not be empty")
+        with (
+            told(quiet=self.quiet) as progress,
+            new_folder(self.out, self.overwrite) as folder,
+        ):
+            case = attack_case(self, progress)
+            adversarial = np.asarray(case.attacked.images)
+            orders = self._orders(case)
+            curves = {}
+            for choice in dict.fromkeys(self.choices):
+                masks, attackers = (
+                    self._masks(choice, orders, number)
+                    for number in (self.num_masks, self.attacker_masks)
+                )
+                is_random = choice.startswith("random")
+                confidence = self.adaptive_confidence if is_random else None
+                curves[choice] = defence.defence_curve(
+                    jax.random.key(self.seed),
+                    case.network,
+                    case.images,
+                    case.labels,
+                    case.targets,
+                    adversarial,
+                    case.layer,
+                    masks,
+                    self.sizes,
+                    chosen_attack(self, confidence=confidence),
+                    attacker_masks=attackers,
+                    batch_size=self.batch_size,
+                    description=f"attacking the defence: {choice}",
+                    progress=progress,
+                )
+            header, rows = attack_tables.defence_table(curves)
+            for ending in self.tables:
+                tables.WRITERS[ending](folder / f"defence.{ending}", header, rows)
+            save_figure(folder / "defence.png", attack_figures.defence_figure(curves))
+            facts = {**provenance(self), **attack_tables.attack_facts(case)}
+            text = json.dumps(facts, indent=1) + "\n"
+            (folder / "defence.json").write_text(text, encoding="utf-8")
+        if not self.quiet:
+            print(attack_tables.defence_summary(case, curves))
+            files = ", ".join(sorted(path.name for path in self.out.iterdir()))
+            print(f"\nWritten to {self.out}: {files}")
+
+    def _orders(self, case: Case) -> dict[str, np.ndarray]:
+        """Orders of units: by importance to the target, and by what the attack changes."""
+        important = importance.ranking(case.damage)[int(case.targets[0])]
+        peaks = unit_changes.attacked_peaks(
+            case.network,
+            case.images,
+            np.asarray(case.attacked.images),
+            case.layer,
+            batch_size=self.batch_size,
+        )
+        return {"important": important, "response": unit_changes.most_changed(peaks.change)}
+
+    def _masks(self, choice: str, orders: dict[str, np.ndarray], num_masks: int) -> defence.Masks:
+        num_units = len(orders["important"])
+        if choice == "random":
+            return defence.random_units(num_units, num_masks=num_masks)
+        if choice == "random-important":
+            pool = self.pool or min(2 * max(self.sizes), num_units)
+            return defence.random_among(orders["important"], pool, num_masks=num_masks)
+        return defence.first_units(orders[choice])

@@ -1,0 +1,122 @@
+"""Deactivated units as a defence: masks, votes, curves, faults."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import toy_attacked as toy
+
+from jaxdissect.experiments.attacks import carlini_wagner as cw
+from jaxdissect.experiments.attacks import defence
+from jaxdissect.networks.edits import ablate
+
+ORDER = np.array([5, 2, 7, 0, 1, 3, 4, 6])
+FEW = cw.Settings(binary_search_steps=3, max_iterations=60, learning_rate=2e-2)
+KEY = jax.random.key(0)
+
+attack = partial(cw.carlini_wagner, settings=FEW, refuse_reached=False, slots=3)
+
+
+def removed(masks):
+    return [set(np.flatnonzero(~np.asarray(mask)).tolist()) for mask in masks]
+
+
+def test_first_units_are_those_of_the_order():
+    masks = defence.first_units(ORDER)
+    for size in range(9):
+        assert removed(masks(KEY, size)) == [set(ORDER[:size].tolist())]
+
+
+def test_random_units_are_as_many_and_any():
+    masks = defence.random_units(8, num_masks=400)
+    found = np.asarray(masks(KEY, 3))
+    assert (found.sum(axis=1) == 5).all()
+    share = 1 - found.mean(axis=0)
+    assert abs(share - 3 / 8).max() < 0.1
+    assert len(np.unique(found, axis=0)) > 40  # of 56
+    np.testing.assert_array_equal(found, masks(KEY, 3))
+    assert (found != np.asarray(masks(jax.random.key(1), 3))).any()
+
+
+def test_random_among_the_first():
+    found = removed(defence.random_among(ORDER, 4, num_masks=60)(KEY, 2))
+    assert all(len(units) == 2 and units <= {5, 2, 7, 0} for units in found)
+    assert len({tuple(sorted(units)) for units in found}) == 6
+    assert removed(defence.random_among(ORDER, 4)(KEY, 4)) == [{5, 2, 7, 0}]
+
+
+def test_defended_scores_are_means_over_edited_networks():
+    network, images = toy.classifier(), jnp.asarray(toy.images(7))
+    scores = defence.DefendedScores(network, "conv2")
+    keep = defence.random_units(8, num_masks=3)(KEY, 2)
+    each = []
+    for units in removed(keep):
+        edits = {"conv2": ablate(sorted(units), 8)}
+        each.append(jax.nn.log_softmax(network.apply(network.params, images, edits=edits)[0]))
+    found = jax.jit(scores)((network.params, keep), images)
+    np.testing.assert_allclose(found, np.mean(each, axis=0), 1e-4, 1e-5)
+    votes = np.array([np.bincount(row, minlength=5) for row in np.argmax(each, -1).T])
+    told = defence.majority(scores, network.params, keep, images, batch_size=3)
+    np.testing.assert_array_equal(told, votes.argmax(1))
+
+
+def curve(masks, sizes, **options):
+    images = toy.images(7)
+    labels = toy.predictions(images)
+    scores, targets = toy.scores(), toy.targets(images)
+    found = attack(scores, scores.params, jnp.asarray(images), jnp.asarray(targets))
+    assert found.success.any()
+    adversarial = np.asarray(found.images)
+    given = (images, labels, targets, adversarial, "conv2", masks, sizes, attack)
+    return found, defence.defence_curve(KEY, toy.classifier(), *given, **options)
+
+
+def test_curve_of_a_fixed_defence():
+    found, measured = curve(defence.first_units(ORDER), (0, 3))
+    # Without any unit deactivated the defence is the network, and both attacks are the same.
+    assert measured.clean[0] == 1
+    success = float(found.success.mean())
+    np.testing.assert_allclose(measured.transferred_success[0], success)
+    np.testing.assert_allclose(measured.adaptive_success[0], success)
+    median = np.median(found.distance[found.success])
+    np.testing.assert_allclose(measured.distance[0], median, 0.02)
+    assert (measured.transferred <= 1 - measured.transferred_success + 1e-9).all()
+    # The attack of the last size, done by hand on the edited network.
+    keep = defence.first_units(ORDER)(KEY, 3)
+    scores = defence.DefendedScores(toy.classifier(), "conv2")
+    images = toy.images(7)
+    targets = toy.targets(images)
+    given = (toy.classifier().params, keep)
+    again = attack(scores, given, jnp.asarray(images), jnp.asarray(targets))
+    edits = {"conv2": ablate(ORDER[:3].tolist(), 8)}
+    network = toy.classifier()
+    told = np.asarray(network.apply(network.params, again.images, edits=edits)[0]).argmax(1)
+    np.testing.assert_allclose(measured.adaptive_success[1], (told == targets).mean())
+    np.testing.assert_allclose(measured.adaptive[1], (told == toy.predictions(images)).mean())
+
+
+def test_curve_of_a_random_defence():
+    masks, attackers = (defence.random_units(8, num_masks=number) for number in (3, 3))
+    told = []
+    _, measured = curve(
+        masks, (1,), attacker_masks=attackers, progress=lambda *what: told.append(what[1:])
+    )
+    assert told == [(0, 1), (1, 1)]
+    for share in measured[1:-1]:
+        assert 0 <= share[0] <= 1
+
+
+def test_what_makes_no_sense_is_refused():
+    with pytest.raises(ValueError, match="`pool`"):
+        defence.random_among(ORDER, 9)
+    with pytest.raises(ValueError, match="`num_masks`"):
+        defence.random_units(8, num_masks=0)
+    with pytest.raises(ValueError, match="more than the `pool`"):
+        defence.random_among(ORDER, 3)(KEY, 4)
+    images, classes = toy.images(1), np.zeros(1, np.int32)
+    given = (toy.classifier(), images, classes, classes, images, "conv2")
+    for sizes in ((), (9,)):
+        with pytest.raises(ValueError, match="`sizes`"):
+            defence.defence_curve(KEY, *given, defence.first_units(ORDER), sizes, attack)
