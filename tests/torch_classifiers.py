@@ -1,4 +1,4 @@
-"""The three classifiers again, in PyTorch: an oracle for tests, a rival for benchmarks.
+"""The classifiers again, in PyTorch: an oracle for tests, a rival for benchmarks.
 
 The names in the state dictionaries are the published ones, and so are those of the modules.
 """
@@ -141,3 +141,24 @@ class ResNet152(nn.Sequential):
             nn.Flatten(),
             nn.Sequential(nn.Identity(), nn.Linear(inputs, num_classes)),
         )
+
+
+class SceneClassifier(nn.Module):
+    """That of the built-in scenes; its pooled maps are read place by place, units last."""
+
+    def __init__(self, *, blocks=((24,), (48,), (64, 64), (96, 48)), num_classes=10):
+        super().__init__()
+        features, inputs = OrderedDict(), 3
+        for block, widths in enumerate(blocks, 1):
+            for index, units in enumerate(widths, 1):
+                features[f"conv{block}_{index}"] = nn.Conv2d(inputs, units, 3, padding=1)
+                features[f"relu{block}_{index}"] = nn.ReLU()
+                inputs = units
+            if block != 3:
+                features[f"pool{block}"] = nn.MaxPool2d(2 if block < 3 else 4)
+        self.features = nn.Sequential(features)
+        self.fc5 = nn.Linear(16 * inputs, num_classes)
+
+    def forward(self, images):
+        maps = self.features((images - 0.5) * 4)
+        return self.fc5(maps.permute(0, 2, 3, 1).flatten(1))

@@ -27,8 +27,8 @@ class AttackOptions(AttackedImages):
 
     least_change: Annotated[float, arg(metavar="X")] = unit_changes.LEAST_CHANGE
     """Change of an activation from which maps show it."""
-    amplify: Annotated[float, arg(metavar="X")] = 100.0
-    """Factor by which differences of images are shown."""
+    amplify: Annotated[float, arg(metavar="X")] = 20.0
+    """Factor by which differences of images are shown (100 in the paper, for larger images)."""
     num_shown: Annotated[int, arg(metavar="N")] = 8
     """Attacked images in the figure of examples."""
 
