@@ -66,7 +66,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     targets = (predictions + 3) % 10
     results: dict[str, dict[str, Any]] = {}
     runs = {"ours": ours(images, targets, scores, options, results)}
-    runs |= foolbox(images, targets, predictions, options, results)
+    runs |= by_foolbox(images, targets, predictions, options, results)
     wall, processor = interleave(runs, options.repeats)
     print(
         f"{options.images} images, 5 constants of {options.iterations} steps at most, "
@@ -135,7 +135,7 @@ def ours(
     return run
 
 
-def foolbox(
+def by_foolbox(
     images: np.ndarray,
     targets: np.ndarray,
     predictions: np.ndarray,
@@ -144,12 +144,13 @@ def foolbox(
 ) -> dict[str, Callable[[], np.ndarray]]:
     """The same attack by foolbox on the same network in PyTorch; empty where they are missing."""
     try:
-        import foolbox as fb  # pyright: ignore[reportMissingImports]
+        import foolbox  # pyright: ignore[reportMissingImports]
         import torch  # pyright: ignore[reportMissingImports]
         from torch_classifiers import SceneClassifier  # pyright: ignore[reportMissingImports]
     except ImportError as problem:
         print(f"without foolbox: {problem}")
         return {}
+    fb: Any = foolbox
     torch.set_num_threads(options.threads)
     shown = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
     goal = fb.criteria.TargetedMisclassification(torch.from_numpy(targets))
@@ -178,8 +179,7 @@ def foolbox(
             model: Any = model,
             calls: list[int] = calls,
         ) -> np.ndarray:
-            attacks: Any = fb.attacks
-            attack = attacks.L2CarliniWagnerAttack(
+            attack = fb.attacks.L2CarliniWagnerAttack(
                 binary_search_steps=5,
                 steps=options.iterations,
                 stepsize=5e-3,
