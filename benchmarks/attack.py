@@ -76,7 +76,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         f"{'':20}{'seconds':>9}{'ratio':>7}{'CPU s':>9}{'ratio':>7}{'success':>9}"
         f"{'median L2':>11}{'steps':>9}{'ms/step':>9}"
     )
-    for name, result in results.items():
+    for name in runs:
+        result = results[name]
         result["seconds"], result["cpu_seconds"] = median(wall[name]), median(processor[name])
         result["ms_per_step"] = 1000 * result["seconds"] / result["steps"]
         ratio, cpu_ratio = (
@@ -178,10 +179,11 @@ def by_foolbox(
             module: Any = module,
             model: Any = model,
             calls: list[int] = calls,
+            steps: int = options.iterations,
         ) -> np.ndarray:
             attack = fb.attacks.L2CarliniWagnerAttack(
                 binary_search_steps=5,
-                steps=options.iterations,
+                steps=steps,
                 stepsize=5e-3,
                 confidence=0,
                 initial_const=1e-2,
@@ -189,13 +191,14 @@ def by_foolbox(
             )
             calls[0] = 0
             found = attack.run(model, shown, goal)
-            steps = calls[0] * len(images)
+            taken = calls[0] * len(images)
             with torch.no_grad():
                 success = module(found).numpy().argmax(1) == targets
             adversarial = found.numpy().transpose(0, 2, 3, 1)
-            results[name] = summed(images, adversarial, success, steps)
+            results[name] = summed(images, adversarial, success, taken)
             return adversarial
 
+        run(steps=2)  # the first calls of PyTorch are slow
         runs[name] = run
     return runs
 
