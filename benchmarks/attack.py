@@ -48,10 +48,13 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--slots", type=int, help="images that run together, ours")
+    parser.add_argument("--devices", type=int, default=2, help="parts of the processor, ours")
     parser.add_argument("--threads", type=int, default=2, help="of PyTorch")
     parser.add_argument("--unfrozen", action="store_true", help="also foolbox as it comes")
     parser.add_argument("--record", action="store_true", help=f"add a line to {RECORD.name}")
     options = parser.parse_args()
+    # XLA runs these small convolutions on one core: as many devices as PyTorch has threads.
+    jax.config.update("jax_num_cpu_devices", options.devices)
     report = measure(options)
     if options.record:
         with open(RECORD, "a") as file:
@@ -99,6 +102,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "iterations": options.iterations,
         "repeats": options.repeats,
         "slots": options.slots,
+        "devices": options.devices,
+        "threads": options.threads,
         "results": results,
     }
 
@@ -120,9 +125,12 @@ def ours(
     """Compile, and return a run."""
     shown, wanted = jnp.asarray(images), jnp.asarray(targets, jnp.int32)
 
+    axis_types = (jax.sharding.AxisType.Auto,)
+    mesh = jax.make_mesh((options.devices,), ("data",), axis_types=axis_types)
+
     def attack(settings: Settings) -> Attacked:
         return carlini_wagner(
-            scores, scores.params, shown, wanted, settings=settings, slots=options.slots
+            scores, scores.params, shown, wanted, settings=settings, slots=options.slots, mesh=mesh
         )
 
     jax.block_until_ready(attack(Settings(binary_search_steps=1, max_iterations=1)))

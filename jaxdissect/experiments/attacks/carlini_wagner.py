@@ -119,9 +119,8 @@ def carlini_wagner(
     if refuse_reached and not isinstance(images, Tracer):
         _refuse_reached(scores, params, images, wanted, each)
     slots = checked_slots(slots, wanted.size)
-    attack = partial(_attack, scores, slots)
     given = (params, as_arrays(settings, images.dtype))
-    found = over_devices(attack, mesh)(given, images, each, wanted)
+    found = over_devices(_attack, (scores, slots), mesh, given, images, each, wanted)
     return Attacked(*(part.reshape(*targets.shape, *part.shape[1:]) for part in found))
 
 

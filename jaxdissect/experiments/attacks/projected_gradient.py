@@ -134,10 +134,11 @@ def projected_gradient(
     slots = checked_slots(slots, len(images))
     each = jnp.arange(len(images), dtype=jnp.int32)
     keys = jax.vmap(partial(jax.random.fold_in, key))(each)
-    attack = partial(_attack, scores, settings.ball, slots)
+    static = (scores, settings.ball, slots)
     # None has no numbers, and functions are none.
     given = (params, as_arrays(settings._replace(ball=None), images.dtype))
-    return over_devices(attack, mesh)(given, images, each, (classes.astype(jnp.int32), keys))
+    about = (classes.astype(jnp.int32), keys)
+    return over_devices(_attack, static, mesh, given, images, each, about)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))

@@ -3,8 +3,8 @@
 Letters: B images, n examples, D devices.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +14,6 @@ from jaxdissect.experiments.attacks.problem import Attacked
 
 SLOTS = 4
 """Examples that run together on CPU; more are slower there."""
-
-Attack = Callable[[PyTree, Array, Int32[Array, "n"], Any], Attacked]
-"""From parameters, images, the image of each example, and more about each example."""
 
 
 def checked_slots(slots: int | None, number: int) -> int:
@@ -32,36 +29,57 @@ def checked_slots(slots: int | None, number: int) -> int:
     return min(slots, number)
 
 
-def over_devices(attack: Attack, mesh: jax.sharding.Mesh | None) -> Attack:
-    """Make an attack run on all devices of a mesh, without a word between them.
+def over_devices(
+    attack: Callable[..., Attacked],
+    static: tuple[Hashable, ...],
+    mesh: jax.sharding.Mesh | None,
+    given: PyTree,
+    images: Array,
+    each: Int32[Array, "n"],
+    about: PyTree,
+) -> Attacked:
+    """Run an attack, on all devices of a mesh without a word between them.
 
     Args:
-        attack: Examples must not know of one another.
-        mesh: Examples are divided along its first axis; axes must be Auto. None leaves them.
-
-    Returns:
-        A function of the same arguments and results, whose examples need not divide evenly.
+        attack: ``attack(*static, given, images, each, about)``, the same function every time, or it
+            is compiled again. Examples must not know of one another.
+        static: Arguments that are no arrays.
+        mesh: Examples are divided along its first axis, evenly or not; axes must be Auto. None
+            leaves them.
+        given: Parameters.
+        images: Images.
+        each: The image of each example.
+        about: More about each example, arrays [n, ...].
     """
     if mesh is None:
-        return attack
+        return attack(*static, given, images, each, about)
+    return _spread(attack, static, mesh, given, images, each, about)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _spread(
+    attack: Callable[..., Attacked],
+    static: tuple[Hashable, ...],
+    mesh: jax.sharding.Mesh,
+    given: PyTree,
+    images: Array,
+    each: Int32[Array, "n"],
+    about: PyTree,
+) -> Attacked:
     axis = mesh.axis_names[0]
     spread, whole = jax.sharding.PartitionSpec(axis), jax.sharding.PartitionSpec()
+    number = len(each)
+    missing = -number % mesh.shape[axis]
 
-    def spread_out(params: PyTree, images: Array, each: Array, about: Any) -> Attacked:
-        number = len(each)
-        missing = -number % mesh.shape[axis]
+    def filled(part: Array) -> Array:
+        return jnp.concatenate([part, jnp.repeat(part[-1:], missing, axis=0)])
 
-        def filled(part: Array) -> Array:
-            return jnp.concatenate([part, jnp.repeat(part[-1:], missing, axis=0)])
-
-        run = jax.shard_map(
-            attack,
-            mesh=mesh,
-            in_specs=(whole, whole, spread, spread),
-            out_specs=spread,
-            check_vma=False,
-        )
-        found = run(params, images, filled(each), jax.tree.map(filled, about))
-        return jax.tree.map(lambda part: part[:number], found)
-
-    return spread_out
+    run = jax.shard_map(
+        partial(attack, *static),
+        mesh=mesh,
+        in_specs=(whole, whole, spread, spread),
+        out_specs=spread,
+        check_vma=False,
+    )
+    found = run(given, images, filled(each), jax.tree.map(filled, about))
+    return jax.tree.map(lambda part: part[:number], found)
