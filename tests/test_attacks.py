@@ -1,4 +1,4 @@
-"""Attacks: the reference, foolbox, invariances, gradients, faults."""
+"""The attack of Carlini and Wagner: the reference, invariances, gradients, faults."""
 
 import inspect
 from functools import partial
@@ -11,12 +11,10 @@ import pytest
 import toy_attacked as toy
 
 from jaxdissect.experiments.attacks import carlini_wagner as cw
-from jaxdissect.experiments.attacks import projected_gradient as pgd
 from jaxdissect.experiments.attacks.problem import ClassScores, is_taken_for, margin
 from jaxdissect.networks.staged_network import StagedNetwork
 
 FEW = cw.Settings(binary_search_steps=3, max_iterations=60, learning_rate=2e-2)
-WITHIN = pgd.Settings(0.6, steps=10, relative_step=0.2)
 
 
 def attack(images, targets, *, settings=FEW, slots=3, **options):
@@ -26,12 +24,6 @@ def attack(images, targets, *, settings=FEW, slots=3, **options):
     return cw.carlini_wagner(
         scores, scores.params, images, targets, settings=settings, slots=slots, **options
     )
-
-
-def assert_same(found, expected, rtol=2e-3):
-    np.testing.assert_array_equal(found.success, expected.success)
-    np.testing.assert_allclose(found.distance, expected.distance, rtol)
-    np.testing.assert_array_equal(found.constant, expected.constant)
 
 
 # --- Carlini and Wagner -----------------------------------------------------------------------
@@ -88,9 +80,9 @@ def test_no_example_knows_of_the_others():
     order = np.array([9, 3, 8, 0, 10, 6, 1])
     mixed = attack(images[order], targets[order])
     shared = np.flatnonzero(order < 7)
-    assert_same(jax.tree.map(lambda part: part[shared], mixed),
+    toy.assert_same(jax.tree.map(lambda part: part[shared], mixed),
                 jax.tree.map(lambda part: part[order[shared]], whole))  # fmt: skip
-    assert_same(attack(images[:7], targets[:7], slots=7), whole)
+    toy.assert_same(attack(images[:7], targets[:7], slots=7), whole)
 
 
 def test_many_targets_are_attacks_each():
@@ -99,14 +91,14 @@ def test_many_targets_are_attacks_each():
     found = attack(images, targets[None].astype(np.int32))
     assert found.images.shape == (1, 7, toy.SIZE, toy.SIZE, 3) and found.success.shape == (1, 7)
     one_by_one = attack(images.repeat(7, axis=0), targets.astype(np.int32))
-    assert_same(found, jax.tree.map(lambda part: part[None], one_by_one))
+    toy.assert_same(found, jax.tree.map(lambda part: part[None], one_by_one))
 
 
 def test_attack_over_devices():
     images = toy.images(7)
     targets = toy.targets(images)
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    assert_same(attack(images, targets, mesh=mesh), attack(images, targets))
+    toy.assert_same(attack(images, targets, mesh=mesh), attack(images, targets))
 
 
 def test_attack_compiled_and_step_by_step():
@@ -117,9 +109,9 @@ def test_attack_compiled_and_step_by_step():
     run = partial(cw.carlini_wagner, scores, settings=settings, slots=2)
     expected = run(scores.params, images, targets)
     assert expected.success.any()
-    assert_same(jax.jit(run)(scores.params, images, targets), expected)
+    toy.assert_same(jax.jit(run)(scores.params, images, targets), expected)
     with jax.disable_jit():
-        assert_same(run(scores.params, images, targets), expected)
+        toy.assert_same(run(scores.params, images, targets), expected)
 
 
 def test_confidence_keeps_the_target_ahead():
@@ -196,88 +188,6 @@ def test_margin_and_success_of_scores():
     np.testing.assert_array_equal(found, [False, False])
 
 
-# --- projected gradients ------------------------------------------------------------------------
-
-
-def within(images, classes, settings=WITHIN, *, slots=3, seed=0, **options):
-    scores = toy.scores()
-    return pgd.projected_gradient(
-        jax.random.key(seed), scores, scores.params, jnp.asarray(images), jnp.asarray(classes),
-        settings, slots=slots, **options,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("ball", [pgd.EUCLIDEAN, pgd.MAXIMUM], ids=lambda ball: ball.name)
-@pytest.mark.parametrize("targeted", [True, False])
-@pytest.mark.parametrize("random_start", [True, False])
-def test_projected_gradients_stay_in_the_ball(ball, targeted, random_start):
-    images = toy.images(7)
-    classes = toy.targets(images) if targeted else toy.predictions(images).astype(np.int32)
-    epsilon = 0.6 if ball is pgd.EUCLIDEAN else 0.05
-    settings = WITHIN._replace(
-        epsilon=epsilon, ball=ball, targeted=targeted, random_start=random_start
-    )
-    found = within(images, classes, settings)
-    apart = np.asarray(found.images) - images
-    size = np.sqrt((apart**2).sum((1, 2, 3))) if ball.name == "L2" else abs(apart).max((1, 2, 3))
-    assert (size <= epsilon + 1e-5).all() and found.success.any()
-    assert found.images.min() >= 0 and found.images.max() <= 1
-    reached = toy.predictions(found.images) == classes
-    np.testing.assert_array_equal(found.success, reached if targeted else ~reached)
-
-
-def test_projected_gradients_over_devices():
-    images = toy.images(7)
-    classes = toy.targets(images)
-    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    found = within(images, classes)
-    assert_same(within(images, classes, mesh=mesh), found)
-    assert_same(within(images, classes, slots=7), found)
-
-
-def test_projected_gradient_step_by_step():
-    """The same as plain steps, written out."""
-    images, scores = toy.images(7), toy.scores()
-    classes = jnp.asarray(toy.targets(images))
-    settings = WITHIN._replace(random_start=False, steps=4)
-
-    def surprise(shown):
-        return -jax.nn.log_softmax(scores(scores.params, shown))[jnp.arange(7), classes].sum()
-
-    shown = jnp.asarray(images)
-    for _ in range(4):
-        slope = jax.grad(surprise)(shown)
-        slope /= jnp.sqrt((slope**2).sum((1, 2, 3), keepdims=True))
-        apart = shown - 0.2 * 0.6 * slope - images
-        length = jnp.sqrt((apart**2).sum((1, 2, 3), keepdims=True))
-        shown = jnp.clip(images + apart * jnp.minimum(1, 0.6 / length), 0, 1)
-    found = within(images, classes, settings)
-    assert found.success.any()
-    expected = np.where(found.success[:, None, None, None], shown, images)
-    np.testing.assert_allclose(found.images, expected, atol=1e-5)
-
-
-def test_random_starts_depend_on_key_and_place():
-    images = np.repeat(toy.images(1), 7, axis=0)
-    classes = toy.targets(toy.images(1)).repeat(7)
-    settings = WITHIN._replace(steps=1, relative_step=1e-6, targeted=False)
-    first, again, other = (within(images, classes, settings, seed=seed) for seed in (0, 0, 1))
-    assert first.success.all()
-    np.testing.assert_array_equal(first.images, again.images)
-    assert len({np.asarray(image).tobytes() for image in [*first.images, *other.images]}) == 14
-
-
-@pytest.mark.parametrize("ball", [pgd.EUCLIDEAN, pgd.MAXIMUM], ids=lambda ball: ball.name)
-def test_random_differences_fill_the_ball(ball):
-    keys = jax.random.split(jax.random.key(0), 4000)
-    drawn = jax.vmap(lambda key: ball.draw(key, (1, 3, 1), jnp.float32))(keys).reshape(-1, 3)
-    size = np.linalg.norm(drawn, axis=1) if ball.name == "L2" else abs(drawn).max(1)
-    # The size of a uniform point in three dimensions is at most r with probability r cubed.
-    for radius in (0.5, 0.8, 1.0):
-        assert abs((size <= radius).mean() - radius**3) < 0.03
-    assert abs(np.asarray(drawn).mean(0)).max() < 0.04
-
-
 # --- faults ---------------------------------------------------------------------------------------
 
 
@@ -315,21 +225,6 @@ def test_what_makes_no_sense_is_refused(changes, message):
     unchecked: Any = inspect.unwrap(cw.carlini_wagner)
     with pytest.raises(ValueError, match=message):
         unchecked(scores, scores.params, **options)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (WITHIN._replace(epsilon=0.0), "`epsilon`"),
-        (WITHIN._replace(steps=0), "`steps`"),
-        (WITHIN._replace(relative_step=-1.0), "`relative_step`"),
-        (WITHIN._replace(bounds=(0.0, 0.5)), "must lie within `bounds`"),
-    ],
-)
-def test_projected_gradients_refuse_what_makes_no_sense(settings, message):
-    images = toy.images(3)
-    with pytest.raises(ValueError, match=message):
-        within(images, toy.targets(images), settings)
 
 
 def test_scores_that_are_none_are_refused():

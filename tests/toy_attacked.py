@@ -109,3 +109,9 @@ def golden_attack(name):
     }
     originals = jnp.asarray(arrays["images"].transpose(0, 2, 3, 1))
     return ClassScores(StagedNetwork(stages(), params)), originals, found, meta
+
+
+def assert_same(found, expected, rtol=2e-3):
+    np.testing.assert_array_equal(found.success, expected.success)
+    np.testing.assert_allclose(found.distance, expected.distance, rtol)
+    np.testing.assert_array_equal(found.constant, expected.constant)

@@ -2,8 +2,8 @@
 
 XLA on CPU brings convolutions into the one form that its fast kernels take only outside of loops.
 The gradient of a convolution is born in another form, and within a loop it takes a kernel that is
-ten times as slow (jax 0.10.2: 45 ms instead of 4.6 for one image and the classifier of the scenes).
-Here convolutions are written in that form from the start.
+some four times as slow (jax 0.10.2: 45 ms instead of 10 for one image and the classifier of the
+scenes, on a busy machine). Here convolutions are written in that form from the start.
 """
 
 from collections.abc import Callable
