@@ -1,5 +1,7 @@
 """Agreement counts and scores against a literal oracle, the reference, and ways to split data."""
 
+from functools import partial
+
 import golden
 import jax
 import jax.numpy as jnp
@@ -50,8 +52,11 @@ def test_both_countings_agree():
     active, labels, concepts = random_case(0, pixels=9000)
     unique = agreement.without_repeats(jnp.asarray(labels))
     unique = jnp.where(unique == 0, concepts, unique)
-    rows = agreement._count_by_rows(jnp.asarray(active), unique, concepts)
-    products = agreement._count_by_products(jnp.asarray(active), unique, concepts)
+    ways = (agreement._count_by_rows, 1000), (agreement._count_by_products, 4096)
+    rows, products = (
+        agreement._in_blocks(partial(way, concepts), size, jnp.asarray(active), unique)
+        for way, size in ways
+    )
     np.testing.assert_array_equal(rows, products)
     np.testing.assert_array_equal(rows, oracle(active, labels, concepts).intersection)
 

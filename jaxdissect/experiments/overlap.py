@@ -14,7 +14,7 @@ from jaxdissect.engine.fold import fold
 from jaxdissect.engine.passes import MemoryPlan, sum_examples
 from jaxdissect.experiments.survey import Survey
 from jaxdissect.experiments.task import FoldOptions, Task
-from jaxdissect.stats import agreement
+from jaxdissect.stats import agreement, quantile
 
 
 def overlap_step(task: Task, plan: MemoryPlan) -> Any:
@@ -35,7 +35,8 @@ def overlap_step(task: Task, plan: MemoryPlan) -> Any:
             def count_example(maps: Array, labels: Array, weight: Array, name=name) -> Any:
                 reading = task.readings[name]
                 pixels = (reading.on_grid if name in plan.again else reading.kept_on_grid)(maps)
-                active = pixels.reshape(-1, reading.num_units) > thresholds[name][None]
+                pixels = pixels.reshape(-1, reading.num_units)
+                active = quantile.exceeds(pixels, thresholds[name][None])
                 labels = labels.reshape(-1, labels.shape[-1])
                 weight = jnp.broadcast_to(weight, labels.shape[:1])
                 return agreement.count(active, labels, weight, num_concepts=task.num_rows)

@@ -37,7 +37,7 @@ from jaxdissect.experiments.dissect import Examined, examine
 from jaxdissect.experiments.dissection import LayerDissection
 from jaxdissect.experiments.presets import PNAS2020, Preset
 from jaxdissect.experiments.task import FoldOptions, Task, image_input
-from jaxdissect.stats import pairs
+from jaxdissect.stats import pairs, quantile
 
 MIN_STYLE_IOU = 0.1
 """Units whose regions agree with an IoU above this see shapes, as in the paper's code."""
@@ -226,7 +226,9 @@ def _count_pairs(
                 reading = first.task.readings[name]
                 pixels = reading.on_grid if name in plan.again else reading.kept_on_grid
                 active, other = (
-                    pixels(maps).reshape(-1, reading.num_units) > thresholds[place][name][None]
+                    quantile.exceeds(
+                        pixels(maps).reshape(-1, reading.num_units), thresholds[place][name][None]
+                    )
                     for place, maps in enumerate((original, stylised))
                 )
                 weight = jnp.repeat(weight.reshape(-1), active.shape[0] // weight.size)

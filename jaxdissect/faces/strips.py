@@ -28,6 +28,7 @@ from jaxdissect.engine.fold import Progress, silent
 from jaxdissect.experiments.dissection import Dissection, LayerDissection
 from jaxdissect.experiments.task import image_input
 from jaxdissect.networks.network import Network, as_maps
+from jaxdissect.stats.quantile import exceeds
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFont
@@ -76,7 +77,7 @@ def active_regions(
         border: What lies beyond the outermost cells, as in the dissection.
     """
     pixels = resample(maps.astype(jnp.float32), size, alignment=alignment, border=border)
-    return pixels > thresholds.reshape((1,) * (pixels.ndim - 1) + (-1,))
+    return exceeds(pixels, thresholds.reshape((1,) * (pixels.ndim - 1) + (-1,)))
 
 
 def highlight(

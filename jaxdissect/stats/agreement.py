@@ -7,8 +7,11 @@ A pixel that carries several labels counts once for each of them; carrying the s
 changes nothing.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -18,6 +21,9 @@ from jaxdissect.stats import wide
 
 # Pixels counted together on CPU: the block stays in cache, and its counts fit a uint16.
 _BLOCK_PIXELS = 4096
+
+# And by products: float32 has every integer up to twice as many.
+_PRODUCT_PIXELS = 2**23
 
 
 class AgreementState(NamedTuple):
@@ -83,8 +89,8 @@ def count(
     intersection = lax.platform_dependent(
         active,
         labels,
-        cpu=lambda active, labels: _count_by_rows(active, labels, num_concepts),
-        default=lambda active, labels: _count_by_products(active, labels, num_concepts),
+        cpu=partial(_in_blocks, partial(_count_by_rows, num_concepts), _BLOCK_PIXELS),
+        default=partial(_in_blocks, partial(_count_by_products, num_concepts), _PRODUCT_PIXELS),
     )
     concept = jnp.zeros(num_concepts + 1, jnp.int32).at[labels.reshape(-1)].add(1)
     return Found(intersection, concept[:-1].at[0].set(weight.sum(dtype=jnp.int32)))
@@ -129,43 +135,45 @@ def without_repeats(labels: Int[Array, "*pixels K"]) -> Int[Array, "*pixels K"]:
     return jnp.where((same & earlier).any(axis=-1), 0, labels)
 
 
-def _count_by_rows(active: Array, labels: Array, num_concepts: int) -> Array:
-    """Add every pixel's row of active units to the rows of its labels: fastest on CPU."""
+def _in_blocks(count: Callable[..., Array], size: int, active: Array, labels: Array) -> Array:
+    """Count blocks of at most `size` pixels, and add them up."""
     pixels, number = labels.shape
-    blocks = max(1, -(-pixels // _BLOCK_PIXELS))
-    size = -(-pixels // blocks)
-
-    def count_block(active: Array, labels: Array) -> Array:
-        # Byte pairs halve the traffic, and a block is too small to overflow them.
-        rows = lax.optimization_barrier(active.astype(jnp.uint16))
-        found = jnp.zeros((num_concepts + 1, active.shape[1]), jnp.uint16)
-        # Every pixel also belongs to row 0; a sum over the rows would be several times slower.
-        everything = jnp.zeros_like(labels[:, 0])
-        for ids in (everything, *labels.T):
-            found = found.at[ids].add(rows, mode="promise_in_bounds")
-        return found[:-1].astype(jnp.int32)
-
+    blocks = max(1, -(-pixels // size))
     if blocks == 1:
-        return count_block(active, labels)
-    padding = ((0, blocks * size - pixels), (0, 0))
-    active = jnp.pad(active, padding).reshape(blocks, size, -1)
-    labels = jnp.pad(labels, padding, constant_values=num_concepts).reshape(blocks, size, number)
+        return count(active, labels)
+    padding = ((0, -pixels % blocks), (0, 0))
+    active = jnp.pad(active, padding).reshape(blocks, -1, active.shape[1])
+    labels = jnp.pad(labels, padding).reshape(blocks, -1, number)  # none is active on these
+    table = jax.eval_shape(count, active[0], labels[0])
     return lax.scan(
-        lambda total, block: (total + count_block(*block), None),
-        jnp.zeros((num_concepts, active.shape[-1]), jnp.int32),
+        lambda total, block: (total + count(*block), None),
+        jnp.zeros(table.shape, table.dtype),
         (active, labels),
     )[0]
 
 
-def _count_by_products(active: Array, labels: Array, num_concepts: int) -> Array:
+def _count_by_rows(num_concepts: int, active: Array, labels: Array) -> Array:
+    """Add every pixel's row of active units to the rows of its labels: fastest on CPU."""
+    # Byte pairs halve the traffic, and a block is too small to overflow them.
+    rows = lax.optimization_barrier(active.astype(jnp.uint16))
+    found = jnp.zeros((num_concepts + 1, active.shape[1]), jnp.uint16)
+    # Every pixel also belongs to row 0; a sum over the rows would be several times slower.
+    everything = jnp.zeros_like(labels[:, 0])
+    for ids in (everything, *labels.T):
+        found = found.at[ids].add(rows, mode="promise_in_bounds")
+    return found[:-1].astype(jnp.int32)
+
+
+def _count_by_products(num_concepts: int, active: Array, labels: Array) -> Array:
     """Multiply label indicators with active units on the matrix units of an accelerator."""
     ids = jnp.arange(num_concepts, dtype=labels.dtype)
     present = (labels[:, :, None] == ids[None, None]).any(axis=1)
     present = present.at[:, 0].set(True)
-    # int8 operands need an int32 result, or the sums themselves would wrap.
-    return lax.dot_general(
-        present.astype(jnp.int8),
-        active.astype(jnp.int8),
+    # Products of 0 and 1 summed in float32 are exact. Of int8, XLA on GPUs gets some sums wrong.
+    found = lax.dot_general(
+        present.astype(jnp.bfloat16),
+        active.astype(jnp.bfloat16),
         (((0,), (0,)), ((), ())),
-        preferred_element_type=jnp.int32,
+        preferred_element_type=jnp.float32,
     )
+    return found.astype(jnp.int32)

@@ -88,7 +88,22 @@ def merge(a: QuantileState, b: QuantileState) -> QuantileState:
     )
 
 
+def exceeds(
+    samples: Float32[Array, "*n Q"], thresholds: Float32[Array, "*#n Q"]
+) -> Bool[Array, "*n Q"]:
+    """Tell where samples are strictly greater than thresholds, on every device alike.
+
+    Subnormal samples count as zero: CPUs take them for that when they compare, GPUs do not.
+    """
+    return lax.platform_dependent(samples, cpu=lambda x: x, default=_flushed) > thresholds
+
+
+def _flushed(samples: Array) -> Array:
+    return jnp.where(jnp.abs(samples) < jnp.finfo(jnp.float32).tiny, 0.0, samples)
+
+
 def _count_at_once(samples: Array, candidates: Array) -> tuple[Array, Array]:
+    samples = _flushed(samples)
     above = (samples[:, None] > candidates[None]).sum(axis=0, dtype=jnp.int32)
     return above, _largest_below(samples, candidates)
 
@@ -274,7 +289,7 @@ def _spread(number: int) -> np.ndarray:
 def to_keys(values: Float32[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
     """Integers in the order of the floats: adjacent floats have adjacent keys, zero has key 0.
 
-    Subnormal numbers count as zero, as they do on most devices.
+    Subnormal numbers count as zero, as they do on CPUs and TPUs.
     """
     bits = values.view(np.int32).astype(np.int64)
     magnitude = np.maximum((bits & 0x7FFFFFFF) - 0x7FFFFF, 0)
