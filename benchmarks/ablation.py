@@ -87,7 +87,8 @@ def one_by_one_pytorch(module: VGG16, images: np.ndarray, units: np.ndarray) -> 
         import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         return {}
-    network = pytorch_module(Case(module, images, {}, restated))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = pytorch_module(Case(module, images, {}, restated)).to(device)
     removed: list[int] = []
 
     def silence(_module: Any, _inputs: Any, output: Any) -> None:
@@ -100,10 +101,10 @@ def one_by_one_pytorch(module: VGG16, images: np.ndarray, units: np.ndarray) -> 
         for unit in units:
             removed[:] = [int(unit)]
             with torch.no_grad():
-                found.append(network(batch).argmax(1).numpy())
+                found.append(network(batch).argmax(1).cpu().numpy())
         return np.stack(found)
 
-    first = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+    first = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(device)
     last = first.contiguous(memory_format=torch.channels_last)
     return {
         "(a) a pass for each unit, PyTorch": partial(predict, first),

@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--slots", type=int, help="images that run together, ours")
     parser.add_argument("--devices", type=int, default=2, help="parts of the processor, ours")
-    parser.add_argument("--threads", type=int, default=2, help="of PyTorch")
+    parser.add_argument("--threads", type=int, default=2, help="of PyTorch, on CPU")
     parser.add_argument("--unfrozen", action="store_true", help="also foolbox as it comes")
     parser.add_argument("--record", action="store_true", help=f"add a line to {RECORD.name}")
     options = parser.parse_args()
@@ -102,7 +102,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "iterations": options.iterations,
         "repeats": options.repeats,
         "slots": options.slots,
-        "devices": options.devices,
+        "devices": min(options.devices, jax.device_count()),
         "threads": options.threads,
         "results": results,
     }
@@ -125,8 +125,8 @@ def ours(
     """Compile, and return a run."""
     shown, wanted = jnp.asarray(images), jnp.asarray(targets, jnp.int32)
 
-    axis_types = (jax.sharding.AxisType.Auto,)
-    mesh = jax.make_mesh((options.devices,), ("data",), axis_types=axis_types)
+    number, axis_types = min(options.devices, jax.device_count()), (jax.sharding.AxisType.Auto,)
+    mesh = jax.make_mesh((number,), ("data",), axis_types=axis_types)
 
     def attack(settings: Settings) -> Attacked:
         return carlini_wagner(
@@ -161,8 +161,9 @@ def by_foolbox(
         return {}
     fb: Any = foolbox
     torch.set_num_threads(options.threads)
-    shown = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-    goal = fb.criteria.TargetedMisclassification(torch.from_numpy(targets))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    shown = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(device)
+    goal = fb.criteria.TargetedMisclassification(torch.from_numpy(targets).to(device))
     weights = {
         PYTORCH.name(name): torch.from_numpy(PYTORCH.to_file(np.array(array)).copy())
         for name, array in parameters(load_classifier()).items()
@@ -171,16 +172,16 @@ def by_foolbox(
     for name in ("foolbox", "foolbox, unfrozen")[: 1 + options.unfrozen]:
         module = SceneClassifier()
         module.load_state_dict(weights)
-        module = module.eval().requires_grad_(name != "foolbox")
+        module = module.eval().requires_grad_(name != "foolbox").to(device)
         with torch.no_grad():
-            assert (module(shown).numpy().argmax(1) == predictions).all()
+            assert (module(shown).argmax(1).cpu().numpy() == predictions).all()
         calls = [0]
 
         def count(*_: Any, calls: list[int] = calls) -> None:
             calls[0] += 1
 
         module.register_forward_hook(count)
-        model = fb.PyTorchModel(module, bounds=(0, 1), device="cpu")
+        model = fb.PyTorchModel(module, bounds=(0, 1), device=device)
 
         def run(
             name: str = name,
@@ -201,8 +202,8 @@ def by_foolbox(
             found = attack.run(model, shown, goal)
             taken = calls[0] * len(images)
             with torch.no_grad():
-                success = module(found).numpy().argmax(1) == targets
-            adversarial = found.numpy().transpose(0, 2, 3, 1)
+                success = module(found).argmax(1).cpu().numpy() == targets
+            adversarial = found.cpu().numpy().transpose(0, 2, 3, 1)
             results[name] = summed(images, adversarial, success, taken)
             return adversarial
 

@@ -128,13 +128,14 @@ def measure(name: str, make: Callable[..., Case], batch_size: int, options: Any)
     """Time a network and print a table."""
     case = make(batch_size, np.random.RandomState(0))
     dtypes = {"ours": jnp.float32, "ours, bfloat16": jnp.bfloat16}
-    forwards, flops = {}, 0.0
-    for label, dtype in list(dtypes.items())[: 1 + options.bfloat16]:
-        forwards[label], flops = ours(case, dtype)
+    forwards: dict[str, Callable[[], Any]] = {
+        label: ours(case, dtype) for label, dtype in list(dtypes.items())[: 1 + options.bfloat16]
+    }
     forwards |= pytorch(case)
-    expected = forwards["ours"]()  # the first run compiles
+    gflop = gflop_per_image(case)
+    expected = channels_last(forwards["ours"]())
     errors = {
-        label: float(np.abs(forward() - expected).max() / np.abs(expected).max())
+        label: float(np.abs(channels_last(forward()) - expected).max() / np.abs(expected).max())
         for label, forward in forwards.items()
     }
     timings = interleave(forwards, options.repeats)
@@ -147,14 +148,17 @@ def measure(name: str, make: Callable[..., Case], batch_size: int, options: Any)
     print(f"{'':24}{'ms/image':>10}{'ratio':>8}{'CPU ms':>10}{'ratio':>8}{'difference':>12}")
     for label in forwards:
         print(
-            f"{label:24}{wall[label]:10.1f}{wall[label] / wall['ours']:8.2f}"
-            f"{processor[label]:10.1f}{processor[label] / processor['ours']:8.2f}"
+            f"{label:24}{wall[label]:10.2f}{wall[label] / wall['ours']:8.2f}"
+            f"{processor[label]:10.2f}{processor[label] / processor['ours']:8.2f}"
             f"{errors[label]:12.1e}"
         )
     for label in list(dtypes)[: 1 + options.bfloat16]:
-        speed = flops / batch_size / wall[label] / 1e9
-        share = f", {speed / options.peak_tflops:.0%} of peak" if options.peak_tflops else ""
-        print(f"{label}: {1000 / wall[label]:.1f} images/s, {speed:.2f} TFLOP/s{share}")
+        text = f"{label}: {1000 / wall[label]:.1f} images/s"
+        if gflop is not None:
+            speed = gflop / wall[label]
+            share = f", {speed / options.peak_tflops:.0%} of peak" if options.peak_tflops else ""
+            text += f", {speed:.2f} TFLOP/s{share}"
+        print(text)
     return {
         "network": name,
         "date": datetime.date.today().isoformat(),
@@ -165,12 +169,20 @@ def measure(name: str, make: Callable[..., Case], batch_size: int, options: Any)
         "ms_per_image": wall,
         "cpu_ms_per_image": processor,
         "difference": errors,
-        "gflop_per_image": flops / batch_size / 1e9,
+        "gflop_per_image": gflop,
     }
 
 
-def ours(case: Case, dtype: Any) -> tuple[Callable[[], np.ndarray], float]:
-    """Compile the network; its forward pass, and the operations that XLA counts without Winograd.
+def channels_last(output: Any) -> np.ndarray:
+    """Bring the output of either framework to the host, channels last."""
+    if isinstance(output, jax.Array):
+        return np.asarray(output)
+    output = output.cpu().numpy()
+    return output.transpose(0, 2, 3, 1) if output.ndim == 4 else output
+
+
+def ours(case: Case, dtype: Any) -> Callable[[], jax.Array]:
+    """Compile the network, and return its forward pass.
 
     Weights are arguments, as when a data set is run.
     """
@@ -184,24 +196,43 @@ def ours(case: Case, dtype: Any) -> tuple[Callable[[], np.ndarray], float]:
         return case.compared(module(inputs, **case.options)).astype(jnp.float32)
 
     compiled = jax.jit(forward).lower(params, inputs).compile()
-    flops = float((compiled.cost_analysis() or {}).get("flops", 0))
-    return lambda: np.asarray(compiled(params, inputs)), flops
+    return lambda: jax.block_until_ready(compiled(params, inputs))
 
 
-def pytorch(case: Case) -> dict[str, Callable[[], np.ndarray]]:
+def gflop_per_image(case: Case) -> float | None:
+    """The operations that PyTorch counts, 2 for each product and sum; None without PyTorch.
+
+    Winograd's form has fewer.
+    """
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+        from torch.utils.flop_counter import FlopCounterMode  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return None
+    axes = {2: (0, 1), 4: (0, 3, 1, 2)}[case.inputs.ndim]
+    one = torch.from_numpy(case.inputs[:1].transpose(axes).copy())
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        pytorch_module(case)(one, **case.options)
+    return counter.get_total_flops() / 1e9
+
+
+def pytorch(case: Case) -> dict[str, Callable[[], Any]]:
     """The same weights in PyTorch, in both of its memory layouts; empty without PyTorch."""
     try:
         import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         return {}
-    module = pytorch_module(case)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    module = pytorch_module(case).to(device)
     axes = {2: (0, 1), 4: (0, 3, 1, 2)}[case.inputs.ndim]
-    inputs = torch.from_numpy(case.inputs.transpose(axes).copy())
+    inputs = torch.from_numpy(case.inputs.transpose(axes).copy()).to(device)
 
-    def forward(module: Any, inputs: Any) -> np.ndarray:
+    def forward(module: Any, inputs: Any) -> Any:
         with torch.no_grad():
-            output = case.compared(module(inputs, **case.options)).numpy()
-        return output.transpose(0, 2, 3, 1) if output.ndim == 4 else output
+            output = case.compared(module(inputs, **case.options))
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return output
 
     if inputs.ndim < 4:
         return {"PyTorch": lambda: forward(module, inputs)}

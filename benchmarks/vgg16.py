@@ -9,8 +9,9 @@ Where PyTorch is not installed, it is left out.
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import median
+from typing import Any
 
 import jax
 import numpy as np
@@ -167,7 +168,7 @@ def torch_forwards(trunk: VGG16Trunk, images: np.ndarray) -> dict[str, Callable[
 
 
 def interleave(
-    forwards: dict[str, Callable[[], np.ndarray]], repeats: int
+    forwards: Mapping[str, Callable[[], Any]], repeats: int
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Let all take turns; wall-clock and processor seconds of every run."""
     wall: dict[str, list[float]] = {name: [] for name in forwards}

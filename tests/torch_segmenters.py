@@ -102,7 +102,7 @@ class Encoder(nn.Module):
 
 def precise_roi_pool(maps, size):
     rows, columns = (
-        torch.from_numpy(bin_weights(cells, size)).to(maps.dtype) for cells in maps.shape[2:]
+        torch.from_numpy(bin_weights(cells, size)).to(maps) for cells in maps.shape[2:]
     )
     return rows @ maps @ columns.T
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Int32, PyTree
 
 from jaxdissect.experiments.attacks.problem import Attacked
 
-SLOTS = 4
+SLOTS = 2
 """Examples that run together on CPU; more are slower there."""
 
 
