@@ -1,4 +1,4 @@
-"""Strict settings for every test: shapes checked, no silent promotion, four CPU devices."""
+"""For all tests: shapes checked, no silent promotion, four CPU devices, quick compilation."""
 
 import os
 
@@ -8,9 +8,17 @@ os.environ["XLA_FLAGS"] = (
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
+import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 install_import_hook("jaxdissect", "beartype.beartype")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Most tests compile for longer than they compute; `optimised` marks those that do not."""
+    quick = item.get_closest_marker("optimised") is None
+    jax.config.update("jax_disable_most_optimizations", quick)

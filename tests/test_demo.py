@@ -17,9 +17,9 @@ from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.render import SCENES
 from jaxdissect.scenes.training import classifier, generator, segmenter
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.optimised]
 
-NUM_IMAGES, NUM_LATENTS = 256, 96
+NUM_IMAGES, NUM_LATENTS = 256, 48
 LAST = CONVOLUTIONS[-1]
 
 

@@ -7,6 +7,7 @@ from paths import real_folder
 
 
 @pytest.mark.slow
+@pytest.mark.optimised
 def test_objects_emerge_while_colors_fade():
     photographs, classifier = real_folder("miniplaces"), real_folder("squeezenet_places365")
     result = dissect_photographs(photographs, classifier, every=12)

@@ -33,7 +33,7 @@ class Picture(NamedTuple):
 
         stream = io.BytesIO()
         if isinstance(self.content, Image.Image):
-            self.content.save(stream, "png", optimize=True)
+            self.content.save(stream, "png")
         else:
             self.content.savefig(stream, format="png", dpi=110)
         return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
