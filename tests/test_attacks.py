@@ -101,6 +101,25 @@ def test_attack_over_devices():
     toy.assert_same(attack(images, targets, mesh=mesh), attack(images, targets))
 
 
+def test_attack_over_devices_compiles_once():
+    images = jnp.asarray(toy.images(7))
+    targets = jnp.asarray(toy.targets(toy.images(7)))
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    traced = []
+
+    def scores(params, images):
+        traced.append(images.shape)
+        return toy.scores()(params, images)
+
+    def run():
+        cw.carlini_wagner(scores, toy.scores().params, images, targets, settings=FEW, mesh=mesh)
+
+    run()
+    before = len(traced)
+    run()
+    assert len(traced) == before > 0
+
+
 def test_attack_compiled_and_step_by_step():
     """Under a jit of the caller, and without any."""
     images, scores = jnp.asarray(toy.images(3)), toy.scores()
