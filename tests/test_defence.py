@@ -62,14 +62,14 @@ def test_defended_scores_are_means_over_edited_networks():
     np.testing.assert_array_equal(told, votes.argmax(1))
 
 
-def curve(masks, sizes, **options):
+def curve(masks, sizes, attacks=(attack,), **options):
     images = toy.images(7)
     labels = toy.predictions(images)
     scores, targets = toy.scores(), toy.targets(images)
     found = attack(scores, scores.params, jnp.asarray(images), jnp.asarray(targets))
     assert found.success.any()
     adversarial = np.asarray(found.images)
-    given = (images, labels, targets, adversarial, "conv2", masks, sizes, attack)
+    given = (images, labels, targets, adversarial, "conv2", masks, sizes, attacks)
     return found, defence.defence_curve(KEY, toy.classifier(), *given, **options)
 
 
@@ -108,6 +108,22 @@ def test_curve_of_a_random_defence():
         assert 0 <= share[0] <= 1
 
 
+def test_attacker_goes_further_where_unknown_masks_need_it():
+    masks = defence.random_units(8, num_masks=3)
+    further = partial(
+        cw.carlini_wagner,
+        settings=FEW._replace(confidence=1.0, initial_const=1.0),
+        refuse_reached=False,
+        slots=3,
+    )
+    gentle, confident, both = (
+        curve(masks, (1,), attacks)[1] for attacks in ([attack], [further], [attack, further])
+    )
+    assert both.adaptive_success[0] >= confident.adaptive_success[0] > gentle.adaptive_success[0]
+    # Images that need no more than the gentle attack stay near.
+    assert gentle.distance[0] <= both.distance[0] <= confident.distance[0]
+
+
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="`pool`"):
         defence.random_among(ORDER, 9)
@@ -119,4 +135,6 @@ def test_what_makes_no_sense_is_refused():
     given = (toy.classifier(), images, classes, classes, images, "conv2")
     for sizes in ((), (9,)):
         with pytest.raises(ValueError, match="`sizes`"):
-            defence.defence_curve(KEY, *given, defence.first_units(ORDER), sizes, attack)
+            defence.defence_curve(KEY, *given, defence.first_units(ORDER), sizes, [attack])
+    with pytest.raises(ValueError, match="`attacks`"):
+        defence.defence_curve(KEY, *given, defence.first_units(ORDER), (1,), [])

@@ -47,9 +47,10 @@ class DefendOptions(AttackedImages):
     """Masks whose predictions vote, where they are random; 1 is a single forward pass."""
     attacker_masks: Annotated[int, arg(metavar="N")] = 8
     """Masks over which the attacker takes the expectation, where they are random."""
-    adaptive_confidence: Annotated[float, arg(metavar="X")] = 0.0
-    """Confidence of Carlini and Wagner's attack against random masks, which the attacker does not
-    know; more makes images that hold for other masks too, further away."""
+    adaptive_confidences: Annotated[tuple[float, ...], arg(metavar="X [X ...]")] = (0.0, 2.0, 8.0)
+    """Confidences of Carlini and Wagner's attack against random masks, which the attacker does not
+    know: more makes images that hold for other masks too, further away. The least that will do is
+    taken, image by image."""
 
     def run(self) -> None:
         """Attack, defend and attack again; write and print the results.
@@ -58,8 +59,9 @@ class DefendOptions(AttackedImages):
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
         check_free(self.out, overwrite=self.overwrite)
-        if not self.choices or not self.sizes:
-            raise ValueError("`choices` and `sizes` must not be empty")
+        for name in ("choices", "sizes", "adaptive_confidences"):
+            if not getattr(self, name):
+                raise ValueError(f"`{name}` must not be empty")
         with (
             told(quiet=self.quiet) as progress,
             new_folder(self.out, self.overwrite) as folder,
@@ -73,8 +75,6 @@ class DefendOptions(AttackedImages):
                     self._masks(choice, orders, number)
                     for number in (self.num_masks, self.attacker_masks)
                 )
-                is_random = choice.startswith("random")
-                confidence = self.adaptive_confidence if is_random else None
                 curves[choice] = defence.defence_curve(
                     jax.random.key(self.seed),
                     case.network,
@@ -85,7 +85,7 @@ class DefendOptions(AttackedImages):
                     case.layer,
                     masks,
                     self.sizes,
-                    chosen_attack(self, confidence=confidence),
+                    self._attacks(choice),
                     attacker_masks=attackers,
                     batch_size=self.batch_size,
                     description=f"attacking the defence: {choice}",
@@ -114,6 +114,15 @@ class DefendOptions(AttackedImages):
             batch_size=self.batch_size,
         )
         return {"important": important, "response": unit_changes.most_changed(peaks.change)}
+
+    def _attacks(self, choice: str) -> list[defence.Attack]:
+        """Attacks on a defence, the gentlest first."""
+        if self.attack == "carlini-wagner" and choice.startswith("random"):
+            return [
+                chosen_attack(self, confidence=confidence)
+                for confidence in sorted(self.adaptive_confidences)
+            ]
+        return [chosen_attack(self)]
 
     def _masks(self, choice: str, orders: dict[str, np.ndarray], num_masks: int) -> defence.Masks:
         num_units = len(orders["important"])

@@ -6,7 +6,10 @@ A defence that is only shown the attacks on the undefended network says little: 
 Wagner, "Obfuscated gradients give a false sense of security", ICML 2018, section 4. So each is
 also attacked by somebody who knows it: the masks themselves where they are fixed, and where they
 are random, which units they are drawn of. Then the attack follows the expectation over masks that
-the attacker draws (section 4.1.2 there), not those that the defender will draw.
+the attacker draws (section 4.1.2 there), not those that the defender will draw. The nearest image
+that fools the masks of the attacker rarely fools others, so that alone would show a weak attack
+for a strong defence. The attacker may go further, and rehearses with masks drawn as the defender
+draws them.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,6 +69,10 @@ def random_among(order: Int[np.ndarray, "U"], pool: int, *, num_masks: int = 1) 
         return jax.vmap(mask)(jax.random.split(key, num_masks))
 
     return masks
+
+
+REHEARSALS = 8
+"""How often the attacker tries an image against masks drawn as the defender draws them."""
 
 
 class DefendedScores:
@@ -157,7 +164,7 @@ def defence_curve(
     layer: str,
     masks: Masks,
     sizes: Sequence[int],
-    attack: Attack,
+    attacks: Sequence[Attack],
     *,
     attacker_masks: Masks | None = None,
     batch_size: int = 16,
@@ -177,15 +184,18 @@ def defence_curve(
         layer: Whose units are deactivated.
         masks: Which: see `first_units`, `random_units`, `random_among`. Several masks vote.
         sizes: How many.
-        attack: Makes the adaptive attack. Defended networks may take an image for its target
-            before it is attacked, which must not be refused.
+        attacks: Make the adaptive attack, the gentlest first, such as with more and more confidence
+            (for fixed masks one is enough). Of each image the attacker shows the result that fools
+            most of `REHEARSALS`, the gentlest of equal ones. Defended networks may take an image
+            for its target before it is attacked, which must not be refused.
         attacker_masks: How the attacker draws masks, perhaps more of them; None: as the defender.
         batch_size: Images in a step of predictions.
         description: What progress is told.
         progress: Told how many of `sizes` are done.
 
     Raises:
-        ValueError: if there are no sizes or one is not in [0, U], or `attack` refuses the rest.
+        ValueError: if there are no sizes or one is not in [0, U], if there are no attacks, or one
+            refuses the rest.
     """
     network = as_network(network)
     scores = DefendedScores(network, layer)
@@ -193,20 +203,26 @@ def defence_curve(
     wrong = [size for size in sizes if not 0 <= size <= num_units]
     if wrong or not len(sizes):
         raise ValueError(f"`sizes` (={list(sizes)}) must be at least 0 and at most {num_units}")
+    if not attacks:
+        raise ValueError("`attacks` must not be empty")
+    shown, wanted = jnp.asarray(images), jnp.asarray(targets, jnp.int32)
     rows = []
     progress(description, 0, len(sizes))
     for place, size in enumerate(sizes):
-        own, others = jax.random.split(jax.random.fold_in(key, size))
-        keep = masks(own, size)
+        own, others, tried = jax.random.split(jax.random.fold_in(key, size), 3)
+        told = partial(majority, scores, network.params, batch_size=batch_size)
         known = (attacker_masks or masks)(others, size)
-        found = attack(
-            scores, (network.params, known), jnp.asarray(images), jnp.asarray(targets, jnp.int32)
-        )
-        told = partial(majority, scores, network.params, keep, batch_size=batch_size)
-        clean, transferred, adaptive = (
-            told(shown) for shown in (images, adversarial, np.asarray(found.images))
-        )
-        apart = (np.asarray(found.images, np.float64) - images) ** 2
+        rehearsals = [masks(again, size) for again in jax.random.split(tried, REHEARSALS)]
+        found = images
+        fooled = np.full(len(images), -1)
+        for attack in attacks:
+            made = np.asarray(attack(scores, (network.params, known), shown, wanted).images)
+            number = sum((told(keep, made) == targets).astype(int) for keep in rehearsals)
+            found = np.where((number > fooled)[:, None, None, None], made, found)
+            fooled = np.maximum(fooled, number)
+        keep = masks(own, size)
+        clean, transferred, adaptive = (told(keep, seen) for seen in (images, adversarial, found))
+        apart = (found.astype(np.float64) - images) ** 2
         reached = adaptive == targets
         distances = np.sqrt(apart.sum((1, 2, 3)))[reached]
         rows.append(
