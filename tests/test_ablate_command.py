@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 
+import command_line
 import numpy as np
 import pytest
 from PIL import Image
@@ -82,12 +83,7 @@ def words(place, out, **changes):
         "sizes": [1, 2, 256],
         "quiet": True,
     }
-    found = ["ablate"]
-    for name, value in (options | changes).items():
-        if value is not None:
-            values = value if isinstance(value, list) else [] if value is True else [value]
-            found += [f"--{name.replace('_', '-')}", *map(str, values)]
-    return found
+    return command_line.words("ablate", options=options | changes)
 
 
 def read(path):

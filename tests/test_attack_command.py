@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 
+import command_line
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,7 +20,7 @@ from toy_attacked import classifier
 def build():
     return classifier()
 """
-FEW = ("--max-iterations", "40", "--binary-search-steps", "3", "--learning-rate", "0.02")
+FEW = {"max_iterations": 40, "binary_search_steps": 3, "learning_rate": 0.02}
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +54,9 @@ def words(command, place, out, **changes):
         "num-attacked": 6,
         "top": 2,
         "rank-by": "estimate",
-    } | changes
-    given = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-    return [command, *given, *FEW, "--quiet"]
+        "quiet": True,
+    }
+    return command_line.words(command, options=options | FEW | changes)
 
 
 def rows(path):

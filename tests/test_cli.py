@@ -8,6 +8,7 @@ import subprocess
 import sys
 import typing
 
+import command_line
 import numpy as np
 import pytest
 from PIL import Image
@@ -109,12 +110,7 @@ def words(place, out, **changes):
         "grid": [12, 15],
         "num_top_images": 3,
     }
-    result = ["dissect"]
-    for name, value in (options | changes).items():
-        if value is not None:
-            values = value if isinstance(value, list) else [] if value is True else [value]
-            result += [f"--{name.replace('_', '-')}", *map(str, values)]
-    return result
+    return command_line.words("dissect", options=options | changes)
 
 
 def refused(capsys, arguments):

@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 
+import command_line
 import numpy as np
 import pytest
 from PIL import Image
@@ -76,12 +77,7 @@ def words(place, task, out, **changes):
         options |= {"layer": "maps"}
     if task in ("remove", "insert", "optimise"):
         options |= {"concept": "red"}
-    result = ["generate", task]
-    for name, value in (options | changes).items():
-        if value is not None:
-            values = value if isinstance(value, list) else [] if value is True else [value]
-            result += [f"--{name.replace('_', '-')}", *map(str, values)]
-    return result
+    return command_line.words("generate", task, options=options | changes)
 
 
 def rows_of(file):

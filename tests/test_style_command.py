@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 
+import command_line
 import numpy as np
 import pytest
 from flax import nnx
@@ -85,19 +86,10 @@ def place(tmp_path_factory):
     return folder
 
 
-def words(command, place, options):
-    """Arguments of a command; options that are None are left out."""
-    result = [command]
-    for name, value in ({"model": f"{place / 'tiny.py'}:build"} | options).items():
-        if value is not None:
-            values = value if isinstance(value, list) else [] if value is True else [value]
-            result += [f"--{name.replace('_', '-')}", *map(str, values)]
-    return result
-
-
 def style_words(place, out, **changes):
     options = {
         "out": out,
+        "model": f"{place / 'tiny.py'}:build",
         "layers": ["stem", "head"],
         "images": place / "images",
         "stylised": place / "stylised",
@@ -105,18 +97,19 @@ def style_words(place, out, **changes):
         "concepts": place / "concepts.csv",
         "grid": [8, 10],
     }
-    return words("style", place, options | changes)
+    return command_line.words("style", options=options | changes)
 
 
 def detect_words(place, out, **changes):
     options = {
         "out": out,
+        "model": f"{place / 'tiny.py'}:build",
         "layer": "head",
         "rank_images": place / "choose",
         "images": place / "judge",
         "num_figures": 1,
     }
-    return words("detect", place, options | changes)
+    return command_line.words("detect", options=options | changes)
 
 
 def refused(capsys, arguments):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tyro.conf import FlagCreatePairsOff, arg
+from tyro.conf import arg
 
 from jaxdissect.engine.data.others import WithOthers
 from jaxdissect.experiments import replacements, ways
@@ -17,12 +17,11 @@ from jaxdissect.experiments.dissection import load_dissection
 from jaxdissect.experiments.responses import Responses, unit_responses
 from jaxdissect.experiments.task import image_input
 from jaxdissect.experiments.taylor import estimated_damage
-from jaxdissect.faces import class_figures, class_tables, tables
+from jaxdissect.faces import class_figures, class_tables
 from jaxdissect.faces.class_data import ClassImages, Data, class_numbers, read_data
 from jaxdissect.faces.figures import save_figure
 from jaxdissect.faces.models import choose_layers, find_model
-from jaxdissect.faces.output_folder import check_free, new_folder
-from jaxdissect.faces.progress import told
+from jaxdissect.faces.output_options import TableOptions
 from jaxdissect.faces.provenance import provenance
 from jaxdissect.networks.network import Network, layer_shapes
 from jaxdissect.stats import accuracy
@@ -41,7 +40,7 @@ WAYS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblateOptions(ClassImages):
+class AblateOptions(TableOptions, ClassImages):
     """Remove units of a classifier, and count what it still tells right.
 
     Units are ranked for every class on some images, and sets of them are removed on others. Images
@@ -49,8 +48,6 @@ class AblateOptions(ClassImages):
     class, or from two splits of --tfds.
     """
 
-    out: Annotated[Path, arg(metavar="DIR")]
-    """New folder for the results; it appears when all is done."""
     model: Annotated[str, arg(metavar="NAME")]
     """The classifier; see `jaxdissect dissect --help`."""
     layer: Annotated[str | None, arg(metavar="L", help_behavior_hint="(default: the last)")] = None
@@ -75,20 +72,12 @@ class AblateOptions(ClassImages):
     way: Literal["fastest", "low-rank", "edited", "masked-parameters"] = "fastest"
     """How removals are computed: by subtracting from a linear map where the layer leads to one, by
     running what follows the layer, or by zeroing parameters; same predictions."""
-    tables: Annotated[
-        tuple[Literal["csv", "json", "parquet"], ...], arg(metavar="FORMAT [FORMAT ...]")
-    ] = ("csv",)
-    """How to write tables: csv, json, parquet."""
     batch_size: Annotated[int, arg(metavar="N")] = 16
     """Images in a step; does not change results."""
     memory_gib: Annotated[float, arg(metavar="GIB")] = 1.0
     """Memory for sets of units that run together, about; does not change results."""
     checkpoints: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Folder in which an interrupted run is taken up again by the same command."""
-    overwrite: FlagCreatePairsOff[bool] = False
-    """Replace the results in --out, when the new ones are complete."""
-    quiet: FlagCreatePairsOff[bool] = False
-    """Print nothing but errors."""
 
     def run(self) -> None:
         """Rank and remove units as the options say; write and print the results.
@@ -96,7 +85,7 @@ class AblateOptions(ClassImages):
         Raises:
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
-        check_free(self.out, overwrite=self.overwrite)
+        self.check_free()
         data = read_data(self)
         model = find_model(self.model, self.weights)
         wanted = (self.layer,) if self.layer else model.default_layers[-1:]
@@ -106,10 +95,7 @@ class AblateOptions(ClassImages):
         num_units = layer_shapes(model.network, example, (layer,))[layer].shape[-1]
         iou = None if self.dissection is None else _best_iou(self.dissection, layer, num_units)
         options = {"label_key": data.label_key, "batch_size": self.batch_size}
-        with (
-            told(quiet=self.quiet) as progress,
-            new_folder(self.out, self.overwrite) as folder,
-        ):
+        with self.working() as (folder, progress):
             options["progress"] = progress
             data, replacement = self._replacing(data, model.network, layer, options)
             study = study_classes(
@@ -132,10 +118,7 @@ class AblateOptions(ClassImages):
             responses = unit_responses(model.network, data.judging, layer, **options)
             names = class_tables.full_names(data.class_names, num_classes)
             self._write(folder, study, estimate, responses, names, iou)
-        if not self.quiet:
-            print(class_tables.summary(study, names))
-            files = ", ".join(sorted(path.name for path in self.out.iterdir()))
-            print(f"\nWritten to {self.out}: {files}")
+        self.tell(class_tables.summary(study, names))
 
     def _replacing(
         self, data: Data, network: Network, layer: str, options: dict[str, Any]
@@ -185,9 +168,7 @@ class AblateOptions(ClassImages):
             written["importance"] = class_tables.importance_table(study, iou)
             figures["importance"] = class_figures.mean_importance_figure(study, iou)
             figures["number_of_classes"] = class_figures.number_of_classes_figure(study, iou)
-        for name, (header, rows) in written.items():
-            for ending in self.tables:
-                tables.WRITERS[ending](folder / f"{name}.{ending}", header, rows)
+        self.write_tables(folder, written)
         for name, figure in figures.items():
             save_figure(folder / f"{name}.png", figure)
         class_tables.write_settings(

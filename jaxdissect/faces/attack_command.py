@@ -10,8 +10,6 @@ from jaxdissect.experiments.attacks import unit_changes
 from jaxdissect.faces import attack_figures, attack_tables, tables
 from jaxdissect.faces.attacked_images import AttackedImages, attack_case
 from jaxdissect.faces.figures import save_figure
-from jaxdissect.faces.output_folder import check_free, new_folder
-from jaxdissect.faces.progress import told
 from jaxdissect.faces.provenance import provenance
 
 
@@ -38,13 +36,10 @@ class AttackOptions(AttackedImages):
         Raises:
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
-        check_free(self.out, overwrite=self.overwrite)
+        self.check_free()
         if self.num_shown < 1:
             raise ValueError(f"`num_shown` (={self.num_shown}) must be at least 1")
-        with (
-            told(quiet=self.quiet) as progress,
-            new_folder(self.out, self.overwrite) as folder,
-        ):
+        with self.working() as (folder, progress):
             case = attack_case(self, progress)
             there = case.attacked.success
             if not there.any():
@@ -82,7 +77,4 @@ class AttackOptions(AttackedImages):
             )
             sheet.save(folder / "examples.png")
             attack_tables.write_settings(folder / "attack.json", case, groups, provenance(self))
-        if not self.quiet:
-            print(attack_tables.summary(case, groups))
-            files = ", ".join(sorted(path.name for path in self.out.iterdir()))
-            print(f"\nWritten to {self.out}: {files}")
+        self.tell(attack_tables.summary(case, groups))

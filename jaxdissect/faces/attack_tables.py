@@ -12,7 +12,7 @@ from jaxdissect.experiments.attacks.defence import DefenceCurve
 from jaxdissect.experiments.attacks.unit_changes import Group, Peaks, most_changed
 from jaxdissect.faces import tables
 from jaxdissect.faces.attacked_images import Case
-from jaxdissect.faces.class_tables import Rows
+from jaxdissect.faces.tables import Rows
 
 
 def image_table(case: Case) -> Rows:

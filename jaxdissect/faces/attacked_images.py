@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
-from tyro.conf import FlagCreatePairsOff, arg
+from tyro.conf import arg
 
 from jaxdissect.engine.batches import Source, read_block
 from jaxdissect.engine.fold import Progress
@@ -24,17 +24,16 @@ from jaxdissect.faces.ablate_command import RANKINGS
 from jaxdissect.faces.class_data import ClassImages, class_numbers, read_data
 from jaxdissect.faces.class_tables import full_names
 from jaxdissect.faces.models import choose_layers, find_model
+from jaxdissect.faces.output_options import TableOptions
 from jaxdissect.networks.network import Network, layer_shapes
 
 BALLS = {"pgd-l2": projected_gradient.EUCLIDEAN, "pgd-linf": projected_gradient.MAXIMUM}
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttackedImages(ClassImages):
+class AttackedImages(TableOptions, ClassImages):
     """Options of an attack: which images, towards what, and how."""
 
-    out: Annotated[Path, arg(metavar="DIR")]
-    """New folder for the results; it appears when all is done."""
     model: Annotated[str, arg(metavar="NAME")]
     """The classifier; see `jaxdissect dissect --help`. Its images are in [0, 1]."""
     target: Annotated[str, arg(metavar="CLASS")]
@@ -69,16 +68,8 @@ class AttackedImages(ClassImages):
     """Greatest distance of projected gradients."""
     steps: Annotated[int, arg(metavar="N")] = 40
     """Steps of projected gradients."""
-    tables: Annotated[
-        tuple[Literal["csv", "json", "parquet"], ...], arg(metavar="FORMAT [FORMAT ...]")
-    ] = ("csv",)
-    """How to write tables: csv, json, parquet."""
     batch_size: Annotated[int, arg(metavar="N")] = 16
     """Images in a step; does not change results."""
-    overwrite: FlagCreatePairsOff[bool] = False
-    """Replace the results in --out, when the new ones are complete."""
-    quiet: FlagCreatePairsOff[bool] = False
-    """Print nothing but errors."""
 
 
 class Case(NamedTuple):

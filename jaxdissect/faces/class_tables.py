@@ -12,10 +12,8 @@ from jaxdissect.experiments import importance
 from jaxdissect.experiments.class_study import ClassStudy
 from jaxdissect.experiments.responses import Responses, positive_shares
 from jaxdissect.faces import tables
+from jaxdissect.faces.tables import Rows
 from jaxdissect.stats import accuracy, separation
-
-Rows = tuple[tuple[str, ...], list[tuple[Any, ...]]]
-"""Header and rows of a table."""
 
 MOST_SHOWN = 20
 """Classes in a figure or on the terminal, those that lose most."""

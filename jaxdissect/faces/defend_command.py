@@ -10,11 +10,9 @@ from tyro.conf import arg
 
 from jaxdissect.experiments import importance
 from jaxdissect.experiments.attacks import defence, unit_changes
-from jaxdissect.faces import attack_figures, attack_tables, tables
+from jaxdissect.faces import attack_figures, attack_tables
 from jaxdissect.faces.attacked_images import AttackedImages, Case, attack_case, chosen_attack
 from jaxdissect.faces.figures import save_figure
-from jaxdissect.faces.output_folder import check_free, new_folder
-from jaxdissect.faces.progress import told
 from jaxdissect.faces.provenance import provenance
 
 Choice = Literal["important", "response", "random", "random-important"]
@@ -58,14 +56,11 @@ class DefendOptions(AttackedImages):
         Raises:
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
-        check_free(self.out, overwrite=self.overwrite)
+        self.check_free()
         for name in ("choices", "sizes", "adaptive_confidences"):
             if not getattr(self, name):
                 raise ValueError(f"`{name}` must not be empty")
-        with (
-            told(quiet=self.quiet) as progress,
-            new_folder(self.out, self.overwrite) as folder,
-        ):
+        with self.working() as (folder, progress):
             case = attack_case(self, progress)
             adversarial = np.asarray(case.attacked.images)
             orders = self._orders(case)
@@ -91,17 +86,12 @@ class DefendOptions(AttackedImages):
                     description=f"attacking the defence: {choice}",
                     progress=progress,
                 )
-            header, rows = attack_tables.defence_table(curves)
-            for ending in self.tables:
-                tables.WRITERS[ending](folder / f"defence.{ending}", header, rows)
+            self.write_tables(folder, {"defence": attack_tables.defence_table(curves)})
             save_figure(folder / "defence.png", attack_figures.defence_figure(curves))
             facts = {**provenance(self), **attack_tables.attack_facts(case)}
             text = json.dumps(facts, indent=1) + "\n"
             (folder / "defence.json").write_text(text, encoding="utf-8")
-        if not self.quiet:
-            print(attack_tables.defence_summary(case, curves))
-            files = ", ".join(sorted(path.name for path in self.out.iterdir()))
-            print(f"\nWritten to {self.out}: {files}")
+        self.tell(attack_tables.defence_summary(case, curves))
 
     def _orders(self, case: Case) -> dict[str, np.ndarray]:
         """Orders of units: by importance to the target, and by what the attack changes."""

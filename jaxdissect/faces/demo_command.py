@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import FlagCreatePairsOff, arg
+from tyro.conf import arg
 
 from jaxdissect.engine.batches import Stored
 from jaxdissect.engine.data.latents import latents
@@ -14,8 +14,7 @@ from jaxdissect.experiments.generator_dissection import Generated, dissect_gener
 from jaxdissect.faces import tables
 from jaxdissect.faces.demo import classifier, generator
 from jaxdissect.faces.demo.scenes import scenes_section
-from jaxdissect.faces.output_folder import check_free, new_folder
-from jaxdissect.faces.progress import told
+from jaxdissect.faces.output_options import OutputOptions
 from jaxdissect.faces.report.page import Section, write_page
 from jaxdissect.networks.network import as_network
 from jaxdissect.scenes.dataset import scenes_dataset
@@ -38,25 +37,19 @@ SEEDS = (3_000_003, 4_000_003)
 measure with: none of these was trained on."""
 
 
-@dataclass(frozen=True)
-class DemoOptions:
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions(OutputOptions):
     """Dissect the networks of the built-in scenes, remove and insert units, and report.
 
     Needs no files and no network.
     """
 
-    out: Annotated[Path, arg(metavar="DIR")]
-    """New folder for the report and the tables; it appears when all is done."""
     num_images: Annotated[int, arg(metavar="N")] = 640
     """Pictures to dissect; 4 times as many rank units, twice as many others measure effects."""
     num_latents: Annotated[int, arg(metavar="N")] = 256
     """Images of the generator."""
     seed: int = 0
     """Of pictures and latents."""
-    overwrite: FlagCreatePairsOff[bool] = False
-    """Replace the results in --out, when the new ones are complete."""
-    quiet: FlagCreatePairsOff[bool] = False
-    """Print nothing but errors."""
 
     def run(self) -> None:
         """Run all parts; write the report and print where it is.
@@ -67,20 +60,16 @@ class DemoOptions:
         for name in ("num_images", "num_latents"):
             if getattr(self, name) < 16:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 16")
-        check_free(self.out, overwrite=self.overwrite)
-        with (
-            told(quiet=self.quiet) as progress,
-            new_folder(self.out, self.overwrite) as folder,
-        ):
+        self.check_free()
+        with self.working() as (folder, progress):
             result, sections = self._classifier_part(folder, progress)
             sections += self._generator_part(folder, progress)
             sections.insert(0, scenes_section(self.seed))
             write_page(folder / REPORT, TITLE, LEAD, sections)
-        if not self.quiet:
-            header, rows = tables.best_unit_table(result)
-            print("The ten most interpretable units:\n")
-            print("\n".join(tables.aligned([header, *rows])))
-            print(f"\nThe report is {self.out / REPORT}")
+        header, rows = tables.best_unit_table(result)
+        units = "\n".join(tables.aligned([header, *rows]))
+        report = f"The report is {self.out / REPORT}"
+        self.tell(f"The ten most interpretable units:\n\n{units}\n\n{report}")
 
     def _classifier_part(
         self, folder: Path, progress: Progress

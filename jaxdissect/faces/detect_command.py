@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
-from tyro.conf import FlagCreatePairsOff, arg
+from tyro.conf import arg
 
 from jaxdissect.experiments.detect import (
     Detectors,
@@ -16,18 +16,17 @@ from jaxdissect.experiments.detect import (
     best_detectors,
     peak_activations,
 )
-from jaxdissect.faces import detect_figures, detect_tables, tables
+from jaxdissect.faces import detect_figures, detect_tables
 from jaxdissect.faces.class_data import ClassImages, class_numbers, read_data
 from jaxdissect.faces.class_tables import full_names
 from jaxdissect.faces.figures import save_figure
 from jaxdissect.faces.models import choose_layers, find_model
-from jaxdissect.faces.output_folder import check_free, new_folder
-from jaxdissect.faces.progress import told
+from jaxdissect.faces.output_options import TableOptions
 from jaxdissect.faces.provenance import provenance
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectOptions(ClassImages):
+class DetectOptions(TableOptions, ClassImages):
     """Find the single unit whose peak activation tells each class best.
 
     Units and thresholds are chosen on some images and judged on others. Images come from --sample,
@@ -35,8 +34,6 @@ class DetectOptions(ClassImages):
     splits of --tfds.
     """
 
-    out: Annotated[Path, arg(metavar="DIR")]
-    """New folder for the results; it appears when all is done."""
     model: Annotated[str, arg(metavar="NAME")]
     """The network; see `jaxdissect dissect --help`."""
     weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
@@ -53,16 +50,8 @@ class DetectOptions(ClassImages):
     """How many units to name for each class."""
     num_figures: Annotated[int, arg(metavar="N")] = 3
     """Detectors whose peaks are drawn, those that were best when chosen."""
-    tables: Annotated[
-        tuple[Literal["csv", "json", "parquet"], ...], arg(metavar="FORMAT [FORMAT ...]")
-    ] = ("csv",)
-    """How to write tables: csv, json, parquet."""
     batch_size: Annotated[int, arg(metavar="N")] = 16
     """Images in a step; does not change results."""
-    overwrite: FlagCreatePairsOff[bool] = False
-    """Replace the results in --out, when the new ones are complete."""
-    quiet: FlagCreatePairsOff[bool] = False
-    """Print nothing but errors."""
 
     def run(self) -> None:
         """Find detectors as the options say; write and print the results.
@@ -73,16 +62,13 @@ class DetectOptions(ClassImages):
         for name, least in (("units_per_class", 1), ("num_figures", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least {least}")
-        check_free(self.out, overwrite=self.overwrite)
+        self.check_free()
         data = read_data(self)
         wanted = class_numbers("classes", self.classes, data.class_names)
         model = find_model(self.model, self.weights)
         layers = (self.layer,) if self.layer else model.default_layers[-1:]
         (layer,) = choose_layers(model, layers, data.judging[0]["image"].shape[:2])
-        with (
-            told(quiet=self.quiet) as progress,
-            new_folder(self.out, self.overwrite) as folder,
-        ):
+        with self.working() as (folder, progress):
             choosing, judging = (
                 peak_activations(
                     model.network,
@@ -112,9 +98,7 @@ class DetectOptions(ClassImages):
             if wanted:  # nobody asks what tells that it is none of these classes
                 found = Detectors(*(column[1:] for column in found))
             self._write(folder, found, choosing, judging, names, layer)
-        if not self.quiet:
-            files = ", ".join(sorted(path.name for path in self.out.iterdir()))
-            print(f"{detect_tables.summary(found, names, layer)}\n\nWritten to {self.out}: {files}")
+        self.tell(detect_tables.summary(found, names, layer))
 
     def _write(
         self,
@@ -130,9 +114,7 @@ class DetectOptions(ClassImages):
             "units": detect_tables.unit_table(choosing, judging, names),
             "reference": detect_tables.reference_table(found, choosing, names),
         }
-        for name, (header, rows) in written.items():
-            for ending in self.tables:
-                tables.WRITERS[ending](folder / f"{name}.{ending}", header, rows)
+        self.write_tables(folder, written)
         save_figure(folder / "detectors.png", detect_figures.detector_figure(found, names))
         for c in found.order()[: self.num_figures]:
             number, unit = int(found.classes[c]), int(found.units[c, 0])

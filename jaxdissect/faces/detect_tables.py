@@ -9,7 +9,8 @@ import numpy as np
 
 from jaxdissect.experiments.detect import Detectors, Peaks
 from jaxdissect.faces import tables
-from jaxdissect.faces.class_tables import MOST_SHOWN, Rows
+from jaxdissect.faces.class_tables import MOST_SHOWN
+from jaxdissect.faces.tables import Rows
 from jaxdissect.stats import detection
 
 

@@ -18,8 +18,7 @@ from jaxdissect.experiments.dissection import Dissection
 from jaxdissect.experiments.presets import PRESETS, Preset, annotated_pixels
 from jaxdissect.faces import figures, strips, tables
 from jaxdissect.faces.models import choose_layers, find_model
-from jaxdissect.faces.output_folder import check_free, new_folder
-from jaxdissect.faces.progress import told
+from jaxdissect.faces.output_options import OutputOptions
 from jaxdissect.faces.provenance import provenance
 from jaxdissect.networks.segmenters.published import pretrained_segmenter
 from jaxdissect.scenes.concepts import vocabulary as scene_vocabulary
@@ -32,16 +31,14 @@ _SAMPLE_SIZE = 512
 _SAMPLE_SEED = 1_000_003  # pictures that the built-in networks were not trained on
 
 
-@dataclass(frozen=True)
-class DissectOptions:
+@dataclass(frozen=True, kw_only=True)
+class DissectOptions(OutputOptions):
     """Find the concept that every unit of some layers responds to.
 
     Images come from --sample, from --images with --masks, or from --tfds with --label-features.
     What label ids mean is in --concepts. Without labels, a --segmenter or the colors name concepts.
     """
 
-    out: Annotated[Path, arg(metavar="DIR")]
-    """New folder for the results; it appears when all is done."""
     model: Annotated[str, arg(metavar="NAME")]
     """`scenes`, a published network such as vgg16_places365 (downloaded once), a kind of network
     such as vgg16 with --weights, or a function without arguments that returns the network, as
@@ -106,10 +103,6 @@ class DissectOptions:
     """Keep activations up to this size; others are computed again in every pass."""
     num_top_images: Annotated[int, arg(metavar="N")] = 10
     """Images to find with the highest peaks of each unit."""
-    overwrite: FlagCreatePairsOff[bool] = False
-    """Replace the results in --out, when the new ones are complete."""
-    quiet: FlagCreatePairsOff[bool] = False
-    """Print nothing but errors."""
 
     def run(self) -> None:
         """Dissect as the options say; write and print the results.
@@ -118,15 +111,12 @@ class DissectOptions:
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
         check_numbers(self)
-        check_free(self.out, overwrite=self.overwrite)
+        self.check_free()
         preset = choose_preset(self)
         data = read_data(self)
         model = find_model(self.model, self.weights)
         layers = choose_layers(model, self.layers, data.source[0]["image"].shape[:2])
-        with (
-            told(quiet=self.quiet) as progress,
-            new_folder(self.out, self.overwrite) as folder,
-        ):
+        with self.working() as (folder, progress):
             result = dissect(
                 model.network,
                 data.source,
@@ -152,9 +142,7 @@ class DissectOptions:
             )
             for name, sheet in strips.file_names(top).items():
                 strips.draw_sheet(sheet, top[sheet]).save(folder / name)
-        if not self.quiet:
-            files = ", ".join(sorted(path.name for path in self.out.iterdir()))
-            print(f"{tables.summary(result)}\n\nWritten to {self.out}: {files}")
+        self.tell(tables.summary(result))
 
 
 PLACES = ("sample", "images", "tfds")

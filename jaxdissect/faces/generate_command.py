@@ -84,8 +84,7 @@ class DissectGenerator(SegmentedOptions):
             )
             for name, sheet in strips.file_names(top).items():
                 strips.draw_sheet(sheet, top[sheet]).save(folder / name)
-            if not self.quiet:
-                print(tables.summary(result))
+        self.tell(tables.summary(result))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,10 +123,10 @@ class RemoveUnits(ConceptOptions):
             if self.singles:
                 singles = remove_units(*case.subject(), each_unit(case.num_units), **options)
             self._write(folder, case, units.ranking, units.iou, sets, singles)
-        if not self.quiet:
-            header, rows = generate_tables.set_table(sets, case.concept, units.ranking)
-            print(f"\nRemoving units of {self.layer} that match {self.concept} best:\n")
-            print("\n".join(tables.aligned(tables.rounded([header, *rows]))))
+        self.tell_table(
+            f"Removing units of {self.layer} that match {self.concept} best",
+            generate_tables.set_table(sets, case.concept, units.ranking),
+        )
 
     def _write(
         self,
@@ -196,12 +195,11 @@ class InsertUnits(ConceptOptions):
                 **case.looking(),
             )
             self._write(folder, case, insertion)
-        if not self.quiet:
-            header, rows = generate_tables.context_table(
-                insertion, case.concept, min_samples=self.min_samples
-            )
-            print(f"\nInserting {self.num_units} units of {self.layer} at one cell:\n")
-            print("\n".join(tables.aligned(tables.rounded([header, *rows[:20]]))))
+        header, rows = generate_tables.context_table(
+            insertion, case.concept, min_samples=self.min_samples
+        )
+        title = f"Inserting {self.num_units} units of {self.layer} at one cell"
+        self.tell_table(title, (header, rows[:20]))
 
     def _write(self, folder: Path, case: ConceptCase, insertion: Insertion) -> None:
         concept = case.concept

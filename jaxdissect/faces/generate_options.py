@@ -1,15 +1,14 @@
 """Options that all `jaxdissect generate` commands share, and what they name."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64
-from tyro.conf import FlagCreatePairsOff, arg
+from tyro.conf import arg
 
 from jaxdissect.engine.data.latents import Latents, latents
 from jaxdissect.engine.fold import Progress
@@ -22,8 +21,7 @@ from jaxdissect.faces.generators import (
     find_generator,
     find_segmenter,
 )
-from jaxdissect.faces.output_folder import check_free, new_folder
-from jaxdissect.faces.progress import told
+from jaxdissect.faces.output_options import TableOptions
 from jaxdissect.faces.provenance import provenance
 from jaxdissect.networks.network import Network
 from jaxdissect.networks.segmenters.segmenter import Segmenter
@@ -37,11 +35,9 @@ _OTHERS = {"ranking": 0, "measuring": 2**32, "learning": 2**33}
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeneratorOptions:
+class GeneratorOptions(TableOptions):
     """Options of every command."""
 
-    out: Annotated[Path, arg(metavar="DIR")]
-    """New folder for the results; it appears when all is done."""
     model: Annotated[str, arg(metavar="NAME")]
     """`scenes`, a published generator such as proggan_church (downloaded once), proggan with
     --weights, or a function without arguments that returns the generator, as FILE.py:FUNCTION or
@@ -62,14 +58,6 @@ class GeneratorOptions:
     """Latents in a step; does not change results."""
     chunk_size: Annotated[int, arg(metavar="N")] = 8
     """Interventions that run together; does not change results."""
-    tables: Annotated[
-        tuple[Literal["csv", "json", "parquet"], ...], arg(metavar="FORMAT [FORMAT ...]")
-    ] = ("csv",)
-    """How to write tables: csv, json, parquet."""
-    overwrite: FlagCreatePairsOff[bool] = False
-    """Replace the results in --out, when the new ones are complete."""
-    quiet: FlagCreatePairsOff[bool] = False
-    """Print nothing but errors."""
 
     def find(self) -> FoundGenerator:
         """Check the numbers and the place of the results, and build the generator.
@@ -82,7 +70,7 @@ class GeneratorOptions:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 1")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"`seed` (={self.seed}) must be at least 0 and below 2^32")
-        check_free(self.out, overwrite=self.overwrite)
+        self.check_free()
         return find_generator(self.model, self.weights, self.latent_size, self.pixel_range)
 
     def latents(
@@ -92,25 +80,14 @@ class GeneratorOptions:
         number = self.num_images if purpose == "measuring" else self.num_ranking_images
         return latents(number, found.latent_size, seed=self.seed + _OTHERS[purpose])
 
-    @contextmanager
-    def working(self) -> Iterator[tuple[Path, Progress]]:
-        """Yield a folder to fill and whom to tell of progress; say in the end what was written."""
-        with told(quiet=self.quiet) as progress, new_folder(self.out, self.overwrite) as folder:
-            yield folder, progress
-        if not self.quiet:
-            files = ", ".join(sorted(path.name for path in self.out.iterdir()))
-            print(f"\nWritten to {self.out}: {files}")
-
     def write(
         self,
         folder: Path,
-        written: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]]]],
+        written: Mapping[str, tables.Rows],
         facts: Mapping[str, Any],
     ) -> None:
         """Write tables in the formats of the options, and the settings."""
-        for name, (header, rows) in written.items():
-            for ending in self.tables:
-                tables.WRITERS[ending](folder / f"{name}.{ending}", header, rows)
+        self.write_tables(folder, written)
         settings = {**provenance(self), **facts}
         text = json.dumps(settings, indent=1) + "\n"
         (folder / SETTINGS).write_text(text, encoding="utf-8")

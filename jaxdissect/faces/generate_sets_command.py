@@ -21,7 +21,7 @@ from jaxdissect.experiments.conditions import each_unit, without
 from jaxdissect.experiments.generation import Interventions
 from jaxdissect.experiments.removal import remove_units
 from jaxdissect.experiments.unit_sets import optimise_units
-from jaxdissect.faces import generate_figures, generate_tables, tables
+from jaxdissect.faces import generate_figures, generate_tables
 from jaxdissect.faces.figures import save_figure
 from jaxdissect.faces.generate_options import ConceptOptions, GeneratorOptions
 from jaxdissect.faces.generators import FoundGenerator, choose_generator_layers
@@ -121,10 +121,7 @@ class OptimiseUnits(ConceptOptions):
             chart = generate_figures.effect_figure(effect, self.sizes, RANKINGS)
             save_figure(folder / "effects.png", chart)
             save_figure(folder / "steps.png", generate_figures.step_figure(learned))
-        if not self.quiet:
-            header, rows = compared
-            print(f"\nWhat units of {self.layer} cause of {self.concept}:\n")
-            print("\n".join(tables.aligned(tables.rounded([header, *rows]))))
+        self.tell_table(f"What units of {self.layer} cause of {self.concept}", compared)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,10 +195,8 @@ class FindArtifacts(GeneratorOptions):
             chart = generate_figures.realism_figure(judged, kinds, sizes)
             save_figure(folder / "distances.png", chart)
             self._sheet(found, source, judged).save(folder / "images.png")
-        if not self.quiet:
-            header, rows = compared
-            print(f"\nRemoving units of {self.layer}, Fréchet distance to real images:\n")
-            print("\n".join(tables.aligned(tables.rounded([header, *rows]))))
+        title = f"Removing units of {self.layer}, Fréchet distance to real images"
+        self.tell_table(title, compared)
 
     def _real_images(self, found: FoundGenerator) -> Source:
         if self.real_images is not None:

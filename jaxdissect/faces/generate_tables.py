@@ -1,7 +1,6 @@
 """Tables of interventions in generators: what goes, what comes, where, and how sure that is."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,9 +11,7 @@ from jaxdissect.experiments.causal import CausalEffect
 from jaxdissect.experiments.insertion import Insertion
 from jaxdissect.experiments.removal import Removal
 from jaxdissect.experiments.unit_sets import UnitStrengths
-
-Rows = tuple[tuple[str, ...], list[tuple[Any, ...]]]
-"""Header and rows of a table."""
+from jaxdissect.faces.tables import Rows
 
 SHOWN_PLACES = 8
 """Best and worst places that are told and shown."""

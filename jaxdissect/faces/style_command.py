@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import FlagCreatePairsOff, arg
+from tyro.conf import arg
 
 from jaxdissect.engine.data.folders import ImageFolder, image_folder
 from jaxdissect.engine.data.pairs import Paired, paired_folders
@@ -12,11 +12,10 @@ from jaxdissect.engine.fold import Progress
 from jaxdissect.engine.labelers import Labeler
 from jaxdissect.experiments.style import MIN_STYLE_IOU, StyleStudy, study_style
 from jaxdissect.experiments.stylise import stylise_folder
-from jaxdissect.faces import dissect_command, strips, style_figures, style_tables, tables
+from jaxdissect.faces import dissect_command, strips, style_figures, style_tables
 from jaxdissect.faces.figures import save_figure
 from jaxdissect.faces.models import choose_layers, find_model
-from jaxdissect.faces.output_folder import check_free, new_folder
-from jaxdissect.faces.progress import told
+from jaxdissect.faces.output_options import TableOptions
 from jaxdissect.faces.provenance import provenance
 from jaxdissect.networks.pretrained import load_network, pretrained
 from jaxdissect.scenes.dataset import ScenesDataset
@@ -27,8 +26,8 @@ STYLISED_FOLDER = "stylised"
 """Where images stylised by the command are kept, in the folder of the results."""
 
 
-@dataclass(frozen=True)
-class StyleOptions:
+@dataclass(frozen=True, kw_only=True)
+class StyleOptions(TableOptions):
     """Find units that are active at the same places when an image changes its style.
 
     Pairs come from --sample, from two folders (--images, --stylised) whose files are named alike,
@@ -36,8 +35,6 @@ class StyleOptions:
     ids mean is in --concepts; labels are those of the originals, for both.
     """
 
-    out: Annotated[Path, arg(metavar="DIR")]
-    """New folder for the results; it appears when all is done."""
     model: Annotated[str, arg(metavar="NAME")]
     """The network; see `jaxdissect dissect --help`."""
     weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
@@ -87,18 +84,10 @@ class StyleOptions:
     """A unit sees shapes if its regions in both styles agree better than this."""
     grid: Annotated[Size, arg(metavar="H W")] = (56, 56)
     """Size of the label grid."""
-    tables: Annotated[
-        tuple[Literal["csv", "json", "parquet"], ...], arg(metavar="FORMAT [FORMAT ...]")
-    ] = ("csv",)
-    """How to write tables: csv, json, parquet."""
     batch_size: Annotated[int, arg(metavar="N")] = 8
     """Images in a forward pass; does not change results."""
     memory_budget_gib: Annotated[float, arg(metavar="GIB")] = 2.0
     """Keep activations up to this size; others are computed again in every pass."""
-    overwrite: FlagCreatePairsOff[bool] = False
-    """Replace the results in --out, when the new ones are complete."""
-    quiet: FlagCreatePairsOff[bool] = False
-    """Print nothing but errors."""
 
     def run(self) -> None:
         """Study styles as the options say; write and print the results.
@@ -106,14 +95,11 @@ class StyleOptions:
         Raises:
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
-        check_free(self.out, overwrite=self.overwrite)
+        self.check_free()
         originals, labeler = _originals(self)
         model = find_model(self.model, self.weights)
         layers = choose_layers(model, self.layers, originals[0]["image"].shape[:2])
-        with (
-            told(quiet=self.quiet) as progress,
-            new_folder(self.out, self.overwrite) as folder,
-        ):
+        with self.working() as (folder, progress):
             source = _pairs(self, originals, folder, progress)
             study = study_style(
                 model.network,
@@ -132,9 +118,7 @@ class StyleOptions:
             )
             for name, sheet in strips.file_names(shown, prefix="styles").items():
                 strips.draw_sheet(sheet, shown[sheet]).save(folder / name)
-        if not self.quiet:
-            files = ", ".join(sorted(path.name for path in self.out.iterdir()))
-            print(f"{style_tables.summary(study)}\n\nWritten to {self.out}: {files}")
+        self.tell(style_tables.summary(study))
 
     def _write(self, folder: Path, study: StyleStudy) -> None:
         written = {
@@ -142,9 +126,7 @@ class StyleOptions:
             "layers": style_tables.layer_table(study),
             "categories": style_tables.category_table(study),
         }
-        for name, (header, rows) in written.items():
-            for ending in self.tables:
-                tables.WRITERS[ending](folder / f"{name}.{ending}", header, rows)
+        self.write_tables(folder, written)
         save_figure(folder / "layers.png", style_figures.layer_figure(study))
         save_figure(folder / "iou.png", style_figures.scatter_figure(study))
         style_tables.write_settings(folder / "style.json", study, provenance(self))

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxdissect.experiments.style import LayerStyle, StyleStudy
 from jaxdissect.faces import tables
-from jaxdissect.faces.class_tables import Rows
+from jaxdissect.faces.tables import Rows
 from jaxdissect.stats import pairs
 
 _MOST_SHOWN = 5

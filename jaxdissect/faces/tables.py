@@ -8,6 +8,9 @@ from typing import Any
 
 from jaxdissect.experiments.dissection import Dissection
 
+Rows = tuple[Sequence[str], Sequence[Sequence[Any]]]
+"""Header and rows of a table."""
+
 _BEST_UNITS = 10
 
 

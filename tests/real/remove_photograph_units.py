@@ -31,7 +31,7 @@ import jaxdissect as jd
 from jaxdissect.experiments import importance
 from jaxdissect.experiments.class_study import ClassStudy, study_classes
 from jaxdissect.faces import class_tables
-from jaxdissect.faces.tables import aligned, write_csv
+from jaxdissect.faces.tables import Rows, aligned, write_csv
 from jaxdissect.stats import accuracy
 from jaxdissect.stats.bootstrap import Interval
 
@@ -98,7 +98,7 @@ def study_scenes(
 
 def effect_rows(
     study: ClassStudy, own: Interval, classes: Sequence[str], units: Sequence[str]
-) -> class_tables.Rows:
+) -> Rows:
     """The classes that lose most by the removal of the one unit that was ranked first for them."""
     first = study.ranking[:, 0]
     lost, low, high = (
@@ -152,7 +152,7 @@ def report(study: ClassStudy, classes: Sequence[str], dissection: jd.Dissection 
     return "\n".join(lines)
 
 
-def _set_rows(study: ClassStudy) -> class_tables.Rows:
+def _set_rows(study: ClassStudy) -> Rows:
     """Mean balanced accuracy of all classes, each without its n best units and with them alone."""
     whole, *sets = class_tables.own_accuracies(study).mean(axis=1)
     without, alone = sets[: len(study.sizes)], sets[len(study.sizes) :]
