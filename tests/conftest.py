@@ -21,4 +21,6 @@ install_import_hook("jaxdissect", "beartype.beartype")
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Most tests compile for longer than they compute; `optimised` marks those that do not."""
     quick = item.get_closest_marker("optimised") is None
-    jax.config.update("jax_disable_most_optimizations", quick)
+    if quick != jax.config.read("jax_disable_most_optimizations"):
+        jax.config.update("jax_disable_most_optimizations", quick)
+        jax.clear_caches()  # or slow programs of other tests would be taken

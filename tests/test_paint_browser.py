@@ -28,6 +28,7 @@ CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.optimised,  # as is the server, whose pixels must be those of Python
     pytest.mark.skipif(
         CHROMIUM is None or DRIVER is None, reason="needs chromium and chromedriver on the path"
     ),

@@ -23,6 +23,8 @@ from jaxdissect.scenes.concepts import (
 from jaxdissect.scenes.dataset import BLOCK_SIZE, scenes_dataset
 from jaxdissect.scenes.render import SCENES, render, stylised
 
+pytestmark = pytest.mark.optimised
+
 NUM_EXAMPLES = 20 * BLOCK_SIZE
 VISIBLE = 12  # pixels from which an object counts as being there
 OBJECT_IDS = np.arange(1, 1 + len(OBJECTS))

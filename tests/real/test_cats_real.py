@@ -24,6 +24,7 @@ def _segmenter_of_colors() -> jd.Segmenter:
 
 
 @pytest.mark.slow
+@pytest.mark.optimised
 def test_a_color_goes_with_the_units_that_match_it():
     network, source = cats(real_folder("gan_cat64"), 32)
     segmenter = _segmenter_of_colors()
