@@ -17,6 +17,12 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 install_import_hook("jaxdissect", "beartype.beartype")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no process is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Most tests compile for longer than they compute; `optimised` marks those that do not."""
