@@ -279,6 +279,12 @@ def test_in_a_process_of_its_own(place):
     assert run.stderr.count("\n") == 1
 
 
+def test_as_a_module():
+    command = [sys.executable, "-m", "jaxdissect", "--version"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("jaxdissect ")
+
+
 # --- nothing is half-written --------------------------------------------------------------------
 
 

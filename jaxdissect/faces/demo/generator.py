@@ -1,5 +1,6 @@
 """The third part of the demonstration: what the units of the generator cause in its images."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -11,11 +12,11 @@ from jaxdissect.engine.batches import Source
 from jaxdissect.engine.fold import Progress
 from jaxdissect.experiments.conditions import best_units
 from jaxdissect.experiments.dissection import Dissection
-from jaxdissect.experiments.generate import paint
+from jaxdissect.experiments.generate import from_signed, paint
 from jaxdissect.experiments.generator_dissection import Generated, latent_input, ranked_units
 from jaxdissect.experiments.insertion import Insertion, insert_units
 from jaxdissect.experiments.removal import Removal, remove_units
-from jaxdissect.faces import charts, figures, strips, tables
+from jaxdissect.faces import charts, figures, generate_figures, strips, tables
 from jaxdissect.faces.report.page import Picture, Section, Table
 from jaxdissect.faces.sheets import draw_grid
 from jaxdissect.networks.network import Network, layer_shapes
@@ -142,31 +143,12 @@ def dissection_section(
 def trees_section(network: Network, source: Source, removal: Removal) -> Section:
     """Show how trees go when their units are removed."""
     tree = removal.vocabulary.index("tree", "object")
-    left, band = removal.fraction_left[:, tree], removal.fraction_band[:, tree]
+    left = removal.fraction_left[:, tree]
     gained = [
         (removal.vocabulary.names[concept], float(removal.mean_change[-1, concept]))
         for concept in removal.gained(len(left) - 1, number=60)
         if removal.vocabulary.categories[concept] == "object"
     ][:6]
-    shown = np.argsort(-removal.before[:, tree], kind="stable")[:8]
-    counts = (0, 2, 5, 10, MOST_REMOVED)
-    latents = jnp.asarray(np.stack([source[int(i)]["latent"] for i in shown]))
-    everywhere = jnp.ones(_cells(network, latents, TREE_LAYER))
-    rows = [
-        np.asarray(
-            paint(
-                network,
-                network.params,
-                latents,
-                TREE_LAYER,
-                np.flatnonzero(~removal.keep[number]),
-                0.0,
-                everywhere,
-            )
-        )
-        for number in counts
-    ]
-    names = [f"{number} units" for number in counts]
     return Section(
         "Removing trees",
         (
@@ -177,18 +159,18 @@ def trees_section(network: Network, source: Source, removal: Removal) -> Section
         (
             Picture(
                 "Tree pixels that are left, with the 99% band.",
-                charts.curve_figure(
-                    range(len(left)),
-                    {"tree": left},
-                    bands={"tree": band},
-                    title="Removing the units that match trees best",
-                    across="units removed",
-                    up="fraction of tree pixels left",
-                ),
+                generate_figures.left_figure(removal, tree),
             ),
             Picture(
                 "The images with most trees, without more and more units.",
-                draw_grid(np.stack(rows), rows=names),
+                generate_figures.removal_strip(
+                    network,
+                    source,
+                    removal,
+                    tree,
+                    (0, 2, 5, 10, MOST_REMOVED),
+                    to_pixels=from_signed,
+                ),
             ),
             Table("What appears instead.", ("object", "pixels gained per image"), gained),
         ),
@@ -262,18 +244,14 @@ def _before_and_after(
     network: Network, source: Source, doors: Doors
 ) -> Float[np.ndarray, "2 n H W 3"]:
     latents = jnp.asarray(np.stack([source[i]["latent"] for i in range(min(8, len(source)))]))
-    where = np.zeros(_cells(network, latents, DOOR_LAYER), np.float32)
+    shape = layer_shapes(network, latents, (DOOR_LAYER,))[DOOR_LAYER].shape
+    where = np.zeros(shape[1:3], np.float32)
     where[4:6, 4] = 1
-    edit = DOOR_LAYER, doors.units, jnp.asarray(doors.values)
+    make = jax.jit(partial(paint, network, layer=DOOR_LAYER, units=doors.units))
+    values = jnp.asarray(doors.values)
     return np.stack(
         [
-            np.asarray(paint(network, network.params, latents, *edit, jnp.asarray(places)))
+            np.asarray(make(network.params, latents, values=values, where=jnp.asarray(places)))
             for places in (0 * where, where)
         ]
     )
-
-
-def _cells(network: Network, latents: jax.Array, layer: str) -> tuple[int, int]:
-    """Height and width of a layer."""
-    shape = layer_shapes(network, latents, (layer,))[layer].shape
-    return shape[1], shape[2]
