@@ -10,7 +10,7 @@ from paths import real_folder
 @pytest.mark.optimised
 def test_objects_emerge_while_colors_fade():
     photographs, classifier = real_folder("miniplaces"), real_folder("squeezenet_places365")
-    result = dissect_photographs(photographs, classifier, every=12)
+    result = dissect_photographs(photographs, classifier, every=20)
     counts = [result[name].category_counts() for name in LAYERS]
     units = np.array([result[name].num_units for name in LAYERS])
     objects = np.array([count["object"].units for count in counts]) / units
