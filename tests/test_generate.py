@@ -19,7 +19,7 @@ from toy_generators import (
 )
 
 from jaxdissect.engine.batches import Stored
-from jaxdissect.experiments.conditions import best_units, each_unit
+from jaxdissect.experiments.conditions import best_units, each_unit, without
 from jaxdissect.experiments.generate import concept_areas, paint
 from jaxdissect.experiments.insertion import insert_units
 from jaxdissect.experiments.removal import remove_units
@@ -126,7 +126,7 @@ def test_removal_is_the_brute_force(layer, grid):
 def test_insertion_is_the_brute_force(layer, grid):
     samples, baseline = brute_insertion(layer, grid)
     found = insert_units(
-        generator(), source(), colors_segmenter(grid), layer, UNITS, VALUES, grid=grid
+        generator(), source(), colors_segmenter(grid), layer, UNITS, VALUES, grid=grid, concepts=[2]
     )
     np.testing.assert_array_equal(found.before, baseline)
     for context in range(len(CONCEPTS)):
@@ -142,8 +142,12 @@ def test_insertion_is_the_brute_force(layer, grid):
     assert np.count_nonzero(found.number[1:] > 1) >= 3
     added = found.mean_change[:, 2] / baseline[:, 2].mean()
     np.testing.assert_allclose(found.added_area(2), added, rtol=1e-12)
-    band = 2.576 * found.standard_error[:, 2] / baseline[:, 2].mean()
+    band = 2.576 * found.clustered_error(2) / baseline[:, 2].mean()
     np.testing.assert_allclose(found.added_band(2), band, rtol=1e-12)
+    of_images = np.array([change for *_, change in samples])
+    of_images = of_images.reshape(len(baseline), -1, len(CONCEPTS))
+    by_image = of_images.mean(axis=1).std(axis=0, ddof=1) / np.sqrt(len(baseline))
+    np.testing.assert_allclose(found.error_by_image, by_image, rtol=1e-12)
     # Some cells of some images, with the same oracle.
     cells, images = [(3, 1), (0, 2)], [5, 2]
     part = insert_units(
@@ -354,6 +358,14 @@ def test_best_units():
             best_units(ranking, most, 4)
 
 
+def test_without():
+    assert without([[], [1]], 2).tolist() == [[True, True], [True, False]]
+    with pytest.raises(ValueError, match="must be numbers of units, integers"):
+        without([[True, False]], 3)
+    with pytest.raises(ValueError, match=r"must lie in \[0, 3\)"):
+        without([[3]], 3)
+
+
 # --- faults ---------------------------------------------------------------------------------------
 
 
@@ -362,6 +374,7 @@ def test_best_units():
     [
         ({"keep": np.ones((2, 9), bool)}, r"`keep` \(=bool\[2, 9\]\) must be bool \[S, 10\]"),
         ({"keep": np.ones((0, 10), bool)}, "some conditions, each with the units of .*'layer2'"),
+        ({"concepts": [True]}, r"`concepts` \(=\[True\]\) must be ids, integers"),
         ({"concepts": [1, 6]}, r"`concepts` must be in \[0, 6\), got \[6\]"),
         ({"chunk_size": 0}, r"`chunk_size` \(=0\) must be at least 1"),
         ({"batch_size": 0}, r"`batch_size` \(=0\) must be at least 1"),
@@ -378,6 +391,7 @@ def test_bad_removals(change, message):
     [
         ({"values": VALUES[:2]}, r"`values` \(=\[2.0, -1.0\]\) must be 3 finite numbers"),
         ({"values": [1.0, np.nan, 2.0]}, "`values` .* must be 3 finite numbers"),
+        ({"units": [1, 4, 4]}, r"`units` \(=\[1, 4, 4\]\) must name each unit once"),
         ({"units": [1, 4, 10]}, r"`units` must be in \[0, 10\), got \[10\]"),
         (
             {"grid": (8, 3)},
@@ -411,6 +425,9 @@ def test_bad_generators():
     maps = StagedNetwork({"layer2": lambda params, x: x[:, None, None]}, {})
     with pytest.raises(ValueError, match=r"must give images .*, it gives \(1, 1, 1, 6\)"):
         run(maps)
+    two = StagedNetwork({"layer2": lambda params, x: x}, {}, head=lambda params, x: (x, x))
+    with pytest.raises(ValueError, match="must give images, it gives a tuple"):
+        run(two)
     for offset in (3, -1):
         with pytest.raises(
             ValueError, match="not in its vocabulary, whose ids are 0 to 5, .* 0, 1"

@@ -8,11 +8,15 @@ import command_line
 import numpy as np
 import pytest
 from PIL import Image
+from toy_generators import painter
 
+from jaxdissect.engine.resume import digest
 from jaxdissect.experiments.dissection import load_dissection
 from jaxdissect.faces.cli import main
 
 MODEL = """
+import jax.numpy as jnp
+from jaxdissect.networks.staged_network import StagedNetwork
 from toy_generators import painter, strongest_color
 
 
@@ -26,6 +30,14 @@ def color():
 
 def number():
     return 7
+
+
+def nothing():
+    return StagedNetwork({"maps": lambda params, x: x * jnp.nan}, {}, head=images)
+
+
+def images(params, x):
+    return x.reshape(-1, 4, 8, 3)
 """
 
 FEATURES = """
@@ -99,6 +111,7 @@ def test_dissect(place, tmp_path, capsys):
     assert {"arrays.npz", "units.csv", "concepts.png", "top_units_maps.png"} <= written(out)
     result = load_dissection(out)
     assert [int(np.argmax(result["maps"].iou[color])) for color in (1, 2, 3)] == [0, 1, 2]
+    assert result.settings["generator"] == digest(painter().params)  # so that `paint` knows it
     output = capsys.readouterr().out
     assert "Detectors, units with IoU > 0.05" in output
     assert f"Written to {out}: arrays.npz" in output
@@ -138,6 +151,19 @@ def test_insert(place, tmp_path):
     assert [row["place"] for row in rows_of(out / "places.csv")] == ["best"] * 8 + ["worst"] * 8
 
 
+def test_insert_tells_what_a_single_image_cannot(place, tmp_path, capsys):
+    out = tmp_path / "results"
+    options = {"num_images": 1, "num_units": 1, "tables": ["json"]}
+    assert main(words(place, "insert", out, **options)) == 0  # no context has 100 samples
+    assert "standard error by images" in capsys.readouterr().out
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    cells = json.loads((out / "cells.json").read_text(), parse_constant=refuse)
+    assert len(cells) == 16 and all(cell["standard error"] is None for cell in cells)
+
+
 @pytest.mark.slow
 def test_optimise(place, tmp_path):
     out = tmp_path / "results"
@@ -170,6 +196,22 @@ def test_artifacts(place, tmp_path):
     assert len(rows_of(out / "units.csv")) == 6
 
 
+@pytest.mark.slow
+def test_artifacts_compares_images_of_one_size(place, tmp_path):
+    (tmp_path / "large").mkdir()
+    for path in (place / "real").iterdir():
+        with Image.open(path) as image:
+            image.resize((32, 32), Image.Resampling.NEAREST).save(tmp_path / "large" / path.name)
+    features = {"features": f"{place / 'features.py'}:features", "sizes": [1], "parts": 1}
+    features["feature_layer"] = "colors"
+    distances = []
+    for real in (place / "real", tmp_path / "large"):
+        out = tmp_path / f"results_{real.name}"
+        assert main(words(place, "artifacts", out, quiet=True, real_images=real, **features)) == 0
+        distances.append(float(rows_of(out / "sets.csv")[0]["distance"]))
+    assert distances[0] == pytest.approx(distances[1], rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("task", "change", "message"),
     [
@@ -177,6 +219,7 @@ def test_artifacts(place, tmp_path):
         ("remove", {"concept": "rde"}, "`name` (='rde') is no concept here"),
         ("remove", {"most": 7}, "`most` (=7) must be 1 to 6"),
         ("remove", {"most": 3}, "`shown` (=(0, 2, 4, 8, 20)) must be numbers from 0 to 3"),
+        ("remove", {"most": 3, "shown": []}, "`shown` (=()) must be numbers from 0 to 3"),
         ("remove", {"latent_size": None}, "`latent_size` is needed for `model`"),
         ("remove", {"latent_size": 95}, "fails on latents [B, 95]"),
         ("remove", {"segmenter": None}, "`segmenter` is needed: one of scenes, netpqc"),
@@ -197,6 +240,11 @@ def test_what_cannot_work_is_refused(place, tmp_path, capsys, task, change, mess
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
     assert not out.exists() and not list(tmp_path.iterdir())
+
+
+def test_images_must_be_numbers(place, tmp_path, capsys):
+    assert main(words(place, "remove", tmp_path / "out", model=f"{place / 'mine.py'}:nothing")) == 2
+    assert "leaves out 100% of what `model`" in capsys.readouterr().err
 
 
 def test_segmenters_must_be_such(place, tmp_path, capsys):

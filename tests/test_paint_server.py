@@ -230,7 +230,9 @@ def test_oversized_strokes(client):
 def test_other_addresses_methods_and_types(client):
     for path in ("nothing", "../pyproject.toml", "%2e%2e/server.py", "server.py", "samples/4.png"):
         assert client.get(f"/{TOKEN}/{path}").status_code in (403, 404)
-    assert "no sample 4" in client.get(f"/{TOKEN}/samples/4.png").json()["error"]
+    for name in ("4", "-1", "x", "9" * 5000):
+        answer = client.get(f"/{TOKEN}/samples/{name}.png")
+        assert answer.status_code == 404 and f"no sample {name}" in answer.json()["error"]
     assert client.put(f"/{TOKEN}/render").status_code == 405
     answer = post(client, to_json(MADE), **{"content-type": "text/plain"})
     assert answer.status_code == 415 and "application/json" in answer.json()["error"]

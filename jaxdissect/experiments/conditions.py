@@ -24,12 +24,16 @@ def without(
         num_units: Units of the layer, U.
 
     Raises:
-        ValueError: if a unit is not in [0, U).
+        ValueError: if a unit is no integer or not in [0, U).
     """
     keep = np.ones((len(units), num_units), bool)
     for condition, removed in enumerate(units):
-        chosen = np.asarray(removed, np.int64)
-        if chosen.size and not 0 <= chosen.min() <= chosen.max() < num_units:
+        chosen = np.asarray(removed)
+        if chosen.size == 0:
+            continue
+        if chosen.dtype.kind not in "iu":
+            raise ValueError(f"`units` (={chosen.tolist()}) must be numbers of units, integers")
+        if not 0 <= chosen.min() <= chosen.max() < num_units:
             raise ValueError(f"`units` (={chosen.tolist()}) must lie in [0, {num_units})")
         keep[condition, chosen] = False
     return keep

@@ -137,6 +137,8 @@ def image_and_map_shapes(
     images, maps = jax.eval_shape(
         lambda params, latents: network.apply(params, latents, layers=(layer,)), params, latents
     )
+    if not isinstance(images, jax.ShapeDtypeStruct):
+        raise ValueError(f"`network` must give images, it gives a {type(images).__name__}")
     shape = maps[layer].shape
     if len(shape) != 4:
         raise ValueError(f"`layer` (={layer!r}) must give maps [B, h, w, U], it gives {shape}")

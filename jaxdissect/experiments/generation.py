@@ -42,6 +42,7 @@ class Interventions:
     Attributes:
         cells: Height and width of the layer.
         num_units: Units of the layer, U.
+        image_size: Height and width of the images.
 
     Raises:
         ValueError: if there are no examples or one has no latent, the layer does not exist or is
@@ -64,6 +65,7 @@ class Interventions:
             raise ValueError(f"`network` must give images [B, height, width, 3], it gives {images}")
         self.cells: Shape = (maps[1], maps[2])
         self.num_units = maps[3]
+        self.image_size: Shape = (images[1], images[2])
 
     def observe_each(
         self,
@@ -213,12 +215,15 @@ def checked_concepts(concepts: Any, num_concepts: int) -> Int[np.ndarray, "k"]:
     """Bring ids of concepts to the host.
 
     Raises:
-        ValueError: if one is not in the vocabulary.
+        ValueError: if one is no integer or not in the vocabulary.
     """
-    wrong = [int(concept) for concept in concepts if not 0 <= concept < num_concepts]
+    found = np.asarray(concepts)
+    if found.size and found.dtype.kind not in "iu":
+        raise ValueError(f"`concepts` (={found.tolist()}) must be ids, integers")
+    wrong = [int(concept) for concept in found if not 0 <= concept < num_concepts]
     if wrong:
         raise ValueError(f"`concepts` must be in [0, {num_concepts}), got {wrong}")
-    return np.array(concepts, np.int64)
+    return found.astype(np.int64)
 
 
 def checked_values(values: Any, number: int, whose: str) -> Float32[np.ndarray, "_"]:

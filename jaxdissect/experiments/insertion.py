@@ -27,6 +27,7 @@ from jaxdissect.experiments.generation import Generation, checked_concepts, chec
 from jaxdissect.networks.edits import Edit, insert
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.stats import agreement, changes
+from jaxdissect.stats.changes import Changes
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Insertion:
         before: Areas in every image, with nothing inserted.
         changes: Number of samples of each context, and sums of their changes of area [context,
             concept] and of the squares of these.
+        by_image: The same with the images as samples, each with the sum over all its cells [1,
+            concept].
         contexts: What the image without them shows at the centre of each cell, each concept once;
             0 for none.
         concepts: Ids of the concepts whose changes were kept for every image and cell.
@@ -61,7 +64,8 @@ class Insertion:
     cells: Int64[np.ndarray, "m 2"]
     num_pixels: int
     before: Int32[np.ndarray, "N C"]
-    changes: changes.Changes
+    changes: Changes
+    by_image: Changes
     contexts: Int32[np.ndarray, "N m K"]
     concepts: tuple[int, ...]
     added: Int32[np.ndarray, "N m c"]
@@ -85,11 +89,16 @@ class Insertion:
     def standard_error(self) -> Float64[np.ndarray, "C C"]:
         """Standard error of `mean_change`, infinite in contexts of less than two samples.
 
-        Samples are taken to be independent, though those of one image are not quite: see
-        `clustered_error`. The reference's is not comparable: its variance misses most of the
-        spread between samples.
+        Samples are taken to be independent. Those of one image are not: `clustered_error` and
+        `error_by_image` are larger, and the ones to judge by. The reference's is not comparable:
+        its variance misses most of the spread between samples.
         """
         return changes.standard_error(self.changes)
+
+    @cached_property
+    def error_by_image(self) -> Float64[np.ndarray, "C"]:
+        """Standard error of the mean change over all samples, by images; infinite for one image."""
+        return changes.standard_error(self.by_image)[0] / len(self.cells)
 
     def clustered_error(self, concept: int) -> Float64[np.ndarray, "C"]:
         """Standard error of the mean change of one of `concepts` in every context, by images.
@@ -150,8 +159,12 @@ class Insertion:
         return changes.relative(self.mean_change[:, [concept]], self.mean_before[[concept]])[:, 0]
 
     def added_band(self, concept: int) -> Float64[np.ndarray, "C"]:
-        """Half of the 99% confidence band of `added_area`, for the given mean area before."""
-        error = changes.NORMAL_99 * self.standard_error[:, [concept]]
+        """Half of the 99% confidence band of `added_area`, by images, given the mean area before.
+
+        Raises:
+            ValueError: if it is none of `concepts`.
+        """
+        error = changes.NORMAL_99 * self.clustered_error(concept)[:, None]
         return changes.relative(error, self.mean_before[[concept]])[:, 0]
 
 
@@ -212,6 +225,8 @@ def insert_units(
     values = checked_values(values, units.size, "of the `units`")
     chosen = checked_concepts(concepts, generation.num_concepts)
     insert(units, jnp.asarray(values), generation.num_units)  # refuses units that do not fit
+    if len(np.unique(units)) < units.size:
+        raise ValueError(f"`units` (={units.tolist()}) must name each unit once")
     height, width = generation.cells
     if generation.grid[0] < height or generation.grid[1] < width:
         raise ValueError(
@@ -243,6 +258,7 @@ def insert_units(
     added = np.empty((len(source), len(cells), len(chosen)), np.int32)
     contexts: list[np.ndarray] = []
     seen = changes.none_seen(num_concepts, num_concepts)
+    by_image = changes.none_seen(1, num_concepts)
 
     def receive(batch: Batch, found: Any) -> None:
         areas = generation.checked(found[0], batch["weight"], batch["example"])
@@ -255,6 +271,8 @@ def insert_units(
         context = np.where(labels == 0, -1, labels).swapaxes(0, 1)  # [m, B, K], like areas
         context = np.insert(context.reshape(-1, labels.shape[-1]), 0, 0, axis=1)
         changes.add(seen, context, change.reshape(-1, num_concepts))
+        total = change.sum(axis=0, dtype=np.int64)
+        changes.add(by_image, np.zeros((len(total), 1), np.int64), total)
 
     # The first place is no cell: nothing is inserted.
     places = jnp.asarray(np.concatenate([[[-1, -1]], cells]), jnp.int32)
@@ -277,6 +295,7 @@ def insert_units(
         generation.grid[0] * generation.grid[1],
         before,
         seen,
+        by_image,
         np.concatenate(contexts),
         tuple(chosen.tolist()),
         added,

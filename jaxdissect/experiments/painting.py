@@ -192,6 +192,8 @@ def replay(
     """Make the image of a painting again.
 
     On the same machine, with the same versions, it is that of the painting page, bit for bit.
+    The painting does not tell how the page made RGB: where it was opened with a ``--pixel-range``,
+    `to_pixels` must be that range's.
 
     Args:
         model: The generator, a Network or an nnx.Module from latents [B, Z] to images.

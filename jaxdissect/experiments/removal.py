@@ -108,7 +108,12 @@ class Removal:
 
     @property
     def fraction_band(self) -> Float64[np.ndarray, "S C"]:
-        """Half of the 99% confidence band of `fraction_left`, for the given mean area before."""
+        """Half of the paper's 99% band of `fraction_left`: that of `mean_change`, over mean areas.
+
+        It takes the mean area before as known but keeps all the spread of areas before within the
+        change. So it is wider than the ratio's own confidence band wherever images with more of a
+        concept lose more of it: a cautious band.
+        """
         return changes.NORMAL_99 * changes.relative(self.standard_error, self.mean_before)
 
     def gained(self, condition: int, *, number: int = 10) -> Int64[np.ndarray, "_"]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, arg, subcommand
 
+from jaxdissect.engine.resume import digest
 from jaxdissect.experiments.conditions import best_units, each_unit
 from jaxdissect.experiments.generator_dissection import (
     Generated,
@@ -69,7 +70,8 @@ class DissectGenerator(SegmentedOptions):
                 memory_budget=int(self.memory_budget_gib * 2**30),
                 progress=progress,
             )
-            result = replace(result, settings={**result.settings, **provenance(self)})
+            made = {"generator": digest(network.params), **provenance(self)}
+            result = replace(result, settings={**result.settings, **made})
             write_tables(folder, result, source)
             self.write(folder, {"detectors": tables.layer_table(result)}, {})
             save_figure(folder / "concepts.png", figures.concept_figure(result))
@@ -112,7 +114,7 @@ class RemoveUnits(ConceptOptions):
             raise ValueError(
                 f"`most` (={self.most}) must be 1 to {case.num_units}, units there are"
             )
-        if not all(0 <= number <= self.most for number in self.shown):
+        if not self.shown or not all(0 <= number <= self.most for number in self.shown):
             raise ValueError(f"`shown` (={self.shown}) must be numbers from 0 to {self.most}")
         with self.working() as (folder, progress):
             units = case.dissect(progress)
@@ -217,7 +219,8 @@ class InsertUnits(ConceptOptions):
         contexts = generate_figures.context_figure(
             insertion, concept, category=case.category, min_samples=self.min_samples
         )
-        save_figure(folder / "contexts.png", contexts)
+        if contexts is not None:
+            save_figure(folder / "contexts.png", contexts)
         cells = generate_figures.cell_figure(insertion, concept, case.cells)
         save_figure(folder / "cells.png", cells)
         places = generate_figures.place_sheet(

@@ -26,6 +26,7 @@ from jaxdissect.faces.sheets import draw_grid
 from jaxdissect.faces.strips import YELLOW
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.networks.network import Network
+from jaxdissect.stats.changes import NORMAL_99
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,10 +110,11 @@ def without(
 
 def context_figure(
     insertion: Insertion, concept: int, *, category: str | None, min_samples: int
-) -> "Figure":
+) -> "Figure | None":
     """Draw added pixels by what was there, most first, with standard errors by images.
 
-    Contexts are the concepts of one category, all if None, with so many samples or more.
+    Contexts are the concepts of one category, all if None, with so many samples or more. None if
+    there are none.
     """
     known, number = insertion.vocabulary, insertion.number
     mean, error = insertion.mean_change[:, concept], insertion.clustered_error(concept)
@@ -123,6 +125,8 @@ def context_figure(
         and np.isfinite(error[context])
         and category in (None, known.categories[context])
     ]
+    if not enough:
+        return None
     order = sorted(enough, key=lambda context: -mean[context])[:_MOST_CONTEXTS]
     name = concept_name(known, concept)
     return charts.bar_figure(
@@ -215,14 +219,14 @@ def effect_figure(effect: CausalEffect, sizes: Sequence[int], rankings: Sequence
     """Draw average causal effects against the number of units, a curve for each ranking."""
     number = len(sizes)
     parts = {name: slice(r * number, (r + 1) * number) for r, name in enumerate(rankings)}
-    name = concept_name(effect.vocabulary, effect.concept)
+    concept = concept_name(effect.vocabulary, effect.concept)
     return charts.curve_figure(
         sizes,
-        {ranking: effect.effect.mean[part] for ranking, part in parts.items()},
+        {name: effect.effect.mean[part] for name, part in parts.items()},
         bands={
-            ranking: 2.576 * effect.effect.standard_error[part] for ranking, part in parts.items()
+            name: NORMAL_99 * effect.effect.standard_error[part] for name, part in parts.items()
         },
-        title=f"Average causal effect on {name} of units of {effect.layer}, 99% bands",
+        title=f"Average causal effect on {concept} of units of {effect.layer}, 99% bands",
         across="units",
         up="pixels caused per pixel of the place",
     )

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from tyro.conf import arg
 
+from jaxdissect.arrays.resample import Shape
 from jaxdissect.engine.batches import Source
 from jaxdissect.engine.data.folders import image_folder
 from jaxdissect.experiments.artifacts import (
@@ -27,8 +28,6 @@ from jaxdissect.faces.generate_options import ConceptOptions, GeneratorOptions
 from jaxdissect.faces.generators import FoundGenerator, choose_generator_layers
 from jaxdissect.faces.models import BUILT_IN, choose_layers, find_model
 from jaxdissect.scenes.dataset import scenes_dataset
-
-Size = tuple[int, int]
 
 RANKINGS = ("IoU", "strength")
 
@@ -137,11 +136,7 @@ class FindArtifacts(GeneratorOptions):
     real_images: Annotated[
         Path | None, arg(metavar="DIR", help_behavior_hint="(default: the scenes of `scenes`)")
     ] = None
-    """Folder of real images."""
-    image_size: Annotated[
-        Size | None, arg(metavar="H W", help_behavior_hint="(default: as stored)")
-    ] = None
-    """Resize real images."""
+    """Folder of real images, which are brought to the size of the generator's."""
     num_real: Annotated[int, arg(metavar="N")] = 2000
     """Real images, at most."""
     features: Annotated[str, arg(metavar="NAME")] = BUILT_IN
@@ -163,12 +158,16 @@ class FindArtifacts(GeneratorOptions):
         """
         found = self.find()
         choose_generator_layers(found, (self.layer,))
-        real = self._real_images(found)
         source = self.latents(found, "measuring")
         network = found.model.network
-        num_units = Interventions(network, source, self.layer, found.to_pixels, 1).num_units
+        subject = Interventions(network, source, self.layer, found.to_pixels, 1)
+        num_units, real = subject.num_units, self._real_images(found, subject.image_size)
         if not self.sizes or not all(1 <= size < num_units for size in self.sizes):
             raise ValueError(f"`sizes` (={self.sizes}) must be numbers from 1 to {num_units - 1}")
+        if not 2 <= 2 * self.parts <= len(source):
+            raise ValueError(
+                f"`parts` (={self.parts}) must be 1 to {len(source) // 2}, of two images or more"
+            )
         features = self._features(real)
         with self.working() as (folder, progress):
             truth = moments_of_images(features, real, progress=progress)
@@ -179,15 +178,15 @@ class FindArtifacts(GeneratorOptions):
                 "progress": progress,
             }
             ranking_source = self.latents(found, "ranking")
-            subject = truth, features, self.layer
+            judges = truth, features, self.layer
             singles = measure_realism(
-                network, ranking_source, *subject, each_unit(num_units), **options
+                network, ranking_source, *judges, each_unit(num_units), **options
             )
             random = np.random.default_rng(self.seed).permutation(num_units)
             chosen = [order[:size] for order in (singles.ranking, random) for size in self.sizes]
             kinds = [kind for kind in ("costliest", "random") for _ in self.sizes]
             keep = without(chosen, num_units)
-            judged = measure_realism(network, source, *subject, keep, parts=self.parts, **options)
+            judged = measure_realism(network, source, *judges, keep, parts=self.parts, **options)
             sizes = (*self.sizes, *self.sizes)
             compared = generate_tables.realism_table(judged, kinds, sizes)
             written = {"units": generate_tables.artifact_table(singles), "sets": compared}
@@ -198,9 +197,9 @@ class FindArtifacts(GeneratorOptions):
         title = f"Removing units of {self.layer}, Fréchet distance to real images"
         self.tell_table(title, compared)
 
-    def _real_images(self, found: FoundGenerator) -> Source:
+    def _real_images(self, found: FoundGenerator, size: Shape) -> Source:
         if self.real_images is not None:
-            return image_folder(self.real_images, image_size=self.image_size, limit=self.num_real)
+            return image_folder(self.real_images, image_size=size, limit=self.num_real)
         if found.model.name != BUILT_IN:
             raise ValueError(f"`real_images` are needed for `model` {found.model.name!r}")
         from jaxdissect.scenes.training.generator import SCENES  # brings what trains

@@ -177,7 +177,7 @@ def place_table(insertion: Insertion, concept: int) -> Rows:
 
 def side_effect_table(insertion: Insertion) -> Rows:
     """One row per concept whose area insertions change in some image, greatest change first."""
-    mean, error = insertion.mean_change[0], insertion.standard_error[0]
+    mean, error = insertion.mean_change[0], insertion.error_by_image
     order = np.argsort(-np.abs(mean), kind="stable")
     rows = [
         (
@@ -191,7 +191,7 @@ def side_effect_table(insertion: Insertion) -> Rows:
         if insertion.changes.squares[0, concept]
     ]
     header = ("concept", "category", "pixels per image before", "pixels changed per insertion")
-    return (*header, "standard error"), rows
+    return (*header, "standard error by images"), rows
 
 
 # --- sets of units --------------------------------------------------------------------------------

@@ -152,8 +152,9 @@ def _look_at_images(found: FoundGenerator, pixel_range: tuple[float, float]) -> 
             f"{images.shape}"
         )
     tolerance = 0.02 * (high - low)
-    outside = ((images < low - tolerance) | (images > high + tolerance)).mean()
-    if not outside <= _MOST_OUTSIDE:
+    inside = (images >= low - tolerance) & (images <= high + tolerance)  # what is NaN is not
+    outside = 1 - inside.mean()
+    if outside > _MOST_OUTSIDE:
         raise ValueError(
             f"`pixel_range` (={pixel_range}) leaves out {outside:.0%} of what `model` "
             f"{model.name!r} gives, {images.min():.3g} to {images.max():.3g}"

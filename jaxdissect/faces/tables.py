@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,9 +87,17 @@ def write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[A
 
 
 def write_json(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write a list of objects, one per row."""
-    objects = [dict(zip(header, row, strict=True)) for row in rows]
-    Path(path).write_text(json.dumps(objects, indent=1) + "\n", encoding="utf-8")
+    """Write a list of objects, one per row; JSON knows no infinity, which becomes null."""
+    objects = [
+        {name: None if _is_unknown(cell) else cell for name, cell in zip(header, row, strict=True)}
+        for row in rows
+    ]
+    text = json.dumps(objects, indent=1, allow_nan=False) + "\n"
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def _is_unknown(cell: Any) -> bool:
+    return isinstance(cell, float) and not math.isfinite(cell)
 
 
 def write_parquet(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -113,7 +122,7 @@ def aligned(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
     """Lay out rows in columns, numbers to the right."""
     columns = [[str(cell) for cell in column] for column in zip(*rows, strict=True)]
     widths = [max(map(len, column)) for column in columns]
-    to_right = [column[1][:1].isdigit() for column in columns]
+    to_right = [column[-1][:1].isdigit() for column in columns]
     for cells in zip(*columns, strict=True):
         padded = (
             cell.rjust(width) if right else cell.ljust(width)

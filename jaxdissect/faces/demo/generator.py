@@ -84,6 +84,7 @@ def insert_doors(
         DOOR_LAYER,
         units,
         values,
+        concepts=[door],
         batch_size=4,
         chunk_size=8,
         progress=progress,
@@ -187,7 +188,7 @@ def tree_rows(removal: Removal) -> list[tuple[int, float, float]]:
     return [(number, float(left[number]), float(band[number])) for number in range(len(left))]
 
 
-DOORS_HEADER = ("was there", "samples", "door pixels added", "standard error")
+DOORS_HEADER = ("was there", "samples", "door pixels added", "standard error by images")
 
 
 def door_rows(insertion: Insertion) -> list[tuple[str, int, float, float]]:
@@ -195,15 +196,16 @@ def door_rows(insertion: Insertion) -> list[tuple[str, int, float, float]]:
     known = insertion.vocabulary
     door = known.index("door", "object")
     contexts = [known.index(name, "object") for name in CONTEXTS]
+    error = insertion.clustered_error(door)
     return [
         (
             known.names[context],
             int(insertion.number[context]),
             float(insertion.mean_change[context, door]),
-            float(insertion.standard_error[context, door]),
+            float(error[context]),
         )
         for context in contexts
-        if insertion.number[context] > 1
+        if np.isfinite(error[context])
     ]
 
 
@@ -221,7 +223,8 @@ def doors_section(network: Network, source: Source, doors: Doors) -> Section:
         ),
         (
             Picture(
-                "Door pixels that appear, by what the image showed at that place; standard errors.",
+                "Door pixels that appear, by what the image showed at that place; standard errors "
+                "by images.",
                 charts.bar_figure(
                     names,
                     {"door": np.array(change)},
