@@ -94,6 +94,15 @@ class Realism:
         return np.argsort(-self.cost, kind="stable")
 
 
+def check_parts(parts: int, source: Source) -> None:
+    """Raise ValueError if a part of the images has less than two."""
+    if parts < 1 or len(source) < 2 * parts:
+        raise ValueError(
+            f"`parts` (={parts}) must be at least 1, and have two images each or more; `source` "
+            f"has {len(source)}"
+        )
+
+
 def measure_realism(
     network: Any,
     source: Source,
@@ -117,7 +126,8 @@ def measure_realism(
     Args:
         network: A Network or an nnx.Module from latents [B, Z] to images [B, height, width, 3].
         source: Examples with a ``latent`` [Z].
-        real: Moments of real images, from `moments_of_images`.
+        real: Moments of real images, from `moments_of_images`, as large as the generator's:
+            features tell sizes apart.
         features: The same as for these.
         layer: Where to remove units, a layer that gives [B, h, w, U].
         keep: For each condition, False for the units that are removed together; `conditions` makes
@@ -137,11 +147,7 @@ def measure_realism(
     """
     generation = Interventions(network, source, layer, to_pixels, chunk_size)
     keep = conditions.checked(keep, generation.num_units, layer)
-    if parts < 1 or len(source) < 2 * parts:
-        raise ValueError(
-            f"`parts` (={parts}) must be at least 1, and have two images each or more; `source` "
-            f"has {len(source)}"
-        )
+    check_parts(parts, source)
     number = len(real.mean_a)
     part_ids = jnp.arange(parts)
 

@@ -132,7 +132,8 @@ def image_and_map_shapes(
     """Find the shapes of a generator's images and of a layer [B, h, w, U] without running it.
 
     Raises:
-        ValueError: if the layer does not exist or has other axes.
+        ValueError: if the layer does not exist or has other axes, or the network gives more than
+            one array.
     """
     images, maps = jax.eval_shape(
         lambda params, latents: network.apply(params, latents, layers=(layer,)), params, latents

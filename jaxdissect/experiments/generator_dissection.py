@@ -7,6 +7,7 @@ segmented, and activations, resampled to the label grid, are compared with its l
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, SupportsIndex
 
@@ -18,6 +19,7 @@ from jaxdissect.arrays.resample import Shape
 from jaxdissect.engine.batches import Batch, Source, read_block
 from jaxdissect.engine.fold import Progress, silent
 from jaxdissect.engine.labelers import segmented
+from jaxdissect.engine.resume import digest
 from jaxdissect.experiments.dissect import dissect
 from jaxdissect.experiments.dissection import Dissection
 from jaxdissect.experiments.generate import ToPixels, from_signed, generate
@@ -96,15 +98,17 @@ def dissect_generator(
         num_top_images, batch_size, memory_budget, mesh, progress: As for `dissect`.
 
     Returns:
-        Thresholds, exact counts, IoU and top images of every layer. ``Generated(model, source)``
-        holds the images for the pictures of a report.
+        Thresholds, exact counts, IoU and top images of every layer; its settings name the
+        generator by a digest of its parameters, so that it is known again.
+        ``Generated(model, source)`` holds the images for the pictures of a report.
 
     Raises:
         ValueError, TypeError: As `dissect`; also if an example has no latent.
     """
     check_latents(source)
-    return dissect(
-        model,
+    network = as_network(model)
+    result = dissect(
+        network,
         source,
         segmented(segmenter),
         layers=layers,
@@ -118,6 +122,8 @@ def dissect_generator(
         mesh=mesh,
         progress=progress,
     )
+    made_with = {"generator": digest(network.params)}
+    return replace(result, settings={**result.settings, **made_with})
 
 
 def ranked_units(result: Dissection, layer: str, concept: int) -> Int64[np.ndarray, "U"]:

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import numpy as np
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, arg, subcommand
 
-from jaxdissect.engine.resume import digest
 from jaxdissect.experiments.conditions import best_units, each_unit
 from jaxdissect.experiments.generator_dissection import (
     Generated,
@@ -70,8 +69,7 @@ class DissectGenerator(SegmentedOptions):
                 memory_budget=int(self.memory_budget_gib * 2**30),
                 progress=progress,
             )
-            made = {"generator": digest(network.params), **provenance(self)}
-            result = replace(result, settings={**result.settings, **made})
+            result = replace(result, settings={**result.settings, **provenance(self)})
             write_tables(folder, result, source)
             self.write(folder, {"detectors": tables.layer_table(result)}, {})
             save_figure(folder / "concepts.png", figures.concept_figure(result))

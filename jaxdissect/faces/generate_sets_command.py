@@ -14,6 +14,7 @@ from jaxdissect.engine.data.folders import image_folder
 from jaxdissect.experiments.artifacts import (
     Features,
     Realism,
+    check_parts,
     measure_realism,
     moments_of_images,
 )
@@ -164,10 +165,7 @@ class FindArtifacts(GeneratorOptions):
         num_units, real = subject.num_units, self._real_images(found, subject.image_size)
         if not self.sizes or not all(1 <= size < num_units for size in self.sizes):
             raise ValueError(f"`sizes` (={self.sizes}) must be numbers from 1 to {num_units - 1}")
-        if not 2 <= 2 * self.parts <= len(source):
-            raise ValueError(
-                f"`parts` (={self.parts}) must be 1 to {len(source) // 2}, of two images or more"
-            )
+        check_parts(self.parts, source)
         features = self._features(real)
         with self.working() as (folder, progress):
             truth = moments_of_images(features, real, progress=progress)

@@ -4,7 +4,7 @@ import secrets
 import socket
 import threading
 import webbrowser
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -120,7 +120,6 @@ class PaintOptions:
             to_pixels=subject.to_pixels,
             progress=progress,
         )
-        result = replace(result, settings={**result.settings, "generator": made_with})
         if folder is not None:
             result.save(folder)
         return result

@@ -122,7 +122,7 @@ def aligned(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
     """Lay out rows in columns, numbers to the right."""
     columns = [[str(cell) for cell in column] for column in zip(*rows, strict=True)]
     widths = [max(map(len, column)) for column in columns]
-    to_right = [column[-1][:1].isdigit() for column in columns]
+    to_right = [len(column) > 1 and column[1][:1].isdigit() for column in columns]
     for cells in zip(*columns, strict=True):
         padded = (
             cell.rjust(width) if right else cell.ljust(width)
