@@ -5,9 +5,9 @@
 Workload: 224 x 224 pixels, 512 units, 365 classes, random weights; for every image and unit, the
 class that the network predicts without the unit. (a) One forward pass for each unit in PyTorch,
 where it is importable, and (b) the same in JAX run for a few units only and are scaled up: a pass
-costs the same whichever unit is removed. (c) `ways.edited` runs what follows the layer for every
-unit, (d) `ways.low_rank` subtracts each unit's part from the first linear map. The four take turns
-in one process on the same weights and images.
+costs the same whichever unit is removed. (c) `ablation_methods.edited` runs what follows the layer
+for every unit, (d) `ablation_methods.low_rank` subtracts each unit's part from the first linear
+map. The four take turns in one process on the same weights and images.
 
 With --record, a line is added to `ablation.jsonl` beside this file.
 """
@@ -29,9 +29,9 @@ from flax import nnx
 from forward import Case, pytorch_module
 from vgg16 import interleave
 
-from jaxdissect.experiments import ways
-from jaxdissect.experiments.ablate import conditions_together
-from jaxdissect.experiments.conditions import each_unit
+from jaxdissect.classifiers import ablation_methods
+from jaxdissect.classifiers.ablation import conditions_together
+from jaxdissect.networks.ablation_masks import each_unit
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.networks.models.vgg16 import PLACES365, VGG16
 from jaxdissect.networks.network import as_network
@@ -45,7 +45,7 @@ Predict = Callable[[], np.ndarray]
 """Predicted classes [units, images]."""
 
 
-def swept(module: VGG16, images: np.ndarray, way: ways.Way) -> Predict:
+def swept(module: VGG16, images: np.ndarray, way: ablation_methods.Way) -> Predict:
     """All removals in one step, as `ablation_sweep` runs it."""
     network = as_network(module)
     sets = jnp.asarray(each_unit(NUM_UNITS))
@@ -53,7 +53,7 @@ def swept(module: VGG16, images: np.ndarray, way: ways.Way) -> Predict:
     @jax.jit
     def step(params: Any, images: jax.Array, sets: jax.Array) -> jax.Array:
         nothing = jnp.zeros((), jnp.float32)
-        scores = way(ways.Case(network, params, images, LAYER, NUM_UNITS, nothing))
+        scores = way(ablation_methods.Case(network, params, images, LAYER, NUM_UNITS, nothing))
         assert scores is not None  # both ways lead from conv5_3
         together = conditions_together(MEMORY_BUDGET, scores, sets)
         return jax.lax.map(lambda keep: scores(keep).argmax(-1), sets, batch_size=together)
@@ -127,8 +127,8 @@ def main() -> None:
     sampled = one_by_one_pytorch(module, images, units)
     sampled["(b) a pass for each unit, JAX"] = one_by_one(module, images, units)
     whole = {
-        "(c) what follows, for each unit": swept(module, images, ways.edited),
-        "(d) low-rank update": swept(module, images, ways.low_rank),
+        "(c) what follows, for each unit": swept(module, images, ablation_methods.edited),
+        "(d) low-rank update": swept(module, images, ablation_methods.low_rank),
     }
     predictions = {name: predict() for name, predict in (sampled | whole).items()}  # compiles
     every = predictions["(d) low-rank update"]

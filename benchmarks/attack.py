@@ -27,8 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 from vgg16 import interleave
 
-from jaxdissect.experiments.attacks.carlini_wagner import Settings, carlini_wagner
-from jaxdissect.experiments.attacks.problem import Attacked, ClassScores
+from jaxdissect.attacks.attack_interface import Attacked, ClassScores
+from jaxdissect.attacks.carlini_wagner_l2 import Settings, carlini_wagner
 from jaxdissect.networks.weights.mapping import PYTORCH, parameters
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.shipped import load_classifier

@@ -31,14 +31,14 @@ from flax import nnx
 from vgg16 import VGG16Trunk, xla_conv2d
 
 from jaxdissect.arrays.concepts import vocabulary
-from jaxdissect.engine.batches import Stored
+from jaxdissect.dissection.activation_cache import survey_step, take_survey
+from jaxdissect.dissection.count_agreement import count_overlap, overlap_step
+from jaxdissect.dissection.presets import PNAS2020
+from jaxdissect.dissection.setup import FoldOptions, Task, image_input
+from jaxdissect.dissection.thresholds import find_thresholds
+from jaxdissect.engine.batching import Stored
+from jaxdissect.engine.label_grid import plan_memory
 from jaxdissect.engine.labelers import annotated
-from jaxdissect.engine.passes import plan_memory
-from jaxdissect.experiments.overlap import count_overlap, overlap_step
-from jaxdissect.experiments.presets import PNAS2020
-from jaxdissect.experiments.survey import survey_step, take_survey
-from jaxdissect.experiments.task import FoldOptions, Task, image_input
-from jaxdissect.experiments.thresholds import find_thresholds
 
 GRID, NUM_CONCEPTS, CHANNELS, LABELS_PER_IMAGE = (56, 56), 1825, 6, 65
 LAST = "features.conv5_3"

@@ -2,7 +2,7 @@
 
 import sys
 
-from jaxdissect.faces.cli import main
+from jaxdissect.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

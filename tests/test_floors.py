@@ -9,7 +9,22 @@ import sys
 import pytest
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "jaxdissect"
-FLOORS = ["arrays", "stats", "networks", "engine", "scenes", "experiments", "faces"]
+FLOORS = [
+    "arrays",
+    "stats",
+    "networks",
+    "engine",
+    "scenes",
+    "dissection",
+    "classifiers",
+    "generators",
+    "attacks",
+    "styles",
+    "painting",
+    "plots",
+    "report",
+    "commands",
+]
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
 
 

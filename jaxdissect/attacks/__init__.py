@@ -1,1 +1,1 @@
-"""Attacks on classifiers, what they do to units, and whether removing units defends."""
+"""Adversarial attacks, what they do to units, and defence by deactivated units."""

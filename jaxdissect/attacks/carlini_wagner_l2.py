@@ -26,7 +26,7 @@ from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Int32, PyTree
 
-from jaxdissect.experiments.attacks.problem import (
+from jaxdissect.attacks.attack_interface import (
     Attacked,
     Bounds,
     Scores,
@@ -37,8 +37,8 @@ from jaxdissect.experiments.attacks.problem import (
     is_taken_for,
     margin,
 )
-from jaxdissect.experiments.attacks.spread import checked_slots, over_devices
-from jaxdissect.networks.loop_body import loop_body
+from jaxdissect.attacks.sharding import checked_slots, over_devices
+from jaxdissect.networks.jaxpr.cpu_convolutions import loop_body
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-7
 """Of Adam, as in foolbox 2 (foolbox 3 has an epsilon of 1e-8)."""

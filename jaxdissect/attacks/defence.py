@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Int, Key, PyTree
 
-from jaxdissect.engine.fold import Progress, silent
-from jaxdissect.experiments.attacks.problem import Attacked, Scores
+from jaxdissect.attacks.attack_interface import Attacked, Scores
+from jaxdissect.engine.folding import Progress, silent
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.networks.network import Network, as_network
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Float64, Int, Int64, PyTree
 
-from jaxdissect.arrays.resample import (
+from jaxdissect.arrays.resampling import (
     Alignment,
     Border,
     Shape,
@@ -23,11 +23,11 @@ from jaxdissect.arrays.resample import (
     pixel_centers,
     resample,
 )
-from jaxdissect.engine.batches import Batch, Stored
-from jaxdissect.engine.fold import Progress, fold, silent
-from jaxdissect.experiments.task import image_input
+from jaxdissect.dissection.setup import image_input
+from jaxdissect.engine.batching import Batch, Stored
+from jaxdissect.engine.folding import Progress, fold, silent
 from jaxdissect.networks.network import as_maps, as_network
-from jaxdissect.stats.changes import NORMAL_99
+from jaxdissect.stats.paired_changes import NORMAL_99
 
 LEAST_CHANGE = 10.0
 """Change of an activation that maps show, in the paper (VGG-16, conv5_3)."""
@@ -145,7 +145,7 @@ def changes_by_group(
 
     Args:
         change: Of `Peaks`.
-        important: Of `jaxdissect.experiments.importance.is_important`.
+        important: Of `jaxdissect.classifiers.importance.is_important`.
         sources: What the network takes the originals for.
         targets: What it was to take them for.
         factor: Standard errors on either side of a mean; the paper's code takes 2.58.

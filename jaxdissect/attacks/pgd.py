@@ -18,7 +18,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Int32, Key, PyTree
 
-from jaxdissect.experiments.attacks.problem import (
+from jaxdissect.attacks.attack_interface import (
     Attacked,
     Bounds,
     Scores,
@@ -28,8 +28,8 @@ from jaxdissect.experiments.attacks.problem import (
     count_classes,
     is_taken_for,
 )
-from jaxdissect.experiments.attacks.spread import checked_slots, over_devices
-from jaxdissect.networks.loop_body import loop_body
+from jaxdissect.attacks.sharding import checked_slots, over_devices
+from jaxdissect.networks.jaxpr.cpu_convolutions import loop_body
 
 
 class Ball(NamedTuple):

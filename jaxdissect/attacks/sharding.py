@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int32, PyTree
 
-from jaxdissect.experiments.attacks.problem import Attacked
+from jaxdissect.attacks.attack_interface import Attacked
 
 SLOTS = 2
 """Examples that run together on CPU; more are slower there."""

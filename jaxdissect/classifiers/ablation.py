@@ -18,14 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float64, Int32, PyTree, UInt16
 
-from jaxdissect.engine.batches import Batch, Source, read_block
-from jaxdissect.engine.fold import Progress, silent
+from jaxdissect.classifiers import ablation_methods, replacements
+from jaxdissect.dissection.setup import image_input
+from jaxdissect.engine.batching import Batch, Source, read_block
+from jaxdissect.engine.folding import Progress, silent
 from jaxdissect.engine.resume import digest, fold_resumably
-from jaxdissect.experiments import conditions, replacements, ways
-from jaxdissect.experiments.task import image_input
+from jaxdissect.networks import ablation_masks
+from jaxdissect.networks.jaxpr.partial_eval import largest_value
 from jaxdissect.networks.network import as_network, layer_shapes
-from jaxdissect.networks.program import largest_value
-from jaxdissect.stats import accuracy, separation
+from jaxdissect.stats import accuracy, auroc
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Ablation:
     Attributes:
         layer: Where units were removed.
         keep: For each condition, the units that were left in place.
-        way: How it was computed, a function of `jaxdissect.experiments.ways`.
+        way: How it was computed, a function of `jaxdissect.classifiers.ablation_methods`.
         baseline: Counts with all units in place, [N].
         counts: Counts under each condition, [S, N].
         labels: The class of every image.
@@ -52,7 +53,7 @@ class Ablation:
     counts: accuracy.Accuracy
     labels: Int32[np.ndarray, "n"]
     predictions: UInt16[np.ndarray, "S+1 n"] | None = None
-    separations: tuple[separation.Separation, separation.Separation] | None = None
+    separations: tuple[auroc.Separation, auroc.Separation] | None = None
 
     def damage(
         self, measure: Callable[[accuracy.Accuracy], np.ndarray] = accuracy.balanced_accuracy
@@ -68,7 +69,7 @@ class Ablation:
 
 class _State(NamedTuple):
     accuracy: accuracy.AccuracyState
-    separation: separation.SeparationState | None
+    separation: auroc.SeparationState | None
 
 
 def ablation_sweep(
@@ -80,7 +81,7 @@ def ablation_sweep(
     label_key: str = "label",
     inputs: Callable[[Mapping[str, Array]], Array] = image_input,
     replacement: replacements.Replacement = replacements.zero,
-    choose: Sequence[ways.Way] = (ways.low_rank, ways.edited),
+    choose: Sequence[ablation_methods.Way] = (ablation_methods.low_rank, ablation_methods.edited),
     keep_predictions: bool = False,
     separate: bool = False,
     batch_size: int = 16,
@@ -148,13 +149,17 @@ def ablation_sweep(
         )
     num_classes = _num_classes(network, inputs, example)
     num_units = layer_shapes(network, inputs(_arrays(example)), (layer,))[layer].shape[-1]
-    keep = conditions.checked(keep, num_units, layer)
+    keep = ablation_masks.checked(keep, num_units, layer)
     # Condition 0: nothing is removed.
     sets = jnp.asarray(np.concatenate([np.ones_like(keep[:1]), keep]))
 
-    def scores_of(way: ways.Way, params: PyTree, batch: Mapping[str, Array]) -> ways.Scores | None:
+    def scores_of(
+        way: ablation_methods.Way, params: PyTree, batch: Mapping[str, Array]
+    ) -> ablation_methods.Scores | None:
         replaced = replacement(params, batch)
-        return way(ways.Case(network, params, inputs(batch), layer, num_units, replaced))
+        return way(
+            ablation_methods.Case(network, params, inputs(batch), layer, num_units, replaced)
+        )
 
     way = _first_that_leads(choose, scores_of, network.params, _arrays(example))
 
@@ -166,11 +171,11 @@ def ablation_sweep(
         scores = scores_of(way, params, batch)
         assert scores is not None
 
-        def predict(keep: Bool[Array, "U"]) -> tuple[Array, Array, separation.Separated | None]:
+        def predict(keep: Bool[Array, "U"]) -> tuple[Array, Array, auroc.Separated | None]:
             found = scores(keep)
             chances = jax.nn.softmax(found.astype(jnp.float32))
             own = jnp.take_along_axis(chances, labels[:, None], 1)[:, 0]
-            return found.argmax(-1), own, separation.measure(found, labels) if separate else None
+            return found.argmax(-1), own, auroc.measure(found, labels) if separate else None
 
         number = chunk_size or conditions_together(memory_budget, scores, sets)
         predictions, confidences, apart = jax.lax.map(predict, sets, batch_size=number)
@@ -178,7 +183,7 @@ def ablation_sweep(
         told = accuracy.update(state.accuracy, predictions, confidences, labels, weight)
         counts = state.separation
         if counts is not None and apart is not None:
-            counts = separation.update(counts, apart.bins, apart.margins, labels, weight)
+            counts = auroc.update(counts, apart.bins, apart.margins, labels, weight)
         return _State(told, counts), predictions.astype(jnp.uint16) if keep_predictions else None
 
     kept: dict[str, np.ndarray] = {"labels": np.zeros(len(source), np.int32)}
@@ -201,7 +206,7 @@ def ablation_sweep(
         lambda state, batch: step(state, network.params, batch, sets),
         _State(
             accuracy.init(num_classes, len(sets)),
-            separation.init(num_classes, len(sets)) if separate else None,
+            auroc.init(num_classes, len(sets)) if separate else None,
         ),
         source,
         checkpoints,
@@ -229,10 +234,10 @@ def ablation_sweep(
     )
     separations = None
     if state.separation is not None:
-        found = separation.finalize(state.separation)
+        found = auroc.finalize(state.separation)
         separations = (
-            separation.Separation(*(count[0] for count in found)),
-            separation.Separation(*(count[1:] for count in found)),
+            auroc.Separation(*(count[0] for count in found)),
+            auroc.Separation(*(count[1:] for count in found)),
         )
     return Ablation(
         layer,
@@ -249,7 +254,9 @@ def ablation_sweep(
 _COPIES = 4  # what a step reads, what it makes, and what the compiler lays out anew
 
 
-def conditions_together(budget: int, scores: ways.Scores, sets: Bool[Array, "S U"]) -> int:
+def conditions_together(
+    budget: int, scores: ablation_methods.Scores, sets: Bool[Array, "S U"]
+) -> int:
     """Find how many conditions may run together.
 
     Args:
@@ -262,13 +269,18 @@ def conditions_together(budget: int, scores: ways.Scores, sets: Bool[Array, "S U
 
 
 def _first_that_leads(
-    choose: Sequence[ways.Way], scores_of: Callable[..., Any], params: PyTree, batch: Any
-) -> ways.Way:
+    choose: Sequence[ablation_methods.Way],
+    scores_of: Callable[..., Any],
+    params: PyTree,
+    batch: Any,
+) -> ablation_methods.Way:
     """Try the ways without computing anything."""
     for way in choose:
         leads = []
 
-        def attempt(params: PyTree, batch: Any, way: ways.Way = way, leads: list[bool] = leads):
+        def attempt(
+            params: PyTree, batch: Any, way: ablation_methods.Way = way, leads: list[bool] = leads
+        ):
             leads.append(scores_of(way, params, batch) is not None)
 
         jax.eval_shape(attempt, params, batch)
@@ -276,7 +288,7 @@ def _first_that_leads(
             return way
     raise ValueError(
         f"`choose` (={[way.__name__ for way in choose]}): no way leads from the layer to scores; "
-        "`ways.edited` always does"
+        "`ablation_methods.edited` always does"
     )
 
 

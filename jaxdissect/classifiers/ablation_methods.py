@@ -14,9 +14,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxdissect.networks.edits import Edit, mask_params
+from jaxdissect.networks.jaxpr.linear_readout import find_readout
+from jaxdissect.networks.jaxpr.partial_eval import split
 from jaxdissect.networks.network import Network
-from jaxdissect.networks.program import split
-from jaxdissect.networks.readout import find_readout
 
 
 class Case(NamedTuple):
@@ -67,7 +67,7 @@ def low_rank(case: Case) -> Scores | None:
     """Subtract the removed units' parts from the linear map that they reach one by one.
 
     Same scores up to rounding; only what follows the linear map runs for every condition. None
-    where there is no such map (see `jaxdissect.networks.readout`).
+    where there is no such map (see `jaxdissect.networks.jaxpr.linear_readout`).
     """
     nothing = jnp.zeros((), jnp.float32)
 

@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float64, PyTree
 
-from jaxdissect.engine.batches import Source
-from jaxdissect.engine.fold import Progress, fold, silent
-from jaxdissect.experiments.task import image_input
+from jaxdissect.dissection.setup import image_input
+from jaxdissect.engine.batching import Source
+from jaxdissect.engine.folding import Progress, fold, silent
 from jaxdissect.networks.network import as_network
-from jaxdissect.stats import moments, wide
+from jaxdissect.stats import int64_counter, moments
 
 
 class Responses(NamedTuple):
@@ -47,7 +47,7 @@ class _State(NamedTuple):
     units: moments.MomentsState  # [U, U]
     classes: moments.MomentsState  # [N, N]
     both: moments.MomentsState  # [U, N]
-    ranks: wide.Wide  # [N]: images whose class has so many before it
+    ranks: int64_counter.Wide  # [N]: images whose class has so many before it
 
 
 def unit_responses(
@@ -96,7 +96,7 @@ def unit_responses(
             moments.update(state.units, peaks, peaks, weight),
             moments.update(state.classes, chances, chances, weight),
             moments.update(state.both, peaks, chances, weight),
-            wide.add(state.ranks, counts),
+            int64_counter.add(state.ranks, counts),
         ), None
 
     example = jax.tree.map(lambda item: jnp.asarray(item)[None], dict(source[0]))
@@ -108,7 +108,7 @@ def unit_responses(
             moments.init(num_units, num_units),
             moments.init(num_classes, num_classes),
             moments.init(num_units, num_classes),
-            wide.zeros((num_classes,)),
+            int64_counter.zeros((num_classes,)),
         ),
         source,
         batch_size=batch_size,
@@ -117,7 +117,7 @@ def unit_responses(
         progress=progress,
     )
     units, classes, both = map(moments.finalize, state[:3])
-    ranks = wide.to_int64(state.ranks)
+    ranks = int64_counter.to_int64(state.ranks)
     return Responses(moments.correlation(both, units, classes), np.cumsum(ranks) / ranks.sum())
 
 
@@ -128,7 +128,7 @@ def positive_shares(
 
     Args:
         correlation: Of `unit_responses`.
-        important: Of `jaxdissect.experiments.importance.is_important`.
+        important: Of `jaxdissect.classifiers.importance.is_important`.
 
     Returns:
         Shares in [0, 1]; 0 where there is no such pair.

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from jaxdissect.engine.batches import Source
-from jaxdissect.experiments import importance
-from jaxdissect.experiments.ablate import Ablation, ablation_sweep
-from jaxdissect.experiments.conditions import each_unit
+from jaxdissect.classifiers import importance
+from jaxdissect.classifiers.ablation import Ablation, ablation_sweep
+from jaxdissect.engine.batching import Source
+from jaxdissect.networks.ablation_masks import each_unit
 from jaxdissect.stats import accuracy
 from jaxdissect.stats.bootstrap import Interval, paired_bootstrap
 

@@ -5,7 +5,7 @@ Letters: n images, U units, N classes, k units per class.
 Method (Bau et al. 2020, "airplane" unit 150 of conv5_3): the peak of a unit over an image is
 compared with a threshold. Here the threshold is chosen on some images, the best of all there are,
 and judged on others; so is the unit, if the best of many is looked for. The published code chooses
-and judges on the same images, by a rule of its own: `detection.reference_threshold`.
+and judges on the same images, by a rule of its own: `threshold_classifier.reference_threshold`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Float64, Int, Int64, PyTree
 
-from jaxdissect.engine.batches import Batch, Source
-from jaxdissect.engine.fold import Progress, fold, silent
-from jaxdissect.experiments.survey import all_finite, check_finite
-from jaxdissect.experiments.task import image_input
+from jaxdissect.dissection.activation_cache import all_finite, check_finite
+from jaxdissect.dissection.setup import image_input
+from jaxdissect.engine.batching import Batch, Source
+from jaxdissect.engine.folding import Progress, fold, silent
 from jaxdissect.networks.network import as_network
-from jaxdissect.stats import detection
+from jaxdissect.stats import threshold_classifier
 
 
 class Peaks(NamedTuple):
@@ -157,8 +157,8 @@ def best_detectors(
         raise ValueError(f"`units_per_class` (={units_per_class}) must be at least 1")
     greatest = max(int(part.labels.max(initial=-1)) for part in (choosing, judging))
     number = greatest + 1 if num_classes is None else num_classes
-    chosen = detection.detect(choosing.values[:, tried], choosing.labels, number)
-    whole = detection.detect(judging.values[:, tried], judging.labels, number)
+    chosen = threshold_classifier.detect(choosing.values[:, tried], choosing.labels, number)
+    whole = threshold_classifier.detect(judging.values[:, tried], judging.labels, number)
     classes = np.intersect1d(choosing.labels, judging.labels)
     if not len(classes):
         raise ValueError("`judging` must have images of some class that `choosing` has images of")
@@ -167,7 +167,7 @@ def best_detectors(
     places = order[:units_per_class, classes].T
     rows = classes[:, None]
     thresholds = chosen.threshold[places, rows]
-    accuracy = detection.balanced_accuracy(
+    accuracy = threshold_classifier.balanced_accuracy(
         judging.values[:, tried[places].reshape(-1)],
         judging.labels,
         np.repeat(classes, places.shape[1]),

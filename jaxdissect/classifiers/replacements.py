@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float64, PyTree
 
-from jaxdissect.engine.batches import Batch, Source
-from jaxdissect.engine.fold import Progress, fold, silent
-from jaxdissect.experiments.task import image_input
+from jaxdissect.dissection.setup import image_input
+from jaxdissect.engine.batching import Batch, Source
+from jaxdissect.engine.folding import Progress, fold, silent
 from jaxdissect.networks.network import Network, as_network
 
 Replacement = Callable[[PyTree, Mapping[str, Array]], Float[Array, "*places"]]

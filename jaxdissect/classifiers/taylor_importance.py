@@ -3,7 +3,7 @@
 To first order, silencing a unit changes the log-probability of an image's class by minus the sum of
 activation times gradient over places (Molchanov et al., "Pruning Convolutional Neural Networks for
 Resource Efficient Inference", ICLR 2017, equation 8, with the sign kept). `rank_correlation` of
-`jaxdissect.experiments.importance` tells how good the estimate is.
+`jaxdissect.classifiers.importance` tells how good the estimate is.
 
 Letters: B batch, U units, N classes.
 """
@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float64
 
-from jaxdissect.engine.batches import Batch, Source
-from jaxdissect.engine.fold import Progress, fold, silent
-from jaxdissect.experiments.task import image_input
+from jaxdissect.dissection.setup import image_input
+from jaxdissect.engine.batching import Batch, Source
+from jaxdissect.engine.folding import Progress, fold, silent
 from jaxdissect.networks.edits import Edit
 from jaxdissect.networks.network import as_network, layer_shapes
 

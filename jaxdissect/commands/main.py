@@ -38,33 +38,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from tyro.extras import subcommand_cli_from_dict
 
-    from jaxdissect.faces import (
-        ablate_command,
-        attack_command,
-        convert_command,
-        defend_command,
-        demo_command,
-        detect_command,
-        dissect_command,
-        fetch_command,
-        generate_command,
-        paint_command,
-        style_command,
-    )
-    from jaxdissect.faces.models import raised_by
+    from jaxdissect.commands.ablate.command import AblateOptions
+    from jaxdissect.commands.attack.command import AttackOptions
+    from jaxdissect.commands.convert.command import ConvertOptions
+    from jaxdissect.commands.defend.command import DefendOptions
+    from jaxdissect.commands.demo.command import DemoOptions
+    from jaxdissect.commands.detect.command import DetectOptions
+    from jaxdissect.commands.dissect.command import DissectOptions
+    from jaxdissect.commands.fetch.command import FetchOptions
+    from jaxdissect.commands.generate.command import GenerateOptions
+    from jaxdissect.commands.options.model import raised_by
+    from jaxdissect.commands.paint.command import PaintOptions
+    from jaxdissect.commands.style.command import StyleOptions
 
     commands: dict[str, Any] = {
-        "demo": demo_command.DemoOptions,
-        "dissect": dissect_command.DissectOptions,
-        "ablate": ablate_command.AblateOptions,
-        "detect": detect_command.DetectOptions,
-        "style": style_command.StyleOptions,
-        "generate": generate_command.GenerateOptions,
-        "attack": attack_command.AttackOptions,
-        "defend": defend_command.DefendOptions,
-        "fetch": fetch_command.FetchOptions,
-        "convert": convert_command.ConvertOptions,
-        "paint": paint_command.PaintOptions,
+        "demo": DemoOptions,
+        "dissect": DissectOptions,
+        "ablate": AblateOptions,
+        "detect": DetectOptions,
+        "style": StyleOptions,
+        "generate": GenerateOptions,
+        "attack": AttackOptions,
+        "defend": DefendOptions,
+        "fetch": FetchOptions,
+        "convert": ConvertOptions,
+        "paint": PaintOptions,
     }
     options = subcommand_cli_from_dict(
         commands, prog=PROGRAM, description=DESCRIPTION, args=arguments

@@ -1,1 +1,1 @@
-"""Floor 4: one module per question asked of a network."""
+"""Dissect networks: which concept does each unit of each layer respond to?"""

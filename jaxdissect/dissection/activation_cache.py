@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxdissect.engine.batches import Batch
-from jaxdissect.engine.fold import fold
-from jaxdissect.engine.passes import MemoryPlan
-from jaxdissect.experiments.task import FoldOptions, Task
+from jaxdissect.dissection.setup import FoldOptions, Task
+from jaxdissect.engine.batching import Batch
+from jaxdissect.engine.folding import fold
+from jaxdissect.engine.label_grid import MemoryPlan
 from jaxdissect.stats import topk
 
 LATTICE = (8, 8)  # pixels per image which the first candidates for thresholds come from

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxdissect.engine.batches import Joined, Stored
-from jaxdissect.engine.fold import fold
-from jaxdissect.engine.passes import MemoryPlan, sum_examples
-from jaxdissect.experiments.survey import Survey
-from jaxdissect.experiments.task import FoldOptions, Task
+from jaxdissect.dissection.activation_cache import Survey
+from jaxdissect.dissection.setup import FoldOptions, Task
+from jaxdissect.engine.batching import Joined, Stored
+from jaxdissect.engine.folding import fold
+from jaxdissect.engine.label_grid import MemoryPlan, sum_examples
 from jaxdissect.stats import agreement, quantile
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Int32
 
-from jaxdissect.arrays.resample import Border, clamp_border, zero_border
+from jaxdissect.arrays.resampling import Border, clamp_border, zero_border
 from jaxdissect.stats import scores
 from jaxdissect.stats.agreement import AgreementCounts
 

@@ -20,17 +20,17 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from jaxdissect.arrays.resample import Alignment, Shape
-from jaxdissect.engine.batches import Source
-from jaxdissect.engine.fold import Progress, silent
+from jaxdissect.arrays.resampling import Alignment, Shape
+from jaxdissect.dissection.activation_cache import Survey, survey_step, take_survey
+from jaxdissect.dissection.count_agreement import count_overlap, overlap_step
+from jaxdissect.dissection.presets import PNAS2020, Preset
+from jaxdissect.dissection.result import Dissection, LayerDissection
+from jaxdissect.dissection.setup import FoldOptions, OutputImage, Task, image_input
+from jaxdissect.dissection.thresholds import find_thresholds, given_thresholds
+from jaxdissect.engine.batching import Source
+from jaxdissect.engine.folding import Progress, silent
+from jaxdissect.engine.label_grid import MemoryPlan, plan_memory
 from jaxdissect.engine.labelers import Labeler
-from jaxdissect.engine.passes import MemoryPlan, plan_memory
-from jaxdissect.experiments.dissection import Dissection, LayerDissection
-from jaxdissect.experiments.overlap import count_overlap, overlap_step
-from jaxdissect.experiments.presets import PNAS2020, Preset
-from jaxdissect.experiments.survey import Survey, survey_step, take_survey
-from jaxdissect.experiments.task import FoldOptions, OutputImage, Task, image_input
-from jaxdissect.experiments.thresholds import find_thresholds, given_thresholds
 from jaxdissect.stats import scores
 
 _log = logging.getLogger(__name__)

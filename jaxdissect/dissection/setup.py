@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxdissect.arrays.resample import Alignment, Shape, pixel_centers
-from jaxdissect.engine.batches import Source, read_block
-from jaxdissect.engine.fold import Progress, silent
+from jaxdissect.arrays.resampling import Alignment, Shape, pixel_centers
+from jaxdissect.dissection.presets import Preset
+from jaxdissect.engine.batching import Source, read_block
+from jaxdissect.engine.folding import Progress, silent
+from jaxdissect.engine.label_grid import Reading
 from jaxdissect.engine.labelers import Labeler
-from jaxdissect.engine.passes import Reading
-from jaxdissect.experiments.presets import Preset
 from jaxdissect.networks.network import as_maps, as_network, layer_shapes
 from jaxdissect.stats import agreement
 

@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32
 
-from jaxdissect.engine.batches import Stored
-from jaxdissect.engine.fold import fold
-from jaxdissect.engine.passes import MemoryPlan, Reading, fold_examples
-from jaxdissect.experiments.survey import Survey
-from jaxdissect.experiments.task import FoldOptions, Task
+from jaxdissect.dissection.activation_cache import Survey
+from jaxdissect.dissection.setup import FoldOptions, Task
+from jaxdissect.engine.batching import Stored
+from jaxdissect.engine.folding import fold
+from jaxdissect.engine.label_grid import MemoryPlan, Reading, fold_examples
 from jaxdissect.stats import quantile
 
 # Passes over kept activations narrow down to the open columns, but only to a few widths, since

@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 
-from jaxdissect.engine.batches import Batch, Source, batches
+from jaxdissect.engine.batching import Batch, Source, batches
 
 State = TypeVar("State")
 

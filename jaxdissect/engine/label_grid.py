@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxdissect.arrays.resample import Alignment, Border, Shape, resample
+from jaxdissect.arrays.resampling import Alignment, Border, Shape, resample
 
 Tree = Any
 

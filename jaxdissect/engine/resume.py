@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxdissect.engine.batches import Source
-from jaxdissect.engine.fold import State, fold
+from jaxdissect.engine.batching import Source
+from jaxdissect.engine.folding import State, fold
 
 
 def fold_resumably(

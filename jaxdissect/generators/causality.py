@@ -24,14 +24,14 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Float64, Int32, Key
 
 from jaxdissect.arrays.concepts import Vocabulary
-from jaxdissect.arrays.resample import Shape
-from jaxdissect.engine.batches import Batch, Source
-from jaxdissect.engine.fold import Progress, fold, silent
-from jaxdissect.experiments.generate import ToPixels, from_signed
-from jaxdissect.experiments.generation import Generation, checked_concepts, checked_values
+from jaxdissect.arrays.resampling import Shape
+from jaxdissect.engine.batching import Batch, Source
+from jaxdissect.engine.folding import Progress, fold, silent
+from jaxdissect.generators.images import ToPixels, from_signed
+from jaxdissect.generators.interventions import Generation, checked_concepts, checked_values
 from jaxdissect.networks.edits import Edit
 from jaxdissect.networks.segmenters.segmenter import Segmenter
-from jaxdissect.stats import changes
+from jaxdissect.stats import paired_changes
 
 
 def random_patches(
@@ -128,10 +128,10 @@ class CausalEffect:
 
     def _mean(self, pixels: Int32[np.ndarray, "S N"]) -> MeanEffect:
         num_sets, number = pixels.shape
-        seen = changes.none_seen(num_sets, 1)
+        seen = paired_changes.none_seen(num_sets, 1)
         groups = np.repeat(np.arange(num_sets), number)[:, None]
-        changes.add(seen, groups, pixels.reshape(-1, 1))
-        mean, error = changes.mean(seen), changes.standard_error(seen)
+        paired_changes.add(seen, groups, pixels.reshape(-1, 1))
+        mean, error = paired_changes.mean(seen), paired_changes.standard_error(seen)
         return MeanEffect(mean[:, 0] / self.place_area, error[:, 0] / self.place_area)
 
 

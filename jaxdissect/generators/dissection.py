@@ -15,16 +15,16 @@ import jax
 import numpy as np
 from jaxtyping import Array, Int64
 
-from jaxdissect.arrays.resample import Shape
-from jaxdissect.engine.batches import Batch, Source, read_block
-from jaxdissect.engine.fold import Progress, silent
+from jaxdissect.arrays.resampling import Shape
+from jaxdissect.dissection.presets import GANDISSECT2019, Preset
+from jaxdissect.dissection.result import Dissection
+from jaxdissect.dissection.run import dissect
+from jaxdissect.engine.batching import Batch, Source, read_block
+from jaxdissect.engine.folding import Progress, silent
 from jaxdissect.engine.labelers import segmented
 from jaxdissect.engine.resume import digest
-from jaxdissect.experiments.dissect import dissect
-from jaxdissect.experiments.dissection import Dissection
-from jaxdissect.experiments.generate import ToPixels, from_signed, generate
-from jaxdissect.experiments.generation import check_latents
-from jaxdissect.experiments.presets import GANDISSECT2019, Preset
+from jaxdissect.generators.images import ToPixels, from_signed, generate
+from jaxdissect.generators.interventions import check_latents
 from jaxdissect.networks.network import as_network
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 

@@ -19,15 +19,15 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Float64, Int, Int32, Int64
 
 from jaxdissect.arrays.concepts import Vocabulary
-from jaxdissect.arrays.resample import Shape
-from jaxdissect.engine.batches import Batch, Source
-from jaxdissect.engine.fold import Progress, fold, silent
-from jaxdissect.experiments.generate import ToPixels, from_signed
-from jaxdissect.experiments.generation import Generation, checked_concepts, checked_values
+from jaxdissect.arrays.resampling import Shape
+from jaxdissect.engine.batching import Batch, Source
+from jaxdissect.engine.folding import Progress, fold, silent
+from jaxdissect.generators.images import ToPixels, from_signed
+from jaxdissect.generators.interventions import Generation, checked_concepts, checked_values
 from jaxdissect.networks.edits import Edit, insert
 from jaxdissect.networks.segmenters.segmenter import Segmenter
-from jaxdissect.stats import agreement, changes
-from jaxdissect.stats.changes import Changes
+from jaxdissect.stats import agreement, paired_changes
+from jaxdissect.stats.paired_changes import Changes
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Insertion:
     @cached_property
     def mean_change(self) -> Float64[np.ndarray, "C C"]:
         """Mean change of area [context, concept]; 0 in contexts without samples."""
-        return changes.mean(self.changes)
+        return paired_changes.mean(self.changes)
 
     @cached_property
     def standard_error(self) -> Float64[np.ndarray, "C C"]:
@@ -93,12 +93,12 @@ class Insertion:
         `error_by_image` are larger, and the ones to judge by. The reference's is not comparable:
         its variance misses most of the spread between samples.
         """
-        return changes.standard_error(self.changes)
+        return paired_changes.standard_error(self.changes)
 
     @cached_property
     def error_by_image(self) -> Float64[np.ndarray, "C"]:
         """Standard error of the mean change over all samples, by images; infinite for one image."""
-        return changes.standard_error(self.by_image)[0] / len(self.cells)
+        return paired_changes.standard_error(self.by_image)[0] / len(self.cells)
 
     def clustered_error(self, concept: int) -> Float64[np.ndarray, "C"]:
         """Standard error of the mean change of one of `concepts` in every context, by images.
@@ -156,7 +156,9 @@ class Insertion:
         `added_band` on either side. Both are 0 for a concept that is never there, infinite for one
         that was in no image before.
         """
-        return changes.relative(self.mean_change[:, [concept]], self.mean_before[[concept]])[:, 0]
+        return paired_changes.relative(self.mean_change[:, [concept]], self.mean_before[[concept]])[
+            :, 0
+        ]
 
     def added_band(self, concept: int) -> Float64[np.ndarray, "C"]:
         """Half of the 99% confidence band of `added_area`, by images, given the mean area before.
@@ -164,8 +166,8 @@ class Insertion:
         Raises:
             ValueError: if it is none of `concepts`.
         """
-        error = changes.NORMAL_99 * self.clustered_error(concept)[:, None]
-        return changes.relative(error, self.mean_before[[concept]])[:, 0]
+        error = paired_changes.NORMAL_99 * self.clustered_error(concept)[:, None]
+        return paired_changes.relative(error, self.mean_before[[concept]])[:, 0]
 
 
 def insert_units(
@@ -257,8 +259,8 @@ def insert_units(
     before = np.empty((len(source), num_concepts), np.int32)
     added = np.empty((len(source), len(cells), len(chosen)), np.int32)
     contexts: list[np.ndarray] = []
-    seen = changes.none_seen(num_concepts, num_concepts)
-    by_image = changes.none_seen(1, num_concepts)
+    seen = paired_changes.none_seen(num_concepts, num_concepts)
+    by_image = paired_changes.none_seen(1, num_concepts)
 
     def receive(batch: Batch, found: Any) -> None:
         areas = generation.checked(found[0], batch["weight"], batch["example"])
@@ -270,9 +272,9 @@ def insert_units(
         contexts.append(labels)
         context = np.where(labels == 0, -1, labels).swapaxes(0, 1)  # [m, B, K], like areas
         context = np.insert(context.reshape(-1, labels.shape[-1]), 0, 0, axis=1)
-        changes.add(seen, context, change.reshape(-1, num_concepts))
+        paired_changes.add(seen, context, change.reshape(-1, num_concepts))
         total = change.sum(axis=0, dtype=np.int64)
-        changes.add(by_image, np.zeros((len(total), 1), np.int64), total)
+        paired_changes.add(by_image, np.zeros((len(total), 1), np.int64), total)
 
     # The first place is no cell: nothing is inserted.
     places = jnp.asarray(np.concatenate([[[-1, -1]], cells]), jnp.int32)

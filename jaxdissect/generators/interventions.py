@@ -14,18 +14,18 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float32, Int, Int32, PyTree
 
-from jaxdissect.arrays.resample import Shape
-from jaxdissect.engine.batches import Source, read_block
+from jaxdissect.arrays.resampling import Shape
+from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.labelers import at_pixel_centers
-from jaxdissect.experiments.generate import (
+from jaxdissect.generators.images import (
     ToPixels,
     concept_areas,
     generate,
     image_and_map_shapes,
 )
 from jaxdissect.networks.edits import Edit
+from jaxdissect.networks.jaxpr.partial_eval import split
 from jaxdissect.networks.network import as_network
-from jaxdissect.networks.program import split
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 
 

@@ -4,7 +4,7 @@ Shapes: B batch, N latents, Z latent, U units, h w cells of a layer.
 
 Bau et al., "GAN Dissection", ICLR 2019, section 3.2: instead of trying all sets of units, a
 strength alpha in [0, 1] of every unit is learned that makes the average causal effect great (see
-`jaxdissect.experiments.causal`) and itself small,
+`jaxdissect.generators.causality`) and itself small,
 
     minimise  -(E[s_c(x_i)] - E[s_c(x_a)]) + penalty |alpha|_2,
 
@@ -23,17 +23,17 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Float32, Int64, Key, PyTree
 
-from jaxdissect.arrays.resample import Shape
-from jaxdissect.engine.batches import Source, read_block
-from jaxdissect.engine.fold import Progress, silent
-from jaxdissect.experiments.causal import (
+from jaxdissect.arrays.resampling import Shape
+from jaxdissect.engine.batching import Source, read_block
+from jaxdissect.engine.folding import Progress, silent
+from jaxdissect.generators.causality import (
     check_patch,
     partial_edit,
     place_area,
     random_patches,
 )
-from jaxdissect.experiments.generate import ToPixels, from_signed, generate
-from jaxdissect.experiments.generation import Generation, checked_concepts, checked_values
+from jaxdissect.generators.images import ToPixels, from_signed, generate
+from jaxdissect.generators.interventions import Generation, checked_concepts, checked_values
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 
 

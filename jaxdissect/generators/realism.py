@@ -17,12 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Int64
 
-from jaxdissect.engine.batches import Source
-from jaxdissect.engine.fold import Progress, fold, silent
-from jaxdissect.experiments import conditions
-from jaxdissect.experiments.generate import ToPixels, from_signed
-from jaxdissect.experiments.generation import Interventions
-from jaxdissect.experiments.task import image_input
+from jaxdissect.dissection.setup import image_input
+from jaxdissect.engine.batching import Source
+from jaxdissect.engine.folding import Progress, fold, silent
+from jaxdissect.generators.images import ToPixels, from_signed
+from jaxdissect.generators.interventions import Interventions
+from jaxdissect.networks import ablation_masks
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.networks.network import Network, layer_shapes
 from jaxdissect.stats import moments
@@ -146,7 +146,7 @@ def measure_realism(
         TypeError: if `network` is neither a Network nor an nnx.Module.
     """
     generation = Interventions(network, source, layer, to_pixels, chunk_size)
-    keep = conditions.checked(keep, generation.num_units, layer)
+    keep = ablation_masks.checked(keep, generation.num_units, layer)
     check_parts(parts, source)
     number = len(real.mean_a)
     part_ids = jnp.arange(parts)

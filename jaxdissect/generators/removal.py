@@ -19,15 +19,15 @@ import numpy as np
 from jaxtyping import Array, Bool, Float64, Int32, Int64
 
 from jaxdissect.arrays.concepts import Vocabulary
-from jaxdissect.arrays.resample import Shape
-from jaxdissect.engine.batches import Batch, Source
-from jaxdissect.engine.fold import Progress, fold, silent
-from jaxdissect.experiments import conditions
-from jaxdissect.experiments.generate import ToPixels, from_signed
-from jaxdissect.experiments.generation import Generation, checked_concepts
+from jaxdissect.arrays.resampling import Shape
+from jaxdissect.engine.batching import Batch, Source
+from jaxdissect.engine.folding import Progress, fold, silent
+from jaxdissect.generators.images import ToPixels, from_signed
+from jaxdissect.generators.interventions import Generation, checked_concepts
+from jaxdissect.networks import ablation_masks
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.networks.segmenters.segmenter import Segmenter
-from jaxdissect.stats import changes
+from jaxdissect.stats import paired_changes
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Removal:
     keep: Bool[np.ndarray, "S U"]
     num_pixels: int
     before: Int32[np.ndarray, "N C"]
-    changes: changes.Changes
+    changes: paired_changes.Changes
     concepts: tuple[int, ...]
     after: Int32[np.ndarray, "S N k"]
     replaced: Int64[np.ndarray, "S k C"]
@@ -89,7 +89,7 @@ class Removal:
     @cached_property
     def mean_change(self) -> Float64[np.ndarray, "S C"]:
         """Mean change of the area in an image."""
-        return changes.mean(self.changes)
+        return paired_changes.mean(self.changes)
 
     @cached_property
     def mean_after(self) -> Float64[np.ndarray, "S C"]:
@@ -99,12 +99,12 @@ class Removal:
     @cached_property
     def standard_error(self) -> Float64[np.ndarray, "S C"]:
         """Standard error of `mean_change`; infinite for a single image."""
-        return changes.standard_error(self.changes)
+        return paired_changes.standard_error(self.changes)
 
     @property
     def fraction_left(self) -> Float64[np.ndarray, "S C"]:
         """Mean area after over mean area before; of a concept that is never there, 1."""
-        return 1 + changes.relative(self.mean_change, self.mean_before)
+        return 1 + paired_changes.relative(self.mean_change, self.mean_before)
 
     @property
     def fraction_band(self) -> Float64[np.ndarray, "S C"]:
@@ -114,7 +114,9 @@ class Removal:
         change. So it is wider than the ratio's own confidence band wherever images with more of a
         concept lose more of it: a cautious band.
         """
-        return changes.NORMAL_99 * changes.relative(self.standard_error, self.mean_before)
+        return paired_changes.NORMAL_99 * paired_changes.relative(
+            self.standard_error, self.mean_before
+        )
 
     def gained(self, condition: int, *, number: int = 10) -> Int64[np.ndarray, "_"]:
         """The ids of the concepts whose mean area grows most, greatest first, equals by id."""
@@ -171,7 +173,7 @@ def remove_units(
         TypeError: if `network` is neither a Network nor an nnx.Module.
     """
     generation = Generation(network, source, segmenter, layer, grid, to_pixels, chunk_size)
-    keep = conditions.checked(keep, generation.num_units, layer)
+    keep = ablation_masks.checked(keep, generation.num_units, layer)
     num_concepts = generation.num_concepts
     chosen = checked_concepts(concepts, num_concepts)
 
@@ -195,7 +197,7 @@ def remove_units(
     before = np.empty((len(source), num_concepts), np.int32)
     after = np.empty((len(keep), len(source), len(chosen)), np.int32)
     replaced = np.zeros((len(keep), len(chosen), num_concepts), np.int64)
-    seen = changes.none_seen(len(keep), num_concepts)
+    seen = paired_changes.none_seen(len(keep), num_concepts)
 
     def receive(batch: Batch, found: Any) -> None:
         areas = generation.checked(found[0], batch["weight"], batch["example"])
@@ -205,7 +207,7 @@ def remove_units(
         after[:, examples] = areas[1:, :, chosen]
         condition = np.repeat(np.arange(len(keep)), len(examples))
         change = areas[1:] - areas[:1]
-        changes.add(seen, condition[:, None], change.reshape(-1, num_concepts))
+        paired_changes.add(seen, condition[:, None], change.reshape(-1, num_concepts))
 
     # Condition 0: nothing is removed.
     sets = jnp.asarray(np.concatenate([np.ones_like(keep[:1]), keep]))

@@ -11,8 +11,8 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float, PyTree
 
+from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.edits import Edit
-from jaxdissect.networks.nnx_network import NnxNetwork
 
 
 @runtime_checkable

@@ -18,13 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, PyTree
 
-from jaxdissect.arrays.resample import Shape
-from jaxdissect.engine.data.latents import latents
+from jaxdissect.arrays.resampling import Shape
+from jaxdissect.engine.data.latent_vectors import latents
 from jaxdissect.engine.resume import digest
-from jaxdissect.experiments.generate import ToPixels, from_signed, image_and_map_shapes
-from jaxdissect.experiments.strokes import Stroke, cells_under
+from jaxdissect.generators.images import ToPixels, from_signed, image_and_map_shapes
 from jaxdissect.networks.edits import Edit
 from jaxdissect.networks.network import Network, as_network
+from jaxdissect.painting.strokes import Stroke, cells_under
 
 MAX_STROKES, MAX_STRENGTH = 200, 2.0
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any, get_args
 
-from jaxdissect.experiments.painting import Action, Paint, Painted, Painting
-from jaxdissect.experiments.strokes import Stroke
+from jaxdissect.painting.document import Action, Paint, Painted, Painting
+from jaxdissect.painting.strokes import Stroke
 
 FORMAT, VERSION = "jaxdissect painting", 1
 

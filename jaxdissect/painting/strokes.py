@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from jaxdissect.arrays.resample import Shape
+from jaxdissect.arrays.resampling import Shape
 
 FRACTIONS = 16
 """Parts of a pixel that coordinates are rounded to; and twice the parts of a brush's diameter."""

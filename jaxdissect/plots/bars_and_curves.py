@@ -1,6 +1,7 @@
 """Charts of what units cause: bars of one number per name, and curves with bands.
 
-As in `jaxdissect.faces.figures`, charts are drawn on a `Figure` of their own; lengths in inches.
+Like `jaxdissect.plots.concept_chart`, every chart is drawn on a `Figure` of its own; lengths in
+inches.
 """
 
 from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from jaxdissect.experiments.dissection import Dissection, LayerDissection
+from jaxdissect.dissection.result import Dissection, LayerDissection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from jaxdissect.faces.strips import font
+from jaxdissect.plots.unit_strips import font
 
 if TYPE_CHECKING:
     from PIL import Image

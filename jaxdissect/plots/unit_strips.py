@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, UInt8
 
 from jaxdissect.arrays.masks import outline
-from jaxdissect.arrays.resample import (
+from jaxdissect.arrays.resampling import (
     Alignment,
     Border,
     Shape,
@@ -23,10 +23,10 @@ from jaxdissect.arrays.resample import (
     pixel_centers,
     resample,
 )
-from jaxdissect.engine.batches import Source, batches
-from jaxdissect.engine.fold import Progress, silent
-from jaxdissect.experiments.dissection import Dissection, LayerDissection
-from jaxdissect.experiments.task import image_input
+from jaxdissect.dissection.result import Dissection, LayerDissection
+from jaxdissect.dissection.setup import image_input
+from jaxdissect.engine.batching import Source, batches
+from jaxdissect.engine.folding import Progress, silent
 from jaxdissect.networks.network import Network, as_maps
 from jaxdissect.stats.quantile import exceeds
 

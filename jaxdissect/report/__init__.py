@@ -1,1 +1,1 @@
-"""Pages that hold everything they show."""
+"""The page that commands write."""

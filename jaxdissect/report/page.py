@@ -78,7 +78,7 @@ def write_page(path: Path, title: str, lead: Sequence[str], sections: Sequence[S
     environment.filters["shown"] = _shown
     environment.tests["table"] = lambda item: isinstance(item, Table)
     template = environment.from_string(
-        files("jaxdissect.faces.report").joinpath(TEMPLATE).read_text("utf-8")
+        files("jaxdissect.report").joinpath(TEMPLATE).read_text("utf-8")
     )
     page = template.render(title=title, lead=lead, sections=sections, version=version("jaxdissect"))
     path.write_text(page, encoding="utf-8")

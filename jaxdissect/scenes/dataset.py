@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdissect.scenes.render import SCENES, Picture, render, stylised
+from jaxdissect.scenes.rendering import SCENES, Picture, render, stylised
 
 BLOCK_SIZE = 64  # neighbouring examples, drawn at once
 

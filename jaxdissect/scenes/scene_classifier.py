@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from jaxdissect.networks.convolution import Conv2D, max_pool2d
 from jaxdissect.networks.models.layers import Chain, checked_images
-from jaxdissect.scenes.render import SCENES
+from jaxdissect.scenes.rendering import SCENES
 
 BLOCKS = ((24,), (48,), (64, 64), (96, 48))
 """Units of the convolutions of every block."""
@@ -61,7 +61,7 @@ class SceneClassifier(nnx.Module):
             images: RGB in [0, 1], [B, 64, 64, 3].
 
         Returns:
-            Logits, in the order of `jaxdissect.scenes.render.SCENES`.
+            Logits, in the order of `jaxdissect.scenes.rendering.SCENES`.
 
         Raises:
             ValueError: If the images have other axes or another size, or are no floats.

@@ -15,8 +15,8 @@ from jaxdissect.networks.models import proggan
 from jaxdissect.networks.models.proggan import ProgressiveGenerator
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.networks.weights.mapping import pytorch_shapes, with_parameters
-from jaxdissect.scenes.classifier import SceneClassifier
-from jaxdissect.scenes.segmenter import SceneParser, scene_segmenter
+from jaxdissect.scenes.scene_classifier import SceneClassifier
+from jaxdissect.scenes.scene_parser import SceneParser, scene_segmenter
 
 NAMES = ("classifier", "generator", "segmenter")
 

@@ -23,14 +23,14 @@ from tyro.conf import Positional, arg
 from jaxdissect.networks.weights.files import check_target, write_weights
 from jaxdissect.networks.weights.mapping import parameters
 from jaxdissect.scenes.dataset import scenes_dataset
-from jaxdissect.scenes.training import classifier, generator, segmenter
+from jaxdissect.scenes.training import train_classifier, train_generator, train_segmenter
 from jaxdissect.scenes.training.loop import Row, read_metrics, train
 from jaxdissect.scenes.training.pool import draw_pool
 
 TRAININGS: Mapping[str, ModuleType] = {
-    "classifier": classifier,
-    "generator": generator,
-    "segmenter": segmenter,
+    "classifier": train_classifier,
+    "generator": train_generator,
+    "segmenter": train_segmenter,
 }
 
 HELD_OUT_SEED = 1_000_003

@@ -19,16 +19,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Int32, Int64, Integer
 
-from jaxdissect.stats import wide
+from jaxdissect.stats import int64_counter
 
 
 class AccuracyState(NamedTuple):
     """Counts so far."""
 
-    true: wide.Wide  # [N]
-    predicted: wide.Wide  # [S, N]
-    correct: wide.Wide  # [S, N]
-    confidence: wide.Wide  # [S, N], in steps
+    true: int64_counter.Wide  # [N]
+    predicted: int64_counter.Wide  # [S, N]
+    correct: int64_counter.Wide  # [S, N]
+    confidence: int64_counter.Wide  # [S, N], in steps
 
 
 class Accuracy(NamedTuple):
@@ -60,7 +60,10 @@ def init(num_classes: int, num_conditions: int) -> AccuracyState:
             "least 1"
         )
     shape = (num_conditions, num_classes)
-    by_class, conditional = wide.zeros((num_classes,)), (wide.zeros(shape) for _ in range(3))
+    by_class, conditional = (
+        int64_counter.zeros((num_classes,)),
+        (int64_counter.zeros(shape) for _ in range(3)),
+    )
     return AccuracyState(by_class, *conditional)
 
 
@@ -96,21 +99,21 @@ def update(
     right = predictions == everywhere
     steps = jnp.round(confidences * STEPS).astype(jnp.int32)
     return AccuracyState(
-        wide.add(state.true, add_up(labels, counted[0])),
-        wide.add(state.predicted, by_condition(predictions, counted)),
-        wide.add(state.correct, by_condition(predictions, jnp.where(right, counted, 0))),
-        wide.add(state.confidence, by_condition(everywhere, counted * steps)),
+        int64_counter.add(state.true, add_up(labels, counted[0])),
+        int64_counter.add(state.predicted, by_condition(predictions, counted)),
+        int64_counter.add(state.correct, by_condition(predictions, jnp.where(right, counted, 0))),
+        int64_counter.add(state.confidence, by_condition(everywhere, counted * steps)),
     )
 
 
 def merge(a: AccuracyState, b: AccuracyState) -> AccuracyState:
     """Join two parts of the images."""
-    return AccuracyState(*(wide.merge(x, y) for x, y in zip(a, b, strict=True)))
+    return AccuracyState(*(int64_counter.merge(x, y) for x, y in zip(a, b, strict=True)))
 
 
 def finalize(state: AccuracyState) -> Accuracy:
     """Bring the counts to the host."""
-    return Accuracy(*(wide.to_int64(counts) for counts in state))
+    return Accuracy(*(int64_counter.to_int64(counts) for counts in state))
 
 
 def precision(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:

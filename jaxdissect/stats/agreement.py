@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Int, Int32, Int64
 
-from jaxdissect.stats import wide
+from jaxdissect.stats import int64_counter
 
 # Pixels counted together on CPU: the block stays in cache, and its counts fit a uint16.
 _BLOCK_PIXELS = 4096
@@ -34,8 +34,8 @@ class AgreementState(NamedTuple):
         concept: Pixels of each concept.
     """
 
-    intersection: wide.Wide  # [C, U]
-    concept: wide.Wide  # [C]
+    intersection: int64_counter.Wide  # [C, U]
+    concept: int64_counter.Wide  # [C]
 
 
 class AgreementCounts(NamedTuple):
@@ -64,7 +64,9 @@ class Found(NamedTuple):
 
 def init(num_concepts: int, num_units: int) -> AgreementState:
     """No pixels seen; `num_concepts` includes "none"."""
-    return AgreementState(wide.zeros((num_concepts, num_units)), wide.zeros((num_concepts,)))
+    return AgreementState(
+        int64_counter.zeros((num_concepts, num_units)), int64_counter.zeros((num_concepts,))
+    )
 
 
 def count(
@@ -99,7 +101,8 @@ def count(
 def add(state: AgreementState, found: Found) -> AgreementState:
     """Let counts of a step join the state."""
     return AgreementState(
-        wide.add(state.intersection, found.intersection), wide.add(state.concept, found.concept)
+        int64_counter.add(state.intersection, found.intersection),
+        int64_counter.add(state.concept, found.concept),
     )
 
 
@@ -117,13 +120,16 @@ def update(
 def merge(a: AgreementState, b: AgreementState) -> AgreementState:
     """Join the counts of two parts of the data."""
     return AgreementState(
-        wide.merge(a.intersection, b.intersection), wide.merge(a.concept, b.concept)
+        int64_counter.merge(a.intersection, b.intersection),
+        int64_counter.merge(a.concept, b.concept),
     )
 
 
 def finalize(state: AgreementState) -> AgreementCounts:
     """Bring the counts to the host."""
-    return AgreementCounts(wide.to_int64(state.intersection), wide.to_int64(state.concept))
+    return AgreementCounts(
+        int64_counter.to_int64(state.intersection), int64_counter.to_int64(state.concept)
+    )
 
 
 def without_repeats(labels: Int[Array, "*pixels K"]) -> Int[Array, "*pixels K"]:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Int32, Int64, Integer
 
-from jaxdissect.stats import wide
+from jaxdissect.stats import int64_counter
 from jaxdissect.stats.accuracy import STEPS
 
 NUM_BINS = 128
@@ -30,7 +30,7 @@ _LARGEST = 16.0  # log-odds; float32 tells probabilities beyond hardly from 0 an
 class SeparationState(NamedTuple):
     """Counts so far."""
 
-    margin: wide.Wide  # [S, N], of margin + 1, in steps
+    margin: int64_counter.Wide  # [S, N], of margin + 1, in steps
     own: Int32[Array, "S N H"]
     every: Int32[Array, "S N H"]
 
@@ -53,7 +53,7 @@ def init(num_classes: int, num_conditions: int) -> SeparationState:
     """No images seen; at most 2^31 - 1 may be."""
     shape = (num_conditions, num_classes)
     own, every = (jnp.zeros((*shape, NUM_BINS), jnp.int32) for _ in range(2))
-    return SeparationState(wide.zeros(shape), own, every)
+    return SeparationState(int64_counter.zeros(shape), own, every)
 
 
 class Separated(NamedTuple):
@@ -114,18 +114,20 @@ def update(
 
     nothing = jnp.zeros(state.margin.low.shape, jnp.int32)
     margin, own, every = jax.vmap(add)(nothing, state.own, state.every, bins, margins)
-    return SeparationState(wide.add(state.margin, margin), own, every)
+    return SeparationState(int64_counter.add(state.margin, margin), own, every)
 
 
 def merge(a: SeparationState, b: SeparationState) -> SeparationState:
     """Join two parts of the images."""
-    return SeparationState(wide.merge(a.margin, b.margin), a.own + b.own, a.every + b.every)
+    return SeparationState(
+        int64_counter.merge(a.margin, b.margin), a.own + b.own, a.every + b.every
+    )
 
 
 def finalize(state: SeparationState) -> Separation:
     """Bring the counts to the host."""
     own, every = (np.asarray(counts).astype(np.int64) for counts in (state.own, state.every))
-    margin = wide.to_int64(state.margin) - own.sum(axis=-1) * STEPS
+    margin = int64_counter.to_int64(state.margin) - own.sum(axis=-1) * STEPS
     return Separation(margin, own, every)
 
 

@@ -10,20 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int32, Int64
 
-from jaxdissect.stats import wide
+from jaxdissect.stats import int64_counter
 
 
 class HistogramState(NamedTuple):
     """Counts of values below the first edge, between edges, and from the last edge up."""
 
     edges: Float32[Array, "E U"]
-    counts: wide.Wide  # [E + 1, U]
+    counts: int64_counter.Wide  # [E + 1, U]
 
 
 def init(edges: Float[Array, "E U"]) -> HistogramState:
     """No values seen; edges ascend in every column."""
     return HistogramState(
-        edges.astype(jnp.float32), wide.zeros((edges.shape[0] + 1, edges.shape[1]))
+        edges.astype(jnp.float32), int64_counter.zeros((edges.shape[0] + 1, edges.shape[1]))
     )
 
 
@@ -36,17 +36,19 @@ def update(
     at_least = reached.sum(axis=0, dtype=jnp.int32)
     everything = jnp.full_like(at_least[:1], weight.sum(dtype=jnp.int32))
     at_least = jnp.concatenate([everything, at_least, jnp.zeros_like(at_least[:1])])
-    return HistogramState(state.edges, wide.add(state.counts, at_least[:-1] - at_least[1:]))
+    return HistogramState(
+        state.edges, int64_counter.add(state.counts, at_least[:-1] - at_least[1:])
+    )
 
 
 def merge(a: HistogramState, b: HistogramState) -> HistogramState:
     """Join two parts of the data; both must have the same edges."""
-    return HistogramState(a.edges, wide.merge(a.counts, b.counts))
+    return HistogramState(a.edges, int64_counter.merge(a.counts, b.counts))
 
 
 def finalize(state: HistogramState) -> Int64[np.ndarray, "bins U"]:
     """The counts, on the host."""
-    return wide.to_int64(state.counts)
+    return int64_counter.to_int64(state.counts)
 
 
 def label_counts(labels: Int32[Array, "B H W K"], num_concepts: int) -> Int32[Array, "B C"]:

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Float64
 
-from jaxdissect.stats import wide
+from jaxdissect.stats import int64_counter
 
 
 class MomentsState(NamedTuple):
     """Number of samples, means of both sides, and summed products of deviations."""
 
-    number: wide.Wide  # []
+    number: int64_counter.Wide  # []
     mean_a: Float32[Array, "A"]
     mean_b: Float32[Array, "B"]
     products: Float32[Array, "A B"]
@@ -45,7 +45,7 @@ class Moments(NamedTuple):
 def init(num_a: int, num_b: int) -> MomentsState:
     """No samples seen."""
     return MomentsState(
-        wide.zeros(),
+        int64_counter.zeros(),
         jnp.zeros(num_a, jnp.float32),
         jnp.zeros(num_b, jnp.float32),
         jnp.zeros((num_a, num_b), jnp.float32),
@@ -67,12 +67,15 @@ def update(
     apart_a = jnp.where(weight[:, None], a - mean_a[None], 0)
     apart_b = jnp.where(weight[:, None], b - mean_b[None], 0)
     products = jnp.matmul(apart_a.T, apart_b, precision="highest")
-    return merge(state, MomentsState(wide.add(wide.zeros(), number), mean_a, mean_b, products))
+    return merge(
+        state,
+        MomentsState(int64_counter.add(int64_counter.zeros(), number), mean_a, mean_b, products),
+    )
 
 
 def merge(a: MomentsState, b: MomentsState) -> MomentsState:
     """Join two parts of the data."""
-    number = wide.merge(a.number, b.number)
+    number = int64_counter.merge(a.number, b.number)
     n_a, n_b, n = _as_float(a.number), _as_float(b.number), _as_float(number)
     share = n_b / jnp.maximum(n, 1)
     apart_a, apart_b = b.mean_a - a.mean_a, b.mean_b - a.mean_b
@@ -86,7 +89,7 @@ def merge(a: MomentsState, b: MomentsState) -> MomentsState:
 
 def finalize(state: MomentsState) -> Moments:
     """Divide by the number of samples."""
-    number = int(wide.to_int64(state.number))
+    number = int(int64_counter.to_int64(state.number))
     mean_a = np.asarray(state.mean_a, np.float64)
     mean_b = np.asarray(state.mean_b, np.float64)
     products = np.asarray(state.products, np.float64)
@@ -111,5 +114,5 @@ def correlation(ab: Moments, aa: Moments, bb: Moments) -> Float64[np.ndarray, "A
     return np.divide(ab.covariance, spread, out=np.zeros_like(spread), where=spread > 0)
 
 
-def _as_float(number: wide.Wide) -> Array:
+def _as_float(number: int64_counter.Wide) -> Array:
     return number.high.astype(jnp.float32) * 2.0**32 + number.low.astype(jnp.float32)

@@ -24,7 +24,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Int64, Integer
 
-from jaxdissect.stats import wide
+from jaxdissect.stats import int64_counter
 
 NUM_CANDIDATES = 16
 
@@ -45,9 +45,9 @@ class QuantileState(NamedTuple):
     """
 
     candidates: Float32[Array, "M Q"]
-    above: wide.Wide  # [M, Q]
+    above: int64_counter.Wide  # [M, Q]
     largest: Float32[Array, "Q"]
-    total: wide.Wide  # []
+    total: int64_counter.Wide  # []
 
 
 def init(candidates: Float32[Array, "M Q"]) -> QuantileState:
@@ -55,9 +55,9 @@ def init(candidates: Float32[Array, "M Q"]) -> QuantileState:
     columns = candidates.shape[1]
     return QuantileState(
         candidates,
-        wide.zeros(candidates.shape),
+        int64_counter.zeros(candidates.shape),
         jnp.full((columns,), -jnp.inf, jnp.float32),
-        wide.zeros(),
+        int64_counter.zeros(),
     )
 
 
@@ -72,9 +72,9 @@ def update(
     )
     return QuantileState(
         state.candidates,
-        wide.add(state.above, above),
+        int64_counter.add(state.above, above),
         jnp.maximum(state.largest, largest),
-        wide.add(state.total, weight.sum(dtype=jnp.int32)),
+        int64_counter.add(state.total, weight.sum(dtype=jnp.int32)),
     )
 
 
@@ -82,9 +82,9 @@ def merge(a: QuantileState, b: QuantileState) -> QuantileState:
     """Join the counts of two parts of the data; both must have the same candidates."""
     return QuantileState(
         a.candidates,
-        wide.merge(a.above, b.above),
+        int64_counter.merge(a.above, b.above),
         jnp.maximum(a.largest, b.largest),
-        wide.merge(a.total, b.total),
+        int64_counter.merge(a.total, b.total),
     )
 
 
@@ -209,7 +209,7 @@ def narrow(search: Search, state: QuantileState) -> Search:
         state: The finished pass, over all samples.
     """
     guesses = to_keys(np.asarray(state.candidates))
-    above = wide.to_int64(state.above)
+    above = int64_counter.to_int64(state.above)
     rank = search.rank
     low, high = search.low, search.high
     above_low, above_high = search.above_low, search.above_high

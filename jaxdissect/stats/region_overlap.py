@@ -13,16 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float64, Int64
 
-from jaxdissect.stats import wide
+from jaxdissect.stats import int64_counter
 
 
 class PairState(NamedTuple):
     """Counts so far."""
 
-    both: wide.Wide  # [U]
-    first: wide.Wide  # [U]
-    second: wide.Wide  # [U]
-    total: wide.Wide  # []
+    both: int64_counter.Wide  # [U]
+    first: int64_counter.Wide  # [U]
+    second: int64_counter.Wide  # [U]
+    total: int64_counter.Wide  # []
 
 
 class PairCounts(NamedTuple):
@@ -47,8 +47,8 @@ class PairCounts(NamedTuple):
 
 def init(num_units: int) -> PairState:
     """No pixels seen."""
-    each = (wide.zeros((num_units,)) for _ in range(3))
-    return PairState(*each, total=wide.zeros())
+    each = (int64_counter.zeros((num_units,)) for _ in range(3))
+    return PairState(*each, total=int64_counter.zeros())
 
 
 def update(
@@ -66,20 +66,22 @@ def update(
     """
     first, second = first & weight[:, None], second & weight[:, None]
     shared = zip(state[:3], (first & second, first, second), strict=True)
-    counted = (wide.add(counts, active.sum(axis=0, dtype=jnp.int32)) for counts, active in shared)
-    total = wide.add(state.total, weight.sum(dtype=jnp.int32))
+    counted = (
+        int64_counter.add(counts, active.sum(axis=0, dtype=jnp.int32)) for counts, active in shared
+    )
+    total = int64_counter.add(state.total, weight.sum(dtype=jnp.int32))
     return PairState(*counted, total=total)
 
 
 def merge(a: PairState, b: PairState) -> PairState:
     """Join two parts of the pixels."""
-    return PairState(*(wide.merge(x, y) for x, y in zip(a, b, strict=True)))
+    return PairState(*(int64_counter.merge(x, y) for x, y in zip(a, b, strict=True)))
 
 
 def finalize(state: PairState) -> PairCounts:
     """Bring the counts to the host."""
-    both, first, second = (wide.to_int64(counts) for counts in state[:3])
-    return PairCounts(both, first, second, int(wide.to_int64(state.total)))
+    both, first, second = (int64_counter.to_int64(counts) for counts in state[:3])
+    return PairCounts(both, first, second, int(int64_counter.to_int64(state.total)))
 
 
 def iou(counts: PairCounts) -> Float64[np.ndarray, "U"]:

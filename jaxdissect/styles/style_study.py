@@ -13,7 +13,7 @@ shapes have not moved, while materials and colors are those that the image has l
 
 The published code compares activations at a layer's own resolution with thresholds of resampled
 ones; here thresholds and regions come from the same pixels of the label grid. It also gives every
-unit the 1% that only units without ties have; see `pairs.reference_score`.
+unit the 1% that only units without ties have; see `region_overlap.reference_score`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,17 +27,17 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int64
 
 from jaxdissect.arrays.concepts import Vocabulary
-from jaxdissect.arrays.resample import Alignment, Shape
-from jaxdissect.engine.batches import Joined, Source, Stored
+from jaxdissect.arrays.resampling import Alignment, Shape
+from jaxdissect.dissection.presets import PNAS2020, Preset
+from jaxdissect.dissection.result import LayerDissection
+from jaxdissect.dissection.run import Examined, examine
+from jaxdissect.dissection.setup import FoldOptions, Task, image_input
+from jaxdissect.engine.batching import Joined, Source, Stored
 from jaxdissect.engine.data.pairs import STYLISED
-from jaxdissect.engine.fold import Progress, fold, silent
+from jaxdissect.engine.folding import Progress, fold, silent
+from jaxdissect.engine.label_grid import fold_examples
 from jaxdissect.engine.labelers import Labeler, annotated
-from jaxdissect.engine.passes import fold_examples
-from jaxdissect.experiments.dissect import Examined, examine
-from jaxdissect.experiments.dissection import LayerDissection
-from jaxdissect.experiments.presets import PNAS2020, Preset
-from jaxdissect.experiments.task import FoldOptions, Task, image_input
-from jaxdissect.stats import pairs, quantile
+from jaxdissect.stats import quantile, region_overlap
 
 MIN_STYLE_IOU = 0.1
 """Units whose regions agree with an IoU above this see shapes, as in the paper's code."""
@@ -59,7 +59,7 @@ class LayerStyle:
 
     original: LayerDissection
     stylised: LayerDissection
-    pixels: pairs.PairCounts
+    pixels: region_overlap.PairCounts
     min_style_iou: float = MIN_STYLE_IOU
 
     @property
@@ -70,7 +70,7 @@ class LayerStyle:
     @cached_property
     def iou(self) -> Float[np.ndarray, "U"]:
         """IoU of the two regions of each unit, in [0, 1]."""
-        return pairs.iou(self.pixels)
+        return region_overlap.iou(self.pixels)
 
     @property
     def is_interpretable(self) -> Bool[np.ndarray, "U"]:
@@ -204,7 +204,7 @@ def _check_pair(example: Mapping[str, Any]) -> None:
 
 def _count_pairs(
     first: Examined, second: Examined, options: FoldOptions
-) -> dict[str, pairs.PairCounts]:
+) -> dict[str, region_overlap.PairCounts]:
     """Count shared pixels of all layers in one pass."""
     conditions, plan = (first, second), first.plan
     assert plan == second.plan  # same layers, same number of examples, same budget
@@ -232,7 +232,7 @@ def _count_pairs(
                     for place, maps in enumerate((original, stylised))
                 )
                 weight = jnp.repeat(weight.reshape(-1), active.shape[0] // weight.size)
-                return pairs.update(state, active, other, weight)
+                return region_overlap.update(state, active, other, weight)
 
             both = (maps[0][name], maps[1][name])
             counted[name] = fold_examples(update, state[name], *both, batch["weight"])
@@ -252,9 +252,9 @@ def _count_pairs(
     ]
     state = fold(
         lambda state, batch: step(state, first.task.network.params, thresholds, batch),
-        {name: pairs.init(first.task.readings[name].num_units) for name in names},
+        {name: region_overlap.init(first.task.readings[name].num_units) for name in names},
         Joined(*sources),
         description="agreement of both styles",
         **(options.with_network() if plan.again else options.without_network()),
     )
-    return {name: pairs.finalize(state[name]) for name in names}
+    return {name: region_overlap.finalize(state[name]) for name in names}

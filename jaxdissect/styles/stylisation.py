@@ -14,10 +14,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Int64
 
-from jaxdissect.engine.batches import batches
+from jaxdissect.engine.batching import batches
 from jaxdissect.engine.data.folders import ImageFolder
 from jaxdissect.engine.data.pairs import STYLE_MARK
-from jaxdissect.engine.fold import Progress, silent
+from jaxdissect.engine.folding import Progress, silent
 from jaxdissect.networks.models.adain import stylize
 
 

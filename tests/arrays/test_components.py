@@ -4,7 +4,6 @@ import functools
 import inspect
 import types
 
-import golden
 import hypothesis.extra.numpy as hnp
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import golden
 
 from jaxdissect.arrays import components
 from jaxdissect.arrays.components import (

@@ -3,11 +3,11 @@
 import io
 import json
 
-import golden
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import golden
 
 from jaxdissect.arrays.concepts import (
     CATEGORIES,

@@ -1,14 +1,14 @@
 """Resampling against the reference's own arrays, a NumPy oracle, and its invariants."""
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import golden
 
-from jaxdissect.arrays import resample as rs
+from jaxdissect.arrays import resampling as rs
 
 GOLDEN = [
     "upsample_alexnet_asrun",

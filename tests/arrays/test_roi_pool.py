@@ -1,11 +1,11 @@
 """Precise RoI pooling: the reference's arrays, integrals summed by brute force, gradients."""
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from support import golden
 
 from jaxdissect.arrays.roi_pool import bin_weights, precise_roi_pool
 

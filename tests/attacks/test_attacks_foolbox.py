@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import toy_attacked as toy
+from support import toy_attacked as toy
 
-from jaxdissect.experiments.attacks import carlini_wagner as cw
-from jaxdissect.experiments.attacks import projected_gradient as pgd
+from jaxdissect.attacks import carlini_wagner_l2 as cw
+from jaxdissect.attacks import pgd as pgd
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 foolbox: Any = pytest.importorskip("foolbox", reason="foolbox is not installed")

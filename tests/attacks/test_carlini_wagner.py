@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import toy_attacked as toy
+from support import toy_attacked as toy
 
-from jaxdissect.experiments.attacks import carlini_wagner as cw
-from jaxdissect.experiments.attacks.problem import ClassScores, is_taken_for, margin
-from jaxdissect.networks.staged_network import StagedNetwork
+from jaxdissect.attacks import carlini_wagner_l2 as cw
+from jaxdissect.attacks.attack_interface import ClassScores, is_taken_for, margin
+from jaxdissect.networks.adapters.staged_network import StagedNetwork
 
 FEW = cw.Settings(binary_search_steps=3, max_iterations=60, learning_rate=2e-2)
 

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import toy_attacked as toy
+from support import toy_attacked as toy
 
-from jaxdissect.experiments.attacks import carlini_wagner as cw
-from jaxdissect.experiments.attacks import defence
+from jaxdissect.attacks import carlini_wagner_l2 as cw
+from jaxdissect.attacks import defence
 from jaxdissect.networks.edits import ablate
 
 ORDER = np.array([5, 2, 7, 0, 1, 3, 4, 6])

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import toy_attacked as toy
+from support import toy_attacked as toy
 
-from jaxdissect.experiments.attacks import projected_gradient as pgd
+from jaxdissect.attacks import pgd as pgd
 
 WITHIN = pgd.Settings(0.6, steps=10, relative_step=0.2)
 

@@ -1,18 +1,18 @@
 """Removing units of a classifier: brute force, the reference, invariances, faults."""
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from probed_networks import KINDS, NUM_UNITS, normal, probed_network
-from toy_classifiers import Pooled, pooled, scenes
+from support import golden
+from support.probed_networks import KINDS, NUM_UNITS, normal, probed_network
+from support.toy_classifiers import Pooled, pooled, scenes
 
-from jaxdissect.engine.batches import Stored, batches
-from jaxdissect.experiments import ablate, ways
-from jaxdissect.experiments.ablate import ablation_sweep
-from jaxdissect.experiments.conditions import each_unit, without
+from jaxdissect.classifiers import ablation, ablation_methods
+from jaxdissect.classifiers.ablation import ablation_sweep
+from jaxdissect.engine.batching import Stored, batches
+from jaxdissect.networks.ablation_masks import each_unit, without
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.stats import accuracy
 
@@ -202,8 +202,8 @@ def test_only_what_follows_the_layer_runs_for_every_condition(
         programs.append(jax.make_jaxpr(step)(state, next(batches(source, batch_size))))
         return state
 
-    monkeypatch.setattr(ablate, "fold_resumably", trace)
-    options = {"choose": (ways.edited,), "batch_size": 8, "chunk_size": chunk_size}
+    monkeypatch.setattr(ablation, "fold_resumably", trace)
+    options = {"choose": (ablation_methods.edited,), "batch_size": 8, "chunk_size": chunk_size}
     ablation_sweep(pooled(), source, layer, each_unit(WIDTH), **options)
     found = list(outputs(programs[0].jaxpr))
     first, second = 8 * (8 * 6) * WIDTH, 8 * (4 * 3) * WIDTH

@@ -5,16 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from toy_classifiers import pooled, scenes
+from support.toy_classifiers import pooled, scenes
 
-from jaxdissect.engine.batches import Joined, Stored
-from jaxdissect.experiments import replacements, ways
-from jaxdissect.experiments.ablate import ablation_sweep
-from jaxdissect.experiments.conditions import each_unit, without
-from jaxdissect.experiments.task import image_input
+from jaxdissect.classifiers import ablation_methods, replacements
+from jaxdissect.classifiers.ablation import ablation_sweep
+from jaxdissect.dissection.setup import image_input
+from jaxdissect.engine.batching import Joined, Stored
+from jaxdissect.networks.ablation_masks import each_unit, without
 from jaxdissect.networks.network import as_network
-from jaxdissect.scenes.classifier import CONVOLUTIONS
 from jaxdissect.scenes.dataset import scenes_dataset
+from jaxdissect.scenes.scene_classifier import CONVOLUTIONS
 from jaxdissect.scenes.shipped import load_classifier
 
 WIDTH, CLASSES, NUMBER = 6, 5, 40
@@ -34,9 +34,9 @@ def assert_same(found, expected):
     np.testing.assert_allclose(found.confidence, expected.confidence, atol=2 * NUMBER)
 
 
-@pytest.mark.parametrize("way", [ways.low_rank, ways.masked_parameters])
+@pytest.mark.parametrize("way", [ablation_methods.low_rank, ablation_methods.masked_parameters])
 def test_ways_lead_to_the_same_counts(source, way):
-    expected = ablation_sweep(pooled(), source, "conv2", KEEP, choose=[ways.edited])
+    expected = ablation_sweep(pooled(), source, "conv2", KEEP, choose=[ablation_methods.edited])
     found = ablation_sweep(pooled(), source, "conv2", KEEP, choose=[way])
     assert (expected.way, found.way) == ("edited", way.__name__)
     assert len(np.unique(expected.counts.predicted, axis=0)) > 4
@@ -48,7 +48,7 @@ def test_the_fastest_way_that_leads_is_taken(source):
     assert ablation_sweep(pooled(), source, "conv2", KEEP).way == "low_rank"
     assert ablation_sweep(pooled(), source, "conv1", KEEP).way == "edited"
     with pytest.raises(ValueError, match=r"`choose` \(=\['low_rank'\]\): no way leads"):
-        ablation_sweep(pooled(), source, "conv1", KEEP, choose=[ways.low_rank])
+        ablation_sweep(pooled(), source, "conv1", KEEP, choose=[ablation_methods.low_rank])
 
 
 def replacements_of(model):
@@ -61,7 +61,7 @@ def replacements_of(model):
     }
 
 
-@pytest.mark.parametrize("way", [ways.low_rank, ways.edited])
+@pytest.mark.parametrize("way", [ablation_methods.low_rank, ablation_methods.edited])
 @pytest.mark.parametrize("kind", ["zero", "mean", "resampled"])
 def test_removed_units_say_what_they_are_told(source, kind, way):
     """Maps are changed by hand, condition after condition."""
@@ -96,6 +96,6 @@ def test_ways_agree_on_the_scene_classifier():
     keep = np.concatenate([each_unit(48), without([range(20), range(10, 48)], 48)])
     found, expected = (
         ablation_sweep(model, images, layer, keep, choose=[way], label_key="scene", chunk_size=16)
-        for way in (ways.low_rank, ways.edited)
+        for way in (ablation_methods.low_rank, ablation_methods.edited)
     )
     jax.tree.map(np.testing.assert_array_equal, found.counts[:3], expected.counts[:3])

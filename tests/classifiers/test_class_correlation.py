@@ -1,16 +1,16 @@
 """Peaks against probabilities of classes, mean activations, and pairs of images."""
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_classifiers import pooled, scenes
+from support import golden
+from support.toy_classifiers import pooled, scenes
 
-from jaxdissect.engine.batches import Stored
-from jaxdissect.engine.data.others import WithOthers
-from jaxdissect.experiments.replacements import mean_activations
-from jaxdissect.experiments.responses import positive_shares, unit_responses
+from jaxdissect.classifiers.class_correlation import positive_shares, unit_responses
+from jaxdissect.classifiers.replacements import mean_activations
+from jaxdissect.engine.batching import Stored
+from jaxdissect.engine.data.donors import WithOthers
 from jaxdissect.networks.network import as_network
 
 NUMBER, CLASSES = 50, 5

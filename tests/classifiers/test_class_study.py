@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_classifiers import pooled, scenes
+from support.toy_classifiers import pooled, scenes
 
-from jaxdissect.experiments import importance
-from jaxdissect.experiments.ablate import ablation_sweep
-from jaxdissect.experiments.class_study import study_classes
-from jaxdissect.experiments.conditions import without
-from jaxdissect.experiments.taylor import estimated_damage
+from jaxdissect.classifiers import importance
+from jaxdissect.classifiers.ablation import ablation_sweep
+from jaxdissect.classifiers.class_study import study_classes
+from jaxdissect.classifiers.taylor_importance import estimated_damage
+from jaxdissect.networks.ablation_masks import without
 from jaxdissect.networks.edits import Edit
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats import accuracy

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_classifiers import pooled, scenes
+from support.toy_classifiers import pooled, scenes
 
-from jaxdissect.engine.batches import Stored
-from jaxdissect.experiments.detect import Peaks, as_binary, best_detectors, peak_activations
+from jaxdissect.classifiers.detectors import Peaks, as_binary, best_detectors, peak_activations
+from jaxdissect.engine.batching import Stored
 from jaxdissect.networks.network import as_network
-from jaxdissect.stats import detection
+from jaxdissect.stats import threshold_classifier
 
 NUMBER, CLASSES, UNITS = 50, 5, 6
 LAYERS = ("conv1", "conv2")
@@ -64,8 +64,8 @@ def test_chosen_on_some_and_judged_on_others(parts):
     best = best_detectors(*parts, units_per_class=2)
     np.testing.assert_array_equal(best.classes, [0, 1, 2])
     assert best.units[1, 0] == 2 and best.order()[0] == 1
-    every = detection.detect(choosing.values, choosing.labels, 3)
-    others = detection.detect(judging.values, judging.labels, 3)
+    every = threshold_classifier.detect(choosing.values, choosing.labels, 3)
+    others = threshold_classifier.detect(judging.values, judging.labels, 3)
     for c in range(3):
         of_class = every.balanced_accuracy[:, c]
         assert best.chosen_accuracy[c, 0] == of_class.max()

@@ -1,10 +1,10 @@
 """Importance of units to classes: the reference's tables, plain loops, and equal ranks."""
 
-import golden
 import numpy as np
 import pytest
+from support import golden
 
-from jaxdissect.experiments import importance
+from jaxdissect.classifiers import importance
 
 
 def draw(units=40, classes=12, seed=0):

@@ -4,17 +4,17 @@ import csv
 import json
 import sys
 
-import command_line
 import numpy as np
 import pytest
 from PIL import Image
 from pyarrow import parquet
+from support import command_line
 
-from jaxdissect.experiments.ablate import ablation_sweep
-from jaxdissect.experiments.conditions import each_unit
-from jaxdissect.faces import ablate_command
-from jaxdissect.faces.cli import main
-from jaxdissect.faces.models import find_model
+from jaxdissect.classifiers.ablation import ablation_sweep
+from jaxdissect.commands.ablate import command
+from jaxdissect.commands.main import main
+from jaxdissect.commands.options.model import find_model
+from jaxdissect.networks.ablation_masks import each_unit
 
 UNITS, CLASSES = 6, ("dark", "grey", "light")
 
@@ -108,10 +108,10 @@ def test_everything_is_written(results):
 
 
 def test_tables_hold_what_the_library_finds(place, results):
-    options = ablate_command.AblateOptions(
+    options = command.AblateOptions(
         out=results, model="", rank_images=place / "rank", images=place / "measure"
     )
-    data = ablate_command.read_data(options)
+    data = command.read_data(options)
     assert data.class_names == CLASSES
     network = find_model(f"{place / 'tiny.py'}:build").network
     ranked, measured = (

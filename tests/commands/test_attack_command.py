@@ -4,17 +4,17 @@ import csv
 import json
 import sys
 
-import command_line
 import numpy as np
 import pytest
 from PIL import Image
+from support import command_line
 
-from jaxdissect.faces.cli import main
+from jaxdissect.commands.main import main
 
 MODEL = """
 import numpy as np
 import jax
-from toy_attacked import classifier
+from support.toy_attacked import classifier
 
 
 def build():

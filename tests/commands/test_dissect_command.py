@@ -8,20 +8,23 @@ import subprocess
 import sys
 import typing
 
-import command_line
 import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
+from support import command_line
 
-from jaxdissect.experiments.dissect import dissect
-from jaxdissect.experiments.dissection import load_dissection
-from jaxdissect.experiments.presets import PRESETS
-from jaxdissect.faces import dissect_command, models, output_folder, strips
-from jaxdissect.faces.cli import main
-from jaxdissect.faces.progress import PLAN_LOGGER, told
-from jaxdissect.scenes.classifier import CONVOLUTIONS
+from jaxdissect.commands.dissect import command
+from jaxdissect.commands.main import main
+from jaxdissect.commands.options import model
+from jaxdissect.commands.output import folder
+from jaxdissect.commands.output.progress_bar import PLAN_LOGGER, told
+from jaxdissect.dissection.presets import PRESETS
+from jaxdissect.dissection.result import load_dissection
+from jaxdissect.dissection.run import dissect
+from jaxdissect.plots import unit_strips
 from jaxdissect.scenes.concepts import CONCEPTS
+from jaxdissect.scenes.scene_classifier import CONVOLUTIONS
 
 FILES = {
     "arrays.npz",
@@ -135,15 +138,15 @@ def test_everything_is_written_and_nothing_else(results):
 
 
 def test_files_hold_the_dissection(place, results):
-    options = dissect_command.DissectOptions(
+    options = command.DissectOptions(
         out=results,
         model="",
         images=place / "images",
         masks=(place / "objects", place / "parts"),
         concepts=place / "concepts.csv",
     )
-    data = dissect_command.read_data(options)
-    network = models.find_model(f"{place / 'tiny.py'}:build").network
+    data = command.read_data(options)
+    network = model.find_model(f"{place / 'tiny.py'}:build").network
     expected = dissect(network, data.source, data.labeler, layers=("stem", "head.0"), grid=(12, 15))
     written = load_dissection(results)
     assert list(written.layers) == ["stem", "head.0"]
@@ -268,7 +271,7 @@ def test_help_and_version(capsys):
 
 def test_in_a_process_of_its_own(place):
     code = (
-        "import sys; from jaxdissect.faces.cli import main;"
+        "import sys; from jaxdissect.commands.main import main;"
         "heavy = {'tyro', 'matplotlib', 'PIL', 'tensorflow_datasets'} & set(sys.modules);"
         "sys.exit(f'imported {heavy}' if heavy else main())"
     )
@@ -303,7 +306,7 @@ def broken_late(monkeypatch):
             return np.zeros(3).reshape(2)
         return Image.new("RGB", (4, 4))
 
-    monkeypatch.setattr(strips, "draw_sheet", draw_sheet)
+    monkeypatch.setattr(unit_strips, "draw_sheet", draw_sheet)
 
 
 def test_a_late_failure_leaves_nothing(place, tmp_path, broken_late):
@@ -327,7 +330,7 @@ def test_a_full_disk_is_no_bug(place, tmp_path, capsys, monkeypatch):
     def save_figure(path, figure):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(dissect_command.figures, "save_figure", save_figure)
+    monkeypatch.setattr(command.concept_chart, "save_figure", save_figure)
     message = refused(capsys, [*words(place, tmp_path / "results"), "--quiet"])
     assert "No space left on device" in message
     assert list(tmp_path.iterdir()) == []
@@ -337,7 +340,7 @@ def test_interrupted(place, tmp_path, capsys, monkeypatch):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dissect_command, "dissect", interrupt)
+    monkeypatch.setattr(command, "dissect", interrupt)
     assert main([*words(place, tmp_path / "results"), "--quiet"]) == 130
     assert "interrupted" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -367,12 +370,12 @@ def test_other_files_are_never_replaced(place, tmp_path, capsys):
 
 
 def test_an_empty_folder_may_be_filled(tmp_path):
-    with output_folder.new_folder(tmp_path / "out", overwrite=False) as folder:
-        (folder / "file").touch()
+    with folder.new_folder(tmp_path / "out", overwrite=False) as new:
+        (new / "file").touch()
         assert not (tmp_path / "out").exists()
     (tmp_path / "empty").mkdir()
-    with output_folder.new_folder(tmp_path / "empty", overwrite=False) as folder:
-        (folder / "file").touch()
+    with folder.new_folder(tmp_path / "empty", overwrite=False) as new:
+        (new / "file").touch()
     assert {path.name for path in tmp_path.iterdir()} == {"out", "empty"}
     assert (tmp_path / "empty" / "file").exists()
 
@@ -381,32 +384,32 @@ def test_an_empty_folder_may_be_filled(tmp_path):
 
 
 def test_the_built_in_model():
-    model = models.find_model("scenes")
-    layers = models.choose_layers(model, (), (64, 64))
+    found = model.find_model("scenes")
+    layers = model.choose_layers(found, (), (64, 64))
     assert layers == CONVOLUTIONS and layers[0] == "features.relu1_1"
-    assert models.choose_layers(model, ("features.pool4",), (64, 64)) == ("features.pool4",)
+    assert model.choose_layers(found, ("features.pool4",), (64, 64)) == ("features.pool4",)
 
 
 def test_a_model_of_the_current_folder(place, monkeypatch):
     monkeypatch.chdir(place)
-    model = models.find_model("tiny:build")
-    assert models.choose_layers(model, ("stem",), (16, 20)) == ("stem",)
+    found = model.find_model("tiny:build")
+    assert model.choose_layers(found, ("stem",), (16, 20)) == ("stem",)
 
 
 def test_the_sample(tmp_path):
     options = {"out": tmp_path, "model": "scenes", "sample": "scenes"}
-    data = dissect_command.read_data(dissect_command.DissectOptions(**options))
+    data = command.read_data(command.DissectOptions(**options))
     assert len(data.source) == 512 and data.source[0]["labels"].shape == (64, 64, 4)
     assert data.labeler.vocabulary.names[1:] == tuple(name for name, _ in CONCEPTS)
-    few = dissect_command.DissectOptions(**options, num_images=9, limit=4)
-    assert len(dissect_command.read_data(few).source) == 4
-    colorless = dissect_command.DissectOptions(**options, colors=False)
+    few = command.DissectOptions(**options, num_images=9, limit=4)
+    assert len(command.read_data(few).source) == 4
+    colorless = command.DissectOptions(**options, colors=False)
     with pytest.raises(ValueError, match="`no_colors` do not go with `sample`"):
-        dissect_command.read_data(colorless)
+        command.read_data(colorless)
 
 
 def test_presets_are_those_there_are():
-    assert typing.get_args(dissect_command.PresetName) == tuple(PRESETS)
+    assert typing.get_args(command.PresetName) == tuple(PRESETS)
 
 
 def test_options_stand_in_the_settings_as_json(results):

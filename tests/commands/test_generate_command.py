@@ -4,20 +4,20 @@ import csv
 import json
 import sys
 
-import command_line
 import numpy as np
 import pytest
 from PIL import Image
-from toy_generators import painter
+from support import command_line
+from support.toy_generators import painter
 
+from jaxdissect.commands.main import main
+from jaxdissect.dissection.result import load_dissection
 from jaxdissect.engine.resume import digest
-from jaxdissect.experiments.dissection import load_dissection
-from jaxdissect.faces.cli import main
 
 MODEL = """
 import jax.numpy as jnp
-from jaxdissect.networks.staged_network import StagedNetwork
-from toy_generators import painter, strongest_color
+from jaxdissect.networks.adapters.staged_network import StagedNetwork
+from support.toy_generators import painter, strongest_color
 
 
 def build():
@@ -42,7 +42,7 @@ def images(params, x):
 
 FEATURES = """
 import jax.numpy as jnp
-from jaxdissect.networks.staged_network import StagedNetwork
+from jaxdissect.networks.adapters.staged_network import StagedNetwork
 
 
 def features():

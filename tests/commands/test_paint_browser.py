@@ -11,17 +11,17 @@ import time
 import httpx
 import numpy as np
 import pytest
-from painting_page import Page, until
 from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.actions.pointer_input import PointerInput
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from support.painting_page import Page, until
 
-from jaxdissect.experiments.dissection import load_dissection
-from jaxdissect.experiments.generator_dissection import ranked_units
-from jaxdissect.experiments.painting import as_bytes, painted_cells, replay
-from jaxdissect.experiments.painting_files import from_json
+from jaxdissect.dissection.result import load_dissection
+from jaxdissect.generators.dissection import ranked_units
+from jaxdissect.painting.document import as_bytes, painted_cells, replay
+from jaxdissect.painting.files import from_json
 from jaxdissect.scenes.shipped import load_generator
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -34,7 +34,7 @@ pytestmark = [
     ),
 ]
 
-COMMAND = "from jaxdissect.faces.cli import main; raise SystemExit(main())"
+COMMAND = "from jaxdissect.commands.main import main; raise SystemExit(main())"
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),

@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from jaxdissect.faces import paint_command
-from jaxdissect.faces.cli import main
-from jaxdissect.faces.paint_command import PaintOptions
+from jaxdissect.commands.main import main
+from jaxdissect.commands.paint import command
+from jaxdissect.commands.paint.command import PaintOptions
 
 
 def refused(capsys, *options):
@@ -56,6 +56,6 @@ def test_missing_packages_are_named(capsys, monkeypatch):
 
 
 def test_only_this_machine_can_connect():
-    with paint_command.listen(0) as listener:
+    with command.listen(0) as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
     assert PaintOptions().port == 0

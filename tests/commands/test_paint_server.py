@@ -11,16 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from toy_generators import CONCEPTS, colors_segmenter, generator
-from toy_paintings import drawn, painting
-from toy_studios import LAYER, dissection, studio
+from support.toy_generators import CONCEPTS, colors_segmenter, generator
+from support.toy_paintings import drawn, painting
+from support.toy_studios import LAYER, dissection, studio
 
-from jaxdissect.experiments.generate import concept_areas
-from jaxdissect.experiments.painting import as_bytes, cells_under, replay
-from jaxdissect.experiments.painting_files import from_json, to_json
-from jaxdissect.faces.paint.server import MAX_BODY, create_app
-from jaxdissect.faces.paint.studio import Studio, Subject
+from jaxdissect.commands.paint.server import MAX_BODY, create_app
+from jaxdissect.commands.paint.studio import Studio, Subject
+from jaxdissect.generators.images import concept_areas
 from jaxdissect.networks.network import as_network
+from jaxdissect.painting.document import as_bytes, cells_under, replay
+from jaxdissect.painting.files import from_json, to_json
 
 with warnings.catch_warnings():
     # New versions ask for a successor of httpx, which old versions do not know.

@@ -4,14 +4,14 @@ import csv
 import json
 import sys
 
-import command_line
 import numpy as np
 import pytest
 from flax import nnx
 from PIL import Image
 from pyarrow import parquet
+from support import command_line
 
-from jaxdissect.faces.cli import main
+from jaxdissect.commands.main import main
 from jaxdissect.networks.models.adain import AdaINDecoder, AdaINEncoder
 from jaxdissect.networks.weights.files import write_weights
 

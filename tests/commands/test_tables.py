@@ -1,6 +1,6 @@
 """Tables as text: columns are laid out by their first row."""
 
-from jaxdissect.faces.tables import aligned
+from jaxdissect.commands.output.table_files import aligned
 
 
 def test_columns_follow_their_first_row():

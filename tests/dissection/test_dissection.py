@@ -3,22 +3,22 @@
 import dataclasses
 
 import flax.nnx as nnx
-import golden
 import jax
 import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
+from support import golden
 
 from jaxdissect.arrays.concepts import vocabulary
-from jaxdissect.arrays.resample import pixel_centers, resample
-from jaxdissect.engine.batches import Stored
+from jaxdissect.arrays.resampling import pixel_centers, resample
+from jaxdissect.dissection import presets
+from jaxdissect.dissection.result import load_dissection
+from jaxdissect.dissection.run import dissect
+from jaxdissect.engine.batching import Stored
 from jaxdissect.engine.labelers import Labeler, annotated, colored, segmented, together
-from jaxdissect.experiments import presets
-from jaxdissect.experiments.dissect import dissect
-from jaxdissect.experiments.dissection import load_dissection
+from jaxdissect.networks.adapters.staged_network import StagedNetwork
 from jaxdissect.networks.segmenters.segmenter import Segmenter
-from jaxdissect.networks.staged_network import StagedNetwork
 from jaxdissect.stats import scores
 
 VOCABULARY = vocabulary(

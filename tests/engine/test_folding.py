@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdissect.engine.batches import Joined, Stored, batches
-from jaxdissect.engine.fold import fold
-from jaxdissect.stats import wide
+from jaxdissect.engine.batching import Joined, Stored, batches
+from jaxdissect.engine.folding import fold
+from jaxdissect.stats import int64_counter
 
 
 def source(number):
@@ -19,7 +19,7 @@ def source(number):
 @functools.partial(jax.jit, donate_argnums=0)
 def step(state, batch):
     values = jnp.where(batch["weight"][:, None, None], batch["x"], 0)
-    return wide.add(state, values.sum(dtype=jnp.int32)), values.max()
+    return int64_counter.add(state, values.sum(dtype=jnp.int32)), values.max()
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 8, 50])
@@ -37,21 +37,21 @@ def test_fold_counts_the_last_partial_batch_exactly(batch_size):
     received, heard = [], []
     state = fold(
         step,
-        wide.zeros(),
+        int64_counter.zeros(),
         source(7),
         batch_size=batch_size,
         receive=lambda batch, output: received.append((batch["weight"].sum(), int(output))),
         progress=lambda *event: heard.append(event),
         description="adding",
     )
-    assert wide.to_int64(state) == 4 * sum(range(7))
+    assert int64_counter.to_int64(state) == 4 * sum(range(7))
     assert sum(weight for weight, _ in received) == 7 and received[-1][1] == 6
     steps = -(-7 // batch_size)
     assert heard == [("adding", done, steps) for done in range(steps + 1)]
 
 
 def test_stopping_and_resuming_changes_nothing():
-    whole = fold(step, wide.zeros(), source(11), batch_size=2)
+    whole = fold(step, int64_counter.zeros(), source(11), batch_size=2)
     checkpoints = {}
 
     class KilledError(Exception):
@@ -63,16 +63,16 @@ def test_stopping_and_resuming_changes_nothing():
             raise KilledError
 
     with pytest.raises(KilledError):
-        fold(step, wide.zeros(), source(11), batch_size=2, after_step=save_then_die)
+        fold(step, int64_counter.zeros(), source(11), batch_size=2, after_step=save_then_die)
     state = jax.tree.map(jnp.asarray, checkpoints[4])
     resumed = fold(step, state, source(11), batch_size=2, start=4)
-    assert wide.to_int64(resumed) == wide.to_int64(whole)
+    assert int64_counter.to_int64(resumed) == int64_counter.to_int64(whole)
 
 
 def test_mesh_gives_the_same_state():
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    state = fold(step, wide.zeros(), source(10), batch_size=4, mesh=mesh)
-    assert wide.to_int64(state) == 4 * sum(range(10))
+    state = fold(step, int64_counter.zeros(), source(10), batch_size=4, mesh=mesh)
+    assert int64_counter.to_int64(state) == 4 * sum(range(10))
 
 
 def test_stored_and_joined_sources():

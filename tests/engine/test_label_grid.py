@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from jaxdissect.arrays.concepts import vocabulary
-from jaxdissect.arrays.resample import clamp_border, pixel_centers, resample
+from jaxdissect.arrays.resampling import clamp_border, pixel_centers, resample
+from jaxdissect.dissection import presets
+from jaxdissect.engine.label_grid import Reading, map_examples, plan_memory, sum_examples
 from jaxdissect.engine.labelers import annotated, at_pixel_centers, colored, together
-from jaxdissect.engine.passes import Reading, map_examples, plan_memory, sum_examples
-from jaxdissect.experiments import presets
 
 
 def reading(shape, units=3, grid=(8, 8)):

@@ -1,11 +1,11 @@
 """Latents: every example by itself, standard normal, and the reference's own numbers."""
 
-import golden
 import numpy as np
 import pytest
+from support import golden
 
-from jaxdissect.engine.batches import BlockSource, batches
-from jaxdissect.engine.data.latents import latents, reference_latents
+from jaxdissect.engine.batching import BlockSource, batches
+from jaxdissect.engine.data.latent_vectors import latents, reference_latents
 
 
 def stacked(source) -> np.ndarray:

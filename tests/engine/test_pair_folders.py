@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxdissect.engine.batches import Stored, read_block
+from jaxdissect.engine.batching import Stored, read_block
 from jaxdissect.engine.data.folders import image_folder
 from jaxdissect.engine.data.pairs import Paired, pair_name, paired_folders
 

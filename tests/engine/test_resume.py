@@ -3,12 +3,12 @@
 import jax
 import numpy as np
 import pytest
-from toy_classifiers import pooled, scenes
+from support.toy_classifiers import pooled, scenes
 
-from jaxdissect.engine.fold import silent
+from jaxdissect.classifiers.ablation import ablation_sweep
+from jaxdissect.engine.folding import silent
 from jaxdissect.engine.resume import digest, fold_resumably
-from jaxdissect.experiments.ablate import ablation_sweep
-from jaxdissect.experiments.conditions import each_unit
+from jaxdissect.networks.ablation_masks import each_unit
 
 WIDTH, CLASSES, NUMBER = 6, 5, 40
 OPTIONS = {"keep_predictions": True, "separate": True, "batch_size": 8}

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import probed_networks
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
+from support import probed_networks
 
 from jaxdissect.arrays.concepts import vocabulary
-from jaxdissect.engine.batches import Stored, batches
+from jaxdissect.commands.main import main
+from jaxdissect.dissection.result import load_dissection
+from jaxdissect.dissection.run import dissect
+from jaxdissect.engine.batching import Stored, batches
 from jaxdissect.engine.data.tfds import TfdsSource, tfds_source
 from jaxdissect.engine.labelers import annotated
-from jaxdissect.experiments.dissect import dissect
-from jaxdissect.experiments.dissection import load_dissection
-from jaxdissect.faces.cli import main
 
 SIZE = (8, 8)
 NUM_EXAMPLES = {"train": 6, "test": 2}

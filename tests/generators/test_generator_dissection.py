@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from toy_generators import (
+from support.toy_generators import (
     generator,
     latents,
     painter,
@@ -16,22 +16,22 @@ from toy_generators import (
     strongest_color,
 )
 
-from jaxdissect.engine.batches import Joined, Stored
+from jaxdissect.dissection.presets import GANDISSECT2019
+from jaxdissect.dissection.run import dissect
+from jaxdissect.engine.batching import Joined, Stored
 from jaxdissect.engine.labelers import segmented
-from jaxdissect.experiments.causal import partial_edit
-from jaxdissect.experiments.dissect import dissect
-from jaxdissect.experiments.generate import generate, in_range
-from jaxdissect.experiments.generator_dissection import (
+from jaxdissect.generators.causality import partial_edit
+from jaxdissect.generators.dissection import (
     Generated,
     dissect_generator,
     latent_input,
     ranked_units,
 )
-from jaxdissect.experiments.presets import GANDISSECT2019
-from jaxdissect.experiments.removal import remove_units
+from jaxdissect.generators.images import generate, in_range
+from jaxdissect.generators.removal import remove_units
+from jaxdissect.networks.adapters.tapped_network import TappedNetwork
 from jaxdissect.networks.edits import Edit, ablate, insert
 from jaxdissect.networks.network import Network, as_network
-from jaxdissect.networks.tapped_network import TappedNetwork
 
 GRID = (8, 8)
 

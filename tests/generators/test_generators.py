@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_generators import (
+from support.toy_generators import (
     CONCEPTS,
     SIZES,
     colors_segmenter,
@@ -18,13 +18,13 @@ from toy_generators import (
     strongest_color,
 )
 
-from jaxdissect.engine.batches import Stored
-from jaxdissect.experiments.conditions import best_units, each_unit, without
-from jaxdissect.experiments.generate import concept_areas, paint
-from jaxdissect.experiments.insertion import insert_units
-from jaxdissect.experiments.removal import remove_units
+from jaxdissect.engine.batching import Stored
+from jaxdissect.generators.images import concept_areas, paint
+from jaxdissect.generators.insertion import insert_units
+from jaxdissect.generators.removal import remove_units
+from jaxdissect.networks.ablation_masks import best_units, each_unit, without
+from jaxdissect.networks.adapters.staged_network import StagedNetwork
 from jaxdissect.networks.network import as_network
-from jaxdissect.networks.staged_network import StagedNetwork
 
 UNITS, VALUES = [1, 4, 7], [2.0, -1.0, 3.5]
 

@@ -2,17 +2,17 @@
 
 import functools
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_generators import CONCEPTS
+from support import golden
+from support.toy_generators import CONCEPTS
 
-from jaxdissect.engine.batches import Stored
-from jaxdissect.experiments.generate import paint
-from jaxdissect.experiments.insertion import insert_units
-from jaxdissect.experiments.removal import remove_units
+from jaxdissect.engine.batching import Stored
+from jaxdissect.generators.images import paint
+from jaxdissect.generators.insertion import insert_units
+from jaxdissect.generators.removal import remove_units
 from jaxdissect.networks.models import proggan
 from jaxdissect.networks.network import as_network
 from jaxdissect.networks.segmenters.segmenter import Segmenter

@@ -6,21 +6,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_generators import PAINTS, painter, painter_source, strongest_color
+from support.toy_generators import PAINTS, painter, painter_source, strongest_color
 
-from jaxdissect.experiments.artifacts import Features, measure_realism, moments_of_images
-from jaxdissect.experiments.causal import (
+from jaxdissect.generators.causality import (
     causal_effect,
     mean_where_present,
     place_area,
     random_patches,
 )
-from jaxdissect.experiments.conditions import each_unit, without
-from jaxdissect.experiments.generation import Generation
-from jaxdissect.experiments.generator_dissection import Generated
-from jaxdissect.experiments.unit_sets import optimise_units, soft_effect
+from jaxdissect.generators.dissection import Generated
+from jaxdissect.generators.interventions import Generation
+from jaxdissect.generators.optimise import optimise_units, soft_effect
+from jaxdissect.generators.realism import Features, measure_realism, moments_of_images
+from jaxdissect.networks.ablation_masks import each_unit, without
+from jaxdissect.networks.adapters.staged_network import StagedNetwork
 from jaxdissect.networks.segmenters.segmenter import Segmenter
-from jaxdissect.networks.staged_network import StagedNetwork
 from jaxdissect.stats.frechet import frechet_distance
 from jaxdissect.stats.moments import Moments
 

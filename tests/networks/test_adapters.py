@@ -2,20 +2,20 @@
 
 import re
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
 from flax import nnx
-from probed_networks import images, normal, probed_network
+from support import golden
+from support.probed_networks import images, normal, probed_network
 
+from jaxdissect.networks.adapters.linen_network import LinenNetwork
+from jaxdissect.networks.adapters.nnx_network import NnxNetwork
+from jaxdissect.networks.adapters.staged_network import StagedNetwork
 from jaxdissect.networks.edits import Edit, ablate
-from jaxdissect.networks.linen_network import LinenNetwork
 from jaxdissect.networks.network import as_maps, as_network, layer_shapes
-from jaxdissect.networks.nnx_network import NnxNetwork
-from jaxdissect.networks.staged_network import StagedNetwork
 
 
 class Exploding:

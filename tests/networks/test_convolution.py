@@ -15,8 +15,8 @@ from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxdissect.networks import convolution
+from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.convolution import Conv2D, conv2d, max_pool2d
-from jaxdissect.networks.nnx_network import NnxNetwork
 
 WIDE = ((2, 26, 27, 128), (3, 3, 128, 130))
 """Shapes of inputs and kernel just wide enough for Winograd's form: 2 x 7 x 7 tiles."""
@@ -221,7 +221,7 @@ def test_max_pool_is_the_window_of_two(size):
 
 
 def test_vgg16_of_the_benchmark_has_named_layers_and_one_answer(everywhere):
-    path = Path(__file__).parents[1] / "benchmarks" / "vgg16.py"
+    path = Path(__file__).parents[2] / "benchmarks" / "vgg16.py"
     specification = importlib.util.spec_from_file_location("vgg16", path)
     assert specification is not None and specification.loader is not None
     vgg16 = importlib.util.module_from_spec(specification)

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from probed_networks import KINDS, images, probed_network
+from support.probed_networks import KINDS, images, probed_network
 
-from jaxdissect.networks.loop_body import loop_body
+from jaxdissect.networks.jaxpr.cpu_convolutions import loop_body
 
 
 def gradient_of(probed):

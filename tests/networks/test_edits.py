@@ -11,8 +11,10 @@ from flax import linen as nn
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from probed_networks import images, normal
+from support.probed_networks import images, normal
 
+from jaxdissect.networks.adapters.linen_network import LinenNetwork
+from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.edits import (
     Edit,
     ablate,
@@ -24,8 +26,6 @@ from jaxdissect.networks.edits import (
     mask_params,
     replace_by_mean,
 )
-from jaxdissect.networks.linen_network import LinenNetwork
-from jaxdissect.networks.nnx_network import NnxNetwork
 
 UNITS = 6
 MAPS = (2, 4, 3, UNITS)

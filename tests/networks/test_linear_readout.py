@@ -7,9 +7,9 @@ import pytest
 from flax import nnx
 
 from jaxdissect.networks.edits import Edit, keep_units
+from jaxdissect.networks.jaxpr.linear_readout import find_readout
+from jaxdissect.networks.jaxpr.partial_eval import split
 from jaxdissect.networks.network import as_network
-from jaxdissect.networks.program import split
-from jaxdissect.networks.readout import find_readout
 
 U, CLASSES = 6, 5
 

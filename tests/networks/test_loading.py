@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from pytorch_files import state_dict, write_legacy, write_zip
+from support.pytorch_files import state_dict, write_legacy, write_zip
 
-from jaxdissect.faces.cli import main
+from jaxdissect.commands.main import main
+from jaxdissect.networks.loading import convert, fetch, load_network, pretrained
 from jaxdissect.networks.models import pyramid_pooling, upernet, vgg16
 from jaxdissect.networks.models.catalog import ARCHITECTURES, imagenet_normalised
-from jaxdissect.networks.pretrained import convert, fetch, load_network, pretrained
 from jaxdissect.networks.weights.download import CACHE_VARIABLE, PublishedFile
 from jaxdissect.networks.weights.files import read_weights, sha256
 from jaxdissect.networks.weights.mapping import PYTORCH, parameters

@@ -2,12 +2,12 @@
 
 import functools
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from support import golden
 
 from jaxdissect.networks.models import adain
 from jaxdissect.networks.models.adain import AdaINDecoder, AdaINEncoder, channel_statistics, stylize

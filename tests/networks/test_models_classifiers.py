@@ -4,20 +4,20 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from support import golden
 
 import jaxdissect as jd
+from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.models import alexnet, resnet152, vgg16
 from jaxdissect.networks.models.alexnet import AlexNet, local_response_norm
 from jaxdissect.networks.models.resnet152 import ResNet152
 from jaxdissect.networks.models.vgg16 import VGG16
 from jaxdissect.networks.network import layer_shapes
-from jaxdissect.networks.nnx_network import NnxNetwork
 from jaxdissect.networks.weights.mapping import PYTORCH, with_parameters
 
 NUM_CLASSES = 5
@@ -173,7 +173,7 @@ RESTATED = {
 @pytest.mark.parametrize("small", RESTATED.values(), ids=RESTATED)
 def test_model_says_in_every_layer_what_pytorch_says(small):
     torch = pytest.importorskip("torch")
-    import torch_classifiers
+    from support import torch_classifiers
 
     def build():
         return small.kind(NUM_CLASSES, **small.options, rngs=nnx.Rngs(0))

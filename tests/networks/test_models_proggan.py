@@ -2,12 +2,12 @@
 
 import functools
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from support import golden
 
 from jaxdissect.networks.convolution import conv2d
 from jaxdissect.networks.edits import ablate
@@ -122,7 +122,7 @@ def test_variables_of_growing_are_left_out_of_the_models_weights():
 
 def test_model_equals_pytorch_on_random_weights():
     torch = pytest.importorskip("torch")
-    from torch_generators import ProgressiveGenerator as Restated
+    from support.torch_generators import ProgressiveGenerator as Restated
 
     torch.manual_seed(0)
     sizes = (10, 12, 9, 8)

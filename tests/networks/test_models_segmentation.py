@@ -3,16 +3,17 @@
 import copy
 from functools import cache, partial
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from random_weights import filled, named_shapes, random_weights
+from support import golden
+from support.random_weights import filled, named_shapes, random_weights
 
-from jaxdissect.arrays.resample import resample
+from jaxdissect.arrays.resampling import resample
+from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.convolution import conv2d
 from jaxdissect.networks.edits import ablate
 from jaxdissect.networks.models import pyramid_pooling, upernet
@@ -20,7 +21,6 @@ from jaxdissect.networks.models.pyramid_pooling import PyramidPoolingNetwork, co
 from jaxdissect.networks.models.residual import RESNET18, RESNET50, Sizes, sizes_in
 from jaxdissect.networks.models.upernet import UPerNet
 from jaxdissect.networks.network import as_network
-from jaxdissect.networks.nnx_network import NnxNetwork
 from jaxdissect.networks.weights.mapping import pytorch_shapes, with_parameters
 
 PART_SIZES = (2, 4)
@@ -183,7 +183,7 @@ def torch_images(torch, images):
 
 @pytest.fixture(scope="module")
 def torch_upernet(torch):
-    import torch_segmenters
+    from support import torch_segmenters
 
     module = torch_segmenters.UPerNet(
         PART_SIZES,
@@ -199,7 +199,7 @@ def torch_upernet(torch):
 
 @pytest.fixture(scope="module")
 def torch_color_network(torch):
-    import torch_segmenters
+    from support import torch_segmenters
 
     module = torch_segmenters.PyramidPoolingNetwork(
         width=8, fusion_width=12, depths=SMALL.depths, classes=7

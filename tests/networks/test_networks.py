@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from probed_networks import KINDS, LAYERS, NUM_UNITS, Probed, images, probed_network
+from support.probed_networks import KINDS, LAYERS, NUM_UNITS, Probed, images, probed_network
 
 from jaxdissect.networks.edits import Edit, ablate, insert
 from jaxdissect.networks.network import Network, as_network, layer_shapes

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_segmenters import (
+from support.toy_segmenters import (
     MASKED,
     PARSED,
     Parsed,
@@ -22,10 +22,10 @@ from toy_segmenters import (
 )
 
 from jaxdissect.arrays.components import halves
+from jaxdissect.networks.segmenters.parsing_segmenter import unified_parsing
 from jaxdissect.networks.segmenters.rules import REFERENCE, Rules, antialiased, shares
 from jaxdissect.networks.segmenters.segmenter import predict_labels, predict_single_concept
-from jaxdissect.networks.segmenters.semantic import semantic
-from jaxdissect.networks.segmenters.unified_parsing import unified_parsing
+from jaxdissect.networks.segmenters.semantic_segmenter import semantic
 
 
 def ids_without_halves(known):

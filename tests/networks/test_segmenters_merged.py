@@ -3,11 +3,11 @@
 import inspect
 import json
 
-import golden
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_segmenters import (
+from support import golden
+from support.toy_segmenters import (
     MASKED,
     PARSED,
     Parsed,
@@ -22,6 +22,7 @@ from toy_segmenters import (
 )
 
 from jaxdissect.arrays.concepts import vocabulary
+from jaxdissect.networks.segmenters.parsing_segmenter import unified_parsing
 from jaxdissect.networks.segmenters.rules import DEFAULT, REFERENCE
 from jaxdissect.networks.segmenters.segmenter import (
     Segmenter,
@@ -30,8 +31,7 @@ from jaxdissect.networks.segmenters.segmenter import (
     predict_labels,
     predict_single_concept,
 )
-from jaxdissect.networks.segmenters.semantic import semantic
-from jaxdissect.networks.segmenters.unified_parsing import unified_parsing
+from jaxdissect.networks.segmenters.semantic_segmenter import semantic
 
 
 def uniform_segmenter(concepts, label, score=0.0) -> Segmenter:

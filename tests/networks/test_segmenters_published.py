@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from golden import labels_folder
-from pytorch_files import state_dict, write_legacy, write_zip
-from random_weights import filled, random_weights
-from toy_segmenters import MASKED, PARSED
+from support.golden import labels_folder
+from support.pytorch_files import state_dict, write_legacy, write_zip
+from support.random_weights import filled, random_weights
+from support.toy_segmenters import MASKED, PARSED
 
+from jaxdissect.commands.dissect import command
+from jaxdissect.commands.main import main
 from jaxdissect.engine.labelers import segmented
-from jaxdissect.faces import dissect_command
-from jaxdissect.faces.cli import main
 from jaxdissect.networks.models.pyramid_pooling import PyramidPoolingNetwork
 from jaxdissect.networks.models.residual import Sizes
 from jaxdissect.networks.models.upernet import UPerNet, prepare
@@ -200,13 +200,11 @@ def test_images_segmented_from_the_command_line(cache, tmp_path, monkeypatch):
         pixels = np.random.RandomState(number).randint(0, 255, (64, 64, 3)).astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
     options = {"out": tmp_path / "out", "model": "scenes", "images": tmp_path}
-    data = dissect_command.read_data(dissect_command.DissectOptions(**options, segmenter="netpq"))
+    data = command.read_data(command.DissectOptions(**options, segmenter="netpq"))
     assert len(data.labeler.vocabulary) == 1 + 4 + 16 + 2 + 4 + 11
-    data = dissect_command.read_data(dissect_command.DissectOptions(**options, segmenter="netc"))
+    data = command.read_data(command.DissectOptions(**options, segmenter="netc"))
     assert "black" not in data.labeler.vocabulary.names
     with pytest.raises(ValueError, match="do not go with `sample`"):
-        dissect_command.read_data(
-            dissect_command.DissectOptions(
-                out=tmp_path, model="scenes", sample="scenes", segmenter="net"
-            )
+        command.read_data(
+            command.DissectOptions(out=tmp_path, model="scenes", sample="scenes", segmenter="net")
         )

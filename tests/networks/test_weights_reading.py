@@ -9,8 +9,8 @@ import zipfile
 import ml_dtypes
 import numpy as np
 import pytest
-from pytorch_files import Call, state_dict, tensor, write_legacy, write_zip
 from real.paths import real_folder
+from support.pytorch_files import Call, state_dict, tensor, write_legacy, write_zip
 
 from jaxdissect.networks.weights.files import read_weights, sha256, write_weights
 from jaxdissect.networks.weights.pickled import read_pickled

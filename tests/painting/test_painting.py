@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_generators import generator
-from toy_paintings import DOTS, dab, drawn, painting
+from support.toy_generators import generator
+from support.toy_paintings import DOTS, dab, drawn, painting
 
-from jaxdissect.experiments.generate import paint
-from jaxdissect.experiments.painting import (
+from jaxdissect.generators.images import paint
+from jaxdissect.networks.network import as_network
+from jaxdissect.painting.document import (
     MAX_STROKES,
     Paint,
     Painted,
@@ -24,9 +25,8 @@ from jaxdissect.experiments.painting import (
     renderer,
     replay,
 )
-from jaxdissect.experiments.painting_files import from_json, to_json
-from jaxdissect.experiments.strokes import MAX_POINTS, Stroke, cells_under, pixels_under
-from jaxdissect.networks.network import as_network
+from jaxdissect.painting.files import from_json, to_json
+from jaxdissect.painting.strokes import MAX_POINTS, Stroke, cells_under, pixels_under
 
 # --- strokes to cells -----------------------------------------------------------------------------
 

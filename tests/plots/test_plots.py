@@ -10,12 +10,13 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from jaxdissect.arrays.concepts import Vocabulary, vocabulary
-from jaxdissect.engine.batches import Stored
+from jaxdissect.commands.output import dissection_tables
+from jaxdissect.dissection.result import Dissection, LayerDissection
+from jaxdissect.dissection.run import dissect
+from jaxdissect.engine.batching import Stored
 from jaxdissect.engine.labelers import annotated
-from jaxdissect.experiments.dissect import dissect
-from jaxdissect.experiments.dissection import Dissection, LayerDissection
-from jaxdissect.faces import figures, strips, tables
-from jaxdissect.networks.staged_network import StagedNetwork
+from jaxdissect.networks.adapters.staged_network import StagedNetwork
+from jaxdissect.plots import concept_chart, unit_strips
 from jaxdissect.stats.agreement import AgreementCounts
 
 KINDS = ("object", "part", "material", "texture", "color", "scene")
@@ -57,7 +58,7 @@ def many() -> Dissection:
 
 @pytest.fixture(scope="module")
 def chart(many):
-    return figures.concept_figure(many)
+    return concept_chart.concept_figure(many)
 
 
 def axes_of(figure, layer):
@@ -65,7 +66,7 @@ def axes_of(figure, layer):
 
 
 def test_chart_has_a_bar_of_the_right_height_for_every_detected_concept(many, chart):
-    colors = figures.category_colors(CONCEPTS.category_names)
+    colors = concept_chart.category_colors(CONCEPTS.category_names)
     for name, layer in many.layers.items():
         bars = bars_of(axes_of(chart, name))
         counts = layer.concept_counts()
@@ -88,9 +89,9 @@ def color_of(bar):
 
 
 def test_colors_tell_categories_apart_and_unknown_ones_get_further_colors():
-    colors = figures.category_colors(("object", "scene", "part", "mood"))
+    colors = concept_chart.category_colors(("object", "scene", "part", "mood"))
     assert len(set(colors.values())) == 4
-    assert colors["object"] == figures.CATEGORY_COLORS["object"]
+    assert colors["object"] == concept_chart.CATEGORY_COLORS["object"]
 
 
 def test_nothing_in_the_chart_overlaps_or_is_cut_off(chart):
@@ -113,7 +114,7 @@ def test_nothing_in_the_chart_overlaps_or_is_cut_off(chart):
 
 
 def test_legend_and_titles_tell_the_numbers():
-    figure = figures.concept_figure(dissection_with(conv=[1, 1, 7, 2, 0]))
+    figure = concept_chart.concept_figure(dissection_with(conv=[1, 1, 7, 2, 0]))
     (axes,) = figure.axes
     assert axes.get_title("left") == "conv: 4 of 5 units detect a concept (IoU > 0.04)"
     legend = axes.get_legend()
@@ -125,7 +126,7 @@ def test_legend_and_titles_tell_the_numbers():
 
 
 def test_an_empty_layer_says_so():
-    (axes,) = figures.concept_figure(dissection_with(conv=[0, 0])).axes
+    (axes,) = concept_chart.concept_figure(dissection_with(conv=[0, 0])).axes
     assert [text.get_text() for text in axes.texts] == ["no unit above IoU 0.04"]
     assert not axes.patches and axes.get_legend() is None
 
@@ -133,21 +134,21 @@ def test_an_empty_layer_says_so():
 def test_long_names_are_shortened():
     concepts = vocabulary([("x" * 90, "object")])
     layer = layer_with("conv", [1], concepts)
-    (axes,) = figures.concept_figure(Dissection({"conv": layer}, concepts)).axes
+    (axes,) = concept_chart.concept_figure(Dissection({"conv": layer}, concepts)).axes
     (label,) = axes.get_xticklabels()
     assert label.get_text() == "x" * 27 + "…"
 
 
 def test_chart_is_written_as_png(tmp_path, chart):
-    figures.save_figure(tmp_path / "chart.png", chart)
+    concept_chart.save_figure(tmp_path / "chart.png", chart)
     with Image.open(tmp_path / "chart.png") as image:
         assert image.format == "PNG" and image.width > 1500
 
 
 def test_tables_count_units_and_concepts(tmp_path):
     result = dissection_with(early=[0, 0], late=[1, 1, 7, 2, 0])
-    tables.write_concepts_csv(tmp_path / "concepts.csv", result)
-    tables.write_layers_csv(tmp_path / "layers.csv", result)
+    dissection_tables.write_concepts_csv(tmp_path / "concepts.csv", result)
+    dissection_tables.write_layers_csv(tmp_path / "layers.csv", result)
     with open(tmp_path / "concepts.csv", newline="") as file:
         assert list(csv.reader(file)) == [
             ["layer", "concept", "category", "units"],
@@ -163,7 +164,9 @@ def test_tables_count_units_and_concepts(tmp_path):
 
 
 def test_summary_lists_the_best_units_of_all_layers():
-    lines = tables.summary(dissection_with(early=[0, 3], late=[1, 1, 7, 2, 0])).splitlines()
+    lines = dissection_tables.summary(
+        dissection_with(early=[0, 3], late=[1, 1, 7, 2, 0])
+    ).splitlines()
     table = [line.split() for line in lines]
     assert ["late", "5", "4", "3", "3", "(2)", "1", "(1)"] in [row[:8] for row in table]
     best = table[table.index(["layer", "unit", "IoU", "concept", "category"]) + 1 :]
@@ -174,7 +177,7 @@ def test_summary_lists_the_best_units_of_all_layers():
         ("late", "3"),
         ("early", "1"),
     ]
-    assert "Best units" not in tables.summary(dissection_with(conv=[0]))
+    assert "Best units" not in dissection_tables.summary(dissection_with(conv=[0]))
 
 
 # --- strips -------------------------------------------------------------------------------------
@@ -193,7 +196,7 @@ def highlighted(image: np.ndarray, mask: np.ndarray, thickness: int) -> np.ndarr
     for _ in range(thickness):
         around = grown(around)
     result = np.where(mask[..., None], image, image * np.float32(0.5))
-    result[around & ~mask] = strips.YELLOW
+    result[around & ~mask] = unit_strips.YELLOW
     return result
 
 
@@ -201,7 +204,7 @@ def highlighted(image: np.ndarray, mask: np.ndarray, thickness: int) -> np.ndarr
 def test_highlight_against_an_oracle(thickness):
     rng = np.random.default_rng(1)
     image, mask = rng.random((15, 20, 3)).astype(np.float32), rng.random((15, 20)) > 0.93
-    found = strips.highlight(jnp.asarray(image), jnp.asarray(mask), thickness=thickness)
+    found = unit_strips.highlight(jnp.asarray(image), jnp.asarray(mask), thickness=thickness)
     np.testing.assert_array_equal(found, highlighted(image, mask, thickness))
 
 
@@ -216,7 +219,7 @@ def test_active_regions_against_an_oracle():
             across = np.stack([np.interp(columns, np.arange(5), m) for m in maps[batch, ..., unit]])
             down = [np.interp(rows, np.arange(4), column) for column in across.T]
             wide[batch, ..., unit] = np.stack(down, axis=1)
-    found = strips.active_regions(jnp.asarray(maps), jnp.asarray(thresholds), (12, 10))
+    found = unit_strips.active_regions(jnp.asarray(maps), jnp.asarray(thresholds), (12, 10))
     clear = np.abs(wide - thresholds) > 1e-5
     assert clear.mean() > 0.99
     np.testing.assert_array_equal(np.asarray(found)[clear], (wide > thresholds)[clear])
@@ -224,14 +227,14 @@ def test_active_regions_against_an_oracle():
 
 def test_the_bound_is_strict():
     maps = jnp.full((2, 2, 1), 0.5)
-    assert not strips.active_regions(maps, jnp.array([0.5]), (4, 4)).any()
+    assert not unit_strips.active_regions(maps, jnp.array([0.5]), (4, 4)).any()
 
 
 def test_best_units_leave_out_units_without_a_concept():
     layer = layer_with("conv", [0, 3, 0, 1, 2])
     layer.iou[:, 1] = np.nan
-    assert strips.best_units(layer, 12) == [3, 4]
-    assert strips.best_units(layer, 1) == [3]
+    assert unit_strips.best_units(layer, 12) == [3, 4]
+    assert unit_strips.best_units(layer, 1) == [3]
 
 
 COLORS = vocabulary([("red", "color"), ("green", "color"), ("blue", "color")])
@@ -262,10 +265,12 @@ def channels():
 @pytest.mark.parametrize("batch_size", [2, 8])
 def test_strips_show_where_units_are_active_in_their_top_images(channels, batch_size):
     network, source, result = channels
-    found = strips.top_unit_strips(network, source, result, num_images=3, batch_size=batch_size)
+    found = unit_strips.top_unit_strips(
+        network, source, result, num_images=3, batch_size=batch_size
+    )
     assert list(found) == ["whole", "pooled"]
     layer = result["whole"]
-    assert [strip.unit for strip in found["whole"]] == strips.best_units(layer, 12)
+    assert [strip.unit for strip in found["whole"]] == unit_strips.best_units(layer, 12)
     for strip in found["whole"]:
         assert strip.concept == COLORS.names[strip.unit + 1] and strip.category == "color"
         assert strip.detects and strip.iou == layer.best_iou[strip.unit]
@@ -279,21 +284,21 @@ def test_strips_show_where_units_are_active_in_their_top_images(channels, batch_
 
 def test_strips_of_fewer_images_units_or_none(channels):
     network, source, result = channels
-    few = strips.top_unit_strips(network, source, result, num_units=1)
+    few = unit_strips.top_unit_strips(network, source, result, num_units=1)
     assert [len(rows) for rows in few.values()] == [1, 1]
     assert len(few["whole"][0].images) == 4  # as many as were found
     nothing = Dissection({"whole": layer_with("whole", [0, 0, 0])}, CONCEPTS)
-    assert strips.top_unit_strips(network, source, nothing) == {"whole": []}
+    assert unit_strips.top_unit_strips(network, source, nothing) == {"whole": []}
 
 
-def strip_of(images: np.ndarray, *, detects: bool = True) -> strips.Strip:
-    return strips.Strip(3, "a concept of quite some length", "object", 0.123, detects, images)
+def strip_of(images: np.ndarray, *, detects: bool = True) -> unit_strips.Strip:
+    return unit_strips.Strip(3, "a concept of quite some length", "object", 0.123, detects, images)
 
 
 def test_a_sheet_holds_enlarged_images_in_rows_with_labels():
     rng = np.random.default_rng(4)
     images = rng.integers(0, 256, (2, 50, 40, 3)).astype(np.uint8)
-    sheet = np.asarray(strips.draw_sheet("conv", [strip_of(images), strip_of(images[:1])]))
+    sheet = np.asarray(unit_strips.draw_sheet("conv", [strip_of(images), strip_of(images[:1])]))
     factor = 3  # brings 50 pixels closest to 128
     pitch = np.array([50, 40]) * factor + 6
     assert sheet.shape == (34 + 2 * pitch[0], 230 + 2 * pitch[1], 3)
@@ -310,12 +315,12 @@ def test_a_sheet_holds_enlarged_images_in_rows_with_labels():
 
 def test_large_images_are_shrunk():
     images = np.zeros((1, 600, 300, 3), np.uint8)
-    assert strips.draw_sheet("conv", [strip_of(images)]).size == (230 + 128 + 6, 34 + 256 + 6)
+    assert unit_strips.draw_sheet("conv", [strip_of(images)]).size == (230 + 128 + 6, 34 + 256 + 6)
 
 
 def test_file_names_are_safe_and_different():
     some = [strip_of(np.zeros((1, 4, 4, 3), np.uint8))]
-    names = strips.file_names({"a/b": some, "a b": some, "blocks.3": some, "none": []})
+    names = unit_strips.file_names({"a/b": some, "a b": some, "blocks.3": some, "none": []})
     assert names == {
         "top_units_a_b.png": "a/b",
         "top_units_a_b_.png": "a b",

@@ -22,13 +22,13 @@ from paths import real_folder
 from squeezenet import preprocess, read_categories, read_mean, read_photograph
 from squeezenet import squeezenet_places365 as load_squeezenet
 
-from jaxdissect.experiments import importance
-from jaxdissect.experiments.ablate import ablation_sweep
-from jaxdissect.experiments.attacks import unit_changes
-from jaxdissect.experiments.attacks.carlini_wagner import Settings, carlini_wagner
-from jaxdissect.experiments.attacks.problem import ClassScores
-from jaxdissect.experiments.conditions import each_unit
-from jaxdissect.networks.prepared_network import PreparedNetwork
+from jaxdissect.attacks import effect_on_units
+from jaxdissect.attacks.attack_interface import ClassScores
+from jaxdissect.attacks.carlini_wagner_l2 import Settings, carlini_wagner
+from jaxdissect.classifiers import importance
+from jaxdissect.classifiers.ablation import ablation_sweep
+from jaxdissect.networks.ablation_masks import each_unit
+from jaxdissect.networks.adapters.prepared_network import PreparedNetwork
 from jaxdissect.stats.accuracy import confidence
 
 LAYER, NUM_UNITS = "fire9", 512
@@ -103,15 +103,15 @@ def main() -> None:
     ranked = Every(Photographs(real_folder("miniplaces"), names), options.every)
     removals = ablation_sweep(network, ranked, LAYER, each_unit(NUM_UNITS))
     important = importance.is_important(removals.damage(confidence))
-    peaks = unit_changes.attacked_peaks(network, images[there], found.images[there], LAYER)
-    for group in unit_changes.changes_by_group(
+    peaks = effect_on_units.attacked_peaks(network, images[there], found.images[there], LAYER)
+    for group in effect_on_units.changes_by_group(
         peaks.change, important, sources[there], targets[there]
     ):
         print(
             f"{group.name:8}{group.pairs:7} pairs, mean change {group.mean:.3f} +- "
             f"{group.interval:.3f} (by image {group.interval_by_image:.3f})"
         )
-    print("most changed units:", unit_changes.most_changed(peaks.change)[:10].tolist())
+    print("most changed units:", effect_on_units.most_changed(peaks.change)[:10].tolist())
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from dissect_photographs import Every
 from squeezenet import preprocess, read_mean, squeezenet_places365
 
 import jaxdissect as jd
-from jaxdissect.engine.batches import Joined, Stored
-from jaxdissect.experiments.detect import Detectors, best_detectors, peak_activations
+from jaxdissect.classifiers.detectors import Detectors, best_detectors, peak_activations
+from jaxdissect.engine.batching import Joined, Stored
 
 
 class Found(NamedTuple):

@@ -22,13 +22,13 @@ from cat_generator import IMAGE_SIZE, LATENT_SIZE, cat_generator
 from espnetv2 import preprocess, read_classes, read_parameters, segment
 
 import jaxdissect as jd
-from jaxdissect.engine.batches import Joined, Source, Stored, batches
-from jaxdissect.engine.data.latents import latents
-from jaxdissect.engine.fold import Progress, silent
-from jaxdissect.experiments.conditions import best_units, without
-from jaxdissect.experiments.removal import Removal, remove_units
-from jaxdissect.faces.charts import curve_figure
-from jaxdissect.faces.sheets import draw_grid, paint_labels
+from jaxdissect.engine.batching import Joined, Source, Stored, batches
+from jaxdissect.engine.data.latent_vectors import latents
+from jaxdissect.engine.folding import Progress, silent
+from jaxdissect.generators.removal import Removal, remove_units
+from jaxdissect.networks.ablation_masks import best_units, without
+from jaxdissect.plots.bars_and_curves import curve_figure
+from jaxdissect.plots.image_grid import draw_grid, paint_labels
 
 LAYERS = ("conv7", "conv8", "conv9")
 GRID = (64, 64)

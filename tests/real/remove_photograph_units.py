@@ -28,10 +28,10 @@ from squeezenet import (
 )
 
 import jaxdissect as jd
-from jaxdissect.experiments import importance
-from jaxdissect.experiments.class_study import ClassStudy, study_classes
-from jaxdissect.faces import class_tables
-from jaxdissect.faces.tables import Rows, aligned, write_csv
+from jaxdissect.classifiers import importance
+from jaxdissect.classifiers.class_study import ClassStudy, study_classes
+from jaxdissect.commands.ablate import tables
+from jaxdissect.commands.output.table_files import Rows, aligned, write_csv
 from jaxdissect.stats import accuracy
 from jaxdissect.stats.bootstrap import Interval
 
@@ -147,14 +147,14 @@ def report(study: ClassStudy, classes: Sequence[str], dissection: jd.Dissection 
         iou = dissection[LAYER].best_iou
         damage = study.ranked_by.mean(axis=1)
         correlation = importance.rank_correlation(damage, iou)
-        lines += ["", *_printed(*class_tables.importance_table(study, iou))]
+        lines += ["", *_printed(*tables.importance_table(study, iou))]
         lines.append(f"rank correlation of mean damage and IoU {correlation:.3f}")
     return "\n".join(lines)
 
 
 def _set_rows(study: ClassStudy) -> Rows:
     """Mean balanced accuracy of all classes, each without its n best units and with them alone."""
-    whole, *sets = class_tables.own_accuracies(study).mean(axis=1)
+    whole, *sets = tables.own_accuracies(study).mean(axis=1)
     without, alone = sets[: len(study.sizes)], sets[len(study.sizes) :]
     rows = [(str(n), a, b) for n, a, b in zip(study.sizes, without, alone, strict=True)]
     return ("n", "without the n best", "the n best alone"), [("all units", whole, whole), *rows]

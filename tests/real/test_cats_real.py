@@ -11,7 +11,7 @@ from paths import real_folder
 
 import jaxdissect as jd
 from jaxdissect.arrays.colors import COLOR_NAMES, color_labels
-from jaxdissect.experiments.conditions import best_units
+from jaxdissect.networks.ablation_masks import best_units
 
 LAYER, CONCEPT, NUM_REMOVED = "conv7", "white", 4
 

@@ -10,9 +10,9 @@ import pytest
 from matplotlib.container import BarContainer
 from PIL import Image
 
-from jaxdissect.faces.charts import bar_figure, curve_figure
-from jaxdissect.faces.report.page import Picture, Section, Table, write_page
-from jaxdissect.faces.sheets import draw_grid, paint_labels
+from jaxdissect.plots.bars_and_curves import bar_figure, curve_figure
+from jaxdissect.plots.image_grid import draw_grid, paint_labels
+from jaxdissect.report.page import Picture, Section, Table, write_page
 
 
 class Page(HTMLParser):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxdissect.arrays.colors import COLOR_NAMES, color_labels
-from jaxdissect.engine.batches import BlockSource, batches
+from jaxdissect.engine.batching import BlockSource, batches
 from jaxdissect.scenes import dataset
 from jaxdissect.scenes.concepts import (
     CHANNELS,
@@ -21,7 +21,7 @@ from jaxdissect.scenes.concepts import (
     vocabulary,
 )
 from jaxdissect.scenes.dataset import BLOCK_SIZE, scenes_dataset
-from jaxdissect.scenes.render import SCENES, render, stylised
+from jaxdissect.scenes.rendering import SCENES, render, stylised
 
 pytestmark = pytest.mark.optimised
 

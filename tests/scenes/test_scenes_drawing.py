@@ -11,7 +11,7 @@ from jaxdissect.scenes.drawing.layout import Pieces
 from jaxdissect.scenes.drawing.materials import PLAIN, TEXTURE_TABLE, TEXTURES, Texture
 from jaxdissect.scenes.drawing.raster import distance, paint, pixel_centers, wave
 from jaxdissect.scenes.drawing.textures import scatter, texture
-from jaxdissect.scenes.render import _draw
+from jaxdissect.scenes.rendering import _draw
 
 WHOLE = {
     **dict.fromkeys(("x", "y"), 0.5),

@@ -15,7 +15,7 @@ from flax import nnx
 from jaxdissect.engine.checkpoints import Checkpoints
 from jaxdissect.scenes.concepts import CONCEPTS
 from jaxdissect.scenes.dataset import scenes_dataset
-from jaxdissect.scenes.training import generator, segmenter
+from jaxdissect.scenes.training import train_generator, train_segmenter
 from jaxdissect.scenes.training.discriminator import halved
 from jaxdissect.scenes.training.loop import Task, read_metrics, train
 from jaxdissect.scenes.training.pool import draw_batch, draw_pool
@@ -135,24 +135,24 @@ def test_batches_mirror_pictures_with_their_labels(pool):
 
 def test_schedule_grows_and_fades_in():
     steps = 200
-    told = [generator.schedule(number, steps) for number in range(steps)]
+    told = [train_generator.schedule(number, steps) for number in range(steps)]
     assert sorted({phase.resolution for phase, _, _ in told}) == [8, 16, 32, 64]
     assert [phase.resolution for phase, _, _ in told] == sorted(p.resolution for p, _, _ in told)
-    for phase in generator.PHASES:
+    for phase in train_generator.PHASES:
         numbers = [i for i, (own, _, _) in enumerate(told) if own is phase]
         fades = [told[i][2] for i in numbers]
         assert {told[i][1] for i in numbers} == {numbers[0]}
         assert fades == sorted(fades) and fades[-1] == 1 and fades[0] > 0
         assert sum(fade < 1 for fade in fades) == max(round(phase.fade * steps) - 1, 0)
-    assert sum(phase.share for phase in generator.PHASES) == pytest.approx(1)
+    assert sum(phase.share for phase in train_generator.PHASES) == pytest.approx(1)
 
 
 def test_pictures_are_shrunk_by_averaging():
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
-    small = generator.at_resolution(jnp.asarray(images), 16, 1.0)
+    small = train_generator.at_resolution(jnp.asarray(images), 16, 1.0)
     expected = images.reshape(2, 16, 4, 16, 4, 3).mean((2, 4)) / 127.5 - 1
     np.testing.assert_allclose(small, expected, atol=1e-5)
-    faded = generator.at_resolution(jnp.asarray(images), 16, 0.0)
+    faded = train_generator.at_resolution(jnp.asarray(images), 16, 0.0)
     np.testing.assert_allclose(halved(faded), halved(small), atol=1e-5)
     np.testing.assert_array_equal(faded[:, ::2], faded[:, 1::2])
 
@@ -163,14 +163,14 @@ LAYERS = ("layer1", "layer6", "layer7", "layer9")
 @pytest.mark.slow
 def test_generator_learns_at_every_resolution(pool):
     """A step changes the layers of its resolution and below, and none above."""
-    task = generator.task(pool, generator.Settings(steps=100, batch_size=4))
+    task = train_generator.task(pool, train_generator.Settings(steps=100, batch_size=4))
 
     def kernels(state):
         layers = nnx.to_pure_dict(state.generator)["generator"]
         return {name: np.asarray(layers[name]["conv"]["kernel"]) for name in LAYERS}
 
     before = kernels(task.state)
-    first = next(i for i in range(100) if generator.schedule(i, 100)[0].resolution == 16)
+    first = next(i for i in range(100) if train_generator.schedule(i, 100)[0].resolution == 16)
     with jax.numpy_dtype_promotion("standard"):  # optax mixes floats and integers
         state, told = task.step(task.state, first)
     assert set(told) >= {"critic_loss", "generator_loss"}
@@ -182,7 +182,7 @@ def test_generator_learns_at_every_resolution(pool):
 
 
 def test_rare_concepts_weigh_more(pool):
-    weights = segmenter.rarity_weights(pool, "object")
+    weights = train_segmenter.rarity_weights(pool, "object")
     labels = pool["labels"][..., 0]
     names = [None, *(name for name, category in CONCEPTS if category == "object")]
     shares = np.bincount(labels.ravel(), minlength=len(names))[: len(names)] / labels.size
@@ -193,7 +193,7 @@ def test_rare_concepts_weigh_more(pool):
 
 def test_disturbing_keeps_some_pictures_as_they_are():
     images = jax.random.uniform(jax.random.key(0), (64, 64, 64, 3))
-    seen = segmenter.disturbed(jax.random.key(1), images)
+    seen = train_segmenter.disturbed(jax.random.key(1), images)
     same = (seen == images).all((1, 2, 3))
     assert 10 < same.sum() < 40 and 0 <= seen.min() and seen.max() <= 1
 

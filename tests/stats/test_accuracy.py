@@ -1,12 +1,12 @@
 """Accuracy of single classes: an oracle, the reference, and counts that merge in any order."""
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import golden
 
 from jaxdissect.stats import accuracy
 

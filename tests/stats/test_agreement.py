@@ -2,13 +2,13 @@
 
 from functools import partial
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import golden
 
 from jaxdissect.stats import agreement, quantile, scores
 

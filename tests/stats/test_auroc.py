@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdissect.stats import separation
+from jaxdissect.stats import auroc
 from jaxdissect.stats.accuracy import STEPS
 
 N, S = 4, 2  # classes, conditions
@@ -23,9 +23,9 @@ def drawn(number, seed=0, scale=3.0):
 
 def counted(scores, labels, weight=None):
     weight = np.ones(len(labels), bool) if weight is None else weight
-    found = jax.vmap(separation.measure, (0, None))(jnp.asarray(scores), jnp.asarray(labels))
-    state = separation.init(N, S)
-    return separation.update(state, *found, jnp.asarray(labels), jnp.asarray(weight))
+    found = jax.vmap(auroc.measure, (0, None))(jnp.asarray(scores), jnp.asarray(labels))
+    state = auroc.init(N, S)
+    return auroc.update(state, *found, jnp.asarray(labels), jnp.asarray(weight))
 
 
 def probabilities(scores):
@@ -35,7 +35,7 @@ def probabilities(scores):
 
 def test_auroc_is_the_share_of_pairs_in_order():
     scores, labels = drawn(300)
-    found = separation.auroc(separation.finalize(counted(scores, labels)))
+    found = auroc.auroc(auroc.finalize(counted(scores, labels)))
     chances = probabilities(scores)
     odds = np.log(chances) - np.log1p(-chances)
     for s in range(S):
@@ -51,7 +51,7 @@ def test_auroc_is_the_share_of_pairs_in_order():
 
 def test_margins_are_means_of_differences():
     scores, labels = drawn(200, seed=1)
-    found = separation.mean_margin(separation.finalize(counted(scores, labels)))
+    found = auroc.mean_margin(auroc.finalize(counted(scores, labels)))
     chances = probabilities(scores)
     own = np.take_along_axis(chances, labels[None, :, None], 2)[..., 0]
     others = np.where(labels[:, None] == np.arange(N), 0, chances).max(-1)
@@ -63,27 +63,27 @@ def test_margins_are_means_of_differences():
 def test_certain_scores_stay_in_range():
     labels = np.arange(N).astype("i4")
     scores = np.broadcast_to(np.eye(N, dtype="f4") * 1e4, (S, N, N))
-    counts = separation.finalize(counted(scores, labels))
-    np.testing.assert_array_equal(separation.auroc(counts), np.ones((S, N)))
-    np.testing.assert_array_equal(separation.mean_margin(counts), np.ones((S, N)))
-    counts = separation.finalize(counted(-scores, labels))
-    assert (separation.auroc(counts) == 0).all() and (separation.mean_margin(counts) < 0).all()
+    counts = auroc.finalize(counted(scores, labels))
+    np.testing.assert_array_equal(auroc.auroc(counts), np.ones((S, N)))
+    np.testing.assert_array_equal(auroc.mean_margin(counts), np.ones((S, N)))
+    counts = auroc.finalize(counted(-scores, labels))
+    assert (auroc.auroc(counts) == 0).all() and (auroc.mean_margin(counts) < 0).all()
 
 
 def test_classes_without_images_are_at_chance():
     scores, _ = drawn(5)
-    counts = separation.finalize(counted(scores, np.zeros(5, "i4")))
-    np.testing.assert_array_equal(separation.auroc(counts), np.full((S, N), 0.5))
-    np.testing.assert_array_equal(separation.mean_margin(counts)[:, 1:], np.zeros((S, N - 1)))
+    counts = auroc.finalize(counted(scores, np.zeros(5, "i4")))
+    np.testing.assert_array_equal(auroc.auroc(counts), np.full((S, N), 0.5))
+    np.testing.assert_array_equal(auroc.mean_margin(counts)[:, 1:], np.zeros((S, N - 1)))
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**31), st.integers(0, 12))
 def test_counts_merge_and_leave_out_what_has_no_weight(seed, cut):
     scores, labels = drawn(12, seed)
-    whole = separation.finalize(counted(scores, labels))
+    whole = auroc.finalize(counted(scores, labels))
     first = np.arange(12) < cut
     parts = (counted(scores, labels, weight) for weight in (first, ~first))
-    merged = separation.finalize(separation.merge(*parts))
+    merged = auroc.finalize(auroc.merge(*parts))
     jax.tree.map(np.testing.assert_array_equal, merged, whole)
     assert whole.every.sum() == S * N * 12 and whole.own.sum() == S * 12

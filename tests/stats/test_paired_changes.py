@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxdissect.stats import changes
+from jaxdissect.stats import paired_changes
 
 
 @given(st.integers(0, 2**31), st.integers(0, 30), st.integers(0, 30))
@@ -12,14 +12,14 @@ def test_changes_are_exact_sums(seed, first, second):
     random = np.random.RandomState(seed)
     samples = random.randint(-500, 500, (first + second, 3)) * random.randint(0, 2, 3)
     groups = np.stack([random.randint(-1, 3, len(samples)), random.randint(3, 5, len(samples))], 1)
-    whole, a, b = (changes.none_seen(6, 3) for _ in range(3))
-    changes.add(whole, groups, samples)
-    changes.add(b, groups[first:], samples[first:])
-    changes.add(a, groups[:first], samples[:first])
-    for other in (changes.merge(a, b), changes.merge(b, a)):
+    whole, a, b = (paired_changes.none_seen(6, 3) for _ in range(3))
+    paired_changes.add(whole, groups, samples)
+    paired_changes.add(b, groups[first:], samples[first:])
+    paired_changes.add(a, groups[:first], samples[:first])
+    for other in (paired_changes.merge(a, b), paired_changes.merge(b, a)):
         for array, expected in zip(other, whole, strict=True):
             np.testing.assert_array_equal(array, expected)
-    mean, error = changes.mean(whole), changes.standard_error(whole)
+    mean, error = paired_changes.mean(whole), paired_changes.standard_error(whole)
     for group in range(6):
         members = samples[(groups == group).any(axis=1)]
         assert whole.number[group] == len(members)
@@ -35,11 +35,13 @@ def test_changes_are_exact_sums(seed, first, second):
 
 def test_standard_errors_do_not_cancel():
     samples = 65536 * 65536 // 8 - np.array([[0, 3], [1, 3], [2, 3]])
-    seen = changes.none_seen(1, 2)
-    changes.add(seen, np.zeros((3, 1), int), samples)
-    np.testing.assert_allclose(changes.standard_error(seen), [[1 / 3**0.5, 0]], rtol=1e-15)
+    seen = paired_changes.none_seen(1, 2)
+    paired_changes.add(seen, np.zeros((3, 1), int), samples)
+    np.testing.assert_allclose(paired_changes.standard_error(seen), [[1 / 3**0.5, 0]], rtol=1e-15)
 
 
 def test_relative_changes():
-    found = changes.relative(np.array([[0.0, 2.0, -1.0, 0.0]]), np.array([0.0, 0.0, 4.0, 4.0]))
+    found = paired_changes.relative(
+        np.array([[0.0, 2.0, -1.0, 0.0]]), np.array([0.0, 0.0, 4.0, 4.0])
+    )
     assert found.tolist() == [[0, np.inf, -0.25, 0]]

@@ -1,14 +1,14 @@
 """Thresholds against sorting, the reference's exact quantiles, and the ways data can be split."""
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import golden
 
-from jaxdissect.stats import quantile, wide
+from jaxdissect.stats import int64_counter, quantile
 
 
 def by_sorting(samples, fraction):
@@ -185,9 +185,9 @@ def test_bad_input():
 
 
 def test_wide_counters_do_not_wrap():
-    counter = wide.zeros((2,))
+    counter = int64_counter.zeros((2,))
     for _ in range(5):
-        counter = wide.add(counter, jnp.array([2**31 - 1, 1], jnp.int32))
-    np.testing.assert_array_equal(wide.to_int64(counter), [5 * (2**31 - 1), 5])
-    doubled = wide.merge(counter, counter)
-    np.testing.assert_array_equal(wide.to_int64(doubled), [10 * (2**31 - 1), 10])
+        counter = int64_counter.add(counter, jnp.array([2**31 - 1, 1], jnp.int32))
+    np.testing.assert_array_equal(int64_counter.to_int64(counter), [5 * (2**31 - 1), 5])
+    doubled = int64_counter.merge(counter, counter)
+    np.testing.assert_array_equal(int64_counter.to_int64(doubled), [10 * (2**31 - 1), 10])

@@ -1,10 +1,10 @@
 """Top examples, moments and histograms: oracle, reference, and invariance to splitting."""
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import golden
 
 from jaxdissect.stats import histogram, moments, topk
 

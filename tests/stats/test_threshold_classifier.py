@@ -1,13 +1,13 @@
 """One number as a detector of a class: against brute force over every threshold and every pair."""
 
-import golden
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from support import golden
 
-from jaxdissect.stats import detection
+from jaxdissect.stats import threshold_classifier
 
 
 def brute_force(values, is_own):
@@ -36,7 +36,7 @@ def problems(draw):
 @given(problems())
 def test_best_of_all_thresholds(problem):
     values, labels = problem
-    found = detection.detect(values, labels, 5)
+    found = threshold_classifier.detect(values, labels, 5)
     for c in range(5):
         own = labels == c
         if not own.any():
@@ -44,7 +44,7 @@ def test_best_of_all_thresholds(problem):
             assert np.isposinf(found.threshold[:, c]).all()
             continue
         columns = np.arange(values.shape[1])
-        reached = detection.balanced_accuracy(
+        reached = threshold_classifier.balanced_accuracy(
             values[:, columns], labels, np.full(len(columns), c), found.threshold[:, c]
         )
         for u in columns:
@@ -58,7 +58,7 @@ def test_best_of_all_thresholds(problem):
 def test_of_equally_good_thresholds_the_highest():
     values = np.array([[4], [3], [2], [1]], np.float32)
     labels = np.array([1, 0, 1, 0])
-    found = detection.detect(values, labels, 2)
+    found = threshold_classifier.detect(values, labels, 2)
     assert found.threshold[0, 1] == 3.5 and found.balanced_accuracy[0, 1] == 0.75
     # Nothing is better than no threshold: it lets nothing through.
     assert found.threshold[0, 0] == 4 - 0.5 * 0 and found.balanced_accuracy[0, 0] == 0.5
@@ -68,9 +68,9 @@ def test_many_columns_are_cut_into_blocks(monkeypatch):
     rng = np.random.default_rng(0)
     values = rng.integers(0, 9, (40, 7)).astype(np.float32)
     labels = rng.integers(0, 3, 40)
-    whole = detection.detect(values, labels, 3)
-    monkeypatch.setattr(detection, "_BLOCK", 90)
-    for a, b in zip(whole, detection.detect(values, labels, 3), strict=True):
+    whole = threshold_classifier.detect(values, labels, 3)
+    monkeypatch.setattr(threshold_classifier, "_BLOCK", 90)
+    for a, b in zip(whole, threshold_classifier.detect(values, labels, 3), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -78,8 +78,10 @@ def test_order_of_examples_does_not_matter():
     rng = np.random.default_rng(1)
     values = rng.integers(0, 9, (40, 3)).astype(np.float32)
     labels, order = rng.integers(0, 3, 40), rng.permutation(40)
-    whole = detection.detect(values, labels, 3)
-    for a, b in zip(whole, detection.detect(values[order], labels[order], 3), strict=True):
+    whole = threshold_classifier.detect(values, labels, 3)
+    for a, b in zip(
+        whole, threshold_classifier.detect(values[order], labels[order], 3), strict=True
+    ):
         np.testing.assert_array_equal(a, b)
 
 
@@ -87,10 +89,10 @@ def test_order_of_examples_does_not_matter():
 def test_rule_of_the_reference(case):
     arrays, _ = golden.load(f"single_unit_threshold_{case}")
     values, positive = arrays["values"], arrays["is_positive"]
-    threshold, accuracy = detection.reference_threshold(values, positive)
+    threshold, accuracy = threshold_classifier.reference_threshold(values, positive)
     assert threshold == arrays["thresh"]
     np.testing.assert_allclose(accuracy, arrays["acc"], rtol=1e-6)
-    found = detection.detect(values[:, None], positive.astype(np.int32), 2)
+    found = threshold_classifier.detect(values[:, None], positive.astype(np.int32), 2)
     assert found.balanced_accuracy[0, 1] >= accuracy - 1e-12
 
 
@@ -107,15 +109,19 @@ def test_rule_of_the_reference(case):
 )
 def test_what_cannot_be_detected(values, labels, message):
     with pytest.raises(ValueError, match=message):
-        detection.detect(values.astype(np.float32), np.array(labels, int), 3)
+        threshold_classifier.detect(values.astype(np.float32), np.array(labels, int), 3)
 
 
 def test_what_cannot_be_judged():
     values, labels = np.ones((2, 1), np.float32), np.array([1, 1])
     for c in (0, 1):
         with pytest.raises(ValueError, match="some, but not only"):
-            detection.balanced_accuracy(values, labels, np.array([c]), np.zeros(1, np.float32))
+            threshold_classifier.balanced_accuracy(
+                values, labels, np.array([c]), np.zeros(1, np.float32)
+            )
     with pytest.raises(ValueError, match="at least as many others"):
-        detection.reference_threshold(values[:, 0], np.array([True, True]))
+        threshold_classifier.reference_threshold(values[:, 0], np.array([True, True]))
     with pytest.raises(ValueError, match="all lie below"):
-        detection.reference_threshold(np.array([0, 1], np.float32), np.array([True, False]))
+        threshold_classifier.reference_threshold(
+            np.array([0, 1], np.float32), np.array([True, False])
+        )

@@ -1,19 +1,19 @@
 """Original and stylised images: against a literal oracle, the reference, and in any batches."""
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import golden
 
 from jaxdissect.arrays.concepts import vocabulary
-from jaxdissect.engine.batches import Stored
+from jaxdissect.dissection.presets import Preset, annotated_pixels
+from jaxdissect.dissection.run import dissect
+from jaxdissect.engine.batching import Stored
 from jaxdissect.engine.labelers import annotated
-from jaxdissect.experiments.dissect import dissect
-from jaxdissect.experiments.presets import Preset, annotated_pixels
-from jaxdissect.experiments.style import study_style
-from jaxdissect.networks.staged_network import StagedNetwork
-from jaxdissect.stats import pairs
+from jaxdissect.networks.adapters.staged_network import StagedNetwork
+from jaxdissect.stats import region_overlap
+from jaxdissect.styles.style_study import study_style
 
 KNOWN = vocabulary([("cat", "object"), ("dog", "object"), ("fur", "material")])
 # Scopes add channels to the labels, which the second dissection must not take for labels.
@@ -173,7 +173,7 @@ def test_score_of_the_reference():
     ).layers["layer"]
     counts = layer.pixels
     np.testing.assert_allclose(counts.both / counts.total, arrays["intersect"], atol=1e-7)
-    np.testing.assert_allclose(pairs.reference_score(counts), arrays["score"], rtol=1e-5)
+    np.testing.assert_allclose(region_overlap.reference_score(counts), arrays["score"], rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from PIL import Image
 
 from jaxdissect.engine.data.folders import image_folder
 from jaxdissect.engine.data.pairs import paired_folders
-from jaxdissect.experiments.stylise import choose_styles, stylise_folder, stylised_name
 from jaxdissect.networks.models.adain import AdaINDecoder, AdaINEncoder, stylize
+from jaxdissect.styles.stylisation import choose_styles, stylise_folder, stylised_name
 
 SIZE = (18, 11)  # not a multiple of 8
 

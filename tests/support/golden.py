@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-_SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
+_SHARED = pathlib.Path(__file__).resolve().parents[3] / "shared"
 
 
 def _open_folder() -> pathlib.Path:

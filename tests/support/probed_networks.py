@@ -13,10 +13,10 @@ import numpy as np
 from flax import linen as nn
 from flax import nnx
 
-from jaxdissect.networks.linen_network import LinenNetwork
+from jaxdissect.networks.adapters.linen_network import LinenNetwork
+from jaxdissect.networks.adapters.nnx_network import NnxNetwork
+from jaxdissect.networks.adapters.staged_network import StagedNetwork
 from jaxdissect.networks.network import Network
-from jaxdissect.networks.nnx_network import NnxNetwork
-from jaxdissect.networks.staged_network import StagedNetwork
 
 LAYERS = ("first", "second", "third")
 NUM_UNITS = {"first": 4, "second": 6, "third": 5}

@@ -2,14 +2,14 @@
 
 import functools
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from support import golden
 
-from jaxdissect.experiments.attacks.problem import ClassScores
-from jaxdissect.networks.staged_network import StagedNetwork
+from jaxdissect.attacks.attack_interface import ClassScores
+from jaxdissect.networks.adapters.staged_network import StagedNetwork
 
 CLASSES, UNITS, SIZE = 5, 8, 8
 

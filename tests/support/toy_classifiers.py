@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxdissect.engine.batches import Stored
+from jaxdissect.engine.batching import Stored
 
 
 class Pooled(nnx.Module):

@@ -13,10 +13,10 @@ import numpy as np
 from flax import nnx
 
 from jaxdissect.arrays.concepts import vocabulary
-from jaxdissect.engine.batches import Stored
+from jaxdissect.engine.batching import Stored
+from jaxdissect.networks.adapters.tapped_network import TappedNetwork
 from jaxdissect.networks.models.proggan import ProgressiveGenerator
 from jaxdissect.networks.segmenters.segmenter import Segmenter
-from jaxdissect.networks.tapped_network import TappedNetwork
 
 CONCEPTS = vocabulary((name, "object") for name in ("red", "green", "blue", "bright", "dark"))
 SIZES = (6, 10, 8)  # images 8 x 8; layer2 has 4 x 4 cells, layer3 has 8 x 8

@@ -1,9 +1,9 @@
 """Paintings for tests, on the images of the small generator."""
 
-from toy_generators import SIZES
+from support.toy_generators import SIZES
 
-from jaxdissect.experiments.painting import Action, Paint, Painted, Painting
-from jaxdissect.experiments.strokes import Stroke
+from jaxdissect.painting.document import Action, Paint, Painted, Painting
+from jaxdissect.painting.strokes import Stroke
 
 DOTS = {"warm": Paint((1, 4, 7), (2.0, -1.0, 3.5)), "cold": Paint((4, 0), (5.0, 1.5))}
 

@@ -2,16 +2,16 @@
 
 from typing import Any, NamedTuple
 
-import golden
 import jax
 import jax.numpy as jnp
 import numpy as np
+from support import golden
 
-from jaxdissect.arrays.resample import resample
+from jaxdissect.arrays.resampling import resample
+from jaxdissect.networks.segmenters.parsing_segmenter import unified_parsing
 from jaxdissect.networks.segmenters.rules import DEFAULT, Rules
 from jaxdissect.networks.segmenters.segmenter import Segmenter
-from jaxdissect.networks.segmenters.semantic import semantic
-from jaxdissect.networks.segmenters.unified_parsing import unified_parsing
+from jaxdissect.networks.segmenters.semantic_segmenter import semantic
 
 # Objects 1 wall, 2 sky, 3 door, 4 lamp; `door` of the wall is the object, `knob` is one part.
 PARSED = {

@@ -4,13 +4,13 @@ import functools
 
 import jax.numpy as jnp
 import numpy as np
-from toy_generators import SIZES, colors_segmenter, generator, latents
+from support.toy_generators import SIZES, colors_segmenter, generator, latents
 
-from jaxdissect.engine.batches import Stored
+from jaxdissect.commands.paint.studio import Studio, Subject
+from jaxdissect.dissection.presets import GANDISSECT2019
+from jaxdissect.dissection.run import dissect
+from jaxdissect.engine.batching import Stored
 from jaxdissect.engine.labelers import segmented
-from jaxdissect.experiments.dissect import dissect
-from jaxdissect.experiments.presets import GANDISSECT2019
-from jaxdissect.faces.paint.studio import Studio, Subject
 from jaxdissect.networks.network import as_network
 
 LAYER = "layer2"

@@ -10,20 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 from tyro.conf import arg
 
-from jaxdissect.engine.data.others import WithOthers
-from jaxdissect.experiments import replacements, ways
-from jaxdissect.experiments.class_study import ClassStudy, study_classes
-from jaxdissect.experiments.dissection import load_dissection
-from jaxdissect.experiments.responses import Responses, unit_responses
-from jaxdissect.experiments.task import image_input
-from jaxdissect.experiments.taylor import estimated_damage
-from jaxdissect.faces import class_figures, class_tables
-from jaxdissect.faces.class_data import ClassImages, Data, class_numbers, read_data
-from jaxdissect.faces.figures import save_figure
-from jaxdissect.faces.models import choose_layers, find_model
-from jaxdissect.faces.output_options import TableOptions
-from jaxdissect.faces.provenance import provenance
+from jaxdissect.classifiers import ablation_methods, replacements
+from jaxdissect.classifiers.class_correlation import Responses, unit_responses
+from jaxdissect.classifiers.class_study import ClassStudy, study_classes
+from jaxdissect.classifiers.taylor_importance import estimated_damage
+from jaxdissect.commands.ablate import figures, tables
+from jaxdissect.commands.options.class_images import ClassImages, Data, class_numbers, read_data
+from jaxdissect.commands.options.model import choose_layers, find_model
+from jaxdissect.commands.options.output import TableOptions
+from jaxdissect.commands.output.settings import provenance
+from jaxdissect.dissection.result import load_dissection
+from jaxdissect.dissection.setup import image_input
+from jaxdissect.engine.data.donors import WithOthers
 from jaxdissect.networks.network import Network, layer_shapes
+from jaxdissect.plots.concept_chart import save_figure
 from jaxdissect.stats import accuracy
 
 RANKINGS = {
@@ -32,10 +32,10 @@ RANKINGS = {
 }
 
 WAYS = {
-    "fastest": (ways.low_rank, ways.edited),
-    "low-rank": (ways.low_rank,),
-    "edited": (ways.edited,),
-    "masked-parameters": (ways.masked_parameters,),
+    "fastest": (ablation_methods.low_rank, ablation_methods.edited),
+    "low-rank": (ablation_methods.low_rank,),
+    "edited": (ablation_methods.edited,),
+    "masked-parameters": (ablation_methods.masked_parameters,),
 }
 
 
@@ -116,9 +116,9 @@ class AblateOptions(TableOptions, ClassImages):
             num_classes = study.ranked_by.shape[1]
             estimate = estimated_damage(model.network, data.ranking, layer, num_classes, **options)
             responses = unit_responses(model.network, data.judging, layer, **options)
-            names = class_tables.full_names(data.class_names, num_classes)
+            names = tables.full_names(data.class_names, num_classes)
             self._write(folder, study, estimate, responses, names, iou)
-        self.tell(class_tables.summary(study, names))
+        self.tell(tables.summary(study, names))
 
     def _replacing(
         self, data: Data, network: Network, layer: str, options: dict[str, Any]
@@ -150,28 +150,28 @@ class AblateOptions(TableOptions, ClassImages):
         iou: np.ndarray | None,
     ) -> None:
         written = {
-            "units": class_tables.unit_table(study, estimate, responses, names),
-            "classes": class_tables.class_table(study, names),
-            "rates": class_tables.rate_table(study, names),
-            "sets": class_tables.set_table(study, names),
-            "curves": class_tables.curve_table(study, names),
-            "improvements": class_tables.improvement_table(study, names),
-            "important": class_tables.important_table(study, names, iou),
+            "units": tables.unit_table(study, estimate, responses, names),
+            "classes": tables.class_table(study, names),
+            "rates": tables.rate_table(study, names),
+            "sets": tables.set_table(study, names),
+            "curves": tables.curve_table(study, names),
+            "improvements": tables.improvement_table(study, names),
+            "important": tables.important_table(study, names, iou),
         }
-        figures = {
-            "classes": class_figures.class_figure(study, names),
-            "distribution": class_figures.distribution_figure(study),
+        drawn = {
+            "classes": figures.class_figure(study, names),
+            "distribution": figures.distribution_figure(study),
         }
         if study.curve_classes:
-            figures["curves"] = class_figures.curve_figure(study, names)
+            drawn["curves"] = figures.curve_figure(study, names)
         if iou is not None:
-            written["importance"] = class_tables.importance_table(study, iou)
-            figures["importance"] = class_figures.mean_importance_figure(study, iou)
-            figures["number_of_classes"] = class_figures.number_of_classes_figure(study, iou)
+            written["importance"] = tables.importance_table(study, iou)
+            drawn["importance"] = figures.mean_importance_figure(study, iou)
+            drawn["number_of_classes"] = figures.number_of_classes_figure(study, iou)
         self.write_tables(folder, written)
-        for name, figure in figures.items():
+        for name, figure in drawn.items():
             save_figure(folder / f"{name}.png", figure)
-        class_tables.write_settings(
+        tables.write_settings(
             folder / "ablation.json", study, estimate, responses, provenance(self)
         )
 

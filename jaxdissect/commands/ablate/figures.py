@@ -1,6 +1,6 @@
 """Figures of a class study: which classes need which units, and whether these can be interpreted.
 
-As in `jaxdissect.faces.figures`, lengths are in inches.
+As in `jaxdissect.plots.concept_chart`, lengths are in inches.
 """
 
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from jaxdissect.experiments import importance
-from jaxdissect.experiments.class_study import ClassStudy
-from jaxdissect.faces import charts
-from jaxdissect.faces.class_tables import MOST_SHOWN, own_accuracies
+from jaxdissect.classifiers import importance
+from jaxdissect.classifiers.class_study import ClassStudy
+from jaxdissect.commands.ablate.tables import MOST_SHOWN, own_accuracies
+from jaxdissect.plots import bars_and_curves
 from jaxdissect.stats import accuracy
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def class_figure(study: ClassStudy, names: Sequence[str]) -> "Figure":
     few = [i for i, size in enumerate(study.sizes) if 4 * size <= study.ranked_by.shape[0]]
     place = few[-1] if few else 0
     size, middle = study.sizes[place], 1 + len(study.sizes)
-    return charts.bar_figure(
+    return bars_and_curves.bar_figure(
         [names[int(c)] for c in order],
         {
             "all units": own[0, order],
@@ -55,7 +55,9 @@ def distribution_figure(study: ClassStudy) -> "Figure":
             f"without its {size}": own[1 + i],
             f"its {size} alone": own[1 + num_sizes + i],
         }
-        for (name, values), color in zip(series.items(), charts.SERIES_COLORS, strict=False):
+        for (name, values), color in zip(
+            series.items(), bars_and_curves.SERIES_COLORS, strict=False
+        ):
             label = f"{name}: mean {values.mean():.3f}"
             axes.plot(places, values[order], "o", markersize=3, color=color, label=label)
         axes.axhline(0.5, color="#BBBBBB", linewidth=0.8, zorder=0)
@@ -81,7 +83,7 @@ def curve_figure(study: ClassStudy, names: Sequence[str]) -> "Figure":
         for i, end in enumerate(("most important first", "least important first"))
     }
     # Without any unit all images look the same: every class is at chance.
-    return charts.curve_figure(
+    return bars_and_curves.curve_figure(
         range(own.shape[2] + 2),
         curves,
         title="Removing more and more units",
@@ -99,7 +101,7 @@ def number_of_classes_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> 
         f"{_of(i, 'class', 'es', ' or more' * (i == last))} ({_of(int(number), 'unit', 's')})"
         for i, number in enumerate(found.number)
     ]
-    return charts.bar_figure(
+    return bars_and_curves.bar_figure(
         [name for name, any_unit in zip(names, there, strict=True) if any_unit],
         {"IoU": found.mean[there]},
         errors={"IoU": np.nan_to_num(found.standard_error[there])},
@@ -122,7 +124,7 @@ def mean_importance_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> "F
         xerr=np.nan_to_num(found.value_error),
         yerr=np.nan_to_num(found.standard_error),
         fmt="o",
-        color=charts.SERIES_COLORS[2],
+        color=bars_and_curves.SERIES_COLORS[2],
         elinewidth=0.8,
         capsize=2,
     )

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from jaxdissect.experiments import importance
-from jaxdissect.experiments.class_study import ClassStudy
-from jaxdissect.experiments.responses import Responses, positive_shares
-from jaxdissect.faces import tables
-from jaxdissect.faces.tables import Rows
-from jaxdissect.stats import accuracy, separation
+from jaxdissect.classifiers import importance
+from jaxdissect.classifiers.class_correlation import Responses, positive_shares
+from jaxdissect.classifiers.class_study import ClassStudy
+from jaxdissect.commands.output import table_files
+from jaxdissect.commands.output.table_files import Rows
+from jaxdissect.stats import accuracy, auroc
 
 MOST_SHOWN = 20
 """Classes in a figure or on the terminal, those that lose most."""
@@ -47,8 +47,8 @@ def unit_table(
         "99% from": -own.high,
         "99% to": -own.low,
         "confidence lost": study.judged.damage(accuracy.confidence),
-        "AUROC lost": separation.auroc(whole)[None] - separation.auroc(without),
-        "margin lost": separation.mean_margin(whole)[None] - separation.mean_margin(without),
+        "AUROC lost": auroc.auroc(whole)[None] - auroc.auroc(without),
+        "margin lost": auroc.mean_margin(whole)[None] - auroc.mean_margin(without),
         "log-probability lost, estimated": estimate,
         "correlation of peak and probability": responses.correlation,
     }
@@ -85,8 +85,8 @@ def rate_table(study: ClassStudy, names: Sequence[str]) -> Rows:
         "true-negative rate": accuracy.true_negative_rate(counts),
         "balanced accuracy": accuracy.balanced_accuracy(counts),
         "confidence": accuracy.confidence(counts),
-        "AUROC": separation.auroc(whole),
-        "mean margin": separation.mean_margin(whole),
+        "AUROC": auroc.auroc(whole),
+        "mean margin": auroc.mean_margin(whole),
     }
     header = ("class", "images", "predicted", "correct", *columns)
     numbers = counts.true, counts.predicted, counts.correct
@@ -210,7 +210,7 @@ def summary(study: ClassStudy, names: Sequence[str]) -> str:
             "Balanced accuracy of each class, without its most important units and with these "
             "alone (chance 0.5):",
             "",
-            *tables.aligned([header, *printed, mean]),
+            *table_files.aligned([header, *printed, mean]),
         ]
     )
 
@@ -241,8 +241,8 @@ def write_settings(
         "way": study.sets.way,
         "accuracy over all classes": float(accuracy.overall_accuracy(study.sets.baseline)),
         "accuracy of the first n guesses": responses.top_n_accuracy.tolist(),
-        "mean AUROC": float(separation.auroc(whole).mean()),
-        "mean margin": float(separation.mean_margin(whole).mean()),
+        "mean AUROC": float(auroc.auroc(whole).mean()),
+        "mean margin": float(auroc.mean_margin(whole).mean()),
         "mean balanced accuracy": {
             "all units": float(own[0]),
             **{f"without {n}": float(x) for n, x in zip(study.sizes, without, strict=True)},
@@ -268,7 +268,7 @@ def own_accuracies(study: ClassStudy) -> Float[np.ndarray, "V N"]:
     return np.concatenate([measure(study.sets.baseline)[None], *own])
 
 
-def _separations(study: ClassStudy) -> tuple[separation.Separation, separation.Separation]:
+def _separations(study: ClassStudy) -> tuple[auroc.Separation, auroc.Separation]:
     found = study.judged.separations
     assert found is not None  # `study_classes` counts scores
     return found

@@ -6,11 +6,12 @@ from typing import Annotated
 import numpy as np
 from tyro.conf import arg
 
-from jaxdissect.experiments.attacks import unit_changes
-from jaxdissect.faces import attack_figures, attack_tables, tables
-from jaxdissect.faces.attacked_images import AttackedImages, attack_case
-from jaxdissect.faces.figures import save_figure
-from jaxdissect.faces.provenance import provenance
+from jaxdissect.attacks import effect_on_units
+from jaxdissect.commands.attack import figures, tables
+from jaxdissect.commands.options.attack import AttackedImages, attack_case
+from jaxdissect.commands.output import table_files
+from jaxdissect.commands.output.settings import provenance
+from jaxdissect.plots.concept_chart import save_figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class AttackOptions(AttackedImages):
     other part are attacked.
     """
 
-    least_change: Annotated[float, arg(metavar="X")] = unit_changes.LEAST_CHANGE
+    least_change: Annotated[float, arg(metavar="X")] = effect_on_units.LEAST_CHANGE
     """Change of an activation from which maps show it."""
     amplify: Annotated[float, arg(metavar="X")] = 20.0
     """Factor by which differences of images are shown (100 in the paper, for larger images)."""
@@ -47,7 +48,7 @@ class AttackOptions(AttackedImages):
                     f"`attack`: none of the {len(there)} images was taken for {self.target!r}; "
                     "give it more iterations, or a greater `epsilon`"
                 )
-            peaks = unit_changes.attacked_peaks(
+            peaks = effect_on_units.attacked_peaks(
                 case.network,
                 case.images[there],
                 np.asarray(case.attacked.images)[there],
@@ -55,20 +56,20 @@ class AttackOptions(AttackedImages):
                 batch_size=self.batch_size,
                 progress=progress,
             )
-            groups = unit_changes.changes_by_group(
+            groups = effect_on_units.changes_by_group(
                 peaks.change, case.important, case.sources[there], case.targets[there]
             )
             written = {
-                "images": attack_tables.image_table(case),
-                "groups": attack_tables.group_table(groups),
-                "units": attack_tables.unit_table(case, peaks),
+                "images": tables.image_table(case),
+                "groups": tables.group_table(groups),
+                "units": tables.unit_table(case, peaks),
             }
             for name, (header, rows) in written.items():
                 for ending in self.tables:
-                    tables.WRITERS[ending](folder / f"{name}.{ending}", header, rows)
-            save_figure(folder / "groups.png", attack_figures.group_figure(groups, case))
-            save_figure(folder / "units.png", attack_figures.unit_figure(peaks, case))
-            sheet = attack_figures.example_sheet(
+                    table_files.WRITERS[ending](folder / f"{name}.{ending}", header, rows)
+            save_figure(folder / "groups.png", figures.group_figure(groups, case))
+            save_figure(folder / "units.png", figures.unit_figure(peaks, case))
+            sheet = figures.example_sheet(
                 case,
                 peaks,
                 number=self.num_shown,
@@ -76,5 +77,5 @@ class AttackOptions(AttackedImages):
                 factor=self.amplify,
             )
             sheet.save(folder / "examples.png")
-            attack_tables.write_settings(folder / "attack.json", case, groups, provenance(self))
-        self.tell(attack_tables.summary(case, groups))
+            tables.write_settings(folder / "attack.json", case, groups, provenance(self))
+        self.tell(tables.summary(case, groups))

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxdissect.arrays.resample import Shape
-from jaxdissect.experiments.attacks.defence import DefenceCurve
-from jaxdissect.experiments.attacks.unit_changes import (
+from jaxdissect.arrays.resampling import Shape
+from jaxdissect.attacks.defence import DefenceCurve
+from jaxdissect.attacks.effect_on_units import (
     Group,
     Peaks,
     amplified_difference,
@@ -17,11 +17,11 @@ from jaxdissect.experiments.attacks.unit_changes import (
     most_changed,
     unit_maps,
 )
-from jaxdissect.faces import charts
-from jaxdissect.faces.attacked_images import Case
-from jaxdissect.faces.sheets import draw_grid
-from jaxdissect.faces.strips import active_regions, highlight
-from jaxdissect.stats.changes import NORMAL_99
+from jaxdissect.commands.options.attack import Case
+from jaxdissect.plots import bars_and_curves
+from jaxdissect.plots.image_grid import draw_grid
+from jaxdissect.plots.unit_strips import active_regions, highlight
+from jaxdissect.stats.paired_changes import NORMAL_99
 from jaxdissect.stats.quantile import upper_quantile
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def group_figure(groups: Sequence[Group], case: Case) -> "Figure":
         "other": "all others",
     }
     intervals = np.array([group.interval for group in shown])
-    return charts.bar_figure(
+    return bars_and_curves.bar_figure(
         [names[group.name] for group in shown],
         {"change": np.array([group.mean for group in shown])},
         errors={"change": np.nan_to_num(intervals, posinf=0.0)},
@@ -62,7 +62,7 @@ def unit_figure(peaks: Peaks, case: Case) -> "Figure":
         f"unit {unit}" + (" (target)" if important[unit, target] else "") for unit in units.tolist()
     ]
     half = NORMAL_99 * change[:, units].std(axis=0) / np.sqrt(len(change))
-    return charts.bar_figure(
+    return bars_and_curves.bar_figure(
         names,
         {"change": change[:, units].mean(axis=0)},
         errors={"change": half},
@@ -132,7 +132,9 @@ def defence_figure(curves: Mapping[str, DefenceCurve]) -> "Figure":
             "attack on the undefended network": curve.transferred,
             "attack on the defence": curve.adaptive,
         }
-        for (label, values), color in zip(series.items(), charts.SERIES_COLORS, strict=False):
+        for (label, values), color in zip(
+            series.items(), bars_and_curves.SERIES_COLORS, strict=False
+        ):
             axes.plot(curve.sizes, values, "o-", markersize=3, color=color, label=label)
         axes.set_title(name, fontsize=9)
         axes.set_xlabel("units deactivated")

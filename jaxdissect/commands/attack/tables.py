@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxdissect.experiments import importance
-from jaxdissect.experiments.attacks.defence import DefenceCurve
-from jaxdissect.experiments.attacks.unit_changes import Group, Peaks, most_changed
-from jaxdissect.faces import tables
-from jaxdissect.faces.attacked_images import Case
-from jaxdissect.faces.tables import Rows
+from jaxdissect.attacks.defence import DefenceCurve
+from jaxdissect.attacks.effect_on_units import Group, Peaks, most_changed
+from jaxdissect.classifiers import importance
+from jaxdissect.commands.options.attack import Case
+from jaxdissect.commands.output import table_files
+from jaxdissect.commands.output.table_files import Rows
 
 
 def image_table(case: Case) -> Rows:
@@ -97,7 +97,7 @@ def summary(case: Case, groups: Sequence[Group]) -> str:
             f"Peaks of the units of {case.layer} that are important to the target, to the source, "
             "and all others:",
             "",
-            *tables.aligned([header, *printed]),
+            *table_files.aligned([header, *printed]),
         ]
     )
 
@@ -106,7 +106,7 @@ def defence_summary(case: Case, curves: Mapping[str, DefenceCurve]) -> str:
     """What the defences do, as text."""
     header, rows = defence_table(curves)
     printed = [[f"{v:.3f}" if isinstance(v, float) else str(v) for v in row] for row in rows]
-    return "\n".join([attack_line(case), "", *tables.aligned([header, *printed])])
+    return "\n".join([attack_line(case), "", *table_files.aligned([header, *printed])])
 
 
 def attack_line(case: Case) -> str:

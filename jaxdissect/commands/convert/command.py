@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from jaxdissect.networks.pretrained import convert
+from jaxdissect.networks.loading import convert
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ConvertOptions:
         """Convert.
 
         Raises:
-            ValueError, OSError: See `jaxdissect.networks.pretrained.convert`.
+            ValueError, OSError: See `jaxdissect.networks.loading.convert`.
         """
         convert(self.model, self.source, self.target)
         print(self.target)

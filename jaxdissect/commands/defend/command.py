@@ -8,12 +8,12 @@ import jax
 import numpy as np
 from tyro.conf import arg
 
-from jaxdissect.experiments import importance
-from jaxdissect.experiments.attacks import defence, unit_changes
-from jaxdissect.faces import attack_figures, attack_tables
-from jaxdissect.faces.attacked_images import AttackedImages, Case, attack_case, chosen_attack
-from jaxdissect.faces.figures import save_figure
-from jaxdissect.faces.provenance import provenance
+from jaxdissect.attacks import defence, effect_on_units
+from jaxdissect.classifiers import importance
+from jaxdissect.commands.attack import figures, tables
+from jaxdissect.commands.options.attack import AttackedImages, Case, attack_case, chosen_attack
+from jaxdissect.commands.output.settings import provenance
+from jaxdissect.plots.concept_chart import save_figure
 
 Choice = Literal["important", "response", "random", "random-important"]
 
@@ -86,24 +86,24 @@ class DefendOptions(AttackedImages):
                     description=f"attacking the defence: {choice}",
                     progress=progress,
                 )
-            self.write_tables(folder, {"defence": attack_tables.defence_table(curves)})
-            save_figure(folder / "defence.png", attack_figures.defence_figure(curves))
-            facts = {**provenance(self), **attack_tables.attack_facts(case)}
+            self.write_tables(folder, {"defence": tables.defence_table(curves)})
+            save_figure(folder / "defence.png", figures.defence_figure(curves))
+            facts = {**provenance(self), **tables.attack_facts(case)}
             text = json.dumps(facts, indent=1) + "\n"
             (folder / "defence.json").write_text(text, encoding="utf-8")
-        self.tell(attack_tables.defence_summary(case, curves))
+        self.tell(tables.defence_summary(case, curves))
 
     def _orders(self, case: Case) -> dict[str, np.ndarray]:
         """Orders of units: by importance to the target, and by what the attack changes."""
         important = importance.ranking(case.damage)[int(case.targets[0])]
-        peaks = unit_changes.attacked_peaks(
+        peaks = effect_on_units.attacked_peaks(
             case.network,
             case.images,
             np.asarray(case.attacked.images),
             case.layer,
             batch_size=self.batch_size,
         )
-        return {"important": important, "response": unit_changes.most_changed(peaks.change)}
+        return {"important": important, "response": effect_on_units.most_changed(peaks.change)}
 
     def _attacks(self, choice: str) -> list[defence.Attack]:
         """Attacks on a defence, the gentlest first."""

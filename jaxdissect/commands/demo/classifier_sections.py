@@ -5,18 +5,20 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxdissect.engine.batches import Source
-from jaxdissect.engine.fold import Progress
+from jaxdissect.classifiers import ablation, importance
+from jaxdissect.commands.output import dissection_tables
+from jaxdissect.dissection.result import Dissection
+from jaxdissect.dissection.run import dissect
+from jaxdissect.engine.batching import Source
+from jaxdissect.engine.folding import Progress
 from jaxdissect.engine.labelers import annotated
-from jaxdissect.experiments import ablate, conditions, importance
-from jaxdissect.experiments.dissect import dissect
-from jaxdissect.experiments.dissection import Dissection
-from jaxdissect.faces import charts, figures, strips, tables
-from jaxdissect.faces.report.page import Picture, Section, Table
+from jaxdissect.networks import ablation_masks
 from jaxdissect.networks.network import Network
-from jaxdissect.scenes.classifier import BLOCKS, CONVOLUTIONS
+from jaxdissect.plots import bars_and_curves, concept_chart, unit_strips
+from jaxdissect.report.page import Picture, Section, Table
 from jaxdissect.scenes.concepts import vocabulary
-from jaxdissect.scenes.render import SCENES
+from jaxdissect.scenes.rendering import SCENES
+from jaxdissect.scenes.scene_classifier import BLOCKS, CONVOLUTIONS
 from jaxdissect.stats import accuracy
 
 NUM_REMOVED = 4
@@ -42,9 +44,11 @@ def dissection_section(
     """Show the detectors of every layer, and the best units of the last at work."""
     last = CONVOLUTIONS[-1]
     alone = Dissection({last: result[last]}, result.vocabulary, result.settings)
-    rows = strips.top_unit_strips(network, source, alone, batch_size=32, progress=progress)[last]
-    header, layer_rows = tables.layer_table(result)
-    unit_header, unit_rows = tables.best_unit_table(result)
+    rows = unit_strips.top_unit_strips(network, source, alone, batch_size=32, progress=progress)[
+        last
+    ]
+    header, layer_rows = dissection_tables.layer_table(result)
+    unit_header, unit_rows = dissection_tables.best_unit_table(result)
     return Section(
         "What the units of the classifier detect",
         (
@@ -59,13 +63,13 @@ def dissection_section(
             Table("Detectors by category, with (distinct concepts).", header, layer_rows),
             Picture(
                 "How many units of every layer detect each concept.",
-                figures.concept_figure(result),
+                concept_chart.concept_figure(result),
             ),
             Table("The ten most interpretable units of all layers.", unit_header, unit_rows),
             Picture(
                 f"The best units of {last}: the pictures with their highest peaks, lit where the "
                 "unit exceeds its threshold.",
-                strips.draw_sheet(last, rows),
+                unit_strips.draw_sheet(last, rows),
             ),
         ),
     )
@@ -127,12 +131,12 @@ def remove_important_units(
     layer = CONVOLUTIONS[-1]
     num_units = BLOCKS[-1][-1]
     options = {"label_key": "scene", "batch_size": 32, "progress": progress}
-    each = ablate.ablation_sweep(
-        network, ranking, layer, conditions.each_unit(num_units), **options
+    each = ablation.ablation_sweep(
+        network, ranking, layer, ablation_masks.each_unit(num_units), **options
     )
     units = importance.ranking(each.damage(accuracy.confidence))[:, :NUM_REMOVED]
-    together = ablate.ablation_sweep(
-        network, judging, layer, conditions.without(units, num_units), **options
+    together = ablation.ablation_sweep(
+        network, judging, layer, ablation_masks.without(units, num_units), **options
     )
     return Removals(
         units,
@@ -164,7 +168,7 @@ def removal_section(removals: Removals, result: Dissection) -> Section:
             Picture(
                 f"Balanced accuracy of each class, with all units and without its own "
                 f"{NUM_REMOVED}; and accuracy over all classes without them.",
-                charts.bar_figure(
+                bars_and_curves.bar_figure(
                     SCENES,
                     {
                         "all units": removals.baseline,

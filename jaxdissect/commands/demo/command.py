@@ -6,17 +6,17 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from jaxdissect.engine.batches import Stored
-from jaxdissect.engine.data.latents import latents
-from jaxdissect.engine.fold import Progress
-from jaxdissect.experiments.dissection import Dissection
-from jaxdissect.experiments.generator_dissection import Generated, dissect_generator
-from jaxdissect.faces import tables
-from jaxdissect.faces.demo import classifier, generator
-from jaxdissect.faces.demo.scenes import scenes_section
-from jaxdissect.faces.output_options import OutputOptions
-from jaxdissect.faces.report.page import Section, write_page
+from jaxdissect.commands.demo import classifier_sections, generator_sections
+from jaxdissect.commands.demo.scene_sections import scenes_section
+from jaxdissect.commands.options.output import OutputOptions
+from jaxdissect.commands.output import dissection_tables, table_files
+from jaxdissect.dissection.result import Dissection
+from jaxdissect.engine.batching import Stored
+from jaxdissect.engine.data.latent_vectors import latents
+from jaxdissect.engine.folding import Progress
+from jaxdissect.generators.dissection import Generated, dissect_generator
 from jaxdissect.networks.network import as_network
+from jaxdissect.report.page import Section, write_page
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.shipped import load_classifier, load_generator, load_segmenter
 
@@ -66,8 +66,8 @@ class DemoOptions(OutputOptions):
             sections += self._generator_part(folder, progress)
             sections.insert(0, scenes_section(self.seed))
             write_page(folder / REPORT, TITLE, LEAD, sections)
-        header, rows = tables.best_unit_table(result)
-        units = "\n".join(tables.aligned([header, *rows]))
+        header, rows = dissection_tables.best_unit_table(result)
+        units = "\n".join(table_files.aligned([header, *rows]))
         report = f"The report is {self.out / REPORT}"
         self.tell(f"The ten most interpretable units:\n\n{units}\n\n{report}")
 
@@ -78,16 +78,18 @@ class DemoOptions(OutputOptions):
         pictures = scenes_dataset(4 * self.num_images, seed=SEEDS[0] + self.seed)
         others = scenes_dataset(2 * self.num_images, seed=SEEDS[1] + self.seed)
         first = Stored(pictures.read(0, self.num_images))
-        result = classifier.dissect_classifier(network, first, progress)
-        removals = classifier.remove_important_units(network, pictures, others, progress)
+        result = classifier_sections.dissect_classifier(network, first, progress)
+        removals = classifier_sections.remove_important_units(network, pictures, others, progress)
         result.save(folder)
         result.write_csv(folder / "units.csv")
-        tables.write_concepts_csv(folder / "concepts.csv", result)
-        tables.write_layers_csv(folder / "layers.csv", result)
-        tables.write_csv(folder / "removals.csv", classifier.REMOVAL_HEADER, removals.rows())
+        dissection_tables.write_concepts_csv(folder / "concepts.csv", result)
+        dissection_tables.write_layers_csv(folder / "layers.csv", result)
+        table_files.write_csv(
+            folder / "removals.csv", classifier_sections.REMOVAL_HEADER, removals.rows()
+        )
         return result, [
-            classifier.dissection_section(network, first, result, progress),
-            classifier.removal_section(removals, result),
+            classifier_sections.dissection_section(network, first, result, progress),
+            classifier_sections.removal_section(removals, result),
         ]
 
     def _generator_part(self, folder: Path, progress: Progress) -> list[Section]:
@@ -96,18 +98,22 @@ class DemoOptions(OutputOptions):
         source = latents(self.num_latents, model.sizes[0], seed=self.seed)
         generated = Generated(network, source)
         result = dissect_generator(
-            network, source, segmenter, layers=generator.LAYERS, progress=progress
+            network, source, segmenter, layers=generator_sections.LAYERS, progress=progress
         )
-        removal = generator.remove_trees(network, source, segmenter, result, progress)
+        removal = generator_sections.remove_trees(network, source, segmenter, result, progress)
         few = [source[i] for i in range(self.num_latents // 4)]
-        doors = generator.insert_doors(network, few, segmenter, result, progress)
+        doors = generator_sections.insert_doors(network, few, segmenter, result, progress)
         result.write_csv(folder / "generator_units.csv")
-        tables.write_csv(folder / "trees.csv", generator.TREES_HEADER, generator.tree_rows(removal))
-        rows = generator.door_rows(doors.insertion)
-        tables.write_csv(folder / "doors.csv", generator.DOORS_HEADER, rows)
+        table_files.write_csv(
+            folder / "trees.csv",
+            generator_sections.TREES_HEADER,
+            generator_sections.tree_rows(removal),
+        )
+        rows = generator_sections.door_rows(doors.insertion)
+        table_files.write_csv(folder / "doors.csv", generator_sections.DOORS_HEADER, rows)
         return [
-            generator.samples_section(generated),
-            generator.dissection_section(network, generated, result, progress),
-            generator.trees_section(network, source, removal),
-            generator.doors_section(network, source, doors),
+            generator_sections.samples_section(generated),
+            generator_sections.dissection_section(network, generated, result, progress),
+            generator_sections.trees_section(network, source, removal),
+            generator_sections.doors_section(network, source, doors),
         ]

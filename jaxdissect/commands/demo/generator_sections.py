@@ -8,19 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from jaxdissect.engine.batches import Source
-from jaxdissect.engine.fold import Progress
-from jaxdissect.experiments.conditions import best_units
-from jaxdissect.experiments.dissection import Dissection
-from jaxdissect.experiments.generate import from_signed, paint
-from jaxdissect.experiments.generator_dissection import Generated, latent_input, ranked_units
-from jaxdissect.experiments.insertion import Insertion, insert_units
-from jaxdissect.experiments.removal import Removal, remove_units
-from jaxdissect.faces import charts, figures, generate_figures, strips, tables
-from jaxdissect.faces.report.page import Picture, Section, Table
-from jaxdissect.faces.sheets import draw_grid
+from jaxdissect.commands.generate import figures
+from jaxdissect.commands.output import dissection_tables
+from jaxdissect.dissection.result import Dissection
+from jaxdissect.engine.batching import Source
+from jaxdissect.engine.folding import Progress
+from jaxdissect.generators.dissection import Generated, latent_input, ranked_units
+from jaxdissect.generators.images import from_signed, paint
+from jaxdissect.generators.insertion import Insertion, insert_units
+from jaxdissect.generators.removal import Removal, remove_units
+from jaxdissect.networks.ablation_masks import best_units
 from jaxdissect.networks.network import Network, layer_shapes
 from jaxdissect.networks.segmenters.segmenter import Segmenter
+from jaxdissect.plots import bars_and_curves, concept_chart, unit_strips
+from jaxdissect.plots.image_grid import draw_grid
+from jaxdissect.report.page import Picture, Section, Table
 
 LAYERS = ("layer2", "layer4", "layer6", "layer8")
 """The second convolution at 4 x 4 to 32 x 32 cells."""
@@ -111,7 +113,7 @@ def dissection_section(
 ) -> Section:
     """Show the detectors of every layer, and the best units at work."""
     alone = Dissection({TREE_LAYER: result[TREE_LAYER]}, result.vocabulary, result.settings)
-    rows = strips.top_unit_strips(
+    rows = unit_strips.top_unit_strips(
         network,
         generated,
         alone,
@@ -119,7 +121,7 @@ def dissection_section(
         batch_size=16,
         progress=progress,
     )[TREE_LAYER]
-    header, layer_rows = tables.layer_table(result)
+    header, layer_rows = dissection_tables.layer_table(result)
     return Section(
         "What the units of the generator stand for",
         (
@@ -131,11 +133,11 @@ def dissection_section(
             Table("Matching units by category, with (distinct concepts).", header, layer_rows),
             Picture(
                 "How many units of every layer match each concept.",
-                figures.concept_figure(result),
+                concept_chart.concept_figure(result),
             ),
             Picture(
                 f"The best units of {TREE_LAYER}, in the images with their highest peaks.",
-                strips.draw_sheet(TREE_LAYER, rows),
+                unit_strips.draw_sheet(TREE_LAYER, rows),
             ),
         ),
     )
@@ -160,11 +162,11 @@ def trees_section(network: Network, source: Source, removal: Removal) -> Section
         (
             Picture(
                 "Tree pixels that are left, with the 99% band.",
-                generate_figures.left_figure(removal, tree),
+                figures.left_figure(removal, tree),
             ),
             Picture(
                 "The images with most trees, without more and more units.",
-                generate_figures.removal_strip(
+                figures.removal_strip(
                     network,
                     source,
                     removal,
@@ -225,7 +227,7 @@ def doors_section(network: Network, source: Source, doors: Doors) -> Section:
             Picture(
                 "Door pixels that appear, by what the image showed at that place; standard errors "
                 "by images.",
-                charts.bar_figure(
+                bars_and_curves.bar_figure(
                     names,
                     {"door": np.array(change)},
                     errors={"door": np.array(error)},

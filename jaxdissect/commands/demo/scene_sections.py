@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from jaxdissect.faces.report.page import Picture, Section, Table
-from jaxdissect.faces.sheets import draw_grid, paint_labels
+from jaxdissect.plots.image_grid import draw_grid, paint_labels
+from jaxdissect.report.page import Picture, Section, Table
 from jaxdissect.scenes.concepts import CHANNELS, MATERIALS, OBJECTS, PARTS
 from jaxdissect.scenes.dataset import scenes_dataset
-from jaxdissect.scenes.render import SCENES
+from jaxdissect.scenes.rendering import SCENES
 from jaxdissect.scenes.shipped import NAMES, read_card
 
 _COLUMNS = ("picture", "objects", "parts", "materials", "restyled", "another", "and another")

@@ -9,20 +9,20 @@ from typing import Annotated
 import numpy as np
 from tyro.conf import arg
 
-from jaxdissect.experiments.detect import (
+from jaxdissect.classifiers.detectors import (
     Detectors,
     Peaks,
     as_binary,
     best_detectors,
     peak_activations,
 )
-from jaxdissect.faces import detect_figures, detect_tables
-from jaxdissect.faces.class_data import ClassImages, class_numbers, read_data
-from jaxdissect.faces.class_tables import full_names
-from jaxdissect.faces.figures import save_figure
-from jaxdissect.faces.models import choose_layers, find_model
-from jaxdissect.faces.output_options import TableOptions
-from jaxdissect.faces.provenance import provenance
+from jaxdissect.commands.ablate.tables import full_names
+from jaxdissect.commands.detect import figures, tables
+from jaxdissect.commands.options.class_images import ClassImages, class_numbers, read_data
+from jaxdissect.commands.options.model import choose_layers, find_model
+from jaxdissect.commands.options.output import TableOptions
+from jaxdissect.commands.output.settings import provenance
+from jaxdissect.plots.concept_chart import save_figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ class DetectOptions(TableOptions, ClassImages):
             if wanted:  # nobody asks what tells that it is none of these classes
                 found = Detectors(*(column[1:] for column in found))
             self._write(folder, found, choosing, judging, names, layer)
-        self.tell(detect_tables.summary(found, names, layer))
+        self.tell(tables.summary(found, names, layer))
 
     def _write(
         self,
@@ -110,15 +110,15 @@ class DetectOptions(TableOptions, ClassImages):
         layer: str,
     ) -> None:
         written = {
-            "detectors": detect_tables.detector_table(found, names),
-            "units": detect_tables.unit_table(choosing, judging, names),
-            "reference": detect_tables.reference_table(found, choosing, names),
+            "detectors": tables.detector_table(found, names),
+            "units": tables.unit_table(choosing, judging, names),
+            "reference": tables.reference_table(found, choosing, names),
         }
         self.write_tables(folder, written)
-        save_figure(folder / "detectors.png", detect_figures.detector_figure(found, names))
+        save_figure(folder / "detectors.png", figures.detector_figure(found, names))
         for c in found.order()[: self.num_figures]:
             number, unit = int(found.classes[c]), int(found.units[c, 0])
-            figure = detect_figures.peak_figure(
+            figure = figures.peak_figure(
                 judging.values[:, unit],
                 judging.labels == number,
                 float(found.thresholds[c, 0]),
@@ -129,4 +129,4 @@ class DetectOptions(TableOptions, ClassImages):
             stem = re.sub(r"[^\w.-]+", "_", names[number]).strip("_")
             save_figure(folder / f"peaks_{number}_{stem}.png", figure)
         path = folder / "detectors.json"
-        detect_tables.write_settings(path, found, choosing, judging, layer, provenance(self))
+        tables.write_settings(path, found, choosing, judging, layer, provenance(self))

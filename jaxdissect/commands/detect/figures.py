@@ -1,6 +1,6 @@
 """Figures of units as detectors: where the peaks of a class lie, and how well thresholds part them.
 
-As in `jaxdissect.faces.figures`, lengths are in inches.
+As in `jaxdissect.plots.concept_chart`, lengths are in inches.
 """
 
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from jaxdissect.experiments.detect import Detectors
-from jaxdissect.faces import charts
-from jaxdissect.faces.class_tables import MOST_SHOWN
+from jaxdissect.classifiers.detectors import Detectors
+from jaxdissect.commands.ablate.tables import MOST_SHOWN
+from jaxdissect.plots import bars_and_curves
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ _MOST_POINTS = 1000  # of either kind, as many as the paper shows
 def detector_figure(found: Detectors, names: Sequence[str]) -> "Figure":
     """Draw the balanced accuracy of the best unit of every class, where chosen and elsewhere."""
     shown = found.order()[:MOST_SHOWN]
-    return charts.bar_figure(
+    return bars_and_curves.bar_figure(
         [f"{names[int(found.classes[c])]}: unit {found.units[c, 0]}" for c in shown],
         {
             "images to choose with": found.chosen_accuracy[shown, 0],
@@ -62,7 +62,9 @@ def peak_figure(
     own, others = values[is_own], values[~is_own]
     number = min(len(own), len(others), _MOST_POINTS)
     groups = ((f"{name} ({len(own)} images)", own, 1), (f"others ({len(others)})", others, 0))
-    for (label, group, place), color in zip(groups, charts.SERIES_COLORS[1:], strict=False):
+    for (label, group, place), color in zip(
+        groups, bars_and_curves.SERIES_COLORS[1:], strict=False
+    ):
         density.hist(
             group, edges, density=True, histtype="stepfilled", color=color, alpha=0.45, label=label
         )

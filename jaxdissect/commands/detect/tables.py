@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxdissect.experiments.detect import Detectors, Peaks
-from jaxdissect.faces import tables
-from jaxdissect.faces.class_tables import MOST_SHOWN
-from jaxdissect.faces.tables import Rows
-from jaxdissect.stats import detection
+from jaxdissect.classifiers.detectors import Detectors, Peaks
+from jaxdissect.commands.ablate.tables import MOST_SHOWN
+from jaxdissect.commands.output import table_files
+from jaxdissect.commands.output.table_files import Rows
+from jaxdissect.stats import threshold_classifier
 
 
 def detector_table(found: Detectors, names: Sequence[str]) -> Rows:
@@ -43,7 +43,7 @@ def reference_table(found: Detectors, choosing: Peaks, names: Sequence[str]) -> 
     for c in found.order():
         unit, number = int(found.units[c, 0]), int(found.classes[c])
         try:
-            rule = detection.reference_threshold(
+            rule = threshold_classifier.reference_threshold(
                 choosing.values[:, unit], choosing.labels == number
             )
         except ValueError:  # fewer others than images of the class, or all of them lower
@@ -55,7 +55,8 @@ def reference_table(found: Detectors, choosing: Peaks, names: Sequence[str]) -> 
 def unit_table(choosing: Peaks, judging: Peaks, names: Sequence[str]) -> Rows:
     """One row per unit and class, of the classes with images in both parts."""
     chosen, whole = (
-        detection.detect(part.values, part.labels, len(names)) for part in (choosing, judging)
+        threshold_classifier.detect(part.values, part.labels, len(names))
+        for part in (choosing, judging)
     )
     header = ("unit", "class", "threshold", "balanced accuracy when chosen", "AUROC")
     classes = np.intersect1d(choosing.labels, judging.labels)
@@ -77,7 +78,7 @@ def summary(found: Detectors, names: Sequence[str], layer: str) -> str:
             f"Best units of {layer} as detectors of classes, chosen on some images, judged on "
             "others (chance 0.5):",
             "",
-            *tables.aligned([header, *printed]),
+            *table_files.aligned([header, *printed]),
             "",
             f"Mean over {len(found.classes)} classes: balanced accuracy "
             f"{found.accuracy[:, 0].mean():.3f} ({found.chosen_accuracy[:, 0].mean():.3f} when "

@@ -9,18 +9,19 @@ from typing import Annotated, Any, Literal, NamedTuple
 from tyro.conf import FlagCreatePairsOff, arg
 
 from jaxdissect.arrays.concepts import read_concepts
-from jaxdissect.engine.batches import Source
+from jaxdissect.commands.options.model import choose_layers, find_model
+from jaxdissect.commands.options.output import OutputOptions
+from jaxdissect.commands.output import dissection_tables
+from jaxdissect.commands.output.settings import provenance
+from jaxdissect.dissection.presets import PRESETS, Preset, annotated_pixels
+from jaxdissect.dissection.result import Dissection
+from jaxdissect.dissection.run import dissect
+from jaxdissect.engine.batching import Source
 from jaxdissect.engine.data.folders import ImageFolder, image_folder
 from jaxdissect.engine.data.tfds import tfds_source
 from jaxdissect.engine.labelers import Labeler, annotated, colored, segmented, together
-from jaxdissect.experiments.dissect import dissect
-from jaxdissect.experiments.dissection import Dissection
-from jaxdissect.experiments.presets import PRESETS, Preset, annotated_pixels
-from jaxdissect.faces import figures, strips, tables
-from jaxdissect.faces.models import choose_layers, find_model
-from jaxdissect.faces.output_options import OutputOptions
-from jaxdissect.faces.provenance import provenance
 from jaxdissect.networks.segmenters.published import pretrained_segmenter
+from jaxdissect.plots import concept_chart, unit_strips
 from jaxdissect.scenes.concepts import vocabulary as scene_vocabulary
 from jaxdissect.scenes.dataset import scenes_dataset
 
@@ -131,8 +132,8 @@ class DissectOptions(OutputOptions):
             )
             result = replace(result, settings={**result.settings, **provenance(self)})
             write_tables(folder, result, data.source)
-            figures.save_figure(folder / "concepts.png", figures.concept_figure(result))
-            top = strips.top_unit_strips(
+            concept_chart.save_figure(folder / "concepts.png", concept_chart.concept_figure(result))
+            top = unit_strips.top_unit_strips(
                 model.network,
                 data.source,
                 result,
@@ -140,9 +141,9 @@ class DissectOptions(OutputOptions):
                 batch_size=self.batch_size,
                 progress=progress,
             )
-            for name, sheet in strips.file_names(top).items():
-                strips.draw_sheet(sheet, top[sheet]).save(folder / name)
-        self.tell(tables.summary(result))
+            for name, sheet in unit_strips.file_names(top).items():
+                unit_strips.draw_sheet(sheet, top[sheet]).save(folder / name)
+        self.tell(dissection_tables.summary(result))
 
 
 PLACES = ("sample", "images", "tfds")
@@ -274,8 +275,8 @@ def write_tables(folder: Path, result: Dissection, source: Source) -> None:
     """Write everything but the pictures."""
     result.save(folder)
     result.write_csv(folder / "units.csv")
-    tables.write_concepts_csv(folder / "concepts.csv", result)
-    tables.write_layers_csv(folder / "layers.csv", result)
+    dissection_tables.write_concepts_csv(folder / "concepts.csv", result)
+    dissection_tables.write_layers_csv(folder / "layers.csv", result)
     if isinstance(source, ImageFolder):
         with open(folder / "images.csv", "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("example", "image"), *enumerate(source.names)])

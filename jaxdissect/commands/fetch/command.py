@@ -6,8 +6,8 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from jaxdissect.faces.progress import told
-from jaxdissect.networks.pretrained import fetch
+from jaxdissect.commands.output.progress_bar import told
+from jaxdissect.networks.loading import fetch
 from jaxdissect.networks.weights.published import PUBLISHED
 
 
@@ -32,7 +32,7 @@ class FetchOptions:
         """Fetch, or list.
 
         Raises:
-            ValueError, OSError: See `jaxdissect.networks.pretrained.fetch`.
+            ValueError, OSError: See `jaxdissect.networks.loading.fetch`.
         """
         if self.name is None:
             print(listing())

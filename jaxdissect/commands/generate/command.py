@@ -7,22 +7,24 @@ from typing import Annotated, Any
 import numpy as np
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, arg, subcommand
 
-from jaxdissect.experiments.conditions import best_units, each_unit
-from jaxdissect.experiments.generator_dissection import (
+from jaxdissect.commands.dissect.command import PresetName, write_tables
+from jaxdissect.commands.generate import figures, tables
+from jaxdissect.commands.generate.options import ConceptCase, ConceptOptions, SegmentedOptions
+from jaxdissect.commands.generate.unit_sets import FindArtifacts, OptimiseUnits
+from jaxdissect.commands.options.generator import choose_generator_layers, find_segmenter
+from jaxdissect.commands.output import dissection_tables
+from jaxdissect.commands.output.settings import provenance
+from jaxdissect.dissection.presets import PRESETS
+from jaxdissect.generators.dissection import (
     Generated,
     dissect_generator,
     latent_input,
 )
-from jaxdissect.experiments.insertion import Insertion, insert_units
-from jaxdissect.experiments.presets import PRESETS
-from jaxdissect.experiments.removal import Removal, remove_units
-from jaxdissect.faces import figures, generate_figures, generate_tables, strips, tables
-from jaxdissect.faces.dissect_command import PresetName, write_tables
-from jaxdissect.faces.figures import save_figure
-from jaxdissect.faces.generate_options import ConceptCase, ConceptOptions, SegmentedOptions
-from jaxdissect.faces.generate_sets_command import FindArtifacts, OptimiseUnits
-from jaxdissect.faces.generators import choose_generator_layers, find_segmenter
-from jaxdissect.faces.provenance import provenance
+from jaxdissect.generators.insertion import Insertion, insert_units
+from jaxdissect.generators.removal import Removal, remove_units
+from jaxdissect.networks.ablation_masks import best_units, each_unit
+from jaxdissect.plots import concept_chart, unit_strips
+from jaxdissect.plots.concept_chart import save_figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +73,9 @@ class DissectGenerator(SegmentedOptions):
             )
             result = replace(result, settings={**result.settings, **provenance(self)})
             write_tables(folder, result, source)
-            self.write(folder, {"detectors": tables.layer_table(result)}, {})
-            save_figure(folder / "concepts.png", figures.concept_figure(result))
-            top = strips.top_unit_strips(
+            self.write(folder, {"detectors": dissection_tables.layer_table(result)}, {})
+            save_figure(folder / "concepts.png", concept_chart.concept_figure(result))
+            top = unit_strips.top_unit_strips(
                 network,
                 Generated(network, source, to_pixels=found.to_pixels),
                 result,
@@ -82,9 +84,9 @@ class DissectGenerator(SegmentedOptions):
                 batch_size=self.batch_size,
                 progress=progress,
             )
-            for name, sheet in strips.file_names(top).items():
-                strips.draw_sheet(sheet, top[sheet]).save(folder / name)
-        self.tell(tables.summary(result))
+            for name, sheet in unit_strips.file_names(top).items():
+                unit_strips.draw_sheet(sheet, top[sheet]).save(folder / name)
+        self.tell(dissection_tables.summary(result))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +127,7 @@ class RemoveUnits(ConceptOptions):
             self._write(folder, case, units.ranking, units.iou, sets, singles)
         self.tell_table(
             f"Removing units of {self.layer} that match {self.concept} best",
-            generate_tables.set_table(sets, case.concept, units.ranking),
+            tables.set_table(sets, case.concept, units.ranking),
         )
 
     def _write(
@@ -139,19 +141,19 @@ class RemoveUnits(ConceptOptions):
     ) -> None:
         concept = case.concept
         written = {
-            "sets": generate_tables.set_table(sets, concept, ranking),
-            "changes": generate_tables.change_table(sets),
-            "replaced": generate_tables.replaced_table(sets, concept),
-            "images": generate_tables.image_table(sets, concept),
+            "sets": tables.set_table(sets, concept, ranking),
+            "changes": tables.change_table(sets),
+            "replaced": tables.replaced_table(sets, concept),
+            "images": tables.image_table(sets, concept),
         }
         if singles is not None:
-            written["units"] = generate_tables.single_table(singles, concept, iou)
+            written["units"] = tables.single_table(singles, concept, iou)
         self.write(folder, written, {"ranking by IoU": ranking[: self.most].tolist()})
-        save_figure(folder / "left.png", generate_figures.left_figure(sets, concept))
-        replaced = generate_figures.replaced_figure(sets, concept)
+        save_figure(folder / "left.png", figures.left_figure(sets, concept))
+        replaced = figures.replaced_figure(sets, concept)
         if replaced is not None:
             save_figure(folder / "replaced.png", replaced)
-        strip = generate_figures.removal_strip(
+        strip = figures.removal_strip(
             case.network, case.source, sets, concept, self.shown, to_pixels=case.found.to_pixels
         )
         strip.save(folder / "images.png")
@@ -195,9 +197,7 @@ class InsertUnits(ConceptOptions):
                 **case.looking(),
             )
             self._write(folder, case, insertion)
-        header, rows = generate_tables.context_table(
-            insertion, case.concept, min_samples=self.min_samples
-        )
+        header, rows = tables.context_table(insertion, case.concept, min_samples=self.min_samples)
         title = f"Inserting {self.num_units} units of {self.layer} at one cell"
         self.tell_table(title, (header, rows[:20]))
 
@@ -207,21 +207,21 @@ class InsertUnits(ConceptOptions):
         self.write(
             folder,
             {
-                "contexts": generate_tables.context_table(insertion, concept),
-                "cells": generate_tables.cell_table(insertion, concept),
-                "places": generate_tables.place_table(insertion, concept),
-                "changes": generate_tables.side_effect_table(insertion),
+                "contexts": tables.context_table(insertion, concept),
+                "cells": tables.cell_table(insertion, concept),
+                "places": tables.place_table(insertion, concept),
+                "changes": tables.side_effect_table(insertion),
             },
             facts,
         )
-        contexts = generate_figures.context_figure(
+        contexts = figures.context_figure(
             insertion, concept, category=case.category, min_samples=self.min_samples
         )
         if contexts is not None:
             save_figure(folder / "contexts.png", contexts)
-        cells = generate_figures.cell_figure(insertion, concept, case.cells)
+        cells = figures.cell_figure(insertion, concept, case.cells)
         save_figure(folder / "cells.png", cells)
-        places = generate_figures.place_sheet(
+        places = figures.place_sheet(
             case.network,
             case.source,
             insertion,

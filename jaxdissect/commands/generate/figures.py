@@ -12,21 +12,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxdissect.arrays.resample import Shape
-from jaxdissect.engine.batches import Source
-from jaxdissect.experiments.artifacts import Realism
-from jaxdissect.experiments.causal import CausalEffect
-from jaxdissect.experiments.generate import ToPixels, generate, paint
-from jaxdissect.experiments.insertion import Insertion
-from jaxdissect.experiments.removal import Removal
-from jaxdissect.experiments.unit_sets import UnitStrengths
-from jaxdissect.faces import charts
-from jaxdissect.faces.generate_tables import SHOWN_PLACES, concept_name
-from jaxdissect.faces.sheets import draw_grid
-from jaxdissect.faces.strips import YELLOW
+from jaxdissect.arrays.resampling import Shape
+from jaxdissect.commands.generate.tables import SHOWN_PLACES, concept_name
+from jaxdissect.engine.batching import Source
+from jaxdissect.generators.causality import CausalEffect
+from jaxdissect.generators.images import ToPixels, generate, paint
+from jaxdissect.generators.insertion import Insertion
+from jaxdissect.generators.optimise import UnitStrengths
+from jaxdissect.generators.realism import Realism
+from jaxdissect.generators.removal import Removal
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.networks.network import Network
-from jaxdissect.stats.changes import NORMAL_99
+from jaxdissect.plots import bars_and_curves
+from jaxdissect.plots.image_grid import draw_grid
+from jaxdissect.plots.unit_strips import YELLOW
+from jaxdissect.stats.paired_changes import NORMAL_99
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +43,7 @@ def left_figure(removal: Removal, concept: int) -> "Figure":
     """Draw what is left of a concept against the number of units removed, with its 99% band."""
     name = concept_name(removal.vocabulary, concept)
     left, band = removal.fraction_left[:, concept], removal.fraction_band[:, concept]
-    return charts.curve_figure(
+    return bars_and_curves.curve_figure(
         range(len(left)),
         {name: left},
         bands={name: band},
@@ -61,7 +61,7 @@ def replaced_figure(removal: Removal, concept: int) -> "Figure | None":
     if not order:
         return None
     name = concept_name(removal.vocabulary, concept)
-    return charts.bar_figure(
+    return bars_and_curves.bar_figure(
         [concept_name(removal.vocabulary, c) for c in order],
         {"pixels": counts[order] / len(removal.before)},
         title=f"In the place of {name}, without {len(removal.keep) - 1} units",
@@ -129,7 +129,7 @@ def context_figure(
         return None
     order = sorted(enough, key=lambda context: -mean[context])[:_MOST_CONTEXTS]
     name = concept_name(known, concept)
-    return charts.bar_figure(
+    return bars_and_curves.bar_figure(
         [f"{known.names[c]} ({number[c]})" for c in order],
         {name: mean[order]},
         errors={name: error[order]},
@@ -220,7 +220,7 @@ def effect_figure(effect: CausalEffect, sizes: Sequence[int], rankings: Sequence
     number = len(sizes)
     parts = {name: slice(r * number, (r + 1) * number) for r, name in enumerate(rankings)}
     concept = concept_name(effect.vocabulary, effect.concept)
-    return charts.curve_figure(
+    return bars_and_curves.curve_figure(
         sizes,
         {name: effect.effect.mean[part] for name, part in parts.items()},
         bands={
@@ -235,7 +235,7 @@ def effect_figure(effect: CausalEffect, sizes: Sequence[int], rankings: Sequence
 def step_figure(learned: UnitStrengths) -> "Figure":
     """Draw how learning went."""
     steps = range(1, len(learned.effects) + 1)
-    return charts.curve_figure(
+    return bars_and_curves.curve_figure(
         steps,
         {"effect of the batch": learned.effects},
         title=f"Learning strengths of units of {learned.layer}",
@@ -257,7 +257,7 @@ def realism_figure(judged: Realism, names: Sequence[str], sizes: Sequence[int]) 
         curves[kind] = np.array([whole, *judged.distances[:, mine].mean(axis=0)])
         bands[kind] = np.array([0.0, *judged.standard_error[mine]])
     places = [0, *(sizes[i] for i, name in enumerate(names) if name == kinds[0])]
-    return charts.curve_figure(
+    return bars_and_curves.curve_figure(
         places,
         curves,
         bands={kind: band for kind, band in bands.items() if np.isfinite(band).all()},

@@ -10,19 +10,19 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64
 from tyro.conf import arg
 
-from jaxdissect.engine.data.latents import Latents, latents
-from jaxdissect.engine.fold import Progress
-from jaxdissect.experiments.generation import Interventions
-from jaxdissect.experiments.generator_dissection import dissect_generator, ranked_units
-from jaxdissect.faces import tables
-from jaxdissect.faces.generators import (
+from jaxdissect.commands.options.generator import (
     FoundGenerator,
     choose_generator_layers,
     find_generator,
     find_segmenter,
 )
-from jaxdissect.faces.output_options import TableOptions
-from jaxdissect.faces.provenance import provenance
+from jaxdissect.commands.options.output import TableOptions
+from jaxdissect.commands.output import table_files
+from jaxdissect.commands.output.settings import provenance
+from jaxdissect.engine.data.latent_vectors import Latents, latents
+from jaxdissect.engine.folding import Progress
+from jaxdissect.generators.dissection import dissect_generator, ranked_units
+from jaxdissect.generators.interventions import Interventions
 from jaxdissect.networks.network import Network
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 
@@ -83,7 +83,7 @@ class GeneratorOptions(TableOptions):
     def write(
         self,
         folder: Path,
-        written: Mapping[str, tables.Rows],
+        written: Mapping[str, table_files.Rows],
         facts: Mapping[str, Any],
     ) -> None:
         """Write tables in the formats of the options, and the settings."""

@@ -6,12 +6,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxdissect.arrays.concepts import Vocabulary
-from jaxdissect.experiments.artifacts import Realism
-from jaxdissect.experiments.causal import CausalEffect
-from jaxdissect.experiments.insertion import Insertion
-from jaxdissect.experiments.removal import Removal
-from jaxdissect.experiments.unit_sets import UnitStrengths
-from jaxdissect.faces.tables import Rows
+from jaxdissect.commands.output.table_files import Rows
+from jaxdissect.generators.causality import CausalEffect
+from jaxdissect.generators.insertion import Insertion
+from jaxdissect.generators.optimise import UnitStrengths
+from jaxdissect.generators.realism import Realism
+from jaxdissect.generators.removal import Removal
 
 SHOWN_PLACES = 8
 """Best and worst places that are told and shown."""

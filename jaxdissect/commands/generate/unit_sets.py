@@ -8,26 +8,26 @@ import jax
 import numpy as np
 from tyro.conf import arg
 
-from jaxdissect.arrays.resample import Shape
-from jaxdissect.engine.batches import Source
+from jaxdissect.arrays.resampling import Shape
+from jaxdissect.commands.generate import figures, tables
+from jaxdissect.commands.generate.options import ConceptOptions, GeneratorOptions
+from jaxdissect.commands.options.generator import FoundGenerator, choose_generator_layers
+from jaxdissect.commands.options.model import BUILT_IN, choose_layers, find_model
+from jaxdissect.engine.batching import Source
 from jaxdissect.engine.data.folders import image_folder
-from jaxdissect.experiments.artifacts import (
+from jaxdissect.generators.causality import causal_effect, mean_where_present
+from jaxdissect.generators.interventions import Interventions
+from jaxdissect.generators.optimise import optimise_units
+from jaxdissect.generators.realism import (
     Features,
     Realism,
     check_parts,
     measure_realism,
     moments_of_images,
 )
-from jaxdissect.experiments.causal import causal_effect, mean_where_present
-from jaxdissect.experiments.conditions import each_unit, without
-from jaxdissect.experiments.generation import Interventions
-from jaxdissect.experiments.removal import remove_units
-from jaxdissect.experiments.unit_sets import optimise_units
-from jaxdissect.faces import generate_figures, generate_tables
-from jaxdissect.faces.figures import save_figure
-from jaxdissect.faces.generate_options import ConceptOptions, GeneratorOptions
-from jaxdissect.faces.generators import FoundGenerator, choose_generator_layers
-from jaxdissect.faces.models import BUILT_IN, choose_layers, find_model
+from jaxdissect.generators.removal import remove_units
+from jaxdissect.networks.ablation_masks import each_unit, without
+from jaxdissect.plots.concept_chart import save_figure
 from jaxdissect.scenes.dataset import scenes_dataset
 
 RANKINGS = ("IoU", "strength")
@@ -111,16 +111,16 @@ class OptimiseUnits(ConceptOptions):
                 **looking,
             )
             removal = remove_units(*case.subject(), keep, **looking)
-            compared = generate_tables.effect_table(effect, removal, self.sizes, RANKINGS)
+            compared = tables.effect_table(effect, removal, self.sizes, RANKINGS)
             written = {
-                "units": generate_tables.strength_table(learned, units.iou),
-                "steps": generate_tables.step_table(learned),
+                "units": tables.strength_table(learned, units.iou),
+                "steps": tables.step_table(learned),
                 "effects": compared,
             }
             self.write(folder, written, {"values": values.tolist()})
-            chart = generate_figures.effect_figure(effect, self.sizes, RANKINGS)
+            chart = figures.effect_figure(effect, self.sizes, RANKINGS)
             save_figure(folder / "effects.png", chart)
-            save_figure(folder / "steps.png", generate_figures.step_figure(learned))
+            save_figure(folder / "steps.png", figures.step_figure(learned))
         self.tell_table(f"What units of {self.layer} cause of {self.concept}", compared)
 
 
@@ -186,10 +186,10 @@ class FindArtifacts(GeneratorOptions):
             keep = without(chosen, num_units)
             judged = measure_realism(network, source, *judges, keep, parts=self.parts, **options)
             sizes = (*self.sizes, *self.sizes)
-            compared = generate_tables.realism_table(judged, kinds, sizes)
-            written = {"units": generate_tables.artifact_table(singles), "sets": compared}
+            compared = tables.realism_table(judged, kinds, sizes)
+            written = {"units": tables.artifact_table(singles), "sets": compared}
             self.write(folder, written, {"real images": len(real)})
-            chart = generate_figures.realism_figure(judged, kinds, sizes)
+            chart = figures.realism_figure(judged, kinds, sizes)
             save_figure(folder / "distances.png", chart)
             self._sheet(found, source, judged).save(folder / "images.png")
         title = f"Removing units of {self.layer}, Fréchet distance to real images"
@@ -200,7 +200,7 @@ class FindArtifacts(GeneratorOptions):
             return image_folder(self.real_images, image_size=size, limit=self.num_real)
         if found.model.name != BUILT_IN:
             raise ValueError(f"`real_images` are needed for `model` {found.model.name!r}")
-        from jaxdissect.scenes.training.generator import SCENES  # brings what trains
+        from jaxdissect.scenes.training.train_generator import SCENES  # brings what trains
 
         return scenes_dataset(self.num_real, seed=_REAL_SEED, scenes=SCENES)
 
@@ -213,8 +213,8 @@ class FindArtifacts(GeneratorOptions):
     def _sheet(self, found: FoundGenerator, source: Source, judged: Realism) -> Any:
         keep = np.concatenate([np.ones_like(judged.keep[:1]), judged.keep[: len(self.sizes)]])
         shown = np.arange(min(8, len(source)))
-        images = generate_figures.without(
+        images = figures.without(
             found.model.network, source, self.layer, shown, keep, to_pixels=found.to_pixels
         )
         names = ["all units", *(f"without {size}" for size in self.sizes)]
-        return generate_figures.draw_grid(images, rows=names)
+        return figures.draw_grid(images, rows=names)

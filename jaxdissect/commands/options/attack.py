@@ -11,23 +11,23 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 from tyro.conf import arg
 
-from jaxdissect.engine.batches import Source, read_block
-from jaxdissect.engine.fold import Progress
-from jaxdissect.experiments import importance
-from jaxdissect.experiments.ablate import ablation_sweep
-from jaxdissect.experiments.attacks import carlini_wagner, projected_gradient
-from jaxdissect.experiments.attacks.defence import Attack
-from jaxdissect.experiments.attacks.problem import Attacked, ClassScores, Scores
-from jaxdissect.experiments.conditions import each_unit
-from jaxdissect.experiments.taylor import estimated_damage
-from jaxdissect.faces.ablate_command import RANKINGS
-from jaxdissect.faces.class_data import ClassImages, class_numbers, read_data
-from jaxdissect.faces.class_tables import full_names
-from jaxdissect.faces.models import choose_layers, find_model
-from jaxdissect.faces.output_options import TableOptions
+from jaxdissect.attacks import carlini_wagner_l2, pgd
+from jaxdissect.attacks.attack_interface import Attacked, ClassScores, Scores
+from jaxdissect.attacks.defence import Attack
+from jaxdissect.classifiers import importance
+from jaxdissect.classifiers.ablation import ablation_sweep
+from jaxdissect.classifiers.taylor_importance import estimated_damage
+from jaxdissect.commands.ablate.command import RANKINGS
+from jaxdissect.commands.ablate.tables import full_names
+from jaxdissect.commands.options.class_images import ClassImages, class_numbers, read_data
+from jaxdissect.commands.options.model import choose_layers, find_model
+from jaxdissect.commands.options.output import TableOptions
+from jaxdissect.engine.batching import Source, read_block
+from jaxdissect.engine.folding import Progress
+from jaxdissect.networks.ablation_masks import each_unit
 from jaxdissect.networks.network import Network, layer_shapes
 
-BALLS = {"pgd-l2": projected_gradient.EUCLIDEAN, "pgd-linf": projected_gradient.MAXIMUM}
+BALLS = {"pgd-l2": pgd.EUCLIDEAN, "pgd-linf": pgd.MAXIMUM}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +149,7 @@ def attack_case(options: AttackedImages, progress: Progress) -> Case:
 def chosen_attack(options: AttackedImages, *, confidence: float | None = None) -> Attack:
     """Make the attack of the options, perhaps with another confidence."""
     if options.attack == "carlini-wagner":
-        settings = carlini_wagner.Settings(
+        settings = carlini_wagner_l2.Settings(
             binary_search_steps=options.binary_search_steps,
             max_iterations=options.max_iterations,
             confidence=options.confidence if confidence is None else confidence,
@@ -157,14 +157,12 @@ def chosen_attack(options: AttackedImages, *, confidence: float | None = None) -
             initial_const=options.initial_const,
         )
         # Those images are left out here, and a defence may take others for the target.
-        return partial(carlini_wagner.carlini_wagner, settings=settings, refuse_reached=False)
-    within = projected_gradient.Settings(
-        options.epsilon, ball=BALLS[options.attack], steps=options.steps
-    )
+        return partial(carlini_wagner_l2.carlini_wagner, settings=settings, refuse_reached=False)
+    within = pgd.Settings(options.epsilon, ball=BALLS[options.attack], steps=options.steps)
 
     def attack(scores: Scores, params: PyTree, images: Array, targets: Array) -> Attacked:
         key = jax.random.key(options.seed)
-        return projected_gradient.projected_gradient(key, scores, params, images, targets, within)
+        return pgd.projected_gradient(key, scores, params, images, targets, within)
 
     return attack
 

@@ -7,12 +7,12 @@ from typing import Annotated, Literal, NamedTuple
 
 from tyro.conf import arg
 
-from jaxdissect.engine.batches import Source
+from jaxdissect.engine.batching import Source
 from jaxdissect.engine.data.classes import with_classes
 from jaxdissect.engine.data.folders import image_folder
 from jaxdissect.engine.data.tfds import tfds_source
 from jaxdissect.scenes.dataset import scenes_dataset
-from jaxdissect.scenes.render import SCENES
+from jaxdissect.scenes.rendering import SCENES
 
 Size = tuple[int, int]
 

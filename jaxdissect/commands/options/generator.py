@@ -1,7 +1,7 @@
 """Find the generator and the segmenter that a user names on the command line.
 
-As for other models (`jaxdissect.faces.models`), but a generator's input is latents [B, Z], and its
-output images [B, height, width, 3].
+Like other models (`jaxdissect.commands.options.model`), but a generator's input is latents [B, Z],
+and its output images [B, height, width, 3].
 """
 
 from pathlib import Path
@@ -11,18 +11,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdissect.engine.data.latents import latents
-from jaxdissect.experiments.generate import ToPixels, in_range
-from jaxdissect.faces.models import (
+from jaxdissect.commands.options.model import (
     BUILT_IN,
     FoundModel,
     checked_layers,
     find_function,
     user_code,
 )
+from jaxdissect.engine.data.latent_vectors import latents
+from jaxdissect.generators.images import ToPixels, in_range
+from jaxdissect.networks.loading import load_network, pretrained
 from jaxdissect.networks.models.proggan import ProgressiveGenerator
 from jaxdissect.networks.network import as_network
-from jaxdissect.networks.pretrained import load_network, pretrained
 from jaxdissect.networks.segmenters.published import pretrained_segmenter
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.networks.weights.published import PUBLISHED

@@ -23,13 +23,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxdissect.networks.linen_network import LinenNetwork
+from jaxdissect.networks.adapters.linen_network import LinenNetwork
+from jaxdissect.networks.adapters.prepared_network import PreparedNetwork
+from jaxdissect.networks.loading import load_network, pretrained
 from jaxdissect.networks.models.catalog import ARCHITECTURES
 from jaxdissect.networks.network import Network, as_network, layer_shapes
-from jaxdissect.networks.prepared_network import PreparedNetwork
-from jaxdissect.networks.pretrained import load_network, pretrained
 from jaxdissect.networks.weights.published import PUBLISHED
-from jaxdissect.scenes.classifier import CONVOLUTIONS
+from jaxdissect.scenes.scene_classifier import CONVOLUTIONS
 from jaxdissect.scenes.shipped import load_classifier
 
 BUILT_IN = "scenes"

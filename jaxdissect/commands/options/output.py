@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, arg
 
-from jaxdissect.engine.fold import Progress
-from jaxdissect.faces.output_folder import check_free, new_folder
-from jaxdissect.faces.progress import told
-from jaxdissect.faces.tables import WRITERS, Rows, aligned, rounded
+from jaxdissect.commands.output.folder import check_free, new_folder
+from jaxdissect.commands.output.progress_bar import told
+from jaxdissect.commands.output.table_files import WRITERS, Rows, aligned, rounded
+from jaxdissect.engine.folding import Progress
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,16 +10,20 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, arg
 
-from jaxdissect.engine.data.latents import latents
-from jaxdissect.engine.fold import Progress
+from jaxdissect.commands.options.generator import (
+    choose_generator_layers,
+    find_generator,
+    find_segmenter,
+)
+from jaxdissect.commands.options.model import BUILT_IN
+from jaxdissect.commands.output.progress_bar import told
+from jaxdissect.commands.paint.server import create_app
+from jaxdissect.commands.paint.studio import Studio, Subject
+from jaxdissect.dissection.result import Dissection, load_dissection
+from jaxdissect.engine.data.latent_vectors import latents
+from jaxdissect.engine.folding import Progress
 from jaxdissect.engine.resume import digest
-from jaxdissect.experiments.dissection import Dissection, load_dissection
-from jaxdissect.experiments.generator_dissection import dissect_generator
-from jaxdissect.faces.generators import choose_generator_layers, find_generator, find_segmenter
-from jaxdissect.faces.models import BUILT_IN
-from jaxdissect.faces.paint.server import create_app
-from jaxdissect.faces.paint.studio import Studio, Subject
-from jaxdissect.faces.progress import told
+from jaxdissect.generators.dissection import dissect_generator
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 
 HOST = "127.0.0.1"

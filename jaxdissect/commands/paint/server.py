@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from jaxdissect.experiments.painting_files import from_json
-from jaxdissect.faces.paint.studio import Studio, as_answer, png_of
+from jaxdissect.commands.paint.studio import Studio, as_answer, png_of
+from jaxdissect.painting.files import from_json
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -57,7 +57,7 @@ def create_app(studio: Studio, token: str, port: int) -> "Starlette":
     from starlette.responses import JSONResponse, RedirectResponse, Response
     from starlette.routing import Route
 
-    page = resources.files("jaxdissect.faces.paint")
+    page = resources.files("jaxdissect.commands.paint")
     contents = {address: page.joinpath(name).read_bytes() for address, (name, _) in FILES.items()}
 
     async def file(request: "Request") -> Response:

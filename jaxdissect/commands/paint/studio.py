@@ -16,18 +16,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int32, UInt8
 
-from jaxdissect.arrays.resample import Shape
+from jaxdissect.arrays.resampling import Shape
+from jaxdissect.dissection.result import Dissection
 from jaxdissect.engine.labelers import at_pixel_centers
 from jaxdissect.engine.resume import digest
-from jaxdissect.experiments.dissection import Dissection
-from jaxdissect.experiments.generate import (
+from jaxdissect.generators.dissection import ranked_units
+from jaxdissect.generators.images import (
     ToPixels,
     concept_areas,
     from_signed,
     image_and_map_shapes,
 )
-from jaxdissect.experiments.generator_dissection import ranked_units
-from jaxdissect.experiments.painting import (
+from jaxdissect.networks.network import Network
+from jaxdissect.networks.segmenters.segmenter import Segmenter
+from jaxdissect.painting.document import (
     MAX_STRENGTH,
     MAX_STROKES,
     Painting,
@@ -36,10 +38,8 @@ from jaxdissect.experiments.painting import (
     painted_cells,
     renderer,
 )
-from jaxdissect.experiments.painting_files import to_json
-from jaxdissect.experiments.strokes import MAX_POINTS
-from jaxdissect.networks.network import Network
-from jaxdissect.networks.segmenters.segmenter import Segmenter
+from jaxdissect.painting.files import to_json
+from jaxdissect.painting.strokes import MAX_POINTS
 
 MOST_UNITS = 40
 """Best units of a concept that the page knows."""

@@ -6,19 +6,21 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
+from jaxdissect.commands.dissect import command
+from jaxdissect.commands.options.model import choose_layers, find_model
+from jaxdissect.commands.options.output import TableOptions
+from jaxdissect.commands.output.settings import provenance
+from jaxdissect.commands.style import figures, tables
 from jaxdissect.engine.data.folders import ImageFolder, image_folder
 from jaxdissect.engine.data.pairs import Paired, paired_folders
-from jaxdissect.engine.fold import Progress
+from jaxdissect.engine.folding import Progress
 from jaxdissect.engine.labelers import Labeler
-from jaxdissect.experiments.style import MIN_STYLE_IOU, StyleStudy, study_style
-from jaxdissect.experiments.stylise import stylise_folder
-from jaxdissect.faces import dissect_command, strips, style_figures, style_tables
-from jaxdissect.faces.figures import save_figure
-from jaxdissect.faces.models import choose_layers, find_model
-from jaxdissect.faces.output_options import TableOptions
-from jaxdissect.faces.provenance import provenance
-from jaxdissect.networks.pretrained import load_network, pretrained
+from jaxdissect.networks.loading import load_network, pretrained
+from jaxdissect.plots import unit_strips
+from jaxdissect.plots.concept_chart import save_figure
 from jaxdissect.scenes.dataset import ScenesDataset
+from jaxdissect.styles.style_study import MIN_STYLE_IOU, StyleStudy, study_style
+from jaxdissect.styles.stylisation import stylise_folder
 
 Size = tuple[int, int]
 
@@ -113,23 +115,23 @@ class StyleOptions(TableOptions):
                 progress=progress,
             )
             self._write(folder, study)
-            shown = style_figures.pair_strips(
+            shown = figures.pair_strips(
                 model.network, source, study, batch_size=self.batch_size, progress=progress
             )
-            for name, sheet in strips.file_names(shown, prefix="styles").items():
-                strips.draw_sheet(sheet, shown[sheet]).save(folder / name)
-        self.tell(style_tables.summary(study))
+            for name, sheet in unit_strips.file_names(shown, prefix="styles").items():
+                unit_strips.draw_sheet(sheet, shown[sheet]).save(folder / name)
+        self.tell(tables.summary(study))
 
     def _write(self, folder: Path, study: StyleStudy) -> None:
         written = {
-            "units": style_tables.unit_table(study),
-            "layers": style_tables.layer_table(study),
-            "categories": style_tables.category_table(study),
+            "units": tables.unit_table(study),
+            "layers": tables.layer_table(study),
+            "categories": tables.category_table(study),
         }
         self.write_tables(folder, written)
-        save_figure(folder / "layers.png", style_figures.layer_figure(study))
-        save_figure(folder / "iou.png", style_figures.scatter_figure(study))
-        style_tables.write_settings(folder / "style.json", study, provenance(self))
+        save_figure(folder / "layers.png", figures.layer_figure(study))
+        save_figure(folder / "iou.png", figures.scatter_figure(study))
+        tables.write_settings(folder / "style.json", study, provenance(self))
 
 
 def _originals(options: StyleOptions) -> tuple[ImageFolder | ScenesDataset, Labeler]:
@@ -146,11 +148,11 @@ def _originals(options: StyleOptions) -> tuple[ImageFolder | ScenesDataset, Labe
     given = ("model", "weights", "layers", "sample", "num_images", "images", "masks", "concepts")
     more = ("segmenter", "colors", "image_size", "grid", "batch_size", "memory_budget_gib")
     same: dict[str, Any] = {name: getattr(options, name) for name in (*given, *more)}
-    asked = dissect_command.DissectOptions(out=options.out, limit=options.limit, **same)
-    dissect_command.check_numbers(asked)
+    asked = command.DissectOptions(out=options.out, limit=options.limit, **same)
+    command.check_numbers(asked)
     # All originals of a folder must be there to be matched; of the pairs the first are taken.
     whole = asked if options.stylised is None else replace(asked, limit=None)
-    source, labeler = dissect_command.read_data(whole)
+    source, labeler = command.read_data(whole)
     assert isinstance(source, ImageFolder | ScenesDataset)  # there is no --tfds
     return source, labeler
 

@@ -1,6 +1,6 @@
 """Figures of a study of styles: how units divide, layer by layer, and what they look at.
 
-As in `jaxdissect.faces.figures`, lengths are in inches.
+As in `jaxdissect.plots.concept_chart`, lengths are in inches.
 """
 
 import math
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxdissect.dissection.result import Dissection
 from jaxdissect.engine.data.pairs import Paired
-from jaxdissect.experiments.dissection import Dissection
-from jaxdissect.experiments.style import LayerStyle, StyleStudy
-from jaxdissect.faces import charts
-from jaxdissect.faces.figures import category_colors
-from jaxdissect.faces.strips import Strip, top_unit_strips
 from jaxdissect.networks.network import Network
+from jaxdissect.plots import bars_and_curves
+from jaxdissect.plots.concept_chart import category_colors
+from jaxdissect.plots.unit_strips import Strip, top_unit_strips
+from jaxdissect.styles.style_study import LayerStyle, StyleStudy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ NUM_PAIRS = 4
 def layer_figure(study: StyleStudy) -> "Figure":
     """Draw how many units of every layer see shapes, and how many textures."""
     layers = list(study.layers.values())
-    return charts.bar_figure(
+    return bars_and_curves.bar_figure(
         [layer.name for layer in layers],
         {
             "shape-sensitive": np.array([len(layer.shape_sensitive) for layer in layers], float),

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxdissect.experiments.style import LayerStyle, StyleStudy
-from jaxdissect.faces import tables
-from jaxdissect.faces.tables import Rows
-from jaxdissect.stats import pairs
+from jaxdissect.commands.output import table_files
+from jaxdissect.commands.output.table_files import Rows
+from jaxdissect.stats import region_overlap
+from jaxdissect.styles.style_study import LayerStyle, StyleStudy
 
 _MOST_SHOWN = 5
 
@@ -29,7 +29,7 @@ def unit_table(study: StyleStudy) -> Rows:
     for layer in study.layers.values():
         kinds = dict.fromkeys(layer.shape_sensitive.tolist(), "shape")
         kinds |= dict.fromkeys(layer.texture_sensitive.tolist(), "texture")
-        score = pairs.reference_score(layer.pixels, fraction=fraction)
+        score = region_overlap.reference_score(layer.pixels, fraction=fraction)
         concepts = layer.original.best_concept
         columns = (
             *(layer.concept_iou[0], layer.concept_iou[1], layer.iou, score),
@@ -59,7 +59,7 @@ def layer_table(study: StyleStudy) -> Rows:
             len(layer.shape_sensitive),
             len(layer.texture_sensitive),
             _mean(layer.iou[layer.is_interpretable]),
-            _mean(pairs.chance_iou(layer.pixels)[layer.is_interpretable]),
+            _mean(region_overlap.chance_iou(layer.pixels)[layer.is_interpretable]),
             *(_mean(row[layer.is_interpretable]) for row in layer.concept_iou),
         )
         for layer in study.layers.values()
@@ -97,10 +97,13 @@ def summary(study: StyleStudy) -> str:
         f"Units with a concept (IoU of {last.original.min_iou:g} or more); those that are active "
         f"at the same places in both styles (IoU > {last.min_style_iou:g}) are shape-sensitive:",
         "",
-        *tables.aligned([header, *([_printed(cell) for cell in row] for row in rows)]),
+        *table_files.aligned([header, *([_printed(cell) for cell in row] for row in rows)]),
     ]
     header, rows = category_table(study)
-    lines += ["", *tables.aligned([header, *([_printed(cell) for cell in row] for row in rows)])]
+    lines += [
+        "",
+        *table_files.aligned([header, *([_printed(cell) for cell in row] for row in rows)]),
+    ]
     for kind, units in (("shape", last.shape_sensitive), ("texture", last.texture_sensitive)):
         names = (
             f"{unit} {study.vocabulary.names[last.original.best_concept[unit]]} "

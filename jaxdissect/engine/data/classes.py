@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxdissect.engine.batches import Joined, Stored
+from jaxdissect.engine.batching import Joined, Stored
 from jaxdissect.engine.data.folders import ImageFolder
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdissect.engine.batches import Source
+from jaxdissect.engine.batching import Source
 
 
 class WithOthers:

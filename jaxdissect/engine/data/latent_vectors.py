@@ -15,7 +15,7 @@ from typing import SupportsIndex
 import numpy as np
 from jaxtyping import Float32
 
-from jaxdissect.engine.batches import Stored
+from jaxdissect.engine.batching import Stored
 
 
 @dataclass(frozen=True)

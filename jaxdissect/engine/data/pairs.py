@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdissect.engine.batches import Batch, Source, read_block
+from jaxdissect.engine.batching import Batch, Source, read_block
 from jaxdissect.engine.data.folders import ImageFolder
 
 STYLISED = "stylised"

@@ -7,8 +7,8 @@ import jax
 from flax import linen as nn
 from jaxtyping import Array, PyTree
 
+from jaxdissect.networks.adapters.recorder import Recorder, check_names
 from jaxdissect.networks.edits import Edit
-from jaxdissect.networks.recorder import Recorder, check_names
 
 
 class LinenNetwork:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from flax import nnx
 from jaxtyping import Array, PyTree
 
+from jaxdissect.networks.adapters.recorder import Recorder
 from jaxdissect.networks.edits import Edit
-from jaxdissect.networks.recorder import Recorder
 
 
 class NnxNetwork:

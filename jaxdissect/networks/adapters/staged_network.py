@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxtyping import PyTree
 
-from jaxdissect.networks.tapped_network import Tap, TappedNetwork
+from jaxdissect.networks.adapters.tapped_network import Tap, TappedNetwork
 
 
 class StagedNetwork(TappedNetwork):

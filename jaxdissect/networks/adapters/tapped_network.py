@@ -5,8 +5,8 @@ from typing import Any
 
 from jaxtyping import Array, PyTree
 
+from jaxdissect.networks.adapters.recorder import Recorder
 from jaxdissect.networks.edits import Edit
-from jaxdissect.networks.recorder import Recorder
 
 Tap = Callable[[str, Array], Array]
 """``tap(name, activations)``: takes in what a layer says, returns what the rest is to see."""

@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, PyTree
 
-from jaxdissect.networks.program import Program, Step, split
+from jaxdissect.networks.jaxpr.partial_eval import Program, Step, split
 
 
 def loop_body(function: Callable[[Any], Any], example: PyTree) -> Program:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import Array, Float, PyTree
 
-from jaxdissect.networks.program import Program, Slot, Step, run_step
+from jaxdissect.networks.jaxpr.partial_eval import Program, Slot, Step, run_step
 
 _ELEMENTWISE = frozenset(
     "abs add and atan2 cbrt ceil clamp convert_element_type copy cos cosh div eq erf erf_inv erfc "

@@ -19,7 +19,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxdissect.arrays.resample import pixel_centers, resample
+from jaxdissect.arrays.resampling import pixel_centers, resample
 from jaxdissect.networks.convolution import conv2d
 from jaxdissect.networks.models.layers import Chain, adaptive_average_pool, batch_norm, units_in
 from jaxdissect.networks.models.residual import (

@@ -18,11 +18,11 @@ from flax import nnx
 from jaxtyping import Array, PyTree
 
 from jaxdissect.arrays.concepts import read_unified_parsing
-from jaxdissect.networks.pretrained import fetch, load_network
+from jaxdissect.networks.loading import fetch, load_network
+from jaxdissect.networks.segmenters.parsing_segmenter import unified_parsing
 from jaxdissect.networks.segmenters.rules import DEFAULT, Rules
 from jaxdissect.networks.segmenters.segmenter import Grid, Segmenter, merge_segmenters
-from jaxdissect.networks.segmenters.semantic import semantic
-from jaxdissect.networks.segmenters.unified_parsing import unified_parsing
+from jaxdissect.networks.segmenters.semantic_segmenter import semantic
 from jaxdissect.networks.weights.files import FilePath
 
 SIZES: tuple[Grid, ...] = ((256, 256),)

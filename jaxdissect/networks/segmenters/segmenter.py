@@ -2,8 +2,8 @@
 
 Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020, label
 images with networks: objects, parts and materials by unified parsing
-(`jaxdissect.networks.segmenters.unified_parsing`), colors by semantic segmentation
-(`jaxdissect.networks.segmenters.semantic`).
+(`jaxdissect.networks.segmenters.parsing_segmenter`), colors by semantic segmentation
+(`jaxdissect.networks.segmenters.semantic_segmenter`).
 
 Letters of shapes: B batch, h w image, H W grid of labels, K labels per pixel.
 """

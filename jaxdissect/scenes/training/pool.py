@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdissect.engine.fold import Progress, silent
+from jaxdissect.engine.folding import Progress, silent
 from jaxdissect.scenes.dataset import BLOCK_SIZE, ScenesDataset
 
 Pool = dict[str, np.ndarray]

@@ -13,8 +13,8 @@ import optax
 from flax import nnx
 from jaxtyping import Array, PyTree
 
-from jaxdissect.engine.batches import Source, batches
-from jaxdissect.scenes.classifier import SceneClassifier
+from jaxdissect.engine.batching import Source, batches
+from jaxdissect.scenes.scene_classifier import SceneClassifier
 from jaxdissect.scenes.training.loop import Task
 from jaxdissect.scenes.training.pool import Pool, draw_batch
 

@@ -21,12 +21,12 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, PyTree, UInt8
 
-from jaxdissect.engine.batches import Source, batches
+from jaxdissect.engine.batching import Source, batches
+from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.models.layers import upsample_nearest
 from jaxdissect.networks.models.proggan import Colors, ProgressiveGenerator, to_pixels
-from jaxdissect.networks.nnx_network import NnxNetwork
-from jaxdissect.scenes.classifier import BLOCKS
 from jaxdissect.scenes.dataset import scenes_dataset
+from jaxdissect.scenes.scene_classifier import BLOCKS
 from jaxdissect.scenes.shipped import load_classifier
 from jaxdissect.scenes.training.discriminator import Discriminator, halved
 from jaxdissect.scenes.training.loop import Task

@@ -18,10 +18,10 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Key, PyTree, UInt8
 
-from jaxdissect.engine.batches import Source, batches
+from jaxdissect.engine.batching import Source, batches
 from jaxdissect.networks.models.layers import upsample_nearest
 from jaxdissect.scenes.concepts import CONCEPTS
-from jaxdissect.scenes.segmenter import CONCEPT_IDS, HEADS, SceneParser, scene_segmenter
+from jaxdissect.scenes.scene_parser import CONCEPT_IDS, HEADS, SceneParser, scene_segmenter
 from jaxdissect.scenes.training.discriminator import halved
 from jaxdissect.scenes.training.loop import Task
 from jaxdissect.scenes.training.pool import Pool, draw_batch

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jaxdissect.engine.fold import Progress, silent
+from jaxdissect.engine.folding import Progress, silent
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
 
-PLAN_LOGGER = "jaxdissect.experiments.dissect"
+PLAN_LOGGER = "jaxdissect.dissection.run"
 """Says, before the work begins, what is kept in memory and what is computed again."""
 
 

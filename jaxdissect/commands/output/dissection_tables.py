@@ -1,16 +1,10 @@
-"""Tables of a dissection, as CSV files and as text for a terminal."""
+"""Tables of a dissection."""
 
-import csv
-import json
-import math
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxdissect.experiments.dissection import Dissection
-
-Rows = tuple[Sequence[str], Sequence[Sequence[Any]]]
-"""Header and rows of a table."""
+from jaxdissect.commands.output.table_files import aligned, write_csv
+from jaxdissect.dissection.result import Dissection
 
 _BEST_UNITS = 10
 
@@ -76,56 +70,3 @@ def summary(dissection: Dissection) -> str:
     if rows:
         lines += ["", "Best units:", "", *aligned([header, *rows])]
     return "\n".join(lines)
-
-
-def write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write a header and rows."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
-
-
-def write_json(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write a list of objects, one per row; JSON knows no infinity, which becomes null."""
-    objects = [
-        {name: None if _is_unknown(cell) else cell for name, cell in zip(header, row, strict=True)}
-        for row in rows
-    ]
-    text = json.dumps(objects, indent=1, allow_nan=False) + "\n"
-    Path(path).write_text(text, encoding="utf-8")
-
-
-def _is_unknown(cell: Any) -> bool:
-    return isinstance(cell, float) and not math.isfinite(cell)
-
-
-def write_parquet(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write columns of numbers or text."""
-    import pyarrow
-    from pyarrow import parquet
-
-    columns = zip(*rows, strict=True) if rows else ((),) * len(header)
-    parquet.write_table(pyarrow.table(dict(zip(header, map(list, columns), strict=True))), path)
-
-
-WRITERS = {"csv": write_csv, "json": write_json, "parquet": write_parquet}
-"""How tables are written, by the ending of the file."""
-
-
-def rounded(rows: Sequence[Sequence[Any]]) -> list[tuple[str, ...]]:
-    """Write numbers with fractions in four digits."""
-    return [tuple(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row) for row in rows]
-
-
-def aligned(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
-    """Lay out rows in columns, numbers to the right."""
-    columns = [[str(cell) for cell in column] for column in zip(*rows, strict=True)]
-    widths = [max(map(len, column)) for column in columns]
-    to_right = [len(column) > 1 and column[1][:1].isdigit() for column in columns]
-    for cells in zip(*columns, strict=True):
-        padded = (
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(cells, widths, to_right, strict=True)
-        )
-        yield ("  " + "  ".join(padded)).rstrip()

@@ -1,0 +1,1 @@
+"""What units cause in an image generator."""

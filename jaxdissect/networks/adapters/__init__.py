@@ -1,0 +1,1 @@
+"""Make a Network of whatever the user has."""

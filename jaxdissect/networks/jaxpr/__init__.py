@@ -1,0 +1,1 @@
+"""Read jaxprs: split a program at a layer, find a linear readout."""

@@ -1,0 +1,1 @@
+"""Paint with the units of a generator."""

@@ -1,0 +1,1 @@
+"""Drawing only: arrays in, a figure or a picture out."""

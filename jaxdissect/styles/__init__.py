@@ -1,0 +1,1 @@
+"""Which units see shapes, and which see textures."""
