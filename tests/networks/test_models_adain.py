@@ -117,7 +117,7 @@ def test_adain_model_golden_networks():
 @pytest.mark.parametrize("size", [(9, 9), (16, 24), (17, 30), (33, 20)])
 def test_adain_model_equals_pytorch_on_random_weights(size):
     torch = pytest.importorskip("torch")
-    import torch_generators as restated
+    from support import torch_generators as restated
 
     encoder, decoder = restated.adain_encoder(ENCODER), restated.adain_decoder(10, DECODER)
     for module, arrays in ((encoder, encoder_arrays()), (decoder, decoder_arrays())):
