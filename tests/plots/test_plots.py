@@ -11,6 +11,7 @@ from PIL import Image
 
 from jaxdissect.arrays.concepts import Vocabulary, vocabulary
 from jaxdissect.commands.output import dissection_tables
+from jaxdissect.dissection import top_images
 from jaxdissect.dissection.result import Dissection, LayerDissection
 from jaxdissect.dissection.run import dissect
 from jaxdissect.engine.batching import Stored
@@ -204,7 +205,7 @@ def highlighted(image: np.ndarray, mask: np.ndarray, thickness: int) -> np.ndarr
 def test_highlight_against_an_oracle(thickness):
     rng = np.random.default_rng(1)
     image, mask = rng.random((15, 20, 3)).astype(np.float32), rng.random((15, 20)) > 0.93
-    found = unit_strips.highlight(jnp.asarray(image), jnp.asarray(mask), thickness=thickness)
+    found = unit_strips.highlight(image, mask, thickness=thickness)
     np.testing.assert_array_equal(found, highlighted(image, mask, thickness))
 
 
@@ -219,7 +220,7 @@ def test_active_regions_against_an_oracle():
             across = np.stack([np.interp(columns, np.arange(5), m) for m in maps[batch, ..., unit]])
             down = [np.interp(rows, np.arange(4), column) for column in across.T]
             wide[batch, ..., unit] = np.stack(down, axis=1)
-    found = unit_strips.active_regions(jnp.asarray(maps), jnp.asarray(thresholds), (12, 10))
+    found = top_images.active_regions(jnp.asarray(maps), jnp.asarray(thresholds), (12, 10))
     clear = np.abs(wide - thresholds) > 1e-5
     assert clear.mean() > 0.99
     np.testing.assert_array_equal(np.asarray(found)[clear], (wide > thresholds)[clear])
@@ -227,14 +228,14 @@ def test_active_regions_against_an_oracle():
 
 def test_the_bound_is_strict():
     maps = jnp.full((2, 2, 1), 0.5)
-    assert not unit_strips.active_regions(maps, jnp.array([0.5]), (4, 4)).any()
+    assert not top_images.active_regions(maps, jnp.array([0.5]), (4, 4)).any()
 
 
 def test_best_units_leave_out_units_without_a_concept():
     layer = layer_with("conv", [0, 3, 0, 1, 2])
     layer.iou[:, 1] = np.nan
-    assert unit_strips.best_units(layer, 12) == [3, 4]
-    assert unit_strips.best_units(layer, 1) == [3]
+    assert top_images.best_units(layer, 12) == [3, 4]
+    assert top_images.best_units(layer, 1) == [3]
 
 
 COLORS = vocabulary([("red", "color"), ("green", "color"), ("blue", "color")])
@@ -265,17 +266,16 @@ def channels():
 @pytest.mark.parametrize("batch_size", [2, 8])
 def test_strips_show_where_units_are_active_in_their_top_images(channels, batch_size):
     network, source, result = channels
-    found = unit_strips.top_unit_strips(
-        network, source, result, num_images=3, batch_size=batch_size
-    )
+    found = top_images.top_images(result, network, source, num_images=3, batch_size=batch_size)
     assert list(found) == ["whole", "pooled"]
     layer = result["whole"]
-    assert [strip.unit for strip in found["whole"]] == unit_strips.best_units(layer, 12)
+    assert [strip.unit for strip in found["whole"]] == top_images.best_units(layer, 12)
     for strip in found["whole"]:
         assert strip.concept == COLORS.names[strip.unit + 1] and strip.category == "color"
         assert strip.detects and strip.iou == layer.best_iou[strip.unit]
         assert strip.images.shape == (3, 16, 24, 3)
-        for picture, example in zip(strip.images, layer.top_examples[strip.unit], strict=False):
+        lit = unit_strips.lit_images(strip)
+        for picture, example in zip(lit, layer.top_examples[strip.unit], strict=False):
             image = source[int(example)]["image"]
             mask = image[..., strip.unit] > layer.thresholds[strip.unit]
             expected = (highlighted(image, mask, 1) * 255 + 0.5).astype(np.uint8)
@@ -284,15 +284,18 @@ def test_strips_show_where_units_are_active_in_their_top_images(channels, batch_
 
 def test_strips_of_fewer_images_units_or_none(channels):
     network, source, result = channels
-    few = unit_strips.top_unit_strips(network, source, result, num_units=1)
+    few = top_images.top_images(result, network, source, num_units=1)
     assert [len(rows) for rows in few.values()] == [1, 1]
     assert len(few["whole"][0].images) == 4  # as many as were found
     nothing = Dissection({"whole": layer_with("whole", [0, 0, 0])}, CONCEPTS)
-    assert unit_strips.top_unit_strips(network, source, nothing) == {"whole": []}
+    assert top_images.top_images(nothing, network, source) == {"whole": []}
 
 
-def strip_of(images: np.ndarray, *, detects: bool = True) -> unit_strips.Strip:
-    return unit_strips.Strip(3, "a concept of quite some length", "object", 0.123, detects, images)
+def strip_of(images: np.ndarray, *, detects: bool = True) -> top_images.UnitImages:
+    pixels = images.astype(np.float32) / 255
+    everywhere = np.ones(images.shape[:-1], bool)
+    name = "a concept of quite some length"
+    return top_images.UnitImages(3, name, "object", 0.123, detects, pixels, everywhere)
 
 
 def test_a_sheet_holds_enlarged_images_in_rows_with_labels():

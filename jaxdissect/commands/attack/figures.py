@@ -18,9 +18,10 @@ from jaxdissect.attacks.effect_on_units import (
     unit_maps,
 )
 from jaxdissect.commands.options.attack import Case
+from jaxdissect.dissection.top_images import active_regions
 from jaxdissect.plots import bars_and_curves
 from jaxdissect.plots.image_grid import draw_grid
-from jaxdissect.plots.unit_strips import active_regions, highlight
+from jaxdissect.plots.unit_strips import highlight
 from jaxdissect.stats.paired_changes import NORMAL_99
 from jaxdissect.stats.quantile import upper_quantile
 
@@ -97,7 +98,7 @@ def example_sheet(
         own = int(np.searchsorted(kinds, unit))
         pair = [maps[i : i + 1, ..., own : own + 1], later[i : i + 1, ..., own : own + 1]]
         lit = [
-            highlight(jnp.asarray(picture), _active(cells, float(thresholds[own]), size))
+            highlight(picture, _active(cells, float(thresholds[own]), size))
             for picture, cells in zip((images[i], after[i]), pair, strict=True)
         ]
         rises, falls = changed_regions(pair[0], pair[1], size, least=least_change)
@@ -107,7 +108,7 @@ def example_sheet(
                 images[i],
                 after[i],
                 amplified_difference(images[i], after[i], factor=factor),
-                *map(np.asarray, lit),
+                *lit,
                 painted,
             ]
         )
@@ -150,9 +151,9 @@ def defence_figure(curves: Mapping[str, DefenceCurve]) -> "Figure":
     return figure
 
 
-def _active(cells: Float[Array, "1 h w 1"], threshold: float, size: Shape) -> Bool[Array, "H W"]:
+def _active(cells: Float[Array, "1 h w 1"], threshold: float, size: Shape) -> Bool[np.ndarray, "H W"]:
     threshold_of_unit = jnp.asarray([threshold], jnp.float32)
-    return active_regions(cells, threshold_of_unit, size)[0, ..., 0]
+    return np.asarray(active_regions(cells, threshold_of_unit, size)[0, ..., 0])
 
 
 def _paint(

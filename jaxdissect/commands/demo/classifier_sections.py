@@ -9,6 +9,7 @@ from jaxdissect.classifiers import ablation, importance
 from jaxdissect.commands.output import dissection_tables
 from jaxdissect.dissection.result import Dissection
 from jaxdissect.dissection.run import dissect
+from jaxdissect.dissection.top_images import top_images
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.folding import Progress
 from jaxdissect.engine.labelers import annotated
@@ -44,9 +45,7 @@ def dissection_section(
     """Show the detectors of every layer, and the best units of the last at work."""
     last = CONVOLUTIONS[-1]
     alone = Dissection({last: result[last]}, result.vocabulary, result.settings)
-    rows = unit_strips.top_unit_strips(network, source, alone, batch_size=32, progress=progress)[
-        last
-    ]
+    rows = top_images(alone, network, source, batch_size=32, progress=progress)[last]
     header, layer_rows = dissection_tables.layer_table(result)
     unit_header, unit_rows = dissection_tables.best_unit_table(result)
     return Section(

@@ -11,6 +11,7 @@ from jaxtyping import Float, Float32, Int
 from jaxdissect.commands.generate import figures
 from jaxdissect.commands.output import dissection_tables
 from jaxdissect.dissection.result import Dissection
+from jaxdissect.dissection.top_images import top_images
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.folding import Progress
 from jaxdissect.generators.dissection import Generated, latent_input, ranked_units
@@ -113,10 +114,10 @@ def dissection_section(
 ) -> Section:
     """Show the detectors of every layer, and the best units at work."""
     alone = Dissection({TREE_LAYER: result[TREE_LAYER]}, result.vocabulary, result.settings)
-    rows = unit_strips.top_unit_strips(
+    rows = top_images(
+        alone,
         network,
         generated,
-        alone,
         inputs=latent_input,
         batch_size=16,
         progress=progress,

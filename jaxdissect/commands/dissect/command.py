@@ -16,6 +16,7 @@ from jaxdissect.commands.output.settings import provenance
 from jaxdissect.dissection.presets import PRESETS, Preset, annotated_pixels
 from jaxdissect.dissection.result import Dissection
 from jaxdissect.dissection.run import dissect
+from jaxdissect.dissection.top_images import top_images
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.data.folders import ImageFolder, image_folder
 from jaxdissect.engine.data.tfds import tfds_source
@@ -133,10 +134,10 @@ class DissectOptions(OutputOptions):
             result = replace(result, settings={**result.settings, **provenance(self)})
             write_tables(folder, result, data.source)
             concept_chart.save_figure(folder / "concepts.png", concept_chart.concept_figure(result))
-            top = unit_strips.top_unit_strips(
+            top = top_images(
+                result,
                 model.network,
                 data.source,
-                result,
                 border=preset.border,
                 batch_size=self.batch_size,
                 progress=progress,

@@ -15,6 +15,7 @@ from jaxdissect.commands.options.generator import choose_generator_layers, find_
 from jaxdissect.commands.output import dissection_tables
 from jaxdissect.commands.output.settings import provenance
 from jaxdissect.dissection.presets import PRESETS
+from jaxdissect.dissection.top_images import top_images
 from jaxdissect.generators.dissection import (
     Generated,
     dissect_generator,
@@ -75,10 +76,10 @@ class DissectGenerator(SegmentedOptions):
             write_tables(folder, result, source)
             self.write(folder, {"detectors": dissection_tables.layer_table(result)}, {})
             save_figure(folder / "concepts.png", concept_chart.concept_figure(result))
-            top = unit_strips.top_unit_strips(
+            top = top_images(
+                result,
                 network,
                 Generated(network, source, to_pixels=found.to_pixels),
-                result,
                 inputs=latent_input,
                 border=preset.border,
                 batch_size=self.batch_size,

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxdissect.dissection.result import Dissection
+from jaxdissect.dissection.top_images import UnitImages, top_images
 from jaxdissect.engine.data.pairs import Paired
 from jaxdissect.networks.network import Network
 from jaxdissect.plots import bars_and_curves
 from jaxdissect.plots.concept_chart import category_colors
-from jaxdissect.plots.unit_strips import Strip, top_unit_strips
 from jaxdissect.styles.style_study import LayerStyle, StyleStudy
 
 if TYPE_CHECKING:
@@ -101,14 +101,14 @@ def _handles(axes: "Axes") -> dict[str, Any]:
 
 def pair_strips(
     network: Network, source: Paired, study: StyleStudy, **options: Any
-) -> dict[str, list[Strip]]:
+) -> dict[str, list[UnitImages]]:
     """Show the units that agree most and least, original and stylised image side by side.
 
     Args:
         network: The network that was studied.
         source: The pairs.
         study: The result.
-        options: Of `top_unit_strips`.
+        options: Of `top_images`.
 
     Returns:
         By layer: the `NUM_EXTREMES` interpretable units that agree best, then as many that agree
@@ -132,10 +132,10 @@ def pair_strips(
         ),
     )
     originals, stylised = (
-        top_unit_strips(
+        top_images(
+            Dissection(layers, study.vocabulary),
             network,
             images,
-            Dissection(layers, study.vocabulary),
             units=units,
             num_images=NUM_PAIRS,
             **options,
@@ -148,11 +148,13 @@ def pair_strips(
     }
 
 
-def _beside(layer: LayerStyle, original: Strip, stylised: Strip) -> Strip:
+def _beside(layer: LayerStyle, original: UnitImages, stylised: UnitImages) -> UnitImages:
     images = np.stack([original.images, stylised.images], axis=1)
+    active = np.stack([original.active, stylised.active], axis=1)
     return original._replace(
         concept=f"{original.concept} ({original.iou:.2f})",
         category="both styles",
         iou=float(layer.iou[original.unit]),
         images=images.reshape(-1, *images.shape[2:]),
+        active=active.reshape(-1, *active.shape[2:]),
     )
