@@ -53,7 +53,7 @@ class Ablation:
     counts: accuracy.Accuracy
     labels: Int32[np.ndarray, "n"]
     predictions: UInt16[np.ndarray, "S+1 n"] | None = None
-    separations: tuple[auroc.Separation, auroc.Separation] | None = None
+    separations: tuple[auroc.AurocCounts, auroc.AurocCounts] | None = None
 
     def damage(
         self, measure: Callable[[accuracy.Accuracy], np.ndarray] = accuracy.balanced_accuracy
@@ -69,7 +69,7 @@ class Ablation:
 
 class _State(NamedTuple):
     accuracy: accuracy.AccuracyState
-    separation: auroc.SeparationState | None
+    separation: auroc.AurocState | None
 
 
 def ablation_sweep(
@@ -236,8 +236,8 @@ def ablation_sweep(
     if state.separation is not None:
         found = auroc.finalize(state.separation)
         separations = (
-            auroc.Separation(*(count[0] for count in found)),
-            auroc.Separation(*(count[1:] for count in found)),
+            auroc.AurocCounts(*(count[0] for count in found)),
+            auroc.AurocCounts(*(count[1:] for count in found)),
         )
     return Ablation(
         layer,

@@ -47,7 +47,7 @@ class _State(NamedTuple):
     units: moments.MomentsState  # [U, U]
     classes: moments.MomentsState  # [N, N]
     both: moments.MomentsState  # [U, N]
-    ranks: int64_counter.Wide  # [N]: images whose class has so many before it
+    ranks: int64_counter.Int64Counter  # [N]: images whose class has so many before it
 
 
 def unit_responses(

@@ -157,8 +157,8 @@ def best_detectors(
         raise ValueError(f"`units_per_class` (={units_per_class}) must be at least 1")
     greatest = max(int(part.labels.max(initial=-1)) for part in (choosing, judging))
     number = greatest + 1 if num_classes is None else num_classes
-    chosen = threshold_classifier.detect(choosing.values[:, tried], choosing.labels, number)
-    whole = threshold_classifier.detect(judging.values[:, tried], judging.labels, number)
+    chosen = threshold_classifier.fit(choosing.values[:, tried], choosing.labels, number)
+    whole = threshold_classifier.fit(judging.values[:, tried], judging.labels, number)
     classes = np.intersect1d(choosing.labels, judging.labels)
     if not len(classes):
         raise ValueError("`judging` must have images of some class that `choosing` has images of")
@@ -167,7 +167,7 @@ def best_detectors(
     places = order[:units_per_class, classes].T
     rows = classes[:, None]
     thresholds = chosen.threshold[places, rows]
-    accuracy = threshold_classifier.balanced_accuracy(
+    accuracy = threshold_classifier.evaluate(
         judging.values[:, tried[places].reshape(-1)],
         judging.labels,
         np.repeat(classes, places.shape[1]),

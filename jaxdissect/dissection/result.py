@@ -66,7 +66,7 @@ class LayerDissection:
         return self.counts.unit / self.counts.total
 
     def score(
-        self, function: Callable[[scores.Table], Float[np.ndarray, "C U"]]
+        self, function: Callable[[scores.ContingencyTable], Float[np.ndarray, "C U"]]
     ) -> Float[np.ndarray, "C U"]:
         """Any score of units and concepts, such as `scores.f1`, within the same scope."""
         return function(scores.within(self.counts, self.scope_of))

@@ -128,7 +128,7 @@ class CausalEffect:
 
     def _mean(self, pixels: Int32[np.ndarray, "S N"]) -> MeanEffect:
         num_sets, number = pixels.shape
-        seen = paired_changes.none_seen(num_sets, 1)
+        seen = paired_changes.init(num_sets, 1)
         groups = np.repeat(np.arange(num_sets), number)[:, None]
         paired_changes.add(seen, groups, pixels.reshape(-1, 1))
         mean, error = paired_changes.mean(seen), paired_changes.standard_error(seen)

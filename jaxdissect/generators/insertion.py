@@ -27,7 +27,7 @@ from jaxdissect.generators.interventions import Generation, checked_concepts, ch
 from jaxdissect.networks.edits import Edit, insert
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.stats import agreement, paired_changes
-from jaxdissect.stats.paired_changes import Changes
+from jaxdissect.stats.paired_changes import PairedChanges
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Insertion:
     cells: Int64[np.ndarray, "m 2"]
     num_pixels: int
     before: Int32[np.ndarray, "N C"]
-    changes: Changes
-    by_image: Changes
+    changes: PairedChanges
+    by_image: PairedChanges
     contexts: Int32[np.ndarray, "N m K"]
     concepts: tuple[int, ...]
     added: Int32[np.ndarray, "N m c"]
@@ -259,8 +259,8 @@ def insert_units(
     before = np.empty((len(source), num_concepts), np.int32)
     added = np.empty((len(source), len(cells), len(chosen)), np.int32)
     contexts: list[np.ndarray] = []
-    seen = paired_changes.none_seen(num_concepts, num_concepts)
-    by_image = paired_changes.none_seen(1, num_concepts)
+    seen = paired_changes.init(num_concepts, num_concepts)
+    by_image = paired_changes.init(1, num_concepts)
 
     def receive(batch: Batch, found: Any) -> None:
         areas = generation.checked(found[0], batch["weight"], batch["example"])

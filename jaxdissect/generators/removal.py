@@ -55,7 +55,7 @@ class Removal:
     keep: Bool[np.ndarray, "S U"]
     num_pixels: int
     before: Int32[np.ndarray, "N C"]
-    changes: paired_changes.Changes
+    changes: paired_changes.PairedChanges
     concepts: tuple[int, ...]
     after: Int32[np.ndarray, "S N k"]
     replaced: Int64[np.ndarray, "S k C"]
@@ -197,7 +197,7 @@ def remove_units(
     before = np.empty((len(source), num_concepts), np.int32)
     after = np.empty((len(keep), len(source), len(chosen)), np.int32)
     replaced = np.zeros((len(keep), len(chosen), num_concepts), np.int64)
-    seen = paired_changes.none_seen(len(keep), num_concepts)
+    seen = paired_changes.init(len(keep), num_concepts)
 
     def receive(batch: Batch, found: Any) -> None:
         areas = generation.checked(found[0], batch["weight"], batch["example"])

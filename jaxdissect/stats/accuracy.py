@@ -25,10 +25,10 @@ from jaxdissect.stats import int64_counter
 class AccuracyState(NamedTuple):
     """Counts so far."""
 
-    true: int64_counter.Wide  # [N]
-    predicted: int64_counter.Wide  # [S, N]
-    correct: int64_counter.Wide  # [S, N]
-    confidence: int64_counter.Wide  # [S, N], in steps
+    true: int64_counter.Int64Counter  # [N]
+    predicted: int64_counter.Int64Counter  # [S, N]
+    correct: int64_counter.Int64Counter  # [S, N]
+    confidence: int64_counter.Int64Counter  # [S, N], in steps
 
 
 class Accuracy(NamedTuple):

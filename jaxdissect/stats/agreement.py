@@ -34,8 +34,8 @@ class AgreementState(NamedTuple):
         concept: Pixels of each concept.
     """
 
-    intersection: int64_counter.Wide  # [C, U]
-    concept: int64_counter.Wide  # [C]
+    intersection: int64_counter.Int64Counter  # [C, U]
+    concept: int64_counter.Int64Counter  # [C]
 
 
 class AgreementCounts(NamedTuple):
@@ -55,8 +55,8 @@ class AgreementCounts(NamedTuple):
         return int(self.concept[0])
 
 
-class Found(NamedTuple):
-    """Counts within one step, before they join the state."""
+class BatchCounts(NamedTuple):
+    """Counts of one batch, before they join the state."""
 
     intersection: Int32[Array, "C U"]
     concept: Int32[Array, "C"]
@@ -75,7 +75,7 @@ def count(
     weight: Bool[Array, "P"],
     *,
     num_concepts: int,
-) -> Found:
+) -> BatchCounts:
     """Count pixels; those with weight False do not count.
 
     Args:
@@ -95,14 +95,14 @@ def count(
         default=partial(_in_blocks, partial(_count_by_products, num_concepts), _PRODUCT_PIXELS),
     )
     concept = jnp.zeros(num_concepts + 1, jnp.int32).at[labels.reshape(-1)].add(1)
-    return Found(intersection, concept[:-1].at[0].set(weight.sum(dtype=jnp.int32)))
+    return BatchCounts(intersection, concept[:-1].at[0].set(weight.sum(dtype=jnp.int32)))
 
 
-def add(state: AgreementState, found: Found) -> AgreementState:
-    """Let counts of a step join the state."""
+def add(state: AgreementState, counts: BatchCounts) -> AgreementState:
+    """Add the counts of a batch to the state."""
     return AgreementState(
-        int64_counter.add(state.intersection, found.intersection),
-        int64_counter.add(state.concept, found.concept),
+        int64_counter.add(state.intersection, counts.intersection),
+        int64_counter.add(state.concept, counts.concept),
     )
 
 

@@ -27,15 +27,15 @@ NUM_BINS = 128
 _LARGEST = 16.0  # log-odds; float32 tells probabilities beyond hardly from 0 and 1
 
 
-class SeparationState(NamedTuple):
+class AurocState(NamedTuple):
     """Counts so far."""
 
-    margin: int64_counter.Wide  # [S, N], of margin + 1, in steps
+    margin: int64_counter.Int64Counter  # [S, N], of margin + 1, in steps
     own: Int32[Array, "S N H"]
     every: Int32[Array, "S N H"]
 
 
-class Separation(NamedTuple):
+class AurocCounts(NamedTuple):
     """Counts of images by score.
 
     Attributes:
@@ -49,21 +49,21 @@ class Separation(NamedTuple):
     every: Int64[np.ndarray, "*S N H"]
 
 
-def init(num_classes: int, num_conditions: int) -> SeparationState:
+def init(num_classes: int, num_conditions: int) -> AurocState:
     """No images seen; at most 2^31 - 1 may be."""
     shape = (num_conditions, num_classes)
     own, every = (jnp.zeros((*shape, NUM_BINS), jnp.int32) for _ in range(2))
-    return SeparationState(int64_counter.zeros(shape), own, every)
+    return AurocState(int64_counter.zeros(shape), own, every)
 
 
-class Separated(NamedTuple):
+class BinnedScores(NamedTuple):
     """What a batch says under one condition."""
 
     bins: Int32[Array, "B N"]
     margins: Int32[Array, "B"]
 
 
-def measure(scores: Float[Array, "B N"], labels: Integer[Array, "B"]) -> Separated:
+def measure(scores: Float[Array, "B N"], labels: Integer[Array, "B"]) -> BinnedScores:
     """Find bins of scores and margins, in steps above -1.
 
     Args:
@@ -78,16 +78,16 @@ def measure(scores: Float[Array, "B N"], labels: Integer[Array, "B"]) -> Separat
     own = jnp.where(is_own, shares, 0).max(axis=1)
     other = jnp.where(is_own, 0, shares).max(axis=1)
     margins = jnp.round((1 + own - other) * STEPS).astype(jnp.int32)
-    return Separated(jnp.clip(place, 0, NUM_BINS - 1).astype(jnp.int32), margins)
+    return BinnedScores(jnp.clip(place, 0, NUM_BINS - 1).astype(jnp.int32), margins)
 
 
 def update(
-    state: SeparationState,
+    state: AurocState,
     bins: Int32[Array, "S B N"],
     margins: Int32[Array, "S B"],
     labels: Integer[Array, "B"],
     weight: Bool[Array, "B"],
-) -> SeparationState:
+) -> AurocState:
     """Take in a batch of at most 2^13 images.
 
     Args:
@@ -114,24 +114,22 @@ def update(
 
     nothing = jnp.zeros(state.margin.low.shape, jnp.int32)
     margin, own, every = jax.vmap(add)(nothing, state.own, state.every, bins, margins)
-    return SeparationState(int64_counter.add(state.margin, margin), own, every)
+    return AurocState(int64_counter.add(state.margin, margin), own, every)
 
 
-def merge(a: SeparationState, b: SeparationState) -> SeparationState:
+def merge(a: AurocState, b: AurocState) -> AurocState:
     """Join two parts of the images."""
-    return SeparationState(
-        int64_counter.merge(a.margin, b.margin), a.own + b.own, a.every + b.every
-    )
+    return AurocState(int64_counter.merge(a.margin, b.margin), a.own + b.own, a.every + b.every)
 
 
-def finalize(state: SeparationState) -> Separation:
+def finalize(state: AurocState) -> AurocCounts:
     """Bring the counts to the host."""
     own, every = (np.asarray(counts).astype(np.int64) for counts in (state.own, state.every))
     margin = int64_counter.to_int64(state.margin) - own.sum(axis=-1) * STEPS
-    return Separation(margin, own, every)
+    return AurocCounts(margin, own, every)
 
 
-def auroc(counts: Separation) -> Float64[np.ndarray, "*S N"]:
+def auroc(counts: AurocCounts) -> Float64[np.ndarray, "*S N"]:
     """Area under the ROC curve of every class against all others.
 
     Bins of 1/4 in log-odds make it exact but for pairs within a bin. Where there are no images of
@@ -145,6 +143,6 @@ def auroc(counts: Separation) -> Float64[np.ndarray, "*S N"]:
     return np.where(pairs > 0, won / np.maximum(2 * pairs, 1), 0.5)
 
 
-def mean_margin(counts: Separation) -> Float64[np.ndarray, "*S N"]:
+def mean_margin(counts: AurocCounts) -> Float64[np.ndarray, "*S N"]:
     """Mean margin of the images of every class, -1 to 1; 0 where there are none."""
     return np.asarray(counts.margin / np.maximum(counts.own.sum(axis=-1) * STEPS, 1))

@@ -17,7 +17,7 @@ class HistogramState(NamedTuple):
     """Counts of values below the first edge, between edges, and from the last edge up."""
 
     edges: Float32[Array, "E U"]
-    counts: int64_counter.Wide  # [E + 1, U]
+    counts: int64_counter.Int64Counter  # [E + 1, U]
 
 
 def init(edges: Float[Array, "E U"]) -> HistogramState:

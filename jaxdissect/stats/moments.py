@@ -19,7 +19,7 @@ from jaxdissect.stats import int64_counter
 class MomentsState(NamedTuple):
     """Number of samples, means of both sides, and summed products of deviations."""
 
-    number: int64_counter.Wide  # []
+    number: int64_counter.Int64Counter  # []
     mean_a: Float32[Array, "A"]
     mean_b: Float32[Array, "B"]
     products: Float32[Array, "A B"]
@@ -114,5 +114,5 @@ def correlation(ab: Moments, aa: Moments, bb: Moments) -> Float64[np.ndarray, "A
     return np.divide(ab.covariance, spread, out=np.zeros_like(spread), where=spread > 0)
 
 
-def _as_float(number: int64_counter.Wide) -> Array:
+def _as_float(number: int64_counter.Int64Counter) -> Array:
     return number.high.astype(jnp.float32) * 2.0**32 + number.low.astype(jnp.float32)

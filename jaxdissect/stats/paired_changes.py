@@ -16,7 +16,7 @@ NORMAL_99 = 2.576
 """Standard errors on either side of a mean that make a 99% confidence band."""
 
 
-class Changes(NamedTuple):
+class PairedChanges(NamedTuple):
     """Sums over the samples of every group.
 
     Attributes:
@@ -30,15 +30,17 @@ class Changes(NamedTuple):
     squares: Int64[np.ndarray, "G C"]
 
 
-def none_seen(num_groups: int, num_concepts: int) -> Changes:
+def init(num_groups: int, num_concepts: int) -> PairedChanges:
     """No samples seen."""
     shape = (num_groups, num_concepts)
-    return Changes(
+    return PairedChanges(
         np.zeros(num_groups, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     )
 
 
-def add(changes: Changes, groups: Int[np.ndarray, "n K"], samples: Int[np.ndarray, "n C"]) -> None:
+def add(
+    changes: PairedChanges, groups: Int[np.ndarray, "n K"], samples: Int[np.ndarray, "n C"]
+) -> None:
     """Take in samples, in place.
 
     Args:
@@ -59,17 +61,17 @@ def add(changes: Changes, groups: Int[np.ndarray, "n K"], samples: Int[np.ndarra
     np.add.at(changes.squares.reshape(-1), cell, value**2)
 
 
-def merge(a: Changes, b: Changes) -> Changes:
+def merge(a: PairedChanges, b: PairedChanges) -> PairedChanges:
     """Join two parts of the samples."""
-    return Changes(a.number + b.number, a.sums + b.sums, a.squares + b.squares)
+    return PairedChanges(a.number + b.number, a.sums + b.sums, a.squares + b.squares)
 
 
-def mean(changes: Changes) -> Float64[np.ndarray, "G C"]:
+def mean(changes: PairedChanges) -> Float64[np.ndarray, "G C"]:
     """Mean change; 0 in groups without samples."""
     return changes.sums / np.maximum(changes.number, 1)[:, None]
 
 
-def standard_error(changes: Changes) -> Float64[np.ndarray, "G C"]:
+def standard_error(changes: PairedChanges) -> Float64[np.ndarray, "G C"]:
     """Standard error of the mean change of independent samples, sqrt(variance / n).
 
     The variance is unbiased (divided by n - 1). A group of less than two samples does not tell its

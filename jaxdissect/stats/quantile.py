@@ -45,9 +45,9 @@ class QuantileState(NamedTuple):
     """
 
     candidates: Float32[Array, "M Q"]
-    above: int64_counter.Wide  # [M, Q]
+    above: int64_counter.Int64Counter  # [M, Q]
     largest: Float32[Array, "Q"]
-    total: int64_counter.Wide  # []
+    total: int64_counter.Int64Counter  # []
 
 
 def init(candidates: Float32[Array, "M Q"]) -> QuantileState:

@@ -16,16 +16,16 @@ from jaxtyping import Array, Bool, Float64, Int64
 from jaxdissect.stats import int64_counter
 
 
-class PairState(NamedTuple):
+class OverlapState(NamedTuple):
     """Counts so far."""
 
-    both: int64_counter.Wide  # [U]
-    first: int64_counter.Wide  # [U]
-    second: int64_counter.Wide  # [U]
-    total: int64_counter.Wide  # []
+    both: int64_counter.Int64Counter  # [U]
+    first: int64_counter.Int64Counter  # [U]
+    second: int64_counter.Int64Counter  # [U]
+    total: int64_counter.Int64Counter  # []
 
 
-class PairCounts(NamedTuple):
+class OverlapCounts(NamedTuple):
     """Counts of pixels.
 
     Attributes:
@@ -45,18 +45,18 @@ class PairCounts(NamedTuple):
         return self.first + self.second - self.both
 
 
-def init(num_units: int) -> PairState:
+def init(num_units: int) -> OverlapState:
     """No pixels seen."""
     each = (int64_counter.zeros((num_units,)) for _ in range(3))
-    return PairState(*each, total=int64_counter.zeros())
+    return OverlapState(*each, total=int64_counter.zeros())
 
 
 def update(
-    state: PairState,
+    state: OverlapState,
     first: Bool[Array, "P U"],
     second: Bool[Array, "P U"],
     weight: Bool[Array, "P"],
-) -> PairState:
+) -> OverlapState:
     """Count fewer than 2**31 pixels.
 
     Args:
@@ -70,26 +70,26 @@ def update(
         int64_counter.add(counts, active.sum(axis=0, dtype=jnp.int32)) for counts, active in shared
     )
     total = int64_counter.add(state.total, weight.sum(dtype=jnp.int32))
-    return PairState(*counted, total=total)
+    return OverlapState(*counted, total=total)
 
 
-def merge(a: PairState, b: PairState) -> PairState:
+def merge(a: OverlapState, b: OverlapState) -> OverlapState:
     """Join two parts of the pixels."""
-    return PairState(*(int64_counter.merge(x, y) for x, y in zip(a, b, strict=True)))
+    return OverlapState(*(int64_counter.merge(x, y) for x, y in zip(a, b, strict=True)))
 
 
-def finalize(state: PairState) -> PairCounts:
+def finalize(state: OverlapState) -> OverlapCounts:
     """Bring the counts to the host."""
     both, first, second = (int64_counter.to_int64(counts) for counts in state[:3])
-    return PairCounts(both, first, second, int(int64_counter.to_int64(state.total)))
+    return OverlapCounts(both, first, second, int(int64_counter.to_int64(state.total)))
 
 
-def iou(counts: PairCounts) -> Float64[np.ndarray, "U"]:
+def iou(counts: OverlapCounts) -> Float64[np.ndarray, "U"]:
     """Intersection over union of the regions under both conditions; 0 where there are none."""
     return counts.both / np.maximum(counts.union, 1)
 
 
-def chance_iou(counts: PairCounts) -> Float64[np.ndarray, "U"]:
+def chance_iou(counts: OverlapCounts) -> Float64[np.ndarray, "U"]:
     """IoU that regions of these sizes have if they lie independently of each other.
 
     Two regions of 1% of the pixels share 1 in 10,000: an IoU of 0.005.
@@ -98,7 +98,7 @@ def chance_iou(counts: PairCounts) -> Float64[np.ndarray, "U"]:
     return shared / np.maximum(counts.first + counts.second - shared, 1)
 
 
-def reference_score(counts: PairCounts, *, fraction: float = 0.01) -> Float64[np.ndarray, "U"]:
+def reference_score(counts: OverlapCounts, *, fraction: float = 0.01) -> Float64[np.ndarray, "U"]:
     """Score as the reference implementation does, for parity: p / (2 fraction - p), in [0, 1].
 
     With p the share of pixels that are active under both conditions, this is the IoU of a unit that

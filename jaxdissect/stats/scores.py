@@ -15,7 +15,7 @@ from jaxdissect.stats.agreement import AgreementCounts
 Score = Float[np.ndarray, "C U"]
 
 
-class Table(NamedTuple):
+class ContingencyTable(NamedTuple):
     """Number, or probability, of pixels in each cell of the 2 x 2 tables of unit and concept."""
 
     both: Float[np.ndarray, "C U"]
@@ -24,16 +24,17 @@ class Table(NamedTuple):
     neither: Float[np.ndarray, "C U"]
 
 
-def table(counts: AgreementCounts) -> Table:
+def contingency_table(counts: AgreementCounts) -> ContingencyTable:
     """Arrange the counts as 2 x 2 tables; that of "none" (row 0) is empty."""
     both = counts.intersection.astype(np.float64)
     unit_only = counts.unit[None] - both
     concept_only = counts.concept[:, None] - both
     neither = counts.total - both - unit_only - concept_only
-    return Table(*(_without_none(cells) for cells in (both, unit_only, concept_only, neither)))
+    cells = both, unit_only, concept_only, neither
+    return ContingencyTable(*(_without_none(cell) for cell in cells))
 
 
-def iou(counts: AgreementCounts | Table) -> Score:
+def iou(counts: AgreementCounts | ContingencyTable) -> Score:
     """Intersection over union of active pixels and concept pixels (Bau et al. 2020, IoU_{u,c})."""
     cells = _cells(counts)
     return _ratio(cells.both, cells.both + cells.unit_only + cells.concept_only)
@@ -50,25 +51,25 @@ def reference_iou(counts: AgreementCounts) -> Score:
         return both / (counts.unit[None] + counts.concept[:, None] - both)
 
 
-def precision(counts: AgreementCounts | Table) -> Score:
+def precision(counts: AgreementCounts | ContingencyTable) -> Score:
     """Fraction of a unit's active pixels that show the concept."""
     cells = _cells(counts)
     return _ratio(cells.both, cells.both + cells.unit_only)
 
 
-def recall(counts: AgreementCounts | Table) -> Score:
+def recall(counts: AgreementCounts | ContingencyTable) -> Score:
     """Fraction of the concept's pixels on which the unit is active."""
     cells = _cells(counts)
     return _ratio(cells.both, cells.both + cells.concept_only)
 
 
-def f1(counts: AgreementCounts | Table) -> Score:
+def f1(counts: AgreementCounts | ContingencyTable) -> Score:
     """Harmonic mean of precision and recall."""
     cells = _cells(counts)
     return _ratio(2 * cells.both, 2 * cells.both + cells.unit_only + cells.concept_only)
 
 
-def mutual_information(counts: AgreementCounts | Table) -> Score:
+def mutual_information(counts: AgreementCounts | ContingencyTable) -> Score:
     """Mutual information of "unit active" and "concept here", in nats."""
     cells = _cells(counts)
     total = _total(cells)
@@ -84,7 +85,7 @@ def mutual_information(counts: AgreementCounts | Table) -> Score:
     return np.maximum(information, 0)
 
 
-def information_quality_ratio(counts: AgreementCounts | Table) -> Score:
+def information_quality_ratio(counts: AgreementCounts | ContingencyTable) -> Score:
     """IQR: mutual information over joint entropy, in [0, 1]; negative association scores too."""
     cells = _cells(counts)
     total = _total(cells)
@@ -94,7 +95,7 @@ def information_quality_ratio(counts: AgreementCounts | Table) -> Score:
     return _ratio(mutual_information(cells), entropy)
 
 
-def matthews_correlation(counts: AgreementCounts | Table) -> Score:
+def matthews_correlation(counts: AgreementCounts | ContingencyTable) -> Score:
     """Correlation of the two indicators, in [-1, 1]."""
     cells = _cells(counts)
     total = _total(cells)
@@ -106,7 +107,7 @@ def matthews_correlation(counts: AgreementCounts | Table) -> Score:
     return _ratio(both - unit * concept, spread)
 
 
-def within(counts: AgreementCounts, scope_of: Int[np.ndarray, "C"]) -> Table:
+def within(counts: AgreementCounts, scope_of: Int[np.ndarray, "C"]) -> ContingencyTable:
     """Tables of only those pixels that could have carried a concept.
 
     Where annotation is partial, an unlabelled pixel is no evidence against a concept. Scopes, such
@@ -120,11 +121,12 @@ def within(counts: AgreementCounts, scope_of: Int[np.ndarray, "C"]) -> Table:
     unit_only = counts.intersection[scope_of] - both
     concept_only = counts.concept[: len(scope_of), None] - both
     neither = counts.concept[scope_of][:, None] - both - unit_only - concept_only
-    return Table(*(_without_none(cells) for cells in (both, unit_only, concept_only, neither)))
+    cells = both, unit_only, concept_only, neither
+    return ContingencyTable(*(_without_none(cell) for cell in cells))
 
 
-def _cells(counts: AgreementCounts | Table) -> Table:
-    return counts if isinstance(counts, Table) else table(counts)
+def _cells(counts: AgreementCounts | ContingencyTable) -> ContingencyTable:
+    return counts if isinstance(counts, ContingencyTable) else contingency_table(counts)
 
 
 def _without_none(cells: np.ndarray) -> np.ndarray:
@@ -132,7 +134,7 @@ def _without_none(cells: np.ndarray) -> np.ndarray:
     return cells
 
 
-def _total(cells: Table) -> Score:
+def _total(cells: ContingencyTable) -> Score:
     return cells.both + cells.unit_only + cells.concept_only + cells.neither
 
 

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float32, Float64, Int, Int64
 _BLOCK = 2**21  # values that are looked at together: some tens of megabytes
 
 
-class Detection(NamedTuple):
+class ThresholdClassifiers(NamedTuple):
     """How well every column detects every class.
 
     Attributes:
@@ -36,9 +36,9 @@ class Detection(NamedTuple):
     auroc: Float64[np.ndarray, "U N"]
 
 
-def detect(
+def fit(
     values: Float32[np.ndarray, "n U"], labels: Int[np.ndarray, "_"], num_classes: int
-) -> Detection:
+) -> ThresholdClassifiers:
     """Find the best threshold of every column for every class.
 
     Args:
@@ -59,17 +59,19 @@ def detect(
     places = places.astype(np.int16) if len(present) < 2**15 else places
     width = max(1, _BLOCK // len(values))
     parts = [
-        _detect_block(values[:, start : start + width], places, sizes)
+        _fit_block(values[:, start : start + width], places, sizes)
         for start in range(0, values.shape[1], width)
     ]
     shape = (values.shape[1], num_classes)
-    found = Detection(np.full(shape, np.inf, np.float32), np.full(shape, 0.5), np.full(shape, 0.5))
+    found = ThresholdClassifiers(
+        np.full(shape, np.inf, np.float32), np.full(shape, 0.5), np.full(shape, 0.5)
+    )
     for whole, columns in zip(found, zip(*parts, strict=True), strict=True):
         whole[:, present] = np.concatenate(columns, axis=1).T
     return found
 
 
-def balanced_accuracy(
+def evaluate(
     values: Float32[np.ndarray, "n D"],
     labels: Int[np.ndarray, "n"],
     classes: Int[np.ndarray, "D"],
@@ -156,7 +158,7 @@ def _classes(
     return present.astype(np.int64), sizes.astype(np.int64)
 
 
-def _detect_block(
+def _fit_block(
     values: np.ndarray, places: np.ndarray, sizes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Thresholds, balanced accuracies and AUROC [C, U] of some columns for the classes present.

@@ -59,7 +59,7 @@ class LayerStyle:
 
     original: LayerDissection
     stylised: LayerDissection
-    pixels: region_overlap.PairCounts
+    pixels: region_overlap.OverlapCounts
     min_style_iou: float = MIN_STYLE_IOU
 
     @property
@@ -204,7 +204,7 @@ def _check_pair(example: Mapping[str, Any]) -> None:
 
 def _count_pairs(
     first: Examined, second: Examined, options: FoldOptions
-) -> dict[str, region_overlap.PairCounts]:
+) -> dict[str, region_overlap.OverlapCounts]:
     """Count shared pixels of all layers in one pass."""
     conditions, plan = (first, second), first.plan
     assert plan == second.plan  # same layers, same number of examples, same budget

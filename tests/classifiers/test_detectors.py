@@ -64,8 +64,8 @@ def test_chosen_on_some_and_judged_on_others(parts):
     best = best_detectors(*parts, units_per_class=2)
     np.testing.assert_array_equal(best.classes, [0, 1, 2])
     assert best.units[1, 0] == 2 and best.order()[0] == 1
-    every = threshold_classifier.detect(choosing.values, choosing.labels, 3)
-    others = threshold_classifier.detect(judging.values, judging.labels, 3)
+    every = threshold_classifier.fit(choosing.values, choosing.labels, 3)
+    others = threshold_classifier.fit(judging.values, judging.labels, 3)
     for c in range(3):
         of_class = every.balanced_accuracy[:, c]
         assert best.chosen_accuracy[c, 0] == of_class.max()

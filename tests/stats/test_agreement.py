@@ -177,7 +177,9 @@ def test_golden_iou_quantile(name):
                 continue
             both = truth * (1 - quantile.hazen_rank(samples[here], level[None]))
             unit = 1 - cutoff
-            cells = scores.Table(both, unit - both, truth - both, 1 - unit - truth + both)
+            cells = scores.ContingencyTable(
+                both, unit - both, truth - both, 1 - unit - truth + both
+            )
             for score, expected in (
                 (scores.iou, "iou"),
                 (scores.mutual_information, "mi"),

@@ -12,7 +12,7 @@ def test_changes_are_exact_sums(seed, first, second):
     random = np.random.RandomState(seed)
     samples = random.randint(-500, 500, (first + second, 3)) * random.randint(0, 2, 3)
     groups = np.stack([random.randint(-1, 3, len(samples)), random.randint(3, 5, len(samples))], 1)
-    whole, a, b = (paired_changes.none_seen(6, 3) for _ in range(3))
+    whole, a, b = (paired_changes.init(6, 3) for _ in range(3))
     paired_changes.add(whole, groups, samples)
     paired_changes.add(b, groups[first:], samples[first:])
     paired_changes.add(a, groups[:first], samples[:first])
@@ -35,7 +35,7 @@ def test_changes_are_exact_sums(seed, first, second):
 
 def test_standard_errors_do_not_cancel():
     samples = 65536 * 65536 // 8 - np.array([[0, 3], [1, 3], [2, 3]])
-    seen = paired_changes.none_seen(1, 2)
+    seen = paired_changes.init(1, 2)
     paired_changes.add(seen, np.zeros((3, 1), int), samples)
     np.testing.assert_allclose(paired_changes.standard_error(seen), [[1 / 3**0.5, 0]], rtol=1e-15)
 

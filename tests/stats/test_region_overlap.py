@@ -54,12 +54,12 @@ def test_score_of_shares_beyond_the_fraction():
     zero = np.zeros(5, np.int64)
     both = np.array([0, 100, 150, 200, 300])
     found = region_overlap.reference_score(
-        region_overlap.PairCounts(both, zero, zero, 10_000), fraction=0.01
+        region_overlap.OverlapCounts(both, zero, zero, 10_000), fraction=0.01
     )
     np.testing.assert_allclose(found, [0, 1, 1, 1, 0])
 
 
 def test_iou_by_chance():
     sizes = np.array([100, 5000, 0])
-    counts = region_overlap.PairCounts(sizes, sizes, sizes, 10_000)
+    counts = region_overlap.OverlapCounts(sizes, sizes, sizes, 10_000)
     np.testing.assert_allclose(region_overlap.chance_iou(counts), [1 / 199, 1 / 3, 0])

@@ -36,7 +36,7 @@ def problems(draw):
 @given(problems())
 def test_best_of_all_thresholds(problem):
     values, labels = problem
-    found = threshold_classifier.detect(values, labels, 5)
+    found = threshold_classifier.fit(values, labels, 5)
     for c in range(5):
         own = labels == c
         if not own.any():
@@ -44,7 +44,7 @@ def test_best_of_all_thresholds(problem):
             assert np.isposinf(found.threshold[:, c]).all()
             continue
         columns = np.arange(values.shape[1])
-        reached = threshold_classifier.balanced_accuracy(
+        reached = threshold_classifier.evaluate(
             values[:, columns], labels, np.full(len(columns), c), found.threshold[:, c]
         )
         for u in columns:
@@ -58,7 +58,7 @@ def test_best_of_all_thresholds(problem):
 def test_of_equally_good_thresholds_the_highest():
     values = np.array([[4], [3], [2], [1]], np.float32)
     labels = np.array([1, 0, 1, 0])
-    found = threshold_classifier.detect(values, labels, 2)
+    found = threshold_classifier.fit(values, labels, 2)
     assert found.threshold[0, 1] == 3.5 and found.balanced_accuracy[0, 1] == 0.75
     # Nothing is better than no threshold: it lets nothing through.
     assert found.threshold[0, 0] == 4 - 0.5 * 0 and found.balanced_accuracy[0, 0] == 0.5
@@ -68,9 +68,9 @@ def test_many_columns_are_cut_into_blocks(monkeypatch):
     rng = np.random.default_rng(0)
     values = rng.integers(0, 9, (40, 7)).astype(np.float32)
     labels = rng.integers(0, 3, 40)
-    whole = threshold_classifier.detect(values, labels, 3)
+    whole = threshold_classifier.fit(values, labels, 3)
     monkeypatch.setattr(threshold_classifier, "_BLOCK", 90)
-    for a, b in zip(whole, threshold_classifier.detect(values, labels, 3), strict=True):
+    for a, b in zip(whole, threshold_classifier.fit(values, labels, 3), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -78,10 +78,8 @@ def test_order_of_examples_does_not_matter():
     rng = np.random.default_rng(1)
     values = rng.integers(0, 9, (40, 3)).astype(np.float32)
     labels, order = rng.integers(0, 3, 40), rng.permutation(40)
-    whole = threshold_classifier.detect(values, labels, 3)
-    for a, b in zip(
-        whole, threshold_classifier.detect(values[order], labels[order], 3), strict=True
-    ):
+    whole = threshold_classifier.fit(values, labels, 3)
+    for a, b in zip(whole, threshold_classifier.fit(values[order], labels[order], 3), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -92,7 +90,7 @@ def test_rule_of_the_reference(case):
     threshold, accuracy = threshold_classifier.reference_threshold(values, positive)
     assert threshold == arrays["thresh"]
     np.testing.assert_allclose(accuracy, arrays["acc"], rtol=1e-6)
-    found = threshold_classifier.detect(values[:, None], positive.astype(np.int32), 2)
+    found = threshold_classifier.fit(values[:, None], positive.astype(np.int32), 2)
     assert found.balanced_accuracy[0, 1] >= accuracy - 1e-12
 
 
@@ -109,16 +107,14 @@ def test_rule_of_the_reference(case):
 )
 def test_what_cannot_be_detected(values, labels, message):
     with pytest.raises(ValueError, match=message):
-        threshold_classifier.detect(values.astype(np.float32), np.array(labels, int), 3)
+        threshold_classifier.fit(values.astype(np.float32), np.array(labels, int), 3)
 
 
 def test_what_cannot_be_judged():
     values, labels = np.ones((2, 1), np.float32), np.array([1, 1])
     for c in (0, 1):
         with pytest.raises(ValueError, match="some, but not only"):
-            threshold_classifier.balanced_accuracy(
-                values, labels, np.array([c]), np.zeros(1, np.float32)
-            )
+            threshold_classifier.evaluate(values, labels, np.array([c]), np.zeros(1, np.float32))
     with pytest.raises(ValueError, match="at least as many others"):
         threshold_classifier.reference_threshold(values[:, 0], np.array([True, True]))
     with pytest.raises(ValueError, match="all lie below"):

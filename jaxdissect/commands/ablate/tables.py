@@ -268,7 +268,7 @@ def own_accuracies(study: ClassStudy) -> Float[np.ndarray, "V N"]:
     return np.concatenate([measure(study.sets.baseline)[None], *own])
 
 
-def _separations(study: ClassStudy) -> tuple[auroc.Separation, auroc.Separation]:
+def _separations(study: ClassStudy) -> tuple[auroc.AurocCounts, auroc.AurocCounts]:
     found = study.judged.separations
     assert found is not None  # `study_classes` counts scores
     return found

@@ -55,7 +55,7 @@ def reference_table(found: Detectors, choosing: Peaks, names: Sequence[str]) -> 
 def unit_table(choosing: Peaks, judging: Peaks, names: Sequence[str]) -> Rows:
     """One row per unit and class, of the classes with images in both parts."""
     chosen, whole = (
-        threshold_classifier.detect(part.values, part.labels, len(names))
+        threshold_classifier.fit(part.values, part.labels, len(names))
         for part in (choosing, judging)
     )
     header = ("unit", "class", "threshold", "balanced accuracy when chosen", "AUROC")
