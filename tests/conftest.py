@@ -1,5 +1,6 @@
 """For all tests: shapes checked, no silent promotion, four CPU devices, quick compilation."""
 
+import collections
 import os
 
 os.environ["XLA_FLAGS"] = (
@@ -30,3 +31,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if quick != jax.config.read("jax_disable_most_optimizations"):
         jax.config.update("jax_disable_most_optimizations", quick)
         jax.clear_caches()  # or slow programs of other tests would be taken
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was skipped stands at the end, once for every reason: it has not been tested."""
+    reasons = collections.Counter(
+        str(report.longrepr[-1]).removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    if reasons:
+        terminalreporter.section(f"SKIPPED, NOT TESTED: {reasons.total()}", yellow=True, bold=True)
+        for reason, number in reasons.most_common():
+            terminalreporter.line(f"{number:5}  {reason}", yellow=True)
