@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from jaxdissect.commands.dissect.command import DissectOptions
     from jaxdissect.commands.fetch.command import FetchOptions
     from jaxdissect.commands.generate.command import GenerateOptions
-    from jaxdissect.commands.options.model import raised_by
+    from jaxdissect.commands.options.user_code import raised_by
     from jaxdissect.commands.paint.command import PaintOptions
     from jaxdissect.commands.style.command import StyleOptions
 

@@ -18,7 +18,7 @@ from jaxdissect.commands.ablate import figures, tables
 from jaxdissect.commands.options.class_images import ClassImages, Data, class_numbers, read_data
 from jaxdissect.commands.options.model import choose_layers, find_model
 from jaxdissect.commands.options.output import TableOptions
-from jaxdissect.commands.output.settings import provenance
+from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.dissection.result import load_dissection
 from jaxdissect.dissection.setup import image_input
 from jaxdissect.engine.data.donors import WithOthers
@@ -171,9 +171,8 @@ class AblateOptions(TableOptions, ClassImages):
         self.write_tables(folder, written)
         for name, figure in drawn.items():
             save_figure(folder / f"{name}.png", figure)
-        tables.write_settings(
-            folder / "ablation.json", study, estimate, responses, provenance(self)
-        )
+        facts = tables.facts(study, estimate, responses)
+        write_settings(folder / "ablation.json", self, facts)
 
 
 def _best_iou(folder: Path, layer: str, num_units: int) -> np.ndarray:

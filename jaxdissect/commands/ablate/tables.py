@@ -1,8 +1,6 @@
 """Tables of a class study: which classes need which units."""
 
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -215,14 +213,10 @@ def summary(study: ClassStudy, names: Sequence[str]) -> str:
     )
 
 
-def write_settings(
-    path: Path,
-    study: ClassStudy,
-    estimate: Float[np.ndarray, "U N"],
-    responses: Responses,
-    provenance: Mapping[str, Any],
-) -> None:
-    """Write how the study was made and its figures over all classes, as JSON."""
+def facts(
+    study: ClassStudy, estimate: Float[np.ndarray, "U N"], responses: Responses
+) -> dict[str, Any]:
+    """How the study was made and its figures over all classes, as JSON values."""
     damage = study.singles.damage(accuracy.confidence)
     correlations = [
         importance.rank_correlation(a, b) for a, b in zip(damage.T, estimate.T, strict=True)
@@ -232,8 +226,7 @@ def write_settings(
     number = len(study.sizes)
     without, alone = own[1 : 1 + number], own[1 + number :]
     shares = positive_shares(responses.correlation, importance.is_important(study.ranked_by))
-    facts = {
-        **provenance,
+    return {
         "layer": study.sets.layer,
         "units": study.ranked_by.shape[0],
         "classes": study.ranked_by.shape[1],
@@ -254,7 +247,6 @@ def write_settings(
             "of other units": shares.other,
         },
     }
-    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 # --- parts ----------------------------------------------------------------------------------------

@@ -9,8 +9,7 @@ from tyro.conf import arg
 from jaxdissect.attacks import effect_on_units
 from jaxdissect.commands.attack import figures, tables
 from jaxdissect.commands.options.attack import AttackedImages, attack_case
-from jaxdissect.commands.output import table_files
-from jaxdissect.commands.output.settings import provenance
+from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.plots.concept_chart import save_figure
 
 
@@ -64,9 +63,7 @@ class AttackOptions(AttackedImages):
                 "groups": tables.group_table(groups),
                 "units": tables.unit_table(case, peaks),
             }
-            for name, (header, rows) in written.items():
-                for ending in self.tables:
-                    table_files.WRITERS[ending](folder / f"{name}.{ending}", header, rows)
+            self.write_tables(folder, written)
             save_figure(folder / "groups.png", figures.group_figure(groups, case))
             save_figure(folder / "units.png", figures.unit_figure(peaks, case))
             sheet = figures.example_sheet(
@@ -77,5 +74,5 @@ class AttackOptions(AttackedImages):
                 factor=self.amplify,
             )
             sheet.save(folder / "examples.png")
-            tables.write_settings(folder / "attack.json", case, groups, provenance(self))
+            write_settings(folder / "attack.json", self, tables.facts(case, groups))
         self.tell(tables.summary(case, groups))

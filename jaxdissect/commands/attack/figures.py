@@ -151,7 +151,9 @@ def defence_figure(curves: Mapping[str, DefenceCurve]) -> "Figure":
     return figure
 
 
-def _active(cells: Float[Array, "1 h w 1"], threshold: float, size: Shape) -> Bool[np.ndarray, "H W"]:
+def _active(
+    cells: Float[Array, "1 h w 1"], threshold: float, size: Shape
+) -> Bool[np.ndarray, "H W"]:
     threshold_of_unit = jnp.asarray([threshold], jnp.float32)
     return np.asarray(active_regions(cells, threshold_of_unit, size)[0, ..., 0])
 

@@ -1,8 +1,6 @@
 """Tables of attacks and defences."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -119,16 +117,12 @@ def attack_line(case: Case) -> str:
     )
 
 
-def write_settings(
-    path: Path, case: Case, groups: Sequence[Group], provenance: Mapping[str, Any]
-) -> None:
-    """Write how the attack was made and its figures over all images, as JSON."""
-    facts = {
-        **provenance,
+def facts(case: Case, groups: Sequence[Group]) -> dict[str, Any]:
+    """How the attack went and its figures over all images and groups, as JSON values."""
+    return {
         **attack_facts(case),
         "groups": [{**group._asdict(), **_finite_intervals(group)} for group in groups],
     }
-    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 def attack_facts(case: Case) -> dict[str, Any]:

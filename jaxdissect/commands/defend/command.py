@@ -1,6 +1,5 @@
 """`jaxdissect defend`: whether removing units defends, as a folder of tables and figures."""
 
-import json
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -12,7 +11,7 @@ from jaxdissect.attacks import defence, effect_on_units
 from jaxdissect.classifiers import importance
 from jaxdissect.commands.attack import figures, tables
 from jaxdissect.commands.options.attack import AttackedImages, Case, attack_case, chosen_attack
-from jaxdissect.commands.output.settings import provenance
+from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.plots.concept_chart import save_figure
 
 Choice = Literal["important", "response", "random", "random-important"]
@@ -88,9 +87,7 @@ class DefendOptions(AttackedImages):
                 )
             self.write_tables(folder, {"defence": tables.defence_table(curves)})
             save_figure(folder / "defence.png", figures.defence_figure(curves))
-            facts = {**provenance(self), **tables.attack_facts(case)}
-            text = json.dumps(facts, indent=1) + "\n"
-            (folder / "defence.json").write_text(text, encoding="utf-8")
+            write_settings(folder / "defence.json", self, tables.attack_facts(case))
         self.tell(tables.defence_summary(case, curves))
 
     def _orders(self, case: Case) -> dict[str, np.ndarray]:

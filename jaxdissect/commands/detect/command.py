@@ -21,7 +21,7 @@ from jaxdissect.commands.detect import figures, tables
 from jaxdissect.commands.options.class_images import ClassImages, class_numbers, read_data
 from jaxdissect.commands.options.model import choose_layers, find_model
 from jaxdissect.commands.options.output import TableOptions
-from jaxdissect.commands.output.settings import provenance
+from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.plots.concept_chart import save_figure
 
 
@@ -128,5 +128,5 @@ class DetectOptions(TableOptions, ClassImages):
             )
             stem = re.sub(r"[^\w.-]+", "_", names[number]).strip("_")
             save_figure(folder / f"peaks_{number}_{stem}.png", figure)
-        path = folder / "detectors.json"
-        tables.write_settings(path, found, choosing, judging, layer, provenance(self))
+        facts = tables.facts(found, choosing, judging, layer)
+        write_settings(folder / "detectors.json", self, facts)

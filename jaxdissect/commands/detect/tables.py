@@ -1,8 +1,6 @@
 """Tables of units as detectors of classes."""
 
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -87,17 +85,9 @@ def summary(found: Detectors, names: Sequence[str], layer: str) -> str:
     )
 
 
-def write_settings(
-    path: Path,
-    found: Detectors,
-    choosing: Peaks,
-    judging: Peaks,
-    layer: str,
-    provenance: Mapping[str, Any],
-) -> None:
-    """Write how detectors were found, and what they are on average, as JSON."""
-    facts = {
-        **provenance,
+def facts(found: Detectors, choosing: Peaks, judging: Peaks, layer: str) -> dict[str, Any]:
+    """How detectors were found, and what they are on average, as JSON values."""
+    return {
         "layer": layer,
         "units": choosing.values.shape[1],
         "classes": len(found.classes),
@@ -106,4 +96,3 @@ def write_settings(
         "mean balanced accuracy when chosen": float(found.chosen_accuracy[:, 0].mean()),
         "mean AUROC": float(found.auroc[:, 0].mean()),
     }
-    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

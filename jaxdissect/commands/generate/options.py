@@ -1,6 +1,5 @@
 """Options that all `jaxdissect generate` commands share, and what they name."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from jaxdissect.commands.options.generator import (
 )
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output import table_files
-from jaxdissect.commands.output.settings import provenance
+from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.engine.data.latent_vectors import Latents, latents
 from jaxdissect.engine.folding import Progress
 from jaxdissect.generators.dissection import dissect_generator, ranked_units
@@ -27,8 +26,6 @@ from jaxdissect.networks.network import Network
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 
 Size = tuple[int, int]
-
-SETTINGS = "generation.json"
 
 _OTHERS = {"ranking": 0, "measuring": 2**32, "learning": 2**33}
 """Added to the seed, so that what ranks units, what learns and what measures are other latents."""
@@ -88,9 +85,7 @@ class GeneratorOptions(TableOptions):
     ) -> None:
         """Write tables in the formats of the options, and the settings."""
         self.write_tables(folder, written)
-        settings = {**provenance(self), **facts}
-        text = json.dumps(settings, indent=1) + "\n"
-        (folder / SETTINGS).write_text(text, encoding="utf-8")
+        write_settings(folder / "generation.json", self, facts)
 
 
 @dataclass(frozen=True, kw_only=True)

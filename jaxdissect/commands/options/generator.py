@@ -11,13 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdissect.commands.options.model import (
-    BUILT_IN,
-    FoundModel,
-    checked_layers,
-    find_function,
-    user_code,
-)
+from jaxdissect.commands.options.model import BUILT_IN, FoundModel, checked_layers
+from jaxdissect.commands.options.user_code import find_function, user_code
 from jaxdissect.engine.data.latent_vectors import latents
 from jaxdissect.generators.images import ToPixels, in_range
 from jaxdissect.networks.loading import load_network, pretrained

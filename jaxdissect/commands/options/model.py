@@ -1,28 +1,23 @@
-"""Find the model that a user names on the command line.
+"""Options that name a network and its layers, and the network that they name.
 
-A name is `BUILT_IN`, a published network of images such as `vgg16_places365`, a kind of
-network such as `vgg16` whose weights are in a file of the user's, or says where a function is:
+A name is `BUILT_IN`, a published network of images such as `vgg16_places365`, a kind of network
+such as `vgg16` whose weights are in a file of the user's, or says where a function is:
 `FILE.py:FUNCTION` or `package.module:FUNCTION`. The function takes no arguments and returns an
 nnx.Module, a Network, or whatever `as_network` takes, whose input is float images [B, H, W, 3] in
 [0, 1].
-
-Whatever the user's own code raises becomes one ValueError that says where in it.
 """
 
-import importlib
-import importlib.util
-import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from tyro.conf import arg
 
+from jaxdissect.commands.options.user_code import find_function, user_code
 from jaxdissect.networks.adapters.linen_network import LinenNetwork
 from jaxdissect.networks.adapters.prepared_network import PreparedNetwork
 from jaxdissect.networks.loading import load_network, pretrained
@@ -42,7 +37,7 @@ class FoundModel(NamedTuple):
     Attributes:
         name: As the user gave it.
         network: The network.
-        home: Folder of the code that the user wrote.
+        home: Folder of the user's code.
         default_layers: Layers to dissect if the user names none.
     """
 
@@ -50,6 +45,74 @@ class FoundModel(NamedTuple):
     network: Network
     home: Path
     default_layers: tuple[str, ...] = ()
+
+
+class FoundLayer(NamedTuple):
+    """A layer of a network that was found.
+
+    Attributes:
+        network: The network.
+        layer: Name of the layer.
+        num_units: Its units.
+    """
+
+    network: Network
+    layer: str
+    num_units: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Options that name a network of images."""
+
+    model: Annotated[str, arg(metavar="NAME")]
+    """`scenes`, a published network such as vgg16_places365 (downloaded once), a kind of network
+    such as vgg16 with --weights, or a function without arguments that returns the network, as
+    FILE.py:FUNCTION or package.module:FUNCTION, whose input is float images [B, H, W, 3] in
+    [0, 1]."""
+    weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Weights of a kind of network: .pth, .safetensors, .npz."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayersOptions(ModelOptions):
+    """Options that name a network of images and some of its layers."""
+
+    layers: Annotated[
+        tuple[str, ...],
+        arg(metavar="L [L ...]", help_behavior_hint="(default: known networks have some)"),
+    ] = ()
+    """Layers to dissect. A wrong name lists the right ones."""
+
+    def find_layers(self, image_size: tuple[int, int]) -> tuple[Network, tuple[str, ...]]:
+        """Build the network, and check that it takes such images and has these layers.
+
+        Raises:
+            OSError, ValueError: See `find_model` and `choose_layers`.
+        """
+        model = find_model(self.model, self.weights)
+        return model.network, choose_layers(model, self.layers, image_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerOptions(ModelOptions):
+    """Options that name a network of images and one of its layers."""
+
+    layer: Annotated[str | None, arg(metavar="L", help_behavior_hint="(default: the last)")] = None
+    """Layer whose units are studied. A wrong name lists the right ones."""
+
+    def find_layer(self, image_size: tuple[int, int]) -> FoundLayer:
+        """Build the network, and check that it takes such images and has this layer.
+
+        Raises:
+            OSError, ValueError: See `find_model` and `choose_layers`.
+        """
+        model = find_model(self.model, self.weights)
+        wanted = (self.layer,) if self.layer else model.default_layers[-1:]
+        (layer,) = choose_layers(model, wanted, image_size)
+        images = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
+        shape = layer_shapes(model.network, images, (layer,))[layer].shape
+        return FoundLayer(model.network, layer, shape[-1])
 
 
 def find_model(name: str, weights: Path | None = None) -> FoundModel:
@@ -82,47 +145,6 @@ def find_model(name: str, weights: Path | None = None) -> FoundModel:
     build, home = find_function(name, "model", [BUILT_IN, *PUBLISHED])
     with user_code(f"`model` (={name!r}) cannot be built by {name.rpartition(':')[2]}()", home):
         return FoundModel(name, as_network(build()), home)
-
-
-def find_function(
-    name: str, argument: str, others: Sequence[str]
-) -> tuple[Callable[[], Any], Path]:
-    """Import the function of a name, FILE.py:FUNCTION or package.module:FUNCTION.
-
-    Args:
-        name: What the user gave.
-        argument: What it was given as, for messages.
-        others: Names that need no code, for messages.
-
-    Returns:
-        The function, and the folder of its code.
-
-    Raises:
-        OSError: If there is no such file.
-        ValueError: If the name is malformed, nothing has it, or the user's code fails.
-    """
-    where, colon, function_name = name.rpartition(":")
-    if not (colon and where and function_name):
-        raise ValueError(
-            f"`{argument}` (={name!r}) must be FILE.py:FUNCTION, package.module:FUNCTION, "
-            f"or one of: {', '.join(others)}"
-        )
-    path = Path(where).resolve() if where.endswith(".py") else None
-    if path is not None and not path.is_file():
-        raise FileNotFoundError(f"`{argument}` (={name!r}): there is no file {where}")
-    home = Path.cwd() if path is None else path.parent
-    if str(home) not in sys.path:
-        sys.path.insert(0, str(home))
-    with user_code(f"`{argument}` (={name!r}) cannot be imported", home):
-        module = importlib.import_module(where) if path is None else _import_file(path)
-    build = getattr(module, function_name, None)
-    if not callable(build):
-        functions = [key for key, value in vars(module).items() if _is_own_function(value, module)]
-        raise ValueError(
-            f"`{argument}` (={name!r}): {where} has no function {function_name!r}; "
-            f"its functions: {', '.join(functions) or 'none'}"
-        )
-    return build, home
 
 
 def _known(name: str, architecture: str, load: Callable[[], nnx.Module]) -> FoundModel:
@@ -182,52 +204,8 @@ def checked_layers(
     return chosen
 
 
-def raised_by(package: str, problem: BaseException) -> bool:
-    """Whether an exception was raised by a package's own code, not by something it called."""
-    frames = [frame for frame, _ in traceback.walk_tb(problem.__traceback__)]
-    module = frames[-1].f_globals.get("__name__", "") if frames else ""
-    return module.partition(".")[0] == package
-
-
 def _layer_names(network: Network, images: jax.ShapeDtypeStruct) -> tuple[str, ...]:
     """Layers of a network, where it can tell; linen modules must see images first."""
     if isinstance(network, LinenNetwork):
         return network.layer_names(images)
     return tuple(getattr(network, "layer_names", ()))
-
-
-def _import_file(path: Path) -> ModuleType:
-    # Under a name of its own, so that a file called `jax.py` does no harm.
-    name = f"_jaxdissect_model_{path.stem}"
-    specification = importlib.util.spec_from_file_location(name, path)
-    assert specification is not None and specification.loader is not None  # it ends in .py
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module  # dataclasses look their module up
-    specification.loader.exec_module(module)
-    return module
-
-
-def _is_own_function(value: object, module: ModuleType) -> bool:
-    return callable(value) and getattr(value, "__module__", None) == module.__name__
-
-
-@contextmanager
-def user_code(failure: str, home: Path) -> Iterator[None]:
-    """Turn what the user's code raises into one ValueError with the place in that code."""
-    try:
-        yield
-    except Exception as problem:
-        if isinstance(problem, ValueError) and raised_by("jaxdissect", problem):
-            raise
-        message = f"{failure}: {type(problem).__name__}: {problem}"
-        raise ValueError(message + _place(problem, home)) from problem
-
-
-def _place(problem: Exception, home: Path) -> str:
-    """Say where the user's own code was when a problem arose, if it was involved."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(problem.__traceback__)
-        if Path(frame.filename).is_relative_to(home) and "site-packages" not in frame.filename
-    ]
-    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""

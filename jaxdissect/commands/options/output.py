@@ -32,7 +32,10 @@ class OutputOptions:
     @contextmanager
     def working(self) -> Iterator[tuple[Path, Progress]]:
         """Yield a folder to fill, which becomes --out in the end, and whom to tell of progress."""
-        with told(quiet=self.quiet) as progress, new_folder(self.out, self.overwrite) as folder:
+        with (
+            told(quiet=self.quiet) as progress,
+            new_folder(self.out, overwrite=self.overwrite) as folder,
+        ):
             yield folder, progress
 
     def tell(self, summary: str) -> None:

@@ -6,27 +6,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# What commands write about themselves: a folder with none of these is not ours to replace.
-_KINDS = ("dissection", "ablation", "generation", "style", "detectors", "attack", "defence")
-_MARKS = tuple(f"{kind}.json" for kind in _KINDS)
+SETTINGS_FILES = (
+    "dissection.json",
+    "ablation.json",
+    "detectors.json",
+    "style.json",
+    "generation.json",
+    "attack.json",
+    "defence.json",
+)
+"""What commands write about themselves: a folder with none of these is not ours to replace."""
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
-    """Raise if results cannot be put at a path: something else is there."""
+    """Check that results can be put at a path.
+
+    Args:
+        path: The folder to be.
+        overwrite: Whether it may hold results already.
+
+    Raises:
+        FileExistsError: If a file, other files or results that must be kept are there.
+    """
     if not path.exists():
         return
     if not path.is_dir():
         raise FileExistsError(f"`out`: {path} is a file")
     if not any(path.iterdir()):
         return
-    if not any((path / mark).is_file() for mark in _MARKS):
+    if not any((path / mark).is_file() for mark in SETTINGS_FILES):
         raise FileExistsError(f"`out`: {path} is a folder of other files")
     if not overwrite:
         raise FileExistsError(f"`out`: {path} holds results already; `--overwrite` replaces them")
 
 
 @contextmanager
-def new_folder(path: Path, overwrite: bool) -> Iterator[Path]:
+def new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Yield a folder to fill, which takes its place at `path` only if nothing is raised.
 
     What was at `path` stays there until then. The folder that is filled lies beside it, so that

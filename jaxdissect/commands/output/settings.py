@@ -1,13 +1,41 @@
-"""What a result came from, as JSON values."""
+"""The settings file of a command: what its results came from and their main figures, as JSON."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from jaxdissect.commands.output.folder import SETTINGS_FILES
+
+
+def write_settings(path: Path, options: Any, facts: Mapping[str, Any]) -> None:
+    """Write the version of jaxdissect, the options of a command, and facts about its results.
+
+    Args:
+        path: The file, whose name is one of `SETTINGS_FILES`: it marks the folder as results.
+        options: The options, a dataclass.
+        facts: JSON values by name.
+
+    Raises:
+        ValueError: If the file has another name.
+    """
+    if path.name not in SETTINGS_FILES:
+        raise ValueError(f"`path` (={path}) must be named one of: {', '.join(SETTINGS_FILES)}")
+    settings = {**provenance(options), **facts}
+    path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
 
 def provenance(options: Any) -> dict[str, Any]:
-    """Tell the version of jaxdissect, and the options of a command (a dataclass)."""
+    """Return the version of jaxdissect and the options of a command as JSON values.
+
+    Args:
+        options: The options, a dataclass.
+
+    Returns:
+        The keys `jaxdissect` and `command`.
+    """
     given = {name: _plain(value) for name, value in asdict(options).items()}
     return {"jaxdissect": version("jaxdissect"), "command": given}
 

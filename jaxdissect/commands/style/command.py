@@ -9,7 +9,7 @@ from tyro.conf import arg
 from jaxdissect.commands.dissect import command
 from jaxdissect.commands.options.model import choose_layers, find_model
 from jaxdissect.commands.options.output import TableOptions
-from jaxdissect.commands.output.settings import provenance
+from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.commands.style import figures, tables
 from jaxdissect.engine.data.folders import ImageFolder, image_folder
 from jaxdissect.engine.data.pairs import Paired, paired_folders
@@ -131,7 +131,7 @@ class StyleOptions(TableOptions):
         self.write_tables(folder, written)
         save_figure(folder / "layers.png", figures.layer_figure(study))
         save_figure(folder / "iou.png", figures.scatter_figure(study))
-        tables.write_settings(folder / "style.json", study, provenance(self))
+        write_settings(folder / "style.json", self, tables.facts(study))
 
 
 def _originals(options: StyleOptions) -> tuple[ImageFolder | ScenesDataset, Labeler]:

@@ -1,8 +1,5 @@
 """Tables of a study of styles: which units see shapes, and which see textures."""
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,8 +111,8 @@ def summary(study: StyleStudy) -> str:
     return "\n".join(lines)
 
 
-def write_settings(path: Path, study: StyleStudy, provenance: Mapping[str, Any]) -> None:
-    """Write how the study was made and the lists of units by layer, as JSON."""
+def facts(study: StyleStudy) -> dict[str, Any]:
+    """How the study was made, and the lists of units by layer, as JSON values."""
     lists = {
         layer.name: {
             "shape-sensitive": layer.shape_sensitive.tolist(),
@@ -123,8 +120,7 @@ def write_settings(path: Path, study: StyleStudy, provenance: Mapping[str, Any])
         }
         for layer in study.layers.values()
     }
-    facts = {**provenance, **study.settings, "layers": lists}
-    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    return {**study.settings, "layers": lists}
 
 
 def _by_category(layer: LayerStyle) -> dict[str, np.ndarray]:
