@@ -18,7 +18,7 @@ from jaxdissect.commands.dissect import command
 from jaxdissect.commands.main import main
 from jaxdissect.commands.options import model
 from jaxdissect.commands.output import folder
-from jaxdissect.commands.output.progress_bar import PLAN_LOGGER, told
+from jaxdissect.commands.output.progress_bar import PLAN_LOGGER, progress_bar
 from jaxdissect.dissection.presets import PRESETS
 from jaxdissect.dissection.result import load_dissection
 from jaxdissect.dissection.run import dissect
@@ -423,7 +423,7 @@ def test_a_bar_is_drawn_on_terminals_only(terminal):
     file = io.StringIO()
     logger = logging.getLogger(PLAN_LOGGER)
     before = list(logger.handlers), logger.level
-    with told(console=Console(file=file, force_terminal=terminal, width=100)) as progress:
+    with progress_bar(console=Console(file=file, force_terminal=terminal, width=100)) as progress:
         logger.info("the [plan]")
         for pass_number in range(2):
             for done in range(3):
@@ -434,7 +434,7 @@ def test_a_bar_is_drawn_on_terminals_only(terminal):
 
 
 def test_quiet_says_nothing(capsys):
-    with told(quiet=True) as progress:
+    with progress_bar(quiet=True) as progress:
         logging.getLogger(PLAN_LOGGER).info("the plan")
         progress("pass", 1, 2)
     assert capsys.readouterr() == ("", "")

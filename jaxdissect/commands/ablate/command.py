@@ -118,7 +118,7 @@ class AblateOptions(TableOptions, ClassImages):
             responses = unit_responses(model.network, data.judging, layer, **options)
             names = tables.full_names(data.class_names, num_classes)
             self._write(folder, study, estimate, responses, names, iou)
-        self.tell(tables.summary(study, names))
+        self.print_summary(tables.summary(study, names))
 
     def _replacing(
         self, data: Data, network: Network, layer: str, options: dict[str, Any]

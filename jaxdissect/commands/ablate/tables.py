@@ -200,7 +200,7 @@ def summary(study: ClassStudy, names: Sequence[str]) -> str:
     header, rows = class_table(study, names)
     own = own_accuracies(study)
     shown = [rows[c] for c in np.argsort(own[1] - own[0], kind="stable")[:MOST_SHOWN]]
-    printed = [[f"{v:.3f}" if isinstance(v, float) else str(v) for v in row] for row in shown]
+    printed = table_files.three_decimals(shown)
     mean = ("mean of all", "", "", *(f"{value:.3f}" for value in own.mean(axis=1)))
     return "\n".join(
         [

@@ -75,4 +75,4 @@ class AttackOptions(AttackedImages):
             )
             sheet.save(folder / "examples.png")
             write_settings(folder / "attack.json", self, tables.facts(case, groups))
-        self.tell(tables.summary(case, groups))
+        self.print_summary(tables.summary(case, groups))

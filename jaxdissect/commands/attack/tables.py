@@ -88,7 +88,7 @@ _MEASURES = (
 def summary(case: Case, groups: Sequence[Group]) -> str:
     """Success, distance and changes of units, as text."""
     header, rows = group_table(groups)
-    printed = [[f"{v:.3f}" if isinstance(v, float) else str(v) for v in row] for row in rows]
+    printed = table_files.three_decimals(rows)
     return "\n".join(
         [
             attack_line(case),
@@ -103,7 +103,7 @@ def summary(case: Case, groups: Sequence[Group]) -> str:
 def defence_summary(case: Case, curves: Mapping[str, DefenceCurve]) -> str:
     """What the defences do, as text."""
     header, rows = defence_table(curves)
-    printed = [[f"{v:.3f}" if isinstance(v, float) else str(v) for v in row] for row in rows]
+    printed = table_files.three_decimals(rows)
     return "\n".join([attack_line(case), "", *table_files.aligned([header, *printed])])
 
 

@@ -88,7 +88,7 @@ class DefendOptions(AttackedImages):
             self.write_tables(folder, {"defence": tables.defence_table(curves)})
             save_figure(folder / "defence.png", figures.defence_figure(curves))
             write_settings(folder / "defence.json", self, tables.attack_facts(case))
-        self.tell(tables.defence_summary(case, curves))
+        self.print_summary(tables.defence_summary(case, curves))
 
     def _orders(self, case: Case) -> dict[str, np.ndarray]:
         """Orders of units: by importance to the target, and by what the attack changes."""

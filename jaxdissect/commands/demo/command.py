@@ -69,7 +69,7 @@ class DemoOptions(OutputOptions):
         header, rows = dissection_tables.best_unit_table(result)
         units = "\n".join(table_files.aligned([header, *rows]))
         report = f"The report is {self.out / REPORT}"
-        self.tell(f"The ten most interpretable units:\n\n{units}\n\n{report}")
+        self.print_summary(f"The ten most interpretable units:\n\n{units}\n\n{report}")
 
     def _classifier_part(
         self, folder: Path, progress: Progress

@@ -98,7 +98,7 @@ class DetectOptions(TableOptions, ClassImages):
             if wanted:  # nobody asks what tells that it is none of these classes
                 found = Detectors(*(column[1:] for column in found))
             self._write(folder, found, choosing, judging, names, layer)
-        self.tell(tables.summary(found, names, layer))
+        self.print_summary(tables.summary(found, names, layer))
 
     def _write(
         self,

@@ -70,7 +70,7 @@ def summary(found: Detectors, names: Sequence[str], layer: str) -> str:
     """The best detectors and what they are on average, as text."""
     header, rows = detector_table(found, names)
     best = [row for row in rows if row[1] == 1][:MOST_SHOWN]
-    printed = [[f"{v:.3f}" if isinstance(v, float) else str(v) for v in row] for row in best]
+    printed = table_files.three_decimals(best)
     return "\n".join(
         [
             f"Best units of {layer} as detectors of classes, chosen on some images, judged on "

@@ -144,7 +144,7 @@ class DissectOptions(OutputOptions):
             )
             for name, sheet in unit_strips.file_names(top).items():
                 unit_strips.draw_sheet(sheet, top[sheet]).save(folder / name)
-        self.tell(dissection_tables.summary(result))
+        self.print_summary(dissection_tables.summary(result))
 
 
 PLACES = ("sample", "images", "tfds")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from jaxdissect.commands.output.progress_bar import told
+from jaxdissect.commands.output.progress_bar import progress_bar
 from jaxdissect.networks.loading import fetch
 from jaxdissect.networks.weights.published import PUBLISHED
 
@@ -37,7 +37,7 @@ class FetchOptions:
         if self.name is None:
             print(listing())
             return
-        with told(quiet=self.quiet) as progress:
+        with progress_bar(quiet=self.quiet) as progress:
             files = fetch(self.name, folder=self.folder, progress=progress)
         for path in files.values():
             print(path)

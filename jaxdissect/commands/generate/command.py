@@ -87,7 +87,7 @@ class DissectGenerator(SegmentedOptions):
             )
             for name, sheet in unit_strips.file_names(top).items():
                 unit_strips.draw_sheet(sheet, top[sheet]).save(folder / name)
-        self.tell(dissection_tables.summary(result))
+        self.print_summary(dissection_tables.summary(result))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,7 @@ class RemoveUnits(ConceptOptions):
             if self.singles:
                 singles = remove_units(*case.subject(), each_unit(case.num_units), **options)
             self._write(folder, case, units.ranking, units.iou, sets, singles)
-        self.tell_table(
+        self.print_table(
             f"Removing units of {self.layer} that match {self.concept} best",
             tables.set_table(sets, case.concept, units.ranking),
         )
@@ -200,7 +200,7 @@ class InsertUnits(ConceptOptions):
             self._write(folder, case, insertion)
         header, rows = tables.context_table(insertion, case.concept, min_samples=self.min_samples)
         title = f"Inserting {self.num_units} units of {self.layer} at one cell"
-        self.tell_table(title, (header, rows[:20]))
+        self.print_table(title, (header, rows[:20]))
 
     def _write(self, folder: Path, case: ConceptCase, insertion: Insertion) -> None:
         concept = case.concept

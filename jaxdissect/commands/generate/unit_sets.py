@@ -121,7 +121,7 @@ class OptimiseUnits(ConceptOptions):
             chart = figures.effect_figure(effect, self.sizes, RANKINGS)
             save_figure(folder / "effects.png", chart)
             save_figure(folder / "steps.png", figures.step_figure(learned))
-        self.tell_table(f"What units of {self.layer} cause of {self.concept}", compared)
+        self.print_table(f"What units of {self.layer} cause of {self.concept}", compared)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +193,7 @@ class FindArtifacts(GeneratorOptions):
             save_figure(folder / "distances.png", chart)
             self._sheet(found, source, judged).save(folder / "images.png")
         title = f"Removing units of {self.layer}, Fréchet distance to real images"
-        self.tell_table(title, compared)
+        self.print_table(title, compared)
 
     def _real_images(self, found: FoundGenerator, size: Shape) -> Source:
         if self.real_images is not None:

@@ -1,4 +1,4 @@
-"""Options that all commands share which write a folder of results, and what these mean."""
+"""Options of every command that writes a folder of results."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from tyro.conf import FlagCreatePairsOff, arg
 
 from jaxdissect.commands.output.folder import check_free, new_folder
-from jaxdissect.commands.output.progress_bar import told
-from jaxdissect.commands.output.table_files import WRITERS, Rows, aligned, rounded
+from jaxdissect.commands.output.progress_bar import progress_bar
+from jaxdissect.commands.output.table_files import WRITERS, Rows, aligned, four_digits
 from jaxdissect.engine.folding import Progress
 
 
@@ -31,15 +31,15 @@ class OutputOptions:
 
     @contextmanager
     def working(self) -> Iterator[tuple[Path, Progress]]:
-        """Yield a folder to fill, which becomes --out in the end, and whom to tell of progress."""
+        """Yield a folder to fill, which becomes --out in the end, and what shows the progress."""
         with (
-            told(quiet=self.quiet) as progress,
+            progress_bar(quiet=self.quiet) as progress,
             new_folder(self.out, overwrite=self.overwrite) as folder,
         ):
             yield folder, progress
 
-    def tell(self, summary: str) -> None:
-        """Print what was found and what was written, unless --quiet."""
+    def print_summary(self, summary: str) -> None:
+        """Print what was found and which files were written, unless --quiet."""
         if not self.quiet:
             files = ", ".join(sorted(path.name for path in self.out.iterdir()))
             print(f"{summary}\n\nWritten to {self.out}: {files}")
@@ -47,21 +47,21 @@ class OutputOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions(OutputOptions):
-    """And in which formats tables are written."""
+    """Where results are written, whether anything is printed, and the formats of tables."""
 
     tables: Annotated[
         tuple[Literal["csv", "json", "parquet"], ...], arg(metavar="FORMAT [FORMAT ...]")
     ] = ("csv",)
-    """How to write tables: csv, json, parquet."""
+    """Formats of tables: csv, json, parquet."""
 
-    def write_tables(self, folder: Path, written: Mapping[str, Rows]) -> None:
-        """Write tables, by their names."""
-        for name, (header, rows) in written.items():
+    def write_tables(self, folder: Path, tables: Mapping[str, Rows]) -> None:
+        """Write tables under their names, in the formats of --tables."""
+        for name, (header, rows) in tables.items():
             for ending in self.tables:
                 WRITERS[ending](folder / f"{name}.{ending}", header, rows)
 
-    def tell_table(self, title: str, rows: Rows) -> None:
-        """Print a table that sums up what was found, and what was written, unless --quiet."""
+    def print_table(self, title: str, rows: Rows) -> None:
+        """Print a table of what was found, and which files were written, unless --quiet."""
         header, body = rows
-        text = aligned(rounded([header, *body]))
-        self.tell("\n".join([f"{title}:", "", *text]))
+        text = aligned(four_digits([header, *body]))
+        self.print_summary("\n".join([f"{title}:", "", *text]))

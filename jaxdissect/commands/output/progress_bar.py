@@ -1,4 +1,4 @@
-"""Tell the user on stderr what is going on: the plan, and how far each pass over the data is."""
+"""Show the user on stderr what is going on: the plan, and how far each pass over the data is."""
 
 import logging
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
 PLAN_LOGGER = "jaxdissect.dissection.run"
-"""Says, before the work begins, what is kept in memory and what is computed again."""
+"""The logger that announces, before the work begins, what is kept and what is computed again."""
 
 
 @contextmanager
-def told(*, quiet: bool = False, console: "Console | None" = None) -> Iterator[Progress]:
-    """Show what the library says while the context is open.
+def progress_bar(*, quiet: bool = False, console: "Console | None" = None) -> Iterator[Progress]:
+    """Show the progress and the plan of the library while the context is open.
 
     Args:
         quiet: Show nothing.
         console: Where to show it; stderr when None. A bar is drawn only on a terminal.
 
     Yields:
-        What to give to functions that take a `progress`.
+        The function to pass to those that take a `progress`.
     """
     if quiet:
         yield silent

@@ -46,9 +46,21 @@ WRITERS = {"csv": write_csv, "json": write_json, "parquet": write_parquet}
 """How tables are written, by the ending of the file."""
 
 
-def rounded(rows: Sequence[Sequence[Any]]) -> list[tuple[str, ...]]:
-    """Write numbers with fractions in four digits."""
-    return [tuple(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row) for row in rows]
+def four_digits(rows: Sequence[Sequence[Any]]) -> list[tuple[str, ...]]:
+    """Write numbers with fractions in four significant digits, and everything else as text."""
+    return _as_text(rows, ".4g")
+
+
+def three_decimals(rows: Sequence[Sequence[Any]]) -> list[tuple[str, ...]]:
+    """Write numbers with fractions in three decimals, and everything else as text."""
+    return _as_text(rows, ".3f")
+
+
+def _as_text(rows: Sequence[Sequence[Any]], form: str) -> list[tuple[str, ...]]:
+    return [
+        tuple(format(cell, form) if isinstance(cell, float) else str(cell) for cell in row)
+        for row in rows
+    ]
 
 
 def aligned(rows: Sequence[Sequence[Any]]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from jaxdissect.commands.options.generator import (
     find_segmenter,
 )
 from jaxdissect.commands.options.model import BUILT_IN
-from jaxdissect.commands.output.progress_bar import told
+from jaxdissect.commands.output.progress_bar import progress_bar
 from jaxdissect.commands.paint.server import create_app
 from jaxdissect.commands.paint.studio import Studio, Subject
 from jaxdissect.dissection.result import Dissection, load_dissection
@@ -105,7 +105,7 @@ class PaintOptions:
             num_samples=self.samples,
             to_pixels=found.to_pixels,
         )
-        with told(quiet=self.quiet) as progress:
+        with progress_bar(quiet=self.quiet) as progress:
             result = self._dissection(subject, segmenter, progress)
         return Studio(subject, self.layer, result, segmenter)
 

@@ -120,7 +120,7 @@ class StyleOptions(TableOptions):
             )
             for name, sheet in unit_strips.file_names(shown, prefix="styles").items():
                 unit_strips.draw_sheet(sheet, shown[sheet]).save(folder / name)
-        self.tell(tables.summary(study))
+        self.print_summary(tables.summary(study))
 
     def _write(self, folder: Path, study: StyleStudy) -> None:
         written = {

@@ -94,12 +94,12 @@ def summary(study: StyleStudy) -> str:
         f"Units with a concept (IoU of {last.original.min_iou:g} or more); those that are active "
         f"at the same places in both styles (IoU > {last.min_style_iou:g}) are shape-sensitive:",
         "",
-        *table_files.aligned([header, *([_printed(cell) for cell in row] for row in rows)]),
+        *table_files.aligned([header, *table_files.three_decimals(rows)]),
     ]
     header, rows = category_table(study)
     lines += [
         "",
-        *table_files.aligned([header, *([_printed(cell) for cell in row] for row in rows)]),
+        *table_files.aligned([header, *table_files.three_decimals(rows)]),
     ]
     for kind, units in (("shape", last.shape_sensitive), ("texture", last.texture_sensitive)):
         names = (
@@ -135,7 +135,3 @@ def _by_category(layer: LayerStyle) -> dict[str, np.ndarray]:
 
 def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if values.size else 0.0
-
-
-def _printed(cell: Any) -> str:
-    return f"{cell:.3f}" if isinstance(cell, float) else str(cell)
