@@ -1,1 +1,35 @@
-"""Floor 0: pure functions over arrays, knowing nothing of networks or data sets."""
+"""Pure functions over arrays, without networks or data sets: concepts, colours, resampling."""
+
+from jaxdissect.arrays.colors import COLOR_NAMES as COLOR_NAMES
+from jaxdissect.arrays.colors import COLOR_REGIONS as COLOR_REGIONS
+from jaxdissect.arrays.colors import ColorRegion as ColorRegion
+from jaxdissect.arrays.colors import color_labels as color_labels
+from jaxdissect.arrays.components import Boxes as Boxes
+from jaxdissect.arrays.components import all_but_last_component as all_but_last_component
+from jaxdissect.arrays.components import bounding_boxes as bounding_boxes
+from jaxdissect.arrays.components import connected_components as connected_components
+from jaxdissect.arrays.components import every_component as every_component
+from jaxdissect.arrays.components import halves as halves
+from jaxdissect.arrays.concepts import CATEGORIES as CATEGORIES
+from jaxdissect.arrays.concepts import NONE as NONE
+from jaxdissect.arrays.concepts import Vocabulary as Vocabulary
+from jaxdissect.arrays.concepts import merge_vocabularies as merge_vocabularies
+from jaxdissect.arrays.concepts import read_concepts as read_concepts
+from jaxdissect.arrays.concepts import read_unified_parsing as read_unified_parsing
+from jaxdissect.arrays.concepts import vocabulary as vocabulary
+from jaxdissect.arrays.concepts import write_concepts as write_concepts
+from jaxdissect.arrays.resampling import Alignment as Alignment
+from jaxdissect.arrays.resampling import Border as Border
+from jaxdissect.arrays.resampling import Convolution as Convolution
+from jaxdissect.arrays.resampling import Interpolation as Interpolation
+from jaxdissect.arrays.resampling import ReceptiveField as ReceptiveField
+from jaxdissect.arrays.resampling import align_corners as align_corners
+from jaxdissect.arrays.resampling import align_receptive_field as align_receptive_field
+from jaxdissect.arrays.resampling import bilinear as bilinear
+from jaxdissect.arrays.resampling import clamp_border as clamp_border
+from jaxdissect.arrays.resampling import nearest as nearest
+from jaxdissect.arrays.resampling import pixel_centers as pixel_centers
+from jaxdissect.arrays.resampling import receptive_field as receptive_field
+from jaxdissect.arrays.resampling import resample as resample
+from jaxdissect.arrays.resampling import zero_border as zero_border
+from jaxdissect.arrays.roi_pool import precise_roi_pool as precise_roi_pool

@@ -103,7 +103,7 @@ def every_component(ids: Int32[Array, "*batch H W"]) -> Bool[Array, "*batch H W"
 
 
 def all_but_last_component(ids: Int32[Array, "*batch H W"]) -> Bool[Array, "*batch H W"]:
-    """Choose all components of every map but the one whose first pixel comes last."""
+    """Choose all components of every map except the one whose first pixel comes last."""
     return (ids > 0) & (ids < ids.max((-2, -1), keepdims=True))
 
 

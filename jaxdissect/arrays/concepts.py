@@ -6,8 +6,8 @@ together with a category: `glass` the object and `glass` the material are two co
 
 Vocabularies come from code (`vocabulary`), from files (`read_concepts`: CSV, plain text, and the
 label files published with the segmenters of Bau et al., PNAS 2020), or from joining others
-(`merge`). `read_unified_parsing` builds the vocabulary of their unified perceptual parsing network
-(Xiao et al., *Unified perceptual parsing for scene understanding*, ECCV 2018).
+(`merge_vocabularies`). `read_unified_parsing` builds the vocabulary of their unified perceptual
+parsing network (Xiao et al., *Unified perceptual parsing for scene understanding*, ECCV 2018).
 """
 
 import csv
@@ -117,7 +117,7 @@ def vocabulary(concepts: Iterable[tuple[str, str]]) -> Vocabulary:
     return _numbered((f"`concepts`[{i}]", *concept) for i, concept in enumerate(concepts))
 
 
-def merge(
+def merge_vocabularies(
     *vocabularies: Vocabulary,
 ) -> tuple[Vocabulary, tuple[Int32[np.ndarray, "_"], ...]]:
     """Join vocabularies; a concept of several of them becomes one.
@@ -126,8 +126,8 @@ def merge(
     implementation, where a later segmenter's "none" becomes a concept named "-" of its own.
 
     Returns:
-        The joined vocabulary, and for every input a table from its ids to the joined ids: with
-        `table[labels]` its label maps speak the joined vocabulary.
+        The joined vocabulary, and for every input a table from its ids to the joined ids:
+        `table[labels]` translates its label maps.
     """
     ids = {(NONE, NONE): 0}
     tables = []
@@ -139,7 +139,7 @@ def merge(
 
 
 def read_concepts(path: FilePath) -> Vocabulary:
-    """Read a vocabulary from a file, in the format that its ending tells.
+    """Read a vocabulary from a file, whose ending decides the format.
 
     - `.csv`: a header with `id`, `name` and optionally `category` (left out: "object"); the ids
       are 1 to C in any order; other columns are ignored.
@@ -168,8 +168,8 @@ def write_concepts(path_or_file: FilePath | io.TextIOBase, vocabulary: Vocabular
     """Write a vocabulary as CSV `id,name,category`, which `read_concepts` reads back equal.
 
     Args:
-        path_or_file: a path, or a text file opened for writing with `newline=""`.
-        vocabulary: what to write; id 0 is left out.
+        path_or_file: A path, or a text file opened for writing with `newline=""`.
+        vocabulary: What to write; id 0 is left out.
     """
     if isinstance(path_or_file, (str, os.PathLike)):
         with open(path_or_file, "w", encoding="utf-8", newline="") as file:
@@ -191,10 +191,10 @@ def read_unified_parsing(
     part of several owners (`leg`) is one concept.
 
     Args:
-        path_or_dict: the label file, or its content: lists `object` and `material` of names and
+        path_or_dict: The label file, or its content: lists `object` and `material` of names and
             `object_part` from an object to the names of its parts, each list beginning with "-".
-        quadrants: whether every object has its four halves.
-        all_parts: whether every object keeps its parts, not only those of `FREQUENT_OWNERS`.
+        quadrants: Whether every object has its four halves.
+        all_parts: Whether every object keeps its parts, not only those of `FREQUENT_OWNERS`.
 
     Raises:
         ValueError: If the content has not this form; the message names the place.

@@ -74,16 +74,6 @@ def receptive_field(layers: Sequence[Convolution]) -> ReceptiveField:
     return ReceptiveField((scale[0], scale[1]), (offset[0], offset[1]))
 
 
-def output_shape(layers: Sequence[Convolution], image: Shape) -> Shape:
-    """Size of the map that the layers, first to last, make of an image of the given size."""
-    size = list(image)
-    for layer in layers:
-        for axis in range(2):
-            span = layer.dilation[axis] * (layer.kernel[axis] - 1) + 1
-            size[axis] = (size[axis] + 2 * layer.padding[axis] - span) // layer.stride[axis] + 1
-    return size[0], size[1]
-
-
 def align_receptive_field(field: ReceptiveField, image: Shape) -> Alignment:
     """Read every grid pixel where the receptive fields of the layer really lie.
 
@@ -195,13 +185,13 @@ def resample(
         Activations at the grid's pixels, same dtype.
 
     Raises:
-        ValueError: if an axis of the grid is not positive.
+        ValueError: If an axis of the grid is not positive.
     """
     if min(grid) < 1:
         raise ValueError(f"`grid` (={grid}) must have a positive height and width")
     height, width = activations.shape[-3:-1]
     rows, columns = alignment(grid, (height, width))
-    # One cell says the same everywhere; there is nothing to interpolate or to fade.
+    # One cell is constant everywhere; there is nothing to interpolate or to fade.
     rows = np.zeros_like(rows) if height == 1 else rows
     columns = np.zeros_like(columns) if width == 1 else columns
     if lattice is not None:

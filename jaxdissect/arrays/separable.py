@@ -1,4 +1,4 @@
-"""Pool maps by one matrix for their rows and another for their columns."""
+"""Linear maps over the pixels of an image that are a matrix for rows times one for columns."""
 
 import jax.numpy as jnp
 from jax import lax

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Int, Int32, PyTree
 
 from jaxdissect.arrays.colors import COLOR_NAMES, color_labels
-from jaxdissect.arrays.concepts import Vocabulary, merge, vocabulary
+from jaxdissect.arrays.concepts import Vocabulary, merge_vocabularies, vocabulary
 from jaxdissect.networks.segmenters.segmenter import Grid, Segmenter
 
 Arrays = Mapping[str, Array]
@@ -68,7 +68,7 @@ def together(*labelers: Labeler) -> Labeler:
     """All concepts of several labelers, whose labels become further channels."""
     if not labelers:
         raise ValueError("`labelers` must not be empty")
-    concepts, tables = merge(*(labeler.vocabulary for labeler in labelers))
+    concepts, tables = merge_vocabularies(*(labeler.vocabulary for labeler in labelers))
 
     def label(params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
         channels = [

@@ -70,7 +70,7 @@ def conv2d(
         strides (s, t), dilation d and one group, in the dtype of the inputs.
 
     Raises:
-        ValueError: if inputs and kernel differ in channels or dtype.
+        ValueError: If inputs and kernel differ in channels or dtype.
     """
     if kernel.shape[2] * groups != inputs.shape[3] or kernel.dtype != inputs.dtype:
         channels = inputs.shape[3] // groups

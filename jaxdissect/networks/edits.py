@@ -39,7 +39,7 @@ def apply_edit(activations: Float[Array, "*a"], edit: Edit) -> Float[Array, "*a"
         Edited activations, same shape and dtype. A keep of 0 does not silence infinities or NaN.
 
     Raises:
-        ValueError: if a half of `edit` does not fit.
+        ValueError: If a half of `edit` does not fit.
     """
     keep = _aligned("edit.keep", edit.keep, activations)
     add = _aligned("edit.add", edit.add, activations)
@@ -54,7 +54,7 @@ def ablate(units: Units, num_units: int) -> Edit:
         num_units: Units of the layer, U.
 
     Raises:
-        ValueError: if `units` are not integers in range; ranges of traced units are not checked.
+        ValueError: If `units` are not integers in range; ranges of traced units are not checked.
     """
     chosen = _chosen(units, num_units)
     return Edit(jnp.ones(num_units).at[chosen].set(0.0), jnp.zeros(num_units))
@@ -81,7 +81,7 @@ def insert(
         where: Strength in [0, 1] at places, [h, w], [B, h, w], or [T]; everywhere when None.
 
     Raises:
-        ValueError: if `units` are not integers in range, or `values` are not as many.
+        ValueError: If `units` are not integers in range, or `values` are not as many.
     """
     chosen = _chosen(units, num_units)
     values = jnp.asarray(values, jnp.float32)
@@ -107,7 +107,7 @@ def replace_by_mean(units: Units, means: Float[Array, "U"]) -> Edit:
         means: Mean activation of every unit of the layer.
 
     Raises:
-        ValueError: if `units` are not integers in range.
+        ValueError: If `units` are not integers in range.
     """
     chosen = _chosen(units, means.shape[0])
     return insert(chosen, means.astype(jnp.float32)[chosen], means.shape[0])
@@ -131,7 +131,7 @@ def add_noise(
             the batch axis, for noise shared by all examples.
 
     Raises:
-        ValueError: if `units` or `scale` do not fit, or `shape` does not end in `num_units`.
+        ValueError: If `units` or `scale` do not fit, or `shape` does not end in `num_units`.
     """
     if shape[-1:] != (num_units,):
         raise ValueError(f"`shape` (={shape}) must end in `num_units` (={num_units})")
@@ -169,7 +169,7 @@ def mask_params(params: PyTree, layer: str, keep: Num[Array, "U"] | Bool[Array, 
         Parameters of the same structure.
 
     Raises:
-        ValueError: if there is not exactly one kernel under `layer`, or the layer's units are not
+        ValueError: If there is not exactly one kernel under `layer`, or the layer's units are not
             as many as `keep`.
     """
     num_units = keep.shape[0]

@@ -1,1 +1,29 @@
-"""Floor 1: statistics as commutative monoids — ``init``, ``update``, ``merge``, ``finalize``."""
+"""Statistics that stream and merge exactly; most are `init`, `update`, `merge`, `finalize`.
+
+Each is a module to be used by its name, as in `stats.quantile.upper_quantile(samples, 0.01)`:
+
+- `quantile`: exact upper quantiles of many columns, by counting.
+- `agreement`: counts of the pixels that units and concepts share; `scores`: IoU and others of them.
+- `region_overlap`: overlap of the regions in which units are active under two conditions.
+- `topk`: the examples with the greatest values.
+- `moments`: means and covariances; `frechet`: the Fréchet distance of two sets of features.
+- `accuracy`: accuracies of single classes; `auroc`: AUROC and margins; `bootstrap`: confidence
+  intervals of their differences.
+- `threshold_classifier`: the best threshold of one number for every class.
+- `paired_changes`: means of integer changes by group, with standard errors.
+- `int64_counter`: the 64-bit counter of two 32-bit limbs that the others count with.
+"""
+
+from jaxdissect.stats import accuracy as accuracy
+from jaxdissect.stats import agreement as agreement
+from jaxdissect.stats import auroc as auroc
+from jaxdissect.stats import bootstrap as bootstrap
+from jaxdissect.stats import frechet as frechet
+from jaxdissect.stats import int64_counter as int64_counter
+from jaxdissect.stats import moments as moments
+from jaxdissect.stats import paired_changes as paired_changes
+from jaxdissect.stats import quantile as quantile
+from jaxdissect.stats import region_overlap as region_overlap
+from jaxdissect.stats import scores as scores
+from jaxdissect.stats import threshold_classifier as threshold_classifier
+from jaxdissect.stats import topk as topk

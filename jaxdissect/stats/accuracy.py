@@ -1,4 +1,4 @@
-"""How well classes are told apart, one by one: exact counts of what was predicted and what was so.
+"""Accuracy class by class: exact counts of predicted and of true classes.
 
 Letters: B batch, S conditions (such as sets of removed units), N classes.
 
@@ -7,9 +7,9 @@ single classes by balanced accuracy: the mean of the accuracies on images of the
 others, so that 0.5 is chance for every class. Where the reference gives NaN for 0/0 (no image of a
 class, or none predicted), the rates here are 0, and so are the halves of a balanced accuracy.
 
-Where nearly all images are told right, accuracy hardly notices the loss of one unit. Confidence,
-the mean probability that a classifier gives to the class of an image, does; it is summed in whole
-steps of 2^-16, so that it too is exact in any order.
+Where nearly all images are classified correctly, accuracy hardly changes with the loss of one unit.
+Confidence, the mean probability that a classifier gives to the class of an image, does; it is
+summed in whole steps of 2^-16, so that it too is exact in any order.
 """
 
 from typing import NamedTuple
@@ -36,7 +36,7 @@ class Accuracy(NamedTuple):
 
     Attributes:
         true: Images of each class.
-        predicted: Images that were taken for each class, under each condition.
+        predicted: Images that were classified as each class, under each condition.
         correct: Those of them that are of that class.
         confidence: Sum of the probabilities of each class over the images of it, in steps of
             1 / `STEPS`.
@@ -74,13 +74,13 @@ def update(
     labels: Integer[Array, "B"],
     weight: Bool[Array, "B"],
 ) -> AccuracyState:
-    """Take in a batch of at most 2^15 images.
+    """Count a batch of at most 2^15 images.
 
     Args:
         state: Counts so far.
-        predictions: Class that each image was taken for, under each condition; beyond [0, N) it
-            was taken for none.
-        confidences: Probability in [0, 1] that the class of each image was given.
+        predictions: Class that each image was classified as, under each condition; beyond [0, N) it
+            counts as none.
+        confidences: Probability in [0, 1] that the classifier gives to the class of each image.
         labels: Class of each image; beyond [0, N) the image does not count.
         weight: Which images count.
     """
@@ -117,22 +117,22 @@ def finalize(state: AccuracyState) -> Accuracy:
 
 
 def precision(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
-    """Of the images that were taken for a class, the share that is of it."""
+    """Of the images that were classified as a class, the share that is of it."""
     return _share(counts.correct, counts.predicted)
 
 
 def recall(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
-    """Of the images of a class, the share that was taken for it."""
+    """Of the images of a class, the share that was classified as it."""
     return _share(counts.correct, counts.true)
 
 
 def true_negative_rate(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
-    """Of the images of all other classes, the share that was not taken for a class."""
+    """Of the images of all other classes, the share that was not classified as a class."""
     return _share(_true_negatives(counts), _total(counts) - counts.true)
 
 
 def single_class_accuracy(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
-    """Of all images, the share for which it was told right whether they are of a class."""
+    """Of all images, the share that is correctly classified as a class or as another."""
     return _share(counts.correct + _true_negatives(counts), _total(counts))
 
 
@@ -142,12 +142,12 @@ def balanced_accuracy(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
 
 
 def confidence(counts: Accuracy) -> Float64[np.ndarray, "*S N"]:
-    """Mean probability that images of a class were given for it."""
+    """Mean probability that the classifier gives to a class on the images of it."""
     return _share(counts.confidence, counts.true * STEPS)
 
 
 def overall_accuracy(counts: Accuracy) -> Float64[np.ndarray, "*S"]:
-    """Of all images, the share whose class was told right."""
+    """Of all images, the share that was classified correctly."""
     return _share(counts.correct.sum(axis=-1), counts.true.sum(axis=-1))
 
 

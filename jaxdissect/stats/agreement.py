@@ -112,7 +112,14 @@ def update(
     labels: Int32[Array, "P K"],
     weight: Bool[Array, "P"],
 ) -> AgreementState:
-    """Count pixels, whose labels may repeat, into the state; arguments as for `count`."""
+    """Count pixels into the state.
+
+    Args:
+        state: Counts so far.
+        active: Where each unit is above its threshold.
+        labels: Ids in [0, C), 0 for none; they may repeat within a pixel.
+        weight: Which pixels count; fewer than 2**31 of them.
+    """
     num_concepts = state.concept.low.shape[0]
     return add(state, count(active, without_repeats(labels), weight, num_concepts=num_concepts))
 

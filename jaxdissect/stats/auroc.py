@@ -1,4 +1,4 @@
-"""How far scores set the images of a class apart from all others: AUROC and mean margin.
+"""How far scores separate the images of a class from all others: AUROC and mean margin.
 
 Letters: B batch, S conditions (such as sets of removed units), N classes, H bins.
 
@@ -24,7 +24,7 @@ from jaxdissect.stats.accuracy import STEPS
 NUM_BINS = 128
 """Bins of scores, as wide as each other; the first and the last hold all beyond."""
 
-_LARGEST = 16.0  # log-odds; float32 tells probabilities beyond hardly from 0 and 1
+_LARGEST = 16.0  # log-odds; beyond, float32 hardly distinguishes probabilities from 0 and 1
 
 
 class AurocState(NamedTuple):
@@ -57,7 +57,7 @@ def init(num_classes: int, num_conditions: int) -> AurocState:
 
 
 class BinnedScores(NamedTuple):
-    """What a batch says under one condition."""
+    """Bins and margins of a batch under one condition."""
 
     bins: Int32[Array, "B N"]
     margins: Int32[Array, "B"]
@@ -88,7 +88,7 @@ def update(
     labels: Integer[Array, "B"],
     weight: Bool[Array, "B"],
 ) -> AurocState:
-    """Take in a batch of at most 2^13 images.
+    """Count a batch of at most 2^13 images.
 
     Args:
         state: Counts so far.

@@ -1,4 +1,4 @@
-"""Paired bootstrap: how sure is a difference that was measured on the same images?
+"""Paired bootstrap: confidence intervals of differences that were measured on the same images.
 
 Images are drawn again with replacement, the same ones before and after, so that what is common to
 both does not count as uncertainty.
@@ -73,10 +73,10 @@ def paired_bootstrap(
         after: Predictions under each condition.
         labels: The class of every image.
         num_classes: N.
-        measure: Of `jaxdissect.stats.accuracy`, per class or over all classes.
+        measure: A measure of `jaxdissect.stats.accuracy`, per class or over all classes.
         level: Share of the draws that lie in the interval.
         num_draws: R.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         Differences [S, N], or [S] for a measure over all classes.
@@ -98,7 +98,7 @@ def paired_bootstrap(
     tails = (1 - level) / 2, (1 + level) / 2
     found = []
     for predictions in after:
-        # Most images are told as before: only the others change the counts.
+        # Most images are classified as before: only the others change the counts.
         other = np.flatnonzero(predictions != before)
         drawn = weights[other], num_classes
         gained = weighted_counts(predictions[other], labels[other], *drawn)

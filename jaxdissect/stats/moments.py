@@ -58,7 +58,7 @@ def update(
     b: Float[Array, "n B"],
     weight: Bool[Array, "n"],
 ) -> MomentsState:
-    """Take in samples of both sides (the same array twice for a covariance matrix)."""
+    """Add samples of both sides (the same array twice for a covariance matrix)."""
     number = weight.sum(dtype=jnp.int32)
     count = jnp.maximum(number, 1).astype(jnp.float32)
     a = jnp.where(weight[:, None], a.astype(jnp.float32), 0)

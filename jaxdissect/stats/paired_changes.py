@@ -1,4 +1,4 @@
-"""Exact statistics of integer changes, by group: what happens to areas, and how sure that is.
+"""Means of integer changes by group, such as changes of areas, with their standard errors.
 
 Letters: n samples, K groups that a sample is in, G groups, C concepts.
 
@@ -17,7 +17,7 @@ NORMAL_99 = 2.576
 
 
 class PairedChanges(NamedTuple):
-    """Sums over the samples of every group.
+    """Sums of the changes of every group's samples.
 
     Attributes:
         number: Samples of each group.
@@ -41,10 +41,10 @@ def init(num_groups: int, num_concepts: int) -> PairedChanges:
 def add(
     changes: PairedChanges, groups: Int[np.ndarray, "n K"], samples: Int[np.ndarray, "n C"]
 ) -> None:
-    """Take in samples, in place.
+    """Add samples, in place.
 
     Args:
-        changes: What has been seen so far; becomes what has been seen now.
+        changes: Sums so far; become the sums with these samples.
         groups: Groups [0, G) that each sample is in, none of them twice; -1 is no group.
         samples: Change of every concept.
     """
@@ -74,8 +74,8 @@ def mean(changes: PairedChanges) -> Float64[np.ndarray, "G C"]:
 def standard_error(changes: PairedChanges) -> Float64[np.ndarray, "G C"]:
     """Standard error of the mean change of independent samples, sqrt(variance / n).
 
-    The variance is unbiased (divided by n - 1). A group of less than two samples does not tell its
-    error, which is then infinite.
+    The variance is unbiased (divided by n - 1). With fewer than two samples the error is not known
+    and given as infinite.
     """
     number = changes.number[:, None]
     samples = np.maximum(number, 1)
@@ -90,6 +90,6 @@ def standard_error(changes: PairedChanges) -> Float64[np.ndarray, "G C"]:
 def relative(
     change: Float64[np.ndarray, "*groups C"], base: Float64[np.ndarray, "C"]
 ) -> Float64[np.ndarray, "*groups C"]:
-    """Divide by the area before; 0 where neither is any, infinite where there was none before."""
+    """Divide changes by the area before; 0 where both are 0, infinite where only the area is."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(change == 0, 0.0, change / base)

@@ -91,9 +91,9 @@ def merge(a: QuantileState, b: QuantileState) -> QuantileState:
 def exceeds(
     samples: Float32[Array, "*n Q"], thresholds: Float32[Array, "*#n Q"]
 ) -> Bool[Array, "*n Q"]:
-    """Tell where samples are strictly greater than thresholds, on every device alike.
+    """Find where samples are strictly greater than thresholds, on every device alike.
 
-    Subnormal samples count as zero: CPUs take them for that when they compare, GPUs do not.
+    Subnormal samples count as zero: CPUs compare them as zero, GPUs do not.
     """
     return lax.platform_dependent(samples, cpu=lambda x: x, default=_flushed) > thresholds
 
@@ -153,7 +153,7 @@ class Search(NamedTuple):
 
 
 def upper_rank(fraction: float, total: int) -> int:
-    """How many of `total` samples may exceed a threshold: ``floor(fraction * total)``.
+    """Count how many of `total` samples may exceed a threshold: ``floor(fraction * total)``.
 
     The fraction is taken as the decimal it is written as, so 0.29 of 100 is 29.
     """
@@ -171,7 +171,7 @@ def start(sample: Float32[np.ndarray, "S Q"], total: int, rank: Integer[np.ndarr
         rank: For every column, how many samples may exceed the wanted value, below `total`.
 
     Raises:
-        ValueError: if there are no samples or a rank is out of range.
+        ValueError: If there are no samples or a rank is out of range.
     """
     if total < 1 or len(sample) < 1:
         raise ValueError(f"`total` (={total}) and the rows of `sample` must be at least 1")
@@ -180,7 +180,7 @@ def start(sample: Float32[np.ndarray, "S Q"], total: int, rank: Integer[np.ndarr
     size = len(sample)
     ordered = np.sort(np.ascontiguousarray(sample.T), axis=1)[:, ::-1]
     fraction = (rank + 0.5) / total
-    # Neighbouring pixels are alike, so a sample tells less than independent draws would.
+    # Neighbouring pixels are alike: this sample is less certain than independent draws would be.
     error = 2 * np.sqrt(size * fraction * (1 - fraction)) + 1
     places = np.clip(
         np.rint(fraction * size - 0.5 + _spread(NUM_CANDIDATES - 3) * error), 0, size - 1
@@ -202,7 +202,7 @@ def start(sample: Float32[np.ndarray, "S Q"], total: int, rank: Integer[np.ndarr
 
 
 def narrow(search: Search, state: QuantileState) -> Search:
-    """Draw the conclusions of a finished pass and choose the next candidates.
+    """Narrow the brackets by the counts of a finished pass and choose the next candidates.
 
     Args:
         search: The search whose `guesses` the pass counted.
@@ -234,15 +234,15 @@ def narrow(search: Search, state: QuantileState) -> Search:
 
 
 def is_open(search: Search) -> Bool[np.ndarray, "Q"]:
-    """Which columns need another pass."""
+    """Find which columns need another pass."""
     return search.high - search.low > 1
 
 
 def finalize(search: Search) -> Float32[np.ndarray, "Q"]:
-    """The thresholds, exactly.
+    """Return the exact thresholds.
 
     Raises:
-        ValueError: if the search has not ended.
+        ValueError: If the search has not ended.
     """
     if is_open(search).any():
         raise ValueError(f"`search` is still open for {is_open(search).sum()} columns")
@@ -316,7 +316,7 @@ def upper_quantile(
         fraction: Greatest fraction of the samples that may lie above, in [0, 1).
 
     Raises:
-        ValueError: if there are no samples, or some are not finite.
+        ValueError: If there are no samples, or some are not finite.
     """
     if not np.isfinite(samples).all():
         raise ValueError("`samples` must be finite")
@@ -346,29 +346,3 @@ def hazen_ranks(quantile: float, total: int) -> tuple[int, int, float]:
     below = int(place)
     above = min(below + 1, total - 1)
     return total - 1 - below, total - 1 - above, place - below
-
-
-def hazen_quantile(
-    samples: Float32[np.ndarray, "n Q"], quantile: float
-) -> Float32[np.ndarray, "Q"]:
-    """Interpolated quantile of samples in memory, as the reference's sketch when it is exact."""
-    lower, upper, weight = hazen_ranks(quantile, len(samples))
-    ordered = -np.sort(-samples, axis=0).astype(np.float64)
-    return (ordered[lower] * (1 - weight) + ordered[upper] * weight).astype(np.float32)
-
-
-def hazen_rank(
-    samples: Float32[np.ndarray, "n Q"], values: Float32[np.ndarray, "V Q"]
-) -> Float[np.ndarray, "V Q"]:
-    """Fraction of samples below values, interpolated: the inverse of `hazen_quantile`.
-
-    A value equal to a run of equal samples takes the place of the last of them.
-    """
-    total = len(samples)
-    places = np.concatenate([[0.0], (np.arange(total) + 0.5) / total, [1.0]])
-    ranks = np.empty(values.shape)
-    for column in range(samples.shape[1]):
-        ordered = np.sort(samples[:, column]).astype(np.float64)
-        ordered = np.concatenate([ordered[:1], ordered, ordered[-1:]])
-        ranks[:, column] = np.interp(values[:, column], ordered, places)
-    return ranks

@@ -1,10 +1,10 @@
-"""How far units are active at the same pixels under two conditions: exact counts of shared pixels.
+"""Overlap of the regions in which units are active under two conditions: exact counts of pixels.
 
 Letters: P pixels, U units.
 
 A condition is a way in which the same layout is shown, such as in its own textures and in others.
-Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020, ask so
-whether a unit sees shapes, which stay, or textures, which go.
+Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020, find
+in this way whether a unit responds to shapes, which stay, or to textures, which change.
 """
 
 from typing import NamedTuple

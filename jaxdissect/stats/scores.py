@@ -1,8 +1,8 @@
 """Scores of the agreement between units and concepts, all from the same four counts.
 
-Every score is a function of `AgreementCounts` (or of the probabilities of `Agreement`) and returns
-a float64 array [C, U]. Where a score is 0/0, because a unit is never active or a concept never
-occurs, it is 0 and never NaN.
+Every score is a function of `AgreementCounts` (or of a `ContingencyTable` of counts or
+probabilities) and returns a float64 array [C, U]. Where a score is 0/0, because a unit is never
+active or a concept never occurs, it is 0 and never NaN.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ Score = Float[np.ndarray, "C U"]
 
 
 class ContingencyTable(NamedTuple):
-    """Number, or probability, of pixels in each cell of the 2 x 2 tables of unit and concept."""
+    """Number, or probability, of pixels in each cell of the 2 x 2 table of a unit and a concept."""
 
     both: Float[np.ndarray, "C U"]
     unit_only: Float[np.ndarray, "C U"]
@@ -108,7 +108,7 @@ def matthews_correlation(counts: AgreementCounts | ContingencyTable) -> Score:
 
 
 def within(counts: AgreementCounts, scope_of: Int[np.ndarray, "C"]) -> ContingencyTable:
-    """Tables of only those pixels that could have carried a concept.
+    """Arrange the counts of only those pixels that could have carried a concept.
 
     Where annotation is partial, an unlabelled pixel is no evidence against a concept. Scopes, such
     as "some object is annotated here", are counted as if they were concepts.

@@ -1,8 +1,8 @@
-"""One number as a detector of a class: the best threshold, balanced accuracy, and AUROC, exactly.
+"""Classifiers of one number: its best threshold for a class, balanced accuracy and AUROC, exactly.
 
-Letters: n examples, U columns (usually peak activations of units), N classes, D detectors.
+Letters: n examples, U columns (usually peak activations of units), N classes, D classifiers.
 
-A column detects a class where it exceeds a threshold t, strictly. Balanced accuracy is the mean of
+A column predicts a class where it exceeds a threshold t, strictly. Balanced accuracy is the mean of
 the accuracies on examples of the class and on all others, so that 0.5 is chance. The area under the
 ROC curve is the chance that an example of the class has a greater value than one of another class,
 equal values counted half (Fawcett, "An introduction to ROC analysis", 2006).
@@ -22,7 +22,7 @@ _BLOCK = 2**21  # values that are looked at together: some tens of megabytes
 
 
 class ThresholdClassifiers(NamedTuple):
-    """How well every column detects every class.
+    """The best classifier that every column makes for every class.
 
     Attributes:
         threshold: Best t; of equally good ones the highest. Half way between the two examples that
@@ -39,7 +39,7 @@ class ThresholdClassifiers(NamedTuple):
 def fit(
     values: Float32[np.ndarray, "n U"], labels: Int[np.ndarray, "_"], num_classes: int
 ) -> ThresholdClassifiers:
-    """Find the best threshold of every column for every class.
+    """Choose the best threshold of every column for every class.
 
     Args:
         values: Finite.
@@ -47,10 +47,10 @@ def fit(
         num_classes: N.
 
     Returns:
-        The detection; classes without examples have balanced accuracy and AUROC 0.5.
+        The classifiers; for classes without examples, balanced accuracy and AUROC are 0.5.
 
     Raises:
-        ValueError: if there are examples of less than two classes, a label is out of range, or a
+        ValueError: If there are examples of less than two classes, a label is out of range, or a
             value is not finite.
     """
     present, sizes = _classes(values, labels, num_classes)
@@ -77,16 +77,19 @@ def evaluate(
     classes: Int[np.ndarray, "D"],
     thresholds: Float32[np.ndarray, "D"],
 ) -> Float64[np.ndarray, "D"]:
-    """Judge given detectors, on other examples than their thresholds were found with.
+    """Measure classifiers on other examples than their thresholds were chosen with.
 
     Args:
-        values: Of the column of each detector.
+        values: Values of the column of each classifier.
         labels: Class of each example.
-        classes: Which class each detector is for.
+        classes: Class that each classifier predicts.
         thresholds: Its threshold.
 
+    Returns:
+        Balanced accuracies.
+
     Raises:
-        ValueError: if a class has no examples, or all.
+        ValueError: If a class has no examples, or all.
     """
     own = labels[:, None] == classes[None]
     alone = [int(classes[i]) for i in np.flatnonzero(own.all(axis=0) | ~own.any(axis=0))]
@@ -107,17 +110,17 @@ def reference_threshold(
 
     As many others as there are examples of the class are taken evenly from all others in ascending
     order; the threshold is the first example of the class that no longer lies below the other at
-    the same place from the top. There, an example is detected if it reaches the threshold.
+    the same place from the top. There, an example is predicted if it reaches the threshold.
 
     Args:
-        values: Of one column.
+        values: Values of one column.
         is_positive: Which examples are of the class.
 
     Returns:
         The threshold and its balanced accuracy.
 
     Raises:
-        ValueError: if there are no examples of the class, or fewer others than these, or all of
+        ValueError: If there are no examples of the class, or fewer others than these, or all of
             them lie below.
     """
     own, others = np.sort(values[is_positive]), np.sort(values[~is_positive])
@@ -141,7 +144,7 @@ def reference_threshold(
 def _classes(
     values: np.ndarray, labels: np.ndarray, num_classes: int
 ) -> tuple[Int64[np.ndarray, "C"], Int64[np.ndarray, "C"]]:
-    """Check arguments; return the classes that there are, and their sizes."""
+    """Check arguments; return the classes with examples, and how many examples each has."""
     if len(values) != len(labels):
         raise ValueError(f"`labels` (={len(labels)}) must be as many as `values` (={len(values)})")
     if not np.isfinite(values).all():
@@ -153,7 +156,7 @@ def _classes(
     if len(present) < 2:
         raise ValueError(
             f"`labels` must have examples of two classes or more, and all {len(labels)} are of "
-            f"class {', '.join(map(str, present)) or 'none'}: there is nothing to tell apart"
+            f"class {', '.join(map(str, present)) or 'none'}: there is nothing to distinguish"
         )
     return present.astype(np.int64), sizes.astype(np.int64)
 

@@ -46,7 +46,7 @@ def update(
     examples: Int32[Array, "B"],
     weight: Bool[Array, "B"],
 ) -> TopKState:
-    """Take in a batch of finite values; those with weight False do not count.
+    """Compare the best with a batch of finite values; those with weight False do not count.
 
     Args:
         state: Best so far.

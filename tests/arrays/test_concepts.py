@@ -12,7 +12,7 @@ from support import golden
 from jaxdissect.arrays.concepts import (
     CATEGORIES,
     Vocabulary,
-    merge,
+    merge_vocabularies,
     read_concepts,
     read_unified_parsing,
     vocabulary,
@@ -95,7 +95,7 @@ def test_a_vocabulary_built_by_hand_obeys_the_same_rules():
 
 def test_merge_of_two():
     other = vocabulary([("red", "color"), ("glass", "material"), ("wood", "part")])
-    joined, (first, second) = merge(ROOM, other)
+    joined, (first, second) = merge_vocabularies(ROOM, other)
     assert pairs(joined) == [*pairs(ROOM), ("red", "color"), ("wood", "part")]
     np.testing.assert_array_equal(first, [0, 1, 2, 3, 4])
     np.testing.assert_array_equal(second, [0, 5, 4, 6])
@@ -104,7 +104,7 @@ def test_merge_of_two():
 @given(st.lists(concept_lists, max_size=4))
 def test_merge_keeps_the_meaning_of_every_id(lists):
     inputs = [vocabulary(concepts) for concepts in lists]
-    joined, tables = merge(*inputs)
+    joined, tables = merge_vocabularies(*inputs)
     assert len(tables) == len(inputs)
     for known, table in zip(inputs, tables, strict=True):
         assert table.dtype == np.int32
@@ -247,7 +247,7 @@ def test_published_vocabulary_is_that_of_the_reference_but_for_its_second_none()
     reference = list(zip(arrays["label"].tolist(), arrays["category"].tolist(), strict=True))
     folder = golden.labels_folder()
     unified = read_concepts(folder / "upp_labels.json")
-    joined, (_, colors) = merge(unified, read_concepts(folder / "color_labels.json"))
+    joined, (_, colors) = merge_vocabularies(unified, read_concepts(folder / "color_labels.json"))
     second_none = len(unified)
     assert reference[second_none] == ("-", "-") and len(reference) == 1825
     assert pairs(joined)[1:] == reference[1:second_none] + reference[second_none + 1 :]

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import golden
+from support.hazen import hazen_quantile, hazen_rank
 
-from jaxdissect.stats import agreement, quantile, scores
+from jaxdissect.stats import agreement, scores
 
 
 def random_case(seed, pixels=300, units=5, concepts=9, number=3):
@@ -169,13 +170,13 @@ def test_golden_iou_quantile(name):
     images = dict(zip(arrays["keys"], arrays["batchcount"], strict=True))
     tolerance = 0.02 if name.endswith("kll") else 1e-5
     for index, cutoff in enumerate(meta["cutoffs"]):
-        level = quantile.hazen_quantile(samples, cutoff)
+        level = hazen_quantile(samples, cutoff)
         for key in range(1, arrays["iou"].shape[1]):
             here = (labels == key).any(axis=1)
             truth = here.mean()
             if images.get(key, 0) < meta["min_batches"]:
                 continue
-            both = truth * (1 - quantile.hazen_rank(samples[here], level[None]))
+            both = truth * (1 - hazen_rank(samples[here], level[None]))
             unit = 1 - cutoff
             cells = scores.ContingencyTable(
                 both, unit - both, truth - both, 1 - unit - truth + both

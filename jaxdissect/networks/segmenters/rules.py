@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int32
 
 from jaxdissect.arrays.components import all_but_last_component, every_component
-from jaxdissect.arrays.concepts import Vocabulary, merge, vocabulary
+from jaxdissect.arrays.concepts import Vocabulary, merge_vocabularies, vocabulary
 from jaxdissect.networks.models.layers import adaptive_average_pool
 
 Size = tuple[int, int]
@@ -105,9 +105,9 @@ class Rules(NamedTuple):
             owner is not; its sum over owners exceeds 1.
         halves_have_scores: Whether halves of objects have a score: the object's, inside the half.
             In the reference they have none.
-        merge_vocabularies: As `jaxdissect.arrays.concepts.merge` does. In the reference "none" of
-            every later segmenter is a label of its own, which makes the 1824 ids of the published
-            label files 1825.
+        join: Joins the vocabularies of several segmenters. In the reference "none" of every later
+            segmenter is a label of its own, which makes the 1824 ids of the published label files
+            1825.
     """
 
     resize: Callable[[Array, Size], Array] = antialiased
@@ -116,7 +116,7 @@ class Rules(NamedTuple):
     among: Callable[[Array], Array] = shares
     within: Callable[[Array, Array], Array] = joint
     halves_have_scores: bool = True
-    merge_vocabularies: Callable[..., tuple[Vocabulary, tuple[np.ndarray, ...]]] = merge
+    join: Callable[..., tuple[Vocabulary, tuple[np.ndarray, ...]]] = merge_vocabularies
 
 
 DEFAULT = Rules()
@@ -129,6 +129,6 @@ REFERENCE = Rules(
     among=softmax,
     within=inner_alone,
     halves_have_scores=False,
-    merge_vocabularies=merge_with_nones,
+    join=merge_with_nones,
 )
 """What the reference does, but for failing to find colors in images that are no squares."""

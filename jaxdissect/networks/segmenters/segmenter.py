@@ -126,7 +126,7 @@ def merge_segmenters(*segmenters: Segmenter, rules: Rules = DEFAULT) -> Segmente
     """
     if not segmenters:
         raise ValueError("`segmenters` must not be empty")
-    known, tables = rules.merge_vocabularies(*(segmenter.vocabulary for segmenter in segmenters))
+    known, tables = rules.join(*(segmenter.vocabulary for segmenter in segmenters))
 
     def segment(params: PyTree, images: Any, grid: Grid) -> Array:
         channels = [

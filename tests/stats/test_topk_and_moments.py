@@ -1,12 +1,11 @@
-"""Top examples, moments and histograms: oracle, reference, and invariance to splitting."""
+"""Top examples and moments: oracle, reference, and invariance to splitting."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from support import golden
 
-from jaxdissect.stats import histogram, moments, topk
+from jaxdissect.stats import moments, topk
 
 
 def run_topk(data, k, batches):
@@ -95,11 +94,6 @@ def test_golden_moments(name):
     np.testing.assert_allclose(
         moments.correlation(ab, aa, bb), arrays["exact_cross_correlation"], atol=1e-5
     )
-    counts = histogram.label_counts(
-        jnp.asarray(arrays["labels"][:, None, None], jnp.int32), len(arrays["bincount"])
-    )
-    np.testing.assert_array_equal(counts.sum(axis=0), arrays["bincount"])
-    np.testing.assert_allclose(counts.mean(axis=0), arrays["bincount_mean"], rtol=1e-6)
     on_a, on_b = (a > 1).astype(float), (b > 0).astype(float)
     shared = on_a.T @ on_b
     union = on_a.sum(0)[:, None] + on_b.sum(0)[None] - shared
@@ -114,32 +108,3 @@ def test_moments_far_from_zero_and_in_any_split():
             result.covariance, np.cov(data.T.astype(np.float64)), rtol=1e-2, atol=1e-2
         )
     assert run_moments(data[:1], data[:1], 1).covariance.tolist() == [[0, 0], [0, 0]]
-
-
-def test_histogram_oracle_split_and_merge():
-    rng = np.random.default_rng(0)
-    values = rng.integers(-3, 4, (50, 3)).astype(np.float32)
-    edges = np.array([[-2.0, -1, 0], [0, 0.5, 1], [2, 3, 2]], np.float32)
-    expected = np.stack(
-        [np.bincount(np.digitize(values[:, u], edges[:, u]), minlength=4) for u in range(3)],
-        axis=1,
-    )
-    states = []
-    for rows in np.array_split(np.arange(50), 4):
-        weight = jnp.asarray(rows != 49)
-        state = histogram.init(jnp.asarray(edges))
-        states.append(jax.jit(histogram.update)(state, jnp.asarray(values[rows]), weight))
-    total = states[3]
-    for state in states[:3]:
-        total = histogram.merge(total, state)
-    without_last = expected - np.stack(
-        [np.bincount([np.digitize(values[49, u], edges[:, u])], minlength=4) for u in range(3)], 1
-    )
-    np.testing.assert_array_equal(histogram.finalize(total), without_last)
-
-
-def test_golden_batch_bincount():
-    arrays, meta = golden.load("batch_bincount_a")
-    labels = arrays["seg"].transpose(0, 2, 3, 1).astype(np.int32)
-    counts = histogram.label_counts(jnp.asarray(labels), meta["nlabels"])
-    np.testing.assert_array_equal(counts, arrays["counts"])
