@@ -3,10 +3,20 @@
 `dissect` names the concept that every unit of a layer detects. What it needs is made here too: a
 `Network` of any nnx or linen module or of plain functions, or a published one (`pretrained`); a
 source of images such as `image_folder`; and a `Labeler` that says what every pixel shows, perhaps
-with a published segmenter (`pretrained_segmenter`). Everything else is reachable by its module:
-`jaxdissect.stats` for the statistics, `jaxdissect.arrays` for resampling and concepts,
-`jaxdissect.networks.models` for the networks.
+with a published segmenter (`pretrained_segmenter`).
+
+Everything else has its package, which is imported when it is first asked for:
+
+    classifiers, generators, attacks, styles, painting
+        the other experiments: what units cause, what attacks and other styles do to them.
+    dissection, scenes, engine, networks, stats, arrays
+        what they stand on: presets, the drawn scenes, data sources, networks, statistics, arrays.
+    plots, report
+        figures and the page that commands write.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from jaxdissect.arrays.concepts import Vocabulary as Vocabulary
 from jaxdissect.arrays.concepts import read_concepts as read_concepts
@@ -38,3 +48,39 @@ from jaxdissect.networks.network import Network as Network
 from jaxdissect.networks.network import as_network as as_network
 from jaxdissect.networks.segmenters.published import pretrained_segmenter as pretrained_segmenter
 from jaxdissect.networks.segmenters.segmenter import Segmenter as Segmenter
+
+if TYPE_CHECKING:
+    from jaxdissect import arrays as arrays
+    from jaxdissect import attacks as attacks
+    from jaxdissect import classifiers as classifiers
+    from jaxdissect import dissection as dissection
+    from jaxdissect import engine as engine
+    from jaxdissect import generators as generators
+    from jaxdissect import networks as networks
+    from jaxdissect import painting as painting
+    from jaxdissect import plots as plots
+    from jaxdissect import report as report
+    from jaxdissect import scenes as scenes
+    from jaxdissect import stats as stats
+    from jaxdissect import styles as styles
+
+    __version__: str
+
+_PACKAGES = (
+    *("arrays", "attacks", "classifiers", "dissection", "engine", "generators", "networks"),
+    *("painting", "plots", "report", "scenes", "stats", "styles"),
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"jaxdissect.{name}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("jaxdissect")
+    raise AttributeError(f"module 'jaxdissect' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PACKAGES, "__version__"})

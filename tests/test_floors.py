@@ -1,81 +1,131 @@
 """The architecture: imports point downwards only, and importing the package is cheap."""
 
 import ast
-import importlib
+import functools
 import pathlib
 import subprocess
 import sys
 
-import pytest
-
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "jaxdissect"
+# From the bottom up; packages of one floor do not know of each other.
 FLOORS = [
-    "arrays",
-    "stats",
-    "networks",
-    "engine",
-    "scenes",
-    "dissection",
-    "classifiers",
-    "generators",
-    "attacks",
-    "styles",
-    "painting",
-    "plots",
-    "report",
-    "commands",
+    {"arrays", "stats"},
+    {"networks"},
+    {"engine"},
+    {"scenes"},
+    {"dissection"},
+    {"classifiers", "generators"},
+    {"attacks", "styles", "painting"},
+    {"plots"},
+    {"report"},
+    {"commands"},
 ]
+FLOOR_OF = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
+COMMANDS = sorted(path.parent.name for path in PACKAGE.glob("commands/*/command.py"))
 
 
-def imported(path):
-    """Floors of the package's own modules that a file imports anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = []
+@functools.cache
+def parsed(path):
+    return ast.parse(path.read_text())
+
+
+def imports(path):
+    """Dotted names of all that a file imports, anywhere in it."""
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            names = [node.module or ""]
-        yield from (name.split(".")[1] for name in names if name.startswith("jaxdissect."))
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_downwards(path):
-    floor = FLOORS.index(path.relative_to(PACKAGE).parts[0])
-    for name in imported(path):
-        assert FLOORS.index(name) <= floor, f"{path.name} imports {name}"
+def own_imports(path):
+    """The parts after `jaxdissect` of what a file imports of the package itself."""
+    for name in imports(path):
+        first, *parts = name.split(".")
+        if first == "jaxdissect":
+            yield parts
+
+
+def place(path):
+    """Package, perhaps command, and file name of a module."""
+    return path.relative_to(PACKAGE).parts
+
+
+def test_imports_point_downwards():
+    wrong = []
+    for path in MODULES:
+        package = place(path)[0]
+        for name, *_ in own_imports(path):
+            if name != package and FLOOR_OF.get(name, len(FLOORS)) >= FLOOR_OF[package]:
+                wrong.append(f"{'/'.join(place(path))} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_drawing_and_tables_run_no_network():
+    wrong = []
+    for path in MODULES:
+        if place(path)[0] in ("plots", "report") or path.name in ("tables.py", "figures.py"):
+            used = {name.split(".")[0] for name in imports(path)} & {"jax", "flax"}
+            wrong += [f"{'/'.join(place(path))} imports {name}" for name in used]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_commands_do_not_know_of_each_other():
+    wrong = []
+    for path in PACKAGE.glob("commands/*/*.py"):
+        command = place(path)[1]
+        for package, *parts in own_imports(path):
+            if package == "commands" and parts[0] in set(COMMANDS) - {command}:
+                # The demonstration shows the tables and figures of the others on one page.
+                if command != "demo" or not {"tables", "figures"} & set(parts[1:2]):
+                    wrong.append(f"{'/'.join(place(path))} imports {'.'.join(parts)}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_every_module_says_what_it_is_for():
-    for path in MODULES:
-        assert importlib.import_module(
-            ".".join(["jaxdissect", *path.relative_to(PACKAGE).with_suffix("").parts])
-        ).__doc__, path
+    assert not [path for path in MODULES if not ast.get_docstring(parsed(path))]
 
 
 def test_public_names():
     import jaxdissect
 
-    tree = ast.parse((PACKAGE / "__init__.py").read_text())
     names = [
-        alias.asname or alias.name
-        for node in tree.body
+        alias.asname
+        for node in parsed(PACKAGE / "__init__.py").body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
+        if alias.asname
     ]
     assert len(names) == len(set(names)) <= 30
     for name in names:
         assert getattr(jaxdissect, name).__doc__, name
 
 
+def output_of(code):
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
 def test_import_leaves_heavy_packages_alone():
-    code = (
-        "import sys, jaxdissect;"
-        "heavy = {'tensorflow_datasets', 'tensorflow', 'orbax', 'matplotlib', 'PIL', 'tyro'};"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    output = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert output.stdout.strip() == "[]"
+    heavy = {"tensorflow_datasets", "tensorflow", "orbax", "matplotlib", "PIL", "tyro", "pyarrow"}
+    code = f"import sys, jaxdissect; print(sorted({heavy} & set(sys.modules)))"
+    assert output_of(code) == "[]"
+
+
+def test_packages_need_no_import_of_their_own():
+    packages = sorted(set(FLOOR_OF) - {"commands"})
+    code = f"""
+import jaxdissect as jd
+packages = {packages}
+for package in packages:
+    assert getattr(jd, package).__name__ == "jaxdissect." + package
+assert set(packages) <= set(dir(jd))
+assert jd.__version__[0].isdigit() and "__version__" in dir(jd)
+assert not hasattr(jd, "commands") and not hasattr(jd, "nothing")
+"""
+    output_of(code)
