@@ -93,7 +93,7 @@ def test_resizing_ignores_the_aspect_and_averages(tmp_path):
 
 
 def test_every_mask_folder_is_a_label_channel(paired):
-    source = image_folder(paired / "images", [paired / "objects", paired / "parts"])
+    source = image_folder(paired / "images", masks=[paired / "objects", paired / "parts"])
     assert source.names == ("a/10.png", "a/2.png", "b/1.png")
     for i, name in enumerate(source.names):
         example = source[i]
@@ -116,17 +116,17 @@ def test_palette_masks_give_indices_not_colours(tmp_path, num_colours, bits):
     drawn.putpalette(photograph(num_colours, 1).tobytes())
     drawn.save(tmp_path / "masks/a.png")
     assert (tmp_path / "masks/a.png").read_bytes()[24:26] == bytes([bits, 3])
-    source = image_folder(tmp_path / "images", [tmp_path / "masks"])
+    source = image_folder(tmp_path / "images", masks=[tmp_path / "masks"])
     np.testing.assert_array_equal(source[0]["labels"][:, :, 0], labels)
 
 
 def test_masks_inside_the_image_folder_and_masks_without_image_are_left_out(paired):
     os.rename(paired / "objects", paired / "images/objects")
     save(paired / "images/objects/extra.png", mask(size=(9, 9)))
-    source = image_folder(paired / "images", [paired / "images/objects"])
+    source = image_folder(paired / "images", masks=[paired / "images/objects"])
     assert len(source) == 3
     with pytest.raises(ValueError, match="`masks` must lie in another folder"):
-        image_folder(paired / "images", [paired / "images/../images"])
+        image_folder(paired / "images", masks=[paired / "images/../images"])
 
 
 def test_linked_folders_are_followed(paired):
@@ -139,7 +139,7 @@ def test_missing_folders_and_images_are_named(paired):
     with pytest.raises(FileNotFoundError, match="`images`: there is no folder .*nowhere"):
         image_folder(paired / "nowhere")
     with pytest.raises(FileNotFoundError, match="`masks`: there is no folder .*nowhere"):
-        image_folder(paired / "images", [paired / "nowhere"])
+        image_folder(paired / "images", masks=[paired / "nowhere"])
     (paired / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"found no images .*\.webp.* in .*empty"):
         image_folder(paired / "empty")
@@ -150,7 +150,7 @@ def test_missing_masks_are_counted_and_five_named(tmp_path):
     for i in range(7):
         save(tmp_path / f"images/{i}.png", photograph())
     with pytest.raises(FileNotFoundError, match="7 masks are missing: .*; and 2 more") as caught:
-        image_folder(tmp_path / "images", [tmp_path / "masks"])
+        image_folder(tmp_path / "images", masks=[tmp_path / "masks"])
     named = [str(tmp_path / f"masks/{i}.png") in str(caught.value) for i in range(7)]
     assert named == [True] * 5 + [False] * 2
 
@@ -174,18 +174,20 @@ def test_sizes_must_agree(paired):
     with pytest.raises(ValueError, match=r"1 of 3 are not 6 x 8 .*a.2.png \(7 x 8\)") as caught:
         image_folder(paired / "images")
     assert "`image_size`" in str(caught.value) and str(odd) in str(caught.value)
-    resized = image_folder(paired / "images", [paired / "objects"], image_size=(6, 8))
+    resized = image_folder(paired / "images", masks=[paired / "objects"], image_size=(6, 8))
     assert resized[1]["image"].shape == (6, 8, 3)
 
     save(paired / "parts/b/1.png", mask(size=(3, 5)))
     with pytest.raises(ValueError, match=r"masks must all.*: 1 of 6 are .*parts.b.1.png \(3 x 5"):
-        image_folder(paired / "images", [paired / "objects", paired / "parts"], image_size=(6, 8))
+        image_folder(
+            paired / "images", masks=[paired / "objects", paired / "parts"], image_size=(6, 8)
+        )
 
 
 def test_labels_outside_the_vocabulary_are_named_when_read(paired):
-    source = image_folder(paired / "images", [paired / "objects"], vocabulary_size=5)
+    source = image_folder(paired / "images", masks=[paired / "objects"], vocabulary_size=5)
     assert [source[i]["labels"].max() for i in range(3)] == [4, 4, 4]
-    source = image_folder(paired / "images", [paired / "objects"], vocabulary_size=4)
+    source = image_folder(paired / "images", masks=[paired / "objects"], vocabulary_size=4)
     with pytest.raises(ValueError, match=r"objects.b.1.png: label 4 lies .* ids are 0 to 3"):
         source[2]
 
@@ -223,7 +225,7 @@ def test_damaged_images_are_named(tmp_path, damage):
 def test_truncated_masks_are_named(paired):
     path = save(paired / "objects/a/2.png", mask(200, size=(3, 4)))
     path.write_bytes(path.read_bytes()[:45])
-    source = image_folder(paired / "images", [paired / "objects"])
+    source = image_folder(paired / "images", masks=[paired / "objects"])
     with pytest.raises(ValueError, match=r"cannot read .*objects.a.2.png: "):
         source[1]
 
@@ -246,14 +248,14 @@ def test_masks_without_one_id_per_pixel_are_refused(tmp_path, pixels, message):
     save(tmp_path / "images/a.jpg", photograph())
     save(tmp_path / "masks/a.png", pixels)
     with pytest.raises(ValueError, match=rf"masks.a.png {message}"):
-        image_folder(tmp_path / "images", [tmp_path / "masks"])
+        image_folder(tmp_path / "images", masks=[tmp_path / "masks"])
 
 
 def test_masks_must_be_png_whatever_their_name(tmp_path):
     save(tmp_path / "images/a.jpg", photograph())
     save(tmp_path / "masks/a.png", mask(), format="jpeg")
     with pytest.raises(ValueError, match=r"masks.a.png is not a PNG file"):
-        image_folder(tmp_path / "images", [tmp_path / "masks"])
+        image_folder(tmp_path / "images", masks=[tmp_path / "masks"])
 
 
 def test_importing_the_module_leaves_the_image_library_alone():

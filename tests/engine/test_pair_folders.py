@@ -54,7 +54,7 @@ def test_masks_stay_with_the_originals(tmp_path):
         path = tmp_path / "masks" / f"{place}.png"
         path.parent.mkdir(exist_ok=True)
         Image.new("L", (6, 5), place).save(path)
-    originals = image_folder(tmp_path / "own", [tmp_path / "masks"])
+    originals = image_folder(tmp_path / "own", masks=[tmp_path / "masks"])
     stylised = write(tmp_path / "other", ["2.jpg", "1.jpg"])
     pairs = paired_folders(originals, stylised)
     assert [int(pairs[i]["labels"].max()) for i in range(2)] == [1, 2]

@@ -47,7 +47,7 @@ def dissect_photographs(
     objects = jd.read_concepts(photographs / "objects.txt")
     images = jd.image_folder(
         photographs / "images",
-        [photographs / "masks"],
+        masks=[photographs / "masks"],
         image_size=(224, 224),
         vocabulary_size=len(objects),
     )

@@ -12,7 +12,7 @@ def test_photographs_with_object_maps():
     known = read_concepts(folder / "objects.txt")
     assert len(known) - 1 == 175 and known.category_names == ("object",)
     source = image_folder(
-        folder / "images", [folder / "masks"], image_size=(64, 64), vocabulary_size=len(known)
+        folder / "images", masks=[folder / "masks"], image_size=(64, 64), vocabulary_size=len(known)
     )
     assert len(source) == 3492
 

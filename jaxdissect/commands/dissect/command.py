@@ -252,7 +252,7 @@ def read_data(options: DissectOptions) -> Data:
         )
     else:
         assert options.images is not None
-        source = image_folder(options.images, options.masks, **reading)
+        source = image_folder(options.images, masks=options.masks, **reading)
     return Data(source, together(*labelers))
 
 

@@ -83,8 +83,8 @@ class ImageFolder:
 
 def image_folder(
     images: str | os.PathLike[str],
-    masks: Sequence[str | os.PathLike[str]] = (),
     *,
+    masks: Sequence[str | os.PathLike[str]] = (),
     image_size: tuple[int, int] | None = None,
     vocabulary_size: int | None = None,
     limit: int | None = None,

@@ -30,7 +30,7 @@ SIZES: tuple[Grid, ...] = ((256, 256),)
 
 
 def pretrained_segmenter(
-    name: str = "netpqc",
+    name: str,
     *,
     folder: FilePath | None = None,
     dtype: Any = jnp.float32,
