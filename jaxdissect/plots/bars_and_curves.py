@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from jaxdissect.plots.palette import SERIES_COLORS
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-SERIES_COLORS = ("#9AA0A6", "#C44E52", "#3B6FB6", "#F28E2B")
-"""Colours of series of bars and curves, in turn."""
 
 _WIDTH, _BAR, _AROUND = 7.5, 0.24, 1.1
 

@@ -6,28 +6,16 @@ involved. Lengths are in inches.
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from jaxdissect.dissection.result import Dissection, LayerDissection
+from jaxdissect.plots.palette import category_colors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-CATEGORY_COLORS = {
-    "object": "#3B6FB6",
-    "part": "#2E8B57",
-    "material": "#17A2A2",
-    "texture": "#9ACD5A",
-    "color": "#F28E2B",
-}
-"""Colours of the categories of Broden."""
-
-OTHER_COLORS = ("#8E5EA2", "#C44E52", "#7F7F7F", "#B8860B", "#DA70D6")
-"""Colours of further categories, in turn."""
 
 BARS_PER_ROW = 60
 """A layer with more detected concepts continues in another row."""
@@ -39,13 +27,6 @@ _LEFT, _RIGHT, _TOP, _GAP = 0.6, 2.4, 0.38, 0.12  # around the bars of a row
 _LONGEST_NAME = 28  # characters
 _EMPTY_HEIGHT = 0.3
 _NAME_SIZE, _TEXT_SIZE, _TITLE_SIZE = 7.5, 8.0, 9.0  # points
-
-
-def category_colors(categories: Sequence[str]) -> dict[str, str]:
-    """Choose a colour for every category: `CATEGORY_COLORS`, then `OTHER_COLORS` in turn."""
-    others = [category for category in categories if category not in CATEGORY_COLORS]
-    turns = {category: OTHER_COLORS[i % len(OTHER_COLORS)] for i, category in enumerate(others)}
-    return {category: (CATEGORY_COLORS | turns)[category] for category in categories}
 
 
 class _Row(NamedTuple):
@@ -120,12 +101,6 @@ def concept_figure(dissection: Dissection) -> "Figure":
         )
         _draw_row(axes, row, colors)
     return figure
-
-
-def save_figure(path: str | Path, figure: "Figure") -> None:
-    """Write a figure as PNG, at a resolution that the file format can hold."""
-    largest_side = 60_000  # pixels
-    figure.savefig(path, dpi=min(150.0, largest_side / max(figure.get_size_inches())))
 
 
 def _rows(layer: LayerDissection) -> Iterator[_Row]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from jaxdissect.plots.unit_strips import font
+from jaxdissect.plots.fonts import sans_serif
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,7 +38,7 @@ def draw_grid(
     enlarged = np.rint(np.clip(pictures, 0, 1) * 255).astype(np.uint8)
     enlarged = enlarged.repeat(scale, axis=2).repeat(scale, axis=3)
     num_rows, num_columns, height, width, _ = enlarged.shape
-    face = font(_FONT_SIZE)
+    face = sans_serif(_FONT_SIZE)
     left = max((int(face.getlength(name)) + 3 * _GAP for name in rows), default=0)
     top = 2 * _FONT_SIZE if columns else 0
     size = (left + num_columns * (width + _GAP), top + num_rows * (height + _GAP))

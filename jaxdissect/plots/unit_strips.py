@@ -9,51 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import UInt8
 
 from jaxdissect.dissection.top_images import UnitImages
+from jaxdissect.plots.fonts import sans_serif
+from jaxdissect.plots.regions import highlight
 
 if TYPE_CHECKING:
-    from PIL import Image, ImageFont
-
-YELLOW = (1.0, 0.9, 0.0)
-"""Colour of the outline of active regions, RGB in [0, 1]."""
+    from PIL import Image
 
 _CELL = (128, 256)  # usual and greatest height in pixels of an image on a sheet
 _LABEL_WIDTH, _GAP, _FONT_SIZE, _TITLE_HEIGHT = 230, 6, 17, 34  # pixels
-
-
-def highlight(
-    image: Float32[np.ndarray, "H W 3"], active: Bool[np.ndarray, "H W"], *, thickness: int = 1
-) -> Float32[np.ndarray, "H W 3"]:
-    """Keep the active region as it is, outline it in yellow, and darken the rest to half.
-
-    Args:
-        image: RGB in [0, 1].
-        active: The region.
-        thickness: Width of the outline in pixels; it lies just outside the region.
-    """
-    edge = outline(active, thickness=thickness)[..., None]
-    dark = np.where(active[..., None], image, image / 2)
-    return np.where(edge, np.array(YELLOW, np.float32), dark)
-
-
-def outline(mask: Bool[np.ndarray, "H W"], *, thickness: int = 1) -> Bool[np.ndarray, "H W"]:
-    """Mark the pixels just outside a mask, `thickness` pixels wide (8-neighbourhood).
-
-    Raises:
-        ValueError: If `thickness` is negative.
-    """
-    if thickness < 0:
-        raise ValueError(f"`thickness` (={thickness}) must not be negative")
-    grown = mask
-    for _ in range(thickness):
-        padded = np.pad(grown, 1)
-        height, width = grown.shape
-        for row in range(3):
-            for column in range(3):
-                grown = grown | padded[row : row + height, column : column + width]
-    return grown & ~mask
 
 
 def lit_images(strip: UnitImages) -> UInt8[np.ndarray, "k H W 3"]:
@@ -73,7 +39,7 @@ def draw_sheet(title: str, strips: Sequence[UnitImages]) -> "Image.Image":
     """
     from PIL import Image, ImageDraw
 
-    usual, small = font(_FONT_SIZE), font(_FONT_SIZE - 3)
+    usual, small = sans_serif(_FONT_SIZE), sans_serif(_FONT_SIZE - 3)
     rows = [[_resized(Image.fromarray(image)) for image in lit_images(strip)] for strip in strips]
     width, height = rows[0][0].size
     columns = max(len(row) for row in rows)
@@ -104,12 +70,18 @@ def draw_sheet(title: str, strips: Sequence[UnitImages]) -> "Image.Image":
     return sheet
 
 
-def font(size: int) -> "ImageFont.FreeTypeFont":
-    """Return the font of the charts, which has more letters than the one that Pillow brings."""
-    from matplotlib import get_data_path
-    from PIL import ImageFont
+def save_sheets(
+    folder: Path, strips: Mapping[str, Sequence[UnitImages]], *, prefix: str = "top_units"
+) -> None:
+    """Draw a sheet for every layer that has strips, and write it as PNG.
 
-    return ImageFont.truetype(str(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size)
+    Args:
+        folder: Where to write.
+        strips: Units and their images, by layer.
+        prefix: Beginning of the names of the files, which go on with the name of the layer.
+    """
+    for name, layer in file_names(strips, prefix=prefix).items():
+        draw_sheet(layer, strips[layer]).save(folder / name)
 
 
 def file_names(

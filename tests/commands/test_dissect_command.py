@@ -17,6 +17,8 @@ from support import command_line
 from jaxdissect.commands.dissect import command
 from jaxdissect.commands.main import main
 from jaxdissect.commands.options import model
+from jaxdissect.commands.options.labelled_images import LabelledImages, find_labelled_images
+from jaxdissect.commands.options.preset import PresetName
 from jaxdissect.commands.output import folder
 from jaxdissect.commands.output.progress_bar import PLAN_LOGGER, progress_bar
 from jaxdissect.dissection.presets import PRESETS
@@ -138,16 +140,14 @@ def test_everything_is_written_and_nothing_else(results):
 
 
 def test_files_hold_the_dissection(place, results):
-    options = command.DissectOptions(
-        out=results,
-        model="",
+    options = LabelledImages(
         images=place / "images",
         masks=(place / "objects", place / "parts"),
         concepts=place / "concepts.csv",
     )
-    data = command.read_data(options)
+    source, labeler = find_labelled_images(options)
     network = model.find_model(f"{place / 'tiny.py'}:build").network
-    expected = dissect(network, data.source, data.labeler, layers=("stem", "head.0"), grid=(12, 15))
+    expected = dissect(network, source, labeler, layers=("stem", "head.0"), grid=(12, 15))
     written = load_dissection(results)
     assert list(written.layers) == ["stem", "head.0"]
     for name, layer in expected.layers.items():
@@ -233,7 +233,7 @@ WRONG = {
     "fraction": ({"fraction": 1.5}, "`fraction` (=1.5) must be"),
     "iou": ({"min_iou": "nan"}, "`min_iou` (=nan) must be"),
     "grid": ({"grid": [0, 4]}, "`grid` (=(0, 4)) must be"),
-    "memory": ({"memory_budget_gib": -1}, "`memory_budget_gib` (=-1.0) must not be negative"),
+    "memory": ({"memory_budget_gib": -1}, "`memory_budget_gib` (=-1.0) must be at least 0"),
     "scope": ({"preset": "reference", "annotated_pixels_only": True}, "does not go with `preset`"),
 }  # fmt: skip
 IN_PLACE = ("images", "masks", "concepts", "model")
@@ -330,7 +330,7 @@ def test_a_full_disk_is_no_bug(place, tmp_path, capsys, monkeypatch):
     def save_figure(path, figure):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(command.concept_chart, "save_figure", save_figure)
+    monkeypatch.setattr(command.figure_files, "save_figure", save_figure)
     message = refused(capsys, [*words(place, tmp_path / "results"), "--quiet"])
     assert "No space left on device" in message
     assert list(tmp_path.iterdir()) == []
@@ -396,20 +396,19 @@ def test_a_model_of_the_current_folder(place, monkeypatch):
     assert model.choose_layers(found, ("stem",), (16, 20)) == ("stem",)
 
 
-def test_the_sample(tmp_path):
-    options = {"out": tmp_path, "model": "scenes", "sample": "scenes"}
-    data = command.read_data(command.DissectOptions(**options))
-    assert len(data.source) == 512 and data.source[0]["labels"].shape == (64, 64, 4)
-    assert data.labeler.vocabulary.names[1:] == tuple(name for name, _ in CONCEPTS)
-    few = command.DissectOptions(**options, num_images=9, limit=4)
-    assert len(command.read_data(few).source) == 4
-    colorless = command.DissectOptions(**options, colors=False)
+def test_the_sample():
+    source, labeler = find_labelled_images(LabelledImages(sample="scenes"))
+    assert len(source) == 512 and source[0]["labels"].shape == (64, 64, 4)
+    assert labeler.vocabulary.names[1:] == tuple(name for name, _ in CONCEPTS)
+    few = LabelledImages(sample="scenes", num_images=9, limit=4)
+    assert len(find_labelled_images(few).source) == 4
+    colorless = LabelledImages(sample="scenes", colors=False)
     with pytest.raises(ValueError, match="`no_colors` do not go with `sample`"):
-        command.read_data(colorless)
+        find_labelled_images(colorless)
 
 
 def test_presets_are_those_there_are():
-    assert typing.get_args(command.PresetName) == tuple(PRESETS)
+    assert typing.get_args(PresetName) == tuple(PRESETS)
 
 
 def test_options_stand_in_the_settings_as_json(results):

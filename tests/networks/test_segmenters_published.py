@@ -13,8 +13,8 @@ from support.pytorch_files import state_dict, write_legacy, write_zip
 from support.random_weights import filled, random_weights
 from support.toy_segmenters import MASKED, PARSED
 
-from jaxdissect.commands.dissect import command
 from jaxdissect.commands.main import main
+from jaxdissect.commands.options.labelled_images import LabelledImages, find_labelled_images
 from jaxdissect.engine.labelers import segmented
 from jaxdissect.networks.models.pyramid_pooling import PyramidPoolingNetwork
 from jaxdissect.networks.models.residual import Sizes
@@ -199,12 +199,9 @@ def test_images_segmented_from_the_command_line(cache, tmp_path, monkeypatch):
     for number in range(3):
         pixels = np.random.RandomState(number).randint(0, 255, (64, 64, 3)).astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-    options = {"out": tmp_path / "out", "model": "scenes", "images": tmp_path}
-    data = command.read_data(command.DissectOptions(**options, segmenter="netpq"))
-    assert len(data.labeler.vocabulary) == 1 + 4 + 16 + 2 + 4 + 11
-    data = command.read_data(command.DissectOptions(**options, segmenter="netc"))
-    assert "black" not in data.labeler.vocabulary.names
+    options = LabelledImages(images=tmp_path, segmenter="netpq")
+    assert len(find_labelled_images(options).labeler.vocabulary) == 1 + 4 + 16 + 2 + 4 + 11
+    options = LabelledImages(images=tmp_path, segmenter="netc")
+    assert "black" not in find_labelled_images(options).labeler.vocabulary.names
     with pytest.raises(ValueError, match="do not go with `sample`"):
-        command.read_data(
-            command.DissectOptions(out=tmp_path, model="scenes", sample="scenes", segmenter="net")
-        )
+        find_labelled_images(LabelledImages(sample="scenes", segmenter="net"))

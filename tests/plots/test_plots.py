@@ -11,13 +11,14 @@ from PIL import Image
 
 from jaxdissect.arrays.concepts import Vocabulary, vocabulary
 from jaxdissect.commands.output import dissection_tables
+from jaxdissect.commands.output.table_files import write_csv
 from jaxdissect.dissection import top_images
 from jaxdissect.dissection.result import Dissection, LayerDissection
 from jaxdissect.dissection.run import dissect
 from jaxdissect.engine.batching import Stored
 from jaxdissect.engine.labelers import annotated
 from jaxdissect.networks.adapters.staged_network import StagedNetwork
-from jaxdissect.plots import concept_chart, unit_strips
+from jaxdissect.plots import concept_chart, figure_files, palette, regions, unit_strips
 from jaxdissect.stats.agreement import AgreementCounts
 
 KINDS = ("object", "part", "material", "texture", "color", "scene")
@@ -67,7 +68,7 @@ def axes_of(figure, layer):
 
 
 def test_chart_has_a_bar_of_the_right_height_for_every_detected_concept(many, chart):
-    colors = concept_chart.category_colors(CONCEPTS.category_names)
+    colors = palette.category_colors(CONCEPTS.category_names)
     for name, layer in many.layers.items():
         bars = bars_of(axes_of(chart, name))
         counts = layer.concept_counts()
@@ -90,9 +91,9 @@ def color_of(bar):
 
 
 def test_colors_tell_categories_apart_and_unknown_ones_get_further_colors():
-    colors = concept_chart.category_colors(("object", "scene", "part", "mood"))
+    colors = palette.category_colors(("object", "scene", "part", "mood"))
     assert len(set(colors.values())) == 4
-    assert colors["object"] == concept_chart.CATEGORY_COLORS["object"]
+    assert colors["object"] == palette.CATEGORY_COLORS["object"]
 
 
 def test_nothing_in_the_chart_overlaps_or_is_cut_off(chart):
@@ -141,15 +142,15 @@ def test_long_names_are_shortened():
 
 
 def test_chart_is_written_as_png(tmp_path, chart):
-    concept_chart.save_figure(tmp_path / "chart.png", chart)
+    figure_files.save_figure(tmp_path / "chart.png", chart)
     with Image.open(tmp_path / "chart.png") as image:
         assert image.format == "PNG" and image.width > 1500
 
 
 def test_tables_count_units_and_concepts(tmp_path):
     result = dissection_with(early=[0, 0], late=[1, 1, 7, 2, 0])
-    dissection_tables.write_concepts_csv(tmp_path / "concepts.csv", result)
-    dissection_tables.write_layers_csv(tmp_path / "layers.csv", result)
+    write_csv(tmp_path / "concepts.csv", *dissection_tables.concept_table(result))
+    write_csv(tmp_path / "layers.csv", *dissection_tables.category_table(result))
     with open(tmp_path / "concepts.csv", newline="") as file:
         assert list(csv.reader(file)) == [
             ["layer", "concept", "category", "units"],
@@ -197,7 +198,7 @@ def highlighted(image: np.ndarray, mask: np.ndarray, thickness: int) -> np.ndarr
     for _ in range(thickness):
         around = grown(around)
     result = np.where(mask[..., None], image, image * np.float32(0.5))
-    result[around & ~mask] = unit_strips.YELLOW
+    result[around & ~mask] = palette.YELLOW
     return result
 
 
@@ -205,7 +206,7 @@ def highlighted(image: np.ndarray, mask: np.ndarray, thickness: int) -> np.ndarr
 def test_highlight_against_an_oracle(thickness):
     rng = np.random.default_rng(1)
     image, mask = rng.random((15, 20, 3)).astype(np.float32), rng.random((15, 20)) > 0.93
-    found = unit_strips.highlight(image, mask, thickness=thickness)
+    found = regions.highlight(image, mask, thickness=thickness)
     np.testing.assert_array_equal(found, highlighted(image, mask, thickness))
 
 

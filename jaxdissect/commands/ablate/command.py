@@ -23,7 +23,7 @@ from jaxdissect.dissection.result import load_dissection
 from jaxdissect.dissection.setup import image_input
 from jaxdissect.engine.data.donors import WithOthers
 from jaxdissect.networks.network import Network, layer_shapes
-from jaxdissect.plots.concept_chart import save_figure
+from jaxdissect.plots.figure_files import save_figure
 from jaxdissect.stats import accuracy
 
 RANKINGS = {

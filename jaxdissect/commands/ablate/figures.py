@@ -13,6 +13,7 @@ from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.class_study import ClassStudy
 from jaxdissect.commands.ablate.tables import MOST_SHOWN, own_accuracies
 from jaxdissect.plots import bars_and_curves
+from jaxdissect.plots.palette import SERIES_COLORS
 from jaxdissect.stats import accuracy
 
 if TYPE_CHECKING:
@@ -55,9 +56,7 @@ def distribution_figure(study: ClassStudy) -> "Figure":
             f"without its {size}": own[1 + i],
             f"its {size} alone": own[1 + num_sizes + i],
         }
-        for (name, values), color in zip(
-            series.items(), bars_and_curves.SERIES_COLORS, strict=False
-        ):
+        for (name, values), color in zip(series.items(), SERIES_COLORS, strict=False):
             label = f"{name}: mean {values.mean():.3f}"
             axes.plot(places, values[order], "o", markersize=3, color=color, label=label)
         axes.axhline(0.5, color="#BBBBBB", linewidth=0.8, zorder=0)
@@ -124,7 +123,7 @@ def mean_importance_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> "F
         xerr=np.nan_to_num(found.value_error),
         yerr=np.nan_to_num(found.standard_error),
         fmt="o",
-        color=bars_and_curves.SERIES_COLORS[2],
+        color=SERIES_COLORS[2],
         elinewidth=0.8,
         capsize=2,
     )

@@ -10,7 +10,7 @@ from jaxdissect.attacks import effect_on_units
 from jaxdissect.commands.attack import figures, tables
 from jaxdissect.commands.options.attack import AttackedImages, attack_case
 from jaxdissect.commands.output.settings import write_settings
-from jaxdissect.plots.concept_chart import save_figure
+from jaxdissect.plots.figure_files import save_figure
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,8 @@ from jaxdissect.commands.options.attack import Case
 from jaxdissect.dissection.top_images import active_regions
 from jaxdissect.plots import bars_and_curves
 from jaxdissect.plots.image_grid import draw_grid
-from jaxdissect.plots.unit_strips import highlight
+from jaxdissect.plots.palette import SERIES_COLORS
+from jaxdissect.plots.regions import highlight
 from jaxdissect.stats.paired_changes import NORMAL_99
 from jaxdissect.stats.quantile import upper_quantile
 
@@ -133,9 +134,7 @@ def defence_figure(curves: Mapping[str, DefenceCurve]) -> "Figure":
             "attack on the undefended network": curve.transferred,
             "attack on the defence": curve.adaptive,
         }
-        for (label, values), color in zip(
-            series.items(), bars_and_curves.SERIES_COLORS, strict=False
-        ):
+        for (label, values), color in zip(series.items(), SERIES_COLORS, strict=False):
             axes.plot(curve.sizes, values, "o-", markersize=3, color=color, label=label)
         axes.set_title(name, fontsize=9)
         axes.set_xlabel("units deactivated")

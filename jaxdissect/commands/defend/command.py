@@ -12,7 +12,7 @@ from jaxdissect.classifiers import importance
 from jaxdissect.commands.attack import figures, tables
 from jaxdissect.commands.options.attack import AttackedImages, Case, attack_case, chosen_attack
 from jaxdissect.commands.output.settings import write_settings
-from jaxdissect.plots.concept_chart import save_figure
+from jaxdissect.plots.figure_files import save_figure
 
 Choice = Literal["important", "response", "random", "random-important"]
 

@@ -10,6 +10,7 @@ from jaxdissect.commands.demo import classifier_sections, generator_sections
 from jaxdissect.commands.demo.scene_sections import scenes_section
 from jaxdissect.commands.options.output import OutputOptions
 from jaxdissect.commands.output import dissection_tables, table_files
+from jaxdissect.commands.output.dissection_files import write_dissection
 from jaxdissect.dissection.result import Dissection
 from jaxdissect.engine.batching import Stored
 from jaxdissect.engine.data.latent_vectors import latents
@@ -80,10 +81,7 @@ class DemoOptions(OutputOptions):
         first = Stored(pictures.read(0, self.num_images))
         result = classifier_sections.dissect_classifier(network, first, progress)
         removals = classifier_sections.remove_important_units(network, pictures, others, progress)
-        result.save(folder)
-        result.write_csv(folder / "units.csv")
-        dissection_tables.write_concepts_csv(folder / "concepts.csv", result)
-        dissection_tables.write_layers_csv(folder / "layers.csv", result)
+        write_dissection(folder, result, first, self)
         table_files.write_csv(
             folder / "removals.csv", classifier_sections.REMOVAL_HEADER, removals.rows()
         )

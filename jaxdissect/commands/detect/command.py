@@ -22,7 +22,7 @@ from jaxdissect.commands.options.class_images import ClassImages, class_numbers,
 from jaxdissect.commands.options.model import choose_layers, find_model
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
-from jaxdissect.plots.concept_chart import save_figure
+from jaxdissect.plots.figure_files import save_figure
 
 
 @dataclass(frozen=True, kw_only=True)

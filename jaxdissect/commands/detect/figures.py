@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float32
 from jaxdissect.classifiers.detectors import Detectors
 from jaxdissect.commands.ablate.tables import MOST_SHOWN
 from jaxdissect.plots import bars_and_curves
+from jaxdissect.plots.palette import SERIES_COLORS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,9 +63,7 @@ def peak_figure(
     own, others = values[is_own], values[~is_own]
     number = min(len(own), len(others), _MOST_POINTS)
     groups = ((f"{name} ({len(own)} images)", own, 1), (f"others ({len(others)})", others, 0))
-    for (label, group, place), color in zip(
-        groups, bars_and_curves.SERIES_COLORS[1:], strict=False
-    ):
+    for (label, group, place), color in zip(groups, SERIES_COLORS[1:], strict=False):
         density.hist(
             group, edges, density=True, histtype="stepfilled", color=color, alpha=0.45, label=label
         )

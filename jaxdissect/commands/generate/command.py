@@ -1,19 +1,19 @@
 """`jaxdissect generate`: dissect a generator, and remove or insert its units."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, arg, subcommand
 
-from jaxdissect.commands.dissect.command import PresetName, write_tables
 from jaxdissect.commands.generate import figures, tables
 from jaxdissect.commands.generate.options import ConceptCase, ConceptOptions, SegmentedOptions
 from jaxdissect.commands.generate.unit_sets import FindArtifacts, OptimiseUnits
 from jaxdissect.commands.options.generator import choose_generator_layers, find_segmenter
+from jaxdissect.commands.options.preset import PresetName
 from jaxdissect.commands.output import dissection_tables
-from jaxdissect.commands.output.settings import provenance
+from jaxdissect.commands.output.dissection_files import write_dissection
 from jaxdissect.dissection.presets import PRESETS
 from jaxdissect.dissection.top_images import top_images
 from jaxdissect.generators.dissection import (
@@ -25,7 +25,7 @@ from jaxdissect.generators.insertion import Insertion, insert_units
 from jaxdissect.generators.removal import Removal, remove_units
 from jaxdissect.networks.ablation_masks import best_units, each_unit
 from jaxdissect.plots import concept_chart, unit_strips
-from jaxdissect.plots.concept_chart import save_figure
+from jaxdissect.plots.figure_files import save_figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +72,7 @@ class DissectGenerator(SegmentedOptions):
                 memory_budget=int(self.memory_budget_gib * 2**30),
                 progress=progress,
             )
-            result = replace(result, settings={**result.settings, **provenance(self)})
-            write_tables(folder, result, source)
+            write_dissection(folder, result, source, self)
             self.write(folder, {"detectors": dissection_tables.layer_table(result)}, {})
             save_figure(folder / "concepts.png", concept_chart.concept_figure(result))
             top = top_images(
@@ -85,8 +84,7 @@ class DissectGenerator(SegmentedOptions):
                 batch_size=self.batch_size,
                 progress=progress,
             )
-            for name, sheet in unit_strips.file_names(top).items():
-                unit_strips.draw_sheet(sheet, top[sheet]).save(folder / name)
+            unit_strips.save_sheets(folder, top)
         self.print_summary(dissection_tables.summary(result))
 
 

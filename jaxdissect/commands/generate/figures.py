@@ -25,7 +25,7 @@ from jaxdissect.networks.edits import keep_units
 from jaxdissect.networks.network import Network
 from jaxdissect.plots import bars_and_curves
 from jaxdissect.plots.image_grid import draw_grid
-from jaxdissect.plots.unit_strips import YELLOW
+from jaxdissect.plots.palette import YELLOW
 from jaxdissect.stats.paired_changes import NORMAL_99
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from jaxdissect.generators.realism import (
 )
 from jaxdissect.generators.removal import remove_units
 from jaxdissect.networks.ablation_masks import each_unit, without
-from jaxdissect.plots.concept_chart import save_figure
+from jaxdissect.plots.figure_files import save_figure
 from jaxdissect.scenes.dataset import scenes_dataset
 
 RANKINGS = ("IoU", "strength")

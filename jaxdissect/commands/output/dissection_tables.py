@@ -1,37 +1,34 @@
 """Tables of a dissection."""
 
-from pathlib import Path
-from typing import Any
-
-from jaxdissect.commands.output.table_files import aligned, write_csv
+from jaxdissect.commands.output.table_files import Rows, aligned
 from jaxdissect.dissection.result import Dissection
 
 _BEST_UNITS = 10
 
 
-def write_concepts_csv(path: str | Path, dissection: Dissection) -> None:
-    """Write one row per layer and detected concept: by category, then most units first."""
+def concept_table(dissection: Dissection) -> Rows:
+    """One row per layer and detected concept: by category, then most units first."""
     concepts = dissection.vocabulary
     rows = [
         (name, concepts.names[concept], concepts.categories[concept], units)
         for name, layer in dissection.layers.items()
         for concept, units in layer.concept_counts().items()
     ]
-    write_csv(path, ("layer", "concept", "category", "units"), rows)
+    return ("layer", "concept", "category", "units"), rows
 
 
-def write_layers_csv(path: str | Path, dissection: Dissection) -> None:
-    """Write one row per layer and category: its detectors, and the concepts they detect."""
+def category_table(dissection: Dissection) -> Rows:
+    """One row per layer and category: its detectors, and the concepts they detect."""
     rows = [
         (name, category, number.units, number.concepts)
         for name, layer in dissection.layers.items()
         for category, number in layer.category_counts().items()
     ]
-    write_csv(path, ("layer", "category", "detectors", "concepts"), rows)
+    return ("layer", "category", "detectors", "concepts"), rows
 
 
-def layer_table(dissection: Dissection) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """Header and rows: detectors of every layer, by category with (distinct concepts)."""
+def layer_table(dissection: Dissection) -> Rows:
+    """One row per layer: its detectors, by category with (distinct concepts)."""
     header = ("layer", "units", "detectors", "concepts", *dissection.vocabulary.category_names)
     rows = []
     for name, layer in dissection.layers.items():
@@ -42,8 +39,8 @@ def layer_table(dissection: Dissection) -> tuple[tuple[str, ...], list[tuple[Any
     return header, rows
 
 
-def best_unit_table(dissection: Dissection) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """Header and rows: the ten detectors of all layers with the highest IoU, best first."""
+def best_unit_table(dissection: Dissection) -> Rows:
+    """One row for each of the ten detectors of all layers with the highest IoU, best first."""
     names, kinds = dissection.vocabulary.names, dissection.vocabulary.categories
     best = sorted(
         (-layer.best_iou[unit], order, int(unit), int(layer.best_concept[unit]), name)

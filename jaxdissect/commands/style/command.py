@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from jaxdissect.commands.dissect import command
-from jaxdissect.commands.options.model import choose_layers, find_model
+from jaxdissect.commands.options.labelled_images import LabelledImages, Size, find_labelled_images
+from jaxdissect.commands.options.model import LayersOptions
+from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.output import TableOptions
+from jaxdissect.commands.options.passes import PassOptions
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.commands.style import figures, tables
 from jaxdissect.engine.data.folders import ImageFolder, image_folder
@@ -17,19 +19,17 @@ from jaxdissect.engine.folding import Progress
 from jaxdissect.engine.labelers import Labeler
 from jaxdissect.networks.loading import load_network, pretrained
 from jaxdissect.plots import unit_strips
-from jaxdissect.plots.concept_chart import save_figure
+from jaxdissect.plots.figure_files import save_figure
 from jaxdissect.scenes.dataset import ScenesDataset
 from jaxdissect.styles.style_study import MIN_STYLE_IOU, StyleStudy, study_style
 from jaxdissect.styles.stylisation import stylise_folder
-
-Size = tuple[int, int]
 
 STYLISED_FOLDER = "stylised"
 """Where images stylised by the command are kept, in the folder of the results."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleOptions(TableOptions):
+class StyleOptions(PassOptions, LabelledImages, LayersOptions, TableOptions):
     """Find units that are active at the same places when an image changes its style.
 
     Pairs come from --sample, from two folders (--images, --stylised) whose files are named alike,
@@ -37,21 +37,8 @@ class StyleOptions(TableOptions):
     ids mean is in --concepts; labels are those of the originals, for both.
     """
 
-    model: Annotated[str, arg(metavar="NAME")]
-    """The network; see `jaxdissect dissect --help`."""
-    weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """Weights of a kind of network."""
-    layers: Annotated[
-        tuple[str, ...],
-        arg(metavar="L [L ...]", help_behavior_hint="(default: known networks have some)"),
-    ] = ()
-    """Layers to study. A wrong name lists the right ones."""
     sample: Annotated[Literal["scenes"] | None, arg(metavar="scenes", help_behavior_hint="")] = None
     """The built-in scenes, drawn twice: as they are, and in any textures and colors."""
-    num_images: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 512)")] = None
-    """How many pairs of the sample."""
-    images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
-    """Folder of originals."""
     stylised: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Folder of stylised images: `a/1.jpg`, `a/1-stylized-monet.png`, or whatever follows
     `Places365_<split>_<number>`, goes with `a/1.jpg` and so on."""
@@ -63,33 +50,13 @@ class StyleOptions(TableOptions):
     ] = None
     """Files with the weights of style transfer."""
     alpha: Annotated[float, arg(metavar="A")] = 1.0
-    """From 0, the image as it is, to 1, all of the style."""
+    """Strength of the style, from 0, the image as it is, to 1, all of the style."""
     style_size: Annotated[Size, arg(metavar="H W")] = (256, 256)
     """Resize the images of --styles."""
     seed: int = 0
-    """Of the choice of styles."""
-    masks: Annotated[tuple[Path, ...], arg(metavar="DIR [DIR ...]", help_behavior_hint="")] = ()
-    """Folders of label maps (PNG), named like the originals; one label channel each."""
-    concepts: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """What the label ids mean: .csv (id,name,category), .txt or .json."""
-    segmenter: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
-    """Published segmenter that labels the originals."""
-    colors: bool = True
-    """Also compare with the 11 basic colors, measured from pixels of the originals."""
-    image_size: Annotated[
-        Size | None, arg(metavar="H W", help_behavior_hint="(default: as stored)")
-    ] = None
-    """Resize images."""
-    limit: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
-    """Use only the first N pairs."""
+    """Seed of the choice of styles."""
     min_style_iou: Annotated[float, arg(metavar="X")] = MIN_STYLE_IOU
     """A unit sees shapes if its regions in both styles agree better than this."""
-    grid: Annotated[Size, arg(metavar="H W")] = (56, 56)
-    """Size of the label grid."""
-    batch_size: Annotated[int, arg(metavar="N")] = 8
-    """Images in a forward pass; does not change results."""
-    memory_budget_gib: Annotated[float, arg(metavar="GIB")] = 2.0
-    """Keep activations up to this size; others are computed again in every pass."""
 
     def run(self) -> None:
         """Study styles as the options say; write and print the results.
@@ -97,29 +64,28 @@ class StyleOptions(TableOptions):
         Raises:
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
+        self.check_passes()
         self.check_free()
         originals, labeler = _originals(self)
-        model = find_model(self.model, self.weights)
-        layers = choose_layers(model, self.layers, originals[0]["image"].shape[:2])
+        network, layers = self.find_layers(originals[0]["image"].shape[:2])
         with self.working() as (folder, progress):
             source = _pairs(self, originals, folder, progress)
             study = study_style(
-                model.network,
+                network,
                 source,
                 labeler,
                 layers=layers,
                 min_style_iou=self.min_style_iou,
                 grid=self.grid,
                 batch_size=self.batch_size,
-                memory_budget=int(self.memory_budget_gib * 2**30),
+                memory_budget=self.memory_budget,
                 progress=progress,
             )
             self._write(folder, study)
             shown = figures.pair_strips(
-                model.network, source, study, batch_size=self.batch_size, progress=progress
+                network, source, study, batch_size=self.batch_size, progress=progress
             )
-            for name, sheet in unit_strips.file_names(shown, prefix="styles").items():
-                unit_strips.draw_sheet(sheet, shown[sheet]).save(folder / name)
+            unit_strips.save_sheets(folder, shown, prefix="styles")
         self.print_summary(tables.summary(study))
 
     def _write(self, folder: Path, study: StyleStudy) -> None:
@@ -145,14 +111,10 @@ def _originals(options: StyleOptions) -> tuple[ImageFolder | ScenesDataset, Labe
         raise ValueError(f"`{others[0]}` goes with `images`, not with `sample`")
     if options.adain is not None and options.styles is None:
         raise ValueError("`adain` goes with `styles`")
-    given = ("model", "weights", "layers", "sample", "num_images", "images", "masks", "concepts")
-    more = ("segmenter", "colors", "image_size", "grid", "batch_size", "memory_budget_gib")
-    same: dict[str, Any] = {name: getattr(options, name) for name in (*given, *more)}
-    asked = command.DissectOptions(out=options.out, limit=options.limit, **same)
-    command.check_numbers(asked)
+    check_at_least(options, limit=1)
     # All originals of a folder must be there to be matched; of the pairs the first are taken.
-    whole = asked if options.stylised is None else replace(asked, limit=None)
-    source, labeler = command.read_data(whole)
+    wanted = options if options.stylised is None else replace(options, limit=None)
+    source, labeler = find_labelled_images(wanted)
     assert isinstance(source, ImageFolder | ScenesDataset)  # there is no --tfds
     return source, labeler
 

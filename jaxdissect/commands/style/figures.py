@@ -14,7 +14,7 @@ from jaxdissect.dissection.top_images import UnitImages, top_images
 from jaxdissect.engine.data.pairs import Paired
 from jaxdissect.networks.network import Network
 from jaxdissect.plots import bars_and_curves
-from jaxdissect.plots.concept_chart import category_colors
+from jaxdissect.plots.palette import category_colors
 from jaxdissect.styles.style_study import LayerStyle, StyleStudy
 
 if TYPE_CHECKING:

@@ -1,0 +1,33 @@
+"""Options of passes over images: the label grid, the size of batches, and memory."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import arg
+
+from jaxdissect.commands.options.numbers import check_at_least
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassOptions:
+    """Options of passes over images."""
+
+    grid: Annotated[tuple[int, int], arg(metavar="H W")] = (56, 56)
+    """Height and width of the label grid."""
+    batch_size: Annotated[int, arg(metavar="N")] = 8
+    """Images in a forward pass; does not change results."""
+    memory_budget_gib: Annotated[float, arg(metavar="GIB")] = 2.0
+    """Keep activations up to this size; others are computed again in every pass."""
+
+    @property
+    def memory_budget(self) -> int:
+        """The same in bytes."""
+        return int(self.memory_budget_gib * 2**30)
+
+    def check_passes(self) -> None:
+        """Check these numbers.
+
+        Raises:
+            ValueError: If one of them makes no sense.
+        """
+        check_at_least(self, grid=1, batch_size=1, memory_budget_gib=0)
