@@ -1,4 +1,4 @@
-"""Quantiles by Hazen's definition of samples in memory: what the reference's sketch approximates."""
+"""Quantiles by Hazen's definition of samples in memory, which the reference approximates."""
 
 import numpy as np
 

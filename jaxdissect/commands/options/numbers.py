@@ -3,7 +3,7 @@
 import math
 
 
-def check_at_least(options: object, **least: float) -> None:
+def check_at_least(options: object, **least: int) -> None:
     """Check that numbers are finite and not too small.
 
     Args:
@@ -18,7 +18,7 @@ def check_at_least(options: object, **least: float) -> None:
         _check(options, name, low, math.inf, f"at least {low}")
 
 
-def check_within(options: object, **limits: tuple[float, float]) -> None:
+def check_within(options: object, **limits: tuple[int, int]) -> None:
     """Check that numbers lie between limits, which are allowed too.
 
     Args:
@@ -29,7 +29,7 @@ def check_within(options: object, **limits: tuple[float, float]) -> None:
         ValueError: If a number lies outside its limits.
     """
     for name, (low, high) in limits.items():
-        _check(options, name, low, high, f"{low} to {high}")
+        _check(options, name, low, float(high), f"{low} to {high}")
 
 
 def check_share(options: object, *names: str) -> None:
@@ -46,7 +46,7 @@ def check_share(options: object, *names: str) -> None:
         _check(options, name, 0, math.nextafter(1, 0), "at least 0 and below 1")
 
 
-def _check(options: object, name: str, low: float, high: float, expected: str) -> None:
+def _check(options: object, name: str, low: int, high: float, expected: str) -> None:
     value = getattr(options, name)
     numbers = value if isinstance(value, tuple) else () if value is None else (value,)
     if not all(low <= number <= high and math.isfinite(number) for number in numbers):
