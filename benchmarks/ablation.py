@@ -31,7 +31,7 @@ from vgg16 import interleave
 
 from jaxdissect.classifiers import ablation_methods
 from jaxdissect.classifiers.ablation import conditions_together
-from jaxdissect.networks.ablation_masks import each_unit
+from jaxdissect.networks.ablation_masks import single_unit_masks
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.networks.models.vgg16 import PLACES365, VGG16
 from jaxdissect.networks.network import as_network
@@ -48,7 +48,7 @@ Predict = Callable[[], np.ndarray]
 def swept(module: VGG16, images: np.ndarray, way: ablation_methods.Way) -> Predict:
     """All removals in one step, as `ablation_sweep` runs it."""
     network = as_network(module)
-    sets = jnp.asarray(each_unit(NUM_UNITS))
+    sets = jnp.asarray(single_unit_masks(NUM_UNITS))
 
     @jax.jit
     def step(params: Any, images: jax.Array, sets: jax.Array) -> jax.Array:
@@ -71,7 +71,7 @@ def one_by_one(module: VGG16, images: np.ndarray, units: np.ndarray) -> Predict:
         scores, _ = network.apply(params, images, edits={LAYER: keep_units(keep)})
         return scores.argmax(-1)
 
-    placed, sets = jax.device_put(images), jnp.asarray(each_unit(NUM_UNITS)[units])
+    placed, sets = jax.device_put(images), jnp.asarray(single_unit_masks(NUM_UNITS)[units])
     return lambda: np.stack([np.asarray(forward(network.params, placed, keep)) for keep in sets])
 
 

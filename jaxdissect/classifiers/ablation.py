@@ -149,7 +149,7 @@ def ablation_sweep(
         )
     num_classes = _num_classes(network, inputs, example)
     num_units = layer_shapes(network, inputs(_arrays(example)), (layer,))[layer].shape[-1]
-    keep = ablation_masks.checked(keep, num_units, layer)
+    keep = ablation_masks.checked_masks(keep, num_units, layer)
     # Condition 0: nothing is removed.
     sets = jnp.asarray(np.concatenate([np.ones_like(keep[:1]), keep]))
 

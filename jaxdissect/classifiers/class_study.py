@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float64, Int64
 from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.ablation import Ablation, ablation_sweep
 from jaxdissect.engine.batching import Source
-from jaxdissect.networks.ablation_masks import each_unit
+from jaxdissect.networks.ablation_masks import single_unit_masks
 from jaxdissect.stats import accuracy
 from jaxdissect.stats.bootstrap import Interval, paired_bootstrap
 
@@ -133,7 +133,7 @@ def study_classes(
         folder = None if checkpoints is None else checkpoints / part
         return ablation_sweep(network, source, layer, keep, checkpoints=folder, **more, **options)
 
-    each = each_unit(num_units)
+    each = single_unit_masks(num_units)
     singles = sweep("ranking", ranking, each)
     damage = singles.damage(rank_by)
     order = importance.ranking(damage)

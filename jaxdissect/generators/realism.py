@@ -131,7 +131,7 @@ def measure_realism(
         features: The same as for these.
         layer: Where to remove units, a layer that gives [B, h, w, U].
         keep: For each condition, False for the units that are removed together; `conditions` makes
-            them: `each_unit` to rank units.
+            them: `single_unit_masks` to rank units.
         parts: Take distances of so many parts of the images, every so manieth each, which tells
             how sure their mean is.
         to_pixels: Makes RGB in [0, 1] of what the generator gives.
@@ -146,7 +146,7 @@ def measure_realism(
         TypeError: if `network` is neither a Network nor an nnx.Module.
     """
     generation = Interventions(network, source, layer, to_pixels, chunk_size)
-    keep = ablation_masks.checked(keep, generation.num_units, layer)
+    keep = ablation_masks.checked_masks(keep, generation.num_units, layer)
     check_parts(parts, source)
     number = len(real.mean_a)
     part_ids = jnp.arange(parts)

@@ -173,7 +173,7 @@ def remove_units(
         TypeError: if `network` is neither a Network nor an nnx.Module.
     """
     generation = Generation(network, source, segmenter, layer, grid, to_pixels, chunk_size)
-    keep = ablation_masks.checked(keep, generation.num_units, layer)
+    keep = ablation_masks.checked_masks(keep, generation.num_units, layer)
     num_concepts = generation.num_concepts
     chosen = checked_concepts(concepts, num_concepts)
 

@@ -12,7 +12,7 @@ from support.toy_classifiers import Pooled, pooled, scenes
 from jaxdissect.classifiers import ablation, ablation_methods
 from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.engine.batching import Stored, batches
-from jaxdissect.networks.ablation_masks import each_unit, without
+from jaxdissect.networks.ablation_masks import single_unit_masks, unit_set_masks
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.stats import accuracy
 
@@ -63,7 +63,7 @@ def assert_counts(found, true, counts):
 
 
 def test_counts_are_those_of_brute_force(source):
-    keep = np.concatenate([each_unit(WIDTH), without(SETS, WIDTH)])
+    keep = np.concatenate([single_unit_masks(WIDTH), unit_set_masks(SETS, WIDTH)])
     true, counts = brute_counts(pooled(), source, keep)
     assert len(np.unique(counts[:, 0], axis=0)) > 5
     found = ablation_sweep(pooled(), source, "conv2", keep)
@@ -77,7 +77,9 @@ def test_every_kind_of_network(kind):
     """Counts are those of one forward pass for each condition."""
     network, images = probed_network(kind).network, normal(7, (23, 8, 8, 3))
     layer, num_units = "second", NUM_UNITS["second"]
-    keep = np.concatenate([each_unit(num_units), without([[0, 1], [1, 3]], num_units)])
+    keep = np.concatenate(
+        [single_unit_masks(num_units), unit_set_masks([[0, 1], [1, 3]], num_units)]
+    )
 
     @jax.jit
     def forward(kept):
@@ -96,7 +98,7 @@ def test_every_kind_of_network(kind):
 
 
 def test_conditions_do_not_depend_on_each_other(source):
-    singles = each_unit(WIDTH)
+    singles = single_unit_masks(WIDTH)
     every = ablation_sweep(pooled(), source, "conv2", singles)
     some = ablation_sweep(pooled(), source, "conv2", singles[[4, 1]], chunk_size=1)
     jax.tree.map(np.testing.assert_array_equal, some.baseline, every.baseline)
@@ -113,7 +115,7 @@ def test_conditions_do_not_depend_on_each_other(source):
     [{"batch_size": 7}, {"chunk_size": 1}, {"chunk_size": 4}, {"memory_budget": 1}],
 )
 def test_counts_do_not_depend_on_batches_or_chunks(source, options):
-    keep = each_unit(WIDTH)
+    keep = single_unit_masks(WIDTH)
     whole = ablation_sweep(pooled(), source, "conv2", keep)
     parts = ablation_sweep(pooled(), source, "conv2", keep, **options)
     jax.tree.map(np.testing.assert_array_equal, parts.counts, whole.counts)
@@ -121,7 +123,7 @@ def test_counts_do_not_depend_on_batches_or_chunks(source, options):
 
 def test_counts_do_not_depend_on_devices(source):
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    keep = each_unit(WIDTH)
+    keep = single_unit_masks(WIDTH)
     whole = ablation_sweep(pooled(), source, "conv2", keep)
     spread = ablation_sweep(pooled(), source, "conv2", keep, batch_size=8, mesh=mesh)
     jax.tree.map(np.testing.assert_array_equal, spread.counts, whole.counts)
@@ -139,7 +141,7 @@ def test_rates_are_those_of_the_reference(name):
     labels = arrays["labels"].astype(np.int32)
     source = Stored({"image": arrays["images"].transpose(0, 2, 3, 1), "label": labels})
     sets = meta["ablation_sets"]
-    keep = np.concatenate([without(sets, meta["width"]), each_unit(meta["width"])])
+    keep = np.concatenate([unit_set_masks(sets, meta["width"]), single_unit_masks(meta["width"])])
     found = ablation_sweep(model, source, "conv2", keep)
     rates = {
         "precision": accuracy.precision,
@@ -172,8 +174,8 @@ def test_what_comes_before_the_layer_runs_once(source):
             jax.debug.callback(lambda _: calls.append(1), images.sum())
             return super().__call__(images)
 
-    ablation_sweep(Telling(WIDTH, CLASSES, rngs=nnx.Rngs(0)), source, "conv2", each_unit(WIDTH),
-                 batch_size=NUMBER, chunk_size=2)  # fmt: skip
+    network, keep = Telling(WIDTH, CLASSES, rngs=nnx.Rngs(0)), single_unit_masks(WIDTH)
+    ablation_sweep(network, source, "conv2", keep, batch_size=NUMBER, chunk_size=2)
     jax.effects_barrier()
     assert len(calls) == 1
 
@@ -204,7 +206,7 @@ def test_only_what_follows_the_layer_runs_for_every_condition(
 
     monkeypatch.setattr(ablation, "fold_resumably", trace)
     options = {"choose": (ablation_methods.edited,), "batch_size": 8, "chunk_size": chunk_size}
-    ablation_sweep(pooled(), source, layer, each_unit(WIDTH), **options)
+    ablation_sweep(pooled(), source, layer, single_unit_masks(WIDTH), **options)
     found = list(outputs(programs[0].jaxpr))
     first, second = 8 * (8 * 6) * WIDTH, 8 * (4 * 3) * WIDTH
     if layer == "conv1":
@@ -215,7 +217,7 @@ def test_only_what_follows_the_layer_runs_for_every_condition(
 
 def test_damage_is_what_is_lost():
     source = scenes(60, CLASSES, seed=2)
-    found = ablation_sweep(pooled(), source, "conv2", each_unit(WIDTH))
+    found = ablation_sweep(pooled(), source, "conv2", single_unit_masks(WIDTH))
     before, after = map(accuracy.balanced_accuracy, (found.baseline, found.counts))
     damage = found.damage()
     for unit in range(WIDTH):
@@ -229,13 +231,13 @@ def test_damage_is_what_is_lost():
 
 def test_sets_of_units():
     np.testing.assert_array_equal(
-        without([[1], [], [0, 2]], 3),
+        unit_set_masks([[1], [], [0, 2]], 3),
         [[True, False, True], [True, True, True], [False, True, False]],
     )
-    np.testing.assert_array_equal(each_unit(3), without([[0], [1], [2]], 3))
+    np.testing.assert_array_equal(single_unit_masks(3), unit_set_masks([[0], [1], [2]], 3))
     for wrong in ([[3]], [[-1]]):
         with pytest.raises(ValueError, match=r"must lie in \[0, 3\)"):
-            without(wrong, 3)
+            unit_set_masks(wrong, 3)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +255,7 @@ def test_sets_of_units():
     ],
 )
 def test_what_cannot_be_done_is_refused(source, changes, message):
-    arguments = {"source": source, "layer": "conv2", "keep": each_unit(WIDTH), **changes}
+    arguments = {"source": source, "layer": "conv2", "keep": single_unit_masks(WIDTH), **changes}
     network = arguments.pop("network", pooled)()
     with pytest.raises(ValueError, match=message):
         ablation_sweep(network, arguments.pop("source"), **arguments)
@@ -276,7 +278,7 @@ def test_what_cannot_be_done_is_refused(source, changes, message):
 def test_a_class_must_be_an_integer_that_is_scored(source, change, message):
     changed = Stored(source.arrays | {"label": change(source.arrays["label"])})
     with pytest.raises(ValueError, match=message):
-        ablation_sweep(pooled(), changed, "conv2", each_unit(WIDTH))
+        ablation_sweep(pooled(), changed, "conv2", single_unit_masks(WIDTH))
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "i8"])
@@ -285,7 +287,7 @@ def test_classes_may_be_integers_of_any_width(source, dtype):
     labels = source.arrays["label"]
     changed = Stored(source.arrays | {"label": labels.astype(dtype)})
     found, expected = (
-        ablation_sweep(pooled(classes=300), data, "conv2", each_unit(WIDTH)[:2])
+        ablation_sweep(pooled(classes=300), data, "conv2", single_unit_masks(WIDTH)[:2])
         for data in (changed, source)
     )
     np.testing.assert_array_equal(found.counts.true, np.bincount(labels, minlength=300))
@@ -301,6 +303,6 @@ def test_a_network_must_score_classes(source):
             return self.conv2(images)
 
     with pytest.raises(ValueError, match="must score classes"):
-        ablation_sweep(Maps(), source, "conv2", each_unit(WIDTH))
+        ablation_sweep(Maps(), source, "conv2", single_unit_masks(WIDTH))
     with pytest.raises(TypeError, match="must be a Network or an nnx.Module"):
-        ablation_sweep(lambda images: images, source, "conv2", each_unit(WIDTH))
+        ablation_sweep(lambda images: images, source, "conv2", single_unit_masks(WIDTH))

@@ -11,14 +11,16 @@ from jaxdissect.classifiers import ablation_methods, replacements
 from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.dissection.setup import image_input
 from jaxdissect.engine.batching import Joined, Stored
-from jaxdissect.networks.ablation_masks import each_unit, without
+from jaxdissect.networks.ablation_masks import single_unit_masks, unit_set_masks
 from jaxdissect.networks.network import as_network
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.scene_classifier import CONVOLUTIONS
 from jaxdissect.scenes.shipped import load_classifier
 
 WIDTH, CLASSES, NUMBER = 6, 5, 40
-KEEP = np.concatenate([each_unit(WIDTH), without([[0, 3], [1, 2, 5], range(WIDTH)], WIDTH)])
+KEEP = np.concatenate(
+    [single_unit_masks(WIDTH), unit_set_masks([[0, 3], [1, 2, 5], range(WIDTH)], WIDTH)]
+)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,7 @@ def test_removed_units_say_what_they_are_told(source, kind, way):
 def test_ways_agree_on_the_scene_classifier():
     images = scenes_dataset(30, seed=9)
     model, layer = load_classifier(), CONVOLUTIONS[-1]
-    keep = np.concatenate([each_unit(48), without([range(20), range(10, 48)], 48)])
+    keep = np.concatenate([single_unit_masks(48), unit_set_masks([range(20), range(10, 48)], 48)])
     found, expected = (
         ablation_sweep(model, images, layer, keep, choose=[way], label_key="scene", chunk_size=16)
         for way in (ablation_methods.low_rank, ablation_methods.edited)

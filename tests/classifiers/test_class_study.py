@@ -10,7 +10,7 @@ from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.classifiers.class_study import study_classes
 from jaxdissect.classifiers.taylor_importance import estimated_damage
-from jaxdissect.networks.ablation_masks import without
+from jaxdissect.networks.ablation_masks import unit_set_masks
 from jaxdissect.networks.edits import Edit
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats import accuracy
@@ -37,7 +37,7 @@ def test_sets_are_those_of_the_ranking(study, judging, measure):
         order = study.ranking[c]
         for place, size in enumerate((2, 3)):
             best, rest = order[:size], order[size:]
-            found = ablation_sweep(pooled(), judging, "conv2", without([best, rest], WIDTH))
+            found = ablation_sweep(pooled(), judging, "conv2", unit_set_masks([best, rest], WIDTH))
             values = measure(found.counts)
             np.testing.assert_array_equal(study.without_best(measure)[place, c], values[0])
             np.testing.assert_array_equal(study.with_best_alone(measure)[place, c], values[1])
@@ -50,7 +50,7 @@ def test_curves_remove_units_from_either_end(study, judging):
     for k, c in enumerate((1, 4)):
         order = study.ranking[c]
         for number in range(1, WIDTH):
-            sets = without([order[:number], order[::-1][:number]], WIDTH)
+            sets = unit_set_masks([order[:number], order[::-1][:number]], WIDTH)
             values = measure(ablation_sweep(pooled(), judging, "conv2", sets).counts)
             np.testing.assert_array_equal(curves[k, :, number - 1], values)
 

@@ -14,7 +14,7 @@ from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.commands.ablate import command
 from jaxdissect.commands.main import main
 from jaxdissect.commands.options.model import find_model
-from jaxdissect.networks.ablation_masks import each_unit
+from jaxdissect.networks.ablation_masks import single_unit_masks
 
 UNITS, CLASSES = 6, ("dark", "grey", "light")
 
@@ -115,7 +115,7 @@ def test_tables_hold_what_the_library_finds(place, results):
     assert data.class_names == CLASSES
     network = find_model(f"{place / 'tiny.py'}:build").network
     ranked, measured = (
-        ablation_sweep(network, source, "conv", each_unit(UNITS)).damage()
+        ablation_sweep(network, source, "conv", single_unit_masks(UNITS)).damage()
         for source in (data.ranking, data.judging)
     )
     assert len(np.unique(ranked)) > 3

@@ -8,7 +8,7 @@ from support.toy_classifiers import pooled, scenes
 from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.engine.folding import silent
 from jaxdissect.engine.resume import digest, fold_resumably
-from jaxdissect.networks.ablation_masks import each_unit
+from jaxdissect.networks.ablation_masks import single_unit_masks
 
 WIDTH, CLASSES, NUMBER = 6, 5, 40
 OPTIONS = {"keep_predictions": True, "separate": True, "batch_size": 8}
@@ -19,7 +19,7 @@ class Killed(Exception):
 
 
 def sweep(folder=None, progress=silent, keep=None, **options):
-    keep = each_unit(WIDTH) if keep is None else keep
+    keep = single_unit_masks(WIDTH) if keep is None else keep
     source = scenes(NUMBER, CLASSES)
     options = {**OPTIONS, "checkpoints": folder, "progress": progress, **options}
     return ablation_sweep(pooled(), source, "conv2", keep, **options)
@@ -57,7 +57,7 @@ def test_what_was_interrupted_goes_on(interrupted, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"keep": ~each_unit(WIDTH)}, {"batch_size": 10}, {"separate": False}]
+    "options", [{"keep": ~single_unit_masks(WIDTH)}, {"batch_size": 10}, {"separate": False}]
 )
 def test_another_sweep_is_refused(interrupted, options):
     with pytest.raises(ValueError, match="holds a computation with other settings"):

@@ -22,7 +22,7 @@ from jaxdissect.engine.batching import Stored
 from jaxdissect.generators.images import concept_areas, paint
 from jaxdissect.generators.insertion import insert_units
 from jaxdissect.generators.removal import remove_units
-from jaxdissect.networks.ablation_masks import best_units, each_unit, without
+from jaxdissect.networks.ablation_masks import best_unit_masks, single_unit_masks, unit_set_masks
 from jaxdissect.networks.adapters.staged_network import StagedNetwork
 from jaxdissect.networks.network import as_network
 
@@ -94,7 +94,7 @@ def brute_insertion(layer, grid):
 
 @pytest.mark.parametrize(("layer", "grid"), [("layer2", (8, 8)), ("layer3", (4, 8))])
 def test_removal_is_the_brute_force(layer, grid):
-    singles = each_unit(10 if layer == "layer2" else 8)
+    singles = single_unit_masks(10 if layer == "layer2" else 8)
     keep = np.concatenate([singles[:4], ~singles[:1], np.zeros_like(singles[:1])])
     areas = brute_removal(layer, grid, keep)
     found = remove_units(
@@ -260,7 +260,7 @@ def test_where_colors_appear():
 
 
 def removed(keep=None, **options):
-    keep = each_unit(10) if keep is None else keep
+    keep = single_unit_masks(10) if keep is None else keep
     options = {"grid": (8, 8), "concepts": [5]} | options
     return remove_units(
         generator(), source(), colors_segmenter(options["grid"]), "layer2", keep, **options
@@ -300,7 +300,7 @@ def test_batches_chunks_and_devices_change_nothing(run):
 
 def test_conditions_do_not_depend_on_each_other():
     some = [7, 2]
-    every, part = removed(), removed(each_unit(10)[some])
+    every, part = removed(), removed(single_unit_masks(10)[some])
     np.testing.assert_array_equal(part.changes.sums, every.changes.sums[some])
     np.testing.assert_array_equal(part.after, every.after[some])
 
@@ -349,21 +349,21 @@ def test_areas():
 
 
 def test_best_units():
-    keep = best_units([3, 0, 2, 1], 2, 4)
+    keep = best_unit_masks([3, 0, 2, 1], 2, 4)
     assert keep.tolist() == [[True] * 4, [True, True, True, False], [False, True, True, False]]
-    np.testing.assert_array_equal(best_units([2], 1, 3)[1], each_unit(3)[2])
-    assert best_units([], 0, 2).all()
+    np.testing.assert_array_equal(best_unit_masks([2], 1, 3)[1], single_unit_masks(3)[2])
+    assert best_unit_masks([], 0, 2).all()
     for ranking, most in (([3, 3], 2), ([4], 1), ([1], 2), ([-1], 1)):
         with pytest.raises(ValueError, match=f"`most` \\(={most}\\) different units in"):
-            best_units(ranking, most, 4)
+            best_unit_masks(ranking, most, 4)
 
 
 def test_without():
-    assert without([[], [1]], 2).tolist() == [[True, True], [True, False]]
+    assert unit_set_masks([[], [1]], 2).tolist() == [[True, True], [True, False]]
     with pytest.raises(ValueError, match="must be numbers of units, integers"):
-        without([[True, False]], 3)
+        unit_set_masks([[True, False]], 3)
     with pytest.raises(ValueError, match=r"must lie in \[0, 3\)"):
-        without([[3]], 3)
+        unit_set_masks([[3]], 3)
 
 
 # --- faults ---------------------------------------------------------------------------------------
@@ -373,7 +373,10 @@ def test_without():
     ("change", "message"),
     [
         ({"keep": np.ones((2, 9), bool)}, r"`keep` \(=bool\[2, 9\]\) must be bool \[S, 10\]"),
-        ({"keep": np.ones((0, 10), bool)}, "some conditions, each with the units of .*'layer2'"),
+        (
+            {"keep": np.ones((0, 10), bool)},
+            "some ablation masks, each with the units of .*'layer2'",
+        ),
         ({"concepts": [True]}, r"`concepts` \(=\[True\]\) must be ids, integers"),
         ({"concepts": [1, 6]}, r"`concepts` must be in \[0, 6\), got \[6\]"),
         ({"chunk_size": 0}, r"`chunk_size` \(=0\) must be at least 1"),
@@ -407,7 +410,7 @@ def test_bad_insertions(change, message):
 
 
 def test_bad_generators():
-    segmenter, keep = colors_segmenter((8, 8)), each_unit(10)
+    segmenter, keep = colors_segmenter((8, 8)), single_unit_masks(10)
 
     def run(network=None, data=None, layer="layer2", segmenter=segmenter):
         network, data = network or generator(), source() if data is None else data

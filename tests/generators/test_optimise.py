@@ -18,7 +18,7 @@ from jaxdissect.generators.dissection import Generated
 from jaxdissect.generators.interventions import Generation
 from jaxdissect.generators.optimise import optimise_units, soft_effect
 from jaxdissect.generators.realism import Features, measure_realism, moments_of_images
-from jaxdissect.networks.ablation_masks import each_unit, without
+from jaxdissect.networks.ablation_masks import single_unit_masks, unit_set_masks
 from jaxdissect.networks.adapters.staged_network import StagedNetwork
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.stats.frechet import frechet_distance
@@ -279,7 +279,7 @@ def realism(keep, **others):
 
 
 def test_realism_is_the_brute_force_and_finds_what_is_wrong():
-    keep = np.concatenate([each_unit(6), without([[5, 3], []], 6)])
+    keep = np.concatenate([single_unit_masks(6), unit_set_masks([[5, 3], []], 6)])
     found = realism(keep, parts=2, chunk_size=3)
     truth = moments_by_hand(real_images().read(0, 60)["image"])
     network = painter()
@@ -306,8 +306,8 @@ def test_realism_is_the_brute_force_and_finds_what_is_wrong():
 
 def test_bad_realism():
     with pytest.raises(ValueError, match=r"`parts` \(=11\) must be .* `source` has 20"):
-        realism(each_unit(6), parts=11)
+        realism(single_unit_masks(6), parts=11)
     with pytest.raises(ValueError, match=r"`keep` \(=bool\[5, 5\]\) must be bool \[S, 6\]"):
-        realism(each_unit(5))
+        realism(single_unit_masks(5))
     with pytest.raises(ValueError, match="no layer 'shapes'; valid names: colors"):
         moments_of_images(as_features()._replace(layer="shapes"), real_images())

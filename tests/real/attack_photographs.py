@@ -27,7 +27,7 @@ from jaxdissect.attacks.attack_interface import ClassScores
 from jaxdissect.attacks.carlini_wagner_l2 import Settings, carlini_wagner
 from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.ablation import ablation_sweep
-from jaxdissect.networks.ablation_masks import each_unit
+from jaxdissect.networks.ablation_masks import single_unit_masks
 from jaxdissect.networks.adapters.prepared_network import PreparedNetwork
 from jaxdissect.stats.accuracy import confidence
 
@@ -101,7 +101,7 @@ def main() -> None:
         f"{np.median(found.distance[there]):.3f}, {found.iterations.sum()} steps in {seconds:.0f} s"
     )
     ranked = Every(Photographs(real_folder("miniplaces"), names), options.every)
-    removals = ablation_sweep(network, ranked, LAYER, each_unit(NUM_UNITS))
+    removals = ablation_sweep(network, ranked, LAYER, single_unit_masks(NUM_UNITS))
     important = importance.is_important(removals.damage(confidence))
     peaks = effect_on_units.attacked_peaks(network, images[there], found.images[there], LAYER)
     for group in effect_on_units.changes_by_group(

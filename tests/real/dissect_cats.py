@@ -26,7 +26,7 @@ from jaxdissect.engine.batching import Joined, Source, Stored, batches
 from jaxdissect.engine.data.latent_vectors import latents
 from jaxdissect.engine.folding import Progress, silent
 from jaxdissect.generators.removal import Removal, remove_units
-from jaxdissect.networks.ablation_masks import best_units, without
+from jaxdissect.networks.ablation_masks import best_unit_masks, unit_set_masks
 from jaxdissect.plots.bars_and_curves import curve_figure
 from jaxdissect.plots.image_grid import draw_grid, paint_labels
 
@@ -130,7 +130,7 @@ def controls(ranking: np.ndarray) -> np.ndarray:
     random = np.random.default_rng(0)
     sets = [ranking[::-1][:MOST]]
     sets += [random.permutation(len(ranking))[:MOST] for _ in range(NUM_RANDOM)]
-    return without(sets, len(ranking))
+    return unit_set_masks(sets, len(ranking))
 
 
 def best_layer(
@@ -139,7 +139,7 @@ def best_layer(
     """Find the layer where removing the best units leaves the fewest pixels of cats."""
     mean_left = {}
     for layer, ranking in rankings.items():
-        removal = remove(layer, best_units(ranking, MOST, len(ranking))[list(TRIED)])
+        removal = remove(layer, best_unit_masks(ranking, MOST, len(ranking))[list(TRIED)])
         cat = removal.vocabulary.index("cat")
         left, band = removal.fraction_left[:, cat], removal.fraction_band[:, cat]
         mean_left[layer] = left.mean()
@@ -159,7 +159,7 @@ def strips(
         images = network.apply(params[0], z, edits=edits)[0]
         return images, segmenter.segment(params[1], images, (IMAGE_SIZE, IMAGE_SIZE))[..., 0]
 
-    keep = best_units(ranking, MOST, len(ranking))[list(SHOWN)]
+    keep = best_unit_masks(ranking, MOST, len(ranking))[list(SHOWN)]
     drawn = [draw((network.params, segmenter.params), jnp.asarray(mask)) for mask in keep]
     images, labels = (np.stack(parts, axis=1) for parts in zip(*drawn, strict=True))
     # Every class keeps its colour, whichever are there.
@@ -244,7 +244,7 @@ def main() -> None:
 
     layer = options.layer or best_layer(rankings, remove_from_few)
     ranking = rankings[layer]
-    keep = np.concatenate([best_units(ranking, MOST, len(ranking)), controls(ranking)])
+    keep = np.concatenate([best_unit_masks(ranking, MOST, len(ranking)), controls(ranking)])
     begin = time.perf_counter()
     removal = remove_cats(network, source, segmenter, layer, keep, progress=say)
     seconds = time.perf_counter() - begin

@@ -11,7 +11,7 @@ from paths import real_folder
 
 import jaxdissect as jd
 from jaxdissect.arrays.colors import COLOR_NAMES, color_labels
-from jaxdissect.networks.ablation_masks import best_units
+from jaxdissect.networks.ablation_masks import best_unit_masks
 
 LAYER, CONCEPT, NUM_REMOVED = "conv7", "white", 4
 
@@ -32,7 +32,7 @@ def test_a_color_goes_with_the_units_that_match_it():
     ranking = rank_units(result, LAYER, CONCEPT)
     sets = np.concatenate(
         [
-            best_units(order, NUM_REMOVED, len(ranking))[[0, -1]]
+            best_unit_masks(order, NUM_REMOVED, len(ranking))[[0, -1]]
             for order in (ranking, ranking[::-1])
         ]
     )

@@ -131,11 +131,11 @@ def remove_important_units(
     num_units = BLOCKS[-1][-1]
     options = {"label_key": "scene", "batch_size": 32, "progress": progress}
     each = ablation.ablation_sweep(
-        network, ranking, layer, ablation_masks.each_unit(num_units), **options
+        network, ranking, layer, ablation_masks.single_unit_masks(num_units), **options
     )
     units = importance.ranking(each.damage(accuracy.confidence))[:, :NUM_REMOVED]
     together = ablation.ablation_sweep(
-        network, judging, layer, ablation_masks.without(units, num_units), **options
+        network, judging, layer, ablation_masks.unit_set_masks(units, num_units), **options
     )
     return Removals(
         units,

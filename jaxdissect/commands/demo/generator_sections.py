@@ -18,7 +18,7 @@ from jaxdissect.generators.dissection import Generated, latent_input, ranked_uni
 from jaxdissect.generators.images import from_signed, paint
 from jaxdissect.generators.insertion import Insertion, insert_units
 from jaxdissect.generators.removal import Removal, remove_units
-from jaxdissect.networks.ablation_masks import best_units
+from jaxdissect.networks.ablation_masks import best_unit_masks
 from jaxdissect.networks.network import Network, layer_shapes
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.plots import bars_and_curves, concept_chart, unit_strips
@@ -49,7 +49,7 @@ def remove_trees(
 ) -> Removal:
     """Remove the 0, 1, ..., `MOST_REMOVED` units that match trees best."""
     ranking = ranked_units(result, TREE_LAYER, result.vocabulary.index("tree", "object"))
-    keep = best_units(ranking, MOST_REMOVED, result[TREE_LAYER].num_units)
+    keep = best_unit_masks(ranking, MOST_REMOVED, result[TREE_LAYER].num_units)
     return remove_units(
         network, source, segmenter, TREE_LAYER, keep, batch_size=4, chunk_size=7, progress=progress
     )

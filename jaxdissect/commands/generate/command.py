@@ -23,7 +23,7 @@ from jaxdissect.generators.dissection import (
 )
 from jaxdissect.generators.insertion import Insertion, insert_units
 from jaxdissect.generators.removal import Removal, remove_units
-from jaxdissect.networks.ablation_masks import best_units, each_unit
+from jaxdissect.networks.ablation_masks import best_unit_masks, single_unit_masks
 from jaxdissect.plots import concept_chart, unit_strips
 from jaxdissect.plots.figure_files import save_figure
 
@@ -118,11 +118,13 @@ class RemoveUnits(ConceptOptions):
         with self.working() as (folder, progress):
             units = case.dissect(progress)
             options: dict[str, Any] = {**case.looking(), "progress": progress}
-            keep = best_units(units.ranking, self.most, case.num_units)
+            keep = best_unit_masks(units.ranking, self.most, case.num_units)
             sets = remove_units(*case.subject(), keep, concepts=[case.concept], **options)
             singles = None
             if self.singles:
-                singles = remove_units(*case.subject(), each_unit(case.num_units), **options)
+                singles = remove_units(
+                    *case.subject(), single_unit_masks(case.num_units), **options
+                )
             self._write(folder, case, units.ranking, units.iou, sets, singles)
         self.print_table(
             f"Removing units of {self.layer} that match {self.concept} best",

@@ -26,7 +26,7 @@ from jaxdissect.generators.realism import (
     moments_of_images,
 )
 from jaxdissect.generators.removal import remove_units
-from jaxdissect.networks.ablation_masks import each_unit, without
+from jaxdissect.networks.ablation_masks import single_unit_masks, unit_set_masks
 from jaxdissect.plots.figure_files import save_figure
 from jaxdissect.scenes.dataset import scenes_dataset
 
@@ -100,7 +100,7 @@ class OptimiseUnits(ConceptOptions):
                 for ranking in (units.ranking, learned.ranking)
                 for size in self.sizes
             ]
-            keep = without(chosen, case.num_units)
+            keep = unit_set_masks(chosen, case.num_units)
             effect = causal_effect(
                 place,
                 *case.subject(),
@@ -178,12 +178,12 @@ class FindArtifacts(GeneratorOptions):
             ranking_source = self.latents(found, "ranking")
             judges = truth, features, self.layer
             singles = measure_realism(
-                network, ranking_source, *judges, each_unit(num_units), **options
+                network, ranking_source, *judges, single_unit_masks(num_units), **options
             )
             random = np.random.default_rng(self.seed).permutation(num_units)
             chosen = [order[:size] for order in (singles.ranking, random) for size in self.sizes]
             kinds = [kind for kind in ("costliest", "random") for _ in self.sizes]
-            keep = without(chosen, num_units)
+            keep = unit_set_masks(chosen, num_units)
             judged = measure_realism(network, source, *judges, keep, parts=self.parts, **options)
             sizes = (*self.sizes, *self.sizes)
             compared = tables.realism_table(judged, kinds, sizes)

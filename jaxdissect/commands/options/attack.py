@@ -24,7 +24,7 @@ from jaxdissect.commands.options.model import choose_layers, find_model
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.folding import Progress
-from jaxdissect.networks.ablation_masks import each_unit
+from jaxdissect.networks.ablation_masks import single_unit_masks
 from jaxdissect.networks.network import Network, layer_shapes
 
 BALLS = {"pgd-l2": pgd.EUCLIDEAN, "pgd-linf": pgd.MAXIMUM}
@@ -125,7 +125,7 @@ def attack_case(options: AttackedImages, progress: Progress) -> Case:
     if options.rank_by == "estimate":
         damage = estimated_damage(model.network, data.ranking, layer, num_classes, **shared)
     else:
-        each = each_unit(num_units)
+        each = single_unit_masks(num_units)
         removals = ablation_sweep(model.network, data.ranking, layer, each, **shared)
         damage = removals.damage(RANKINGS[options.rank_by])
     important = importance.is_important(damage, top=options.top)
