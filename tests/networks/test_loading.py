@@ -7,29 +7,21 @@ import struct
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
+from support.published_files import NUM_CLASSES, narrow_vgg, publish_vgg
 from support.pytorch_files import state_dict, write_legacy, write_zip
 
 from jaxdissect.commands.main import main
 from jaxdissect.networks.loading import convert, fetch, load_network, pretrained
 from jaxdissect.networks.models import pyramid_pooling, upernet, vgg16
 from jaxdissect.networks.models.catalog import ARCHITECTURES, imagenet_normalised
-from jaxdissect.networks.weights.download import CACHE_VARIABLE, PublishedFile
+from jaxdissect.networks.weights.download import CACHE_VARIABLE
 from jaxdissect.networks.weights.files import read_weights, sha256
-from jaxdissect.networks.weights.mapping import PYTORCH, parameters
-from jaxdissect.networks.weights.published import PUBLISHED, Published
-
-NUM_CLASSES = 5
+from jaxdissect.networks.weights.published import PUBLISHED
 
 
 @pytest.fixture(scope="module")
 def arrays():
-    """Weights of a narrow VGG-16, in PyTorch's names and layout."""
-    model = vgg16.VGG16(NUM_CLASSES, widths=(4, 4, 6, 6, 8), hidden=10, rngs=nnx.Rngs(0))
-    return {
-        PYTORCH.name(name): PYTORCH.to_file(np.asarray(array))
-        for name, array in parameters(model).items()
-    }
+    return narrow_vgg()
 
 
 @pytest.fixture
@@ -119,17 +111,8 @@ def test_weights_of_another_network_are_refused_with_every_name(weights, tmp_pat
     assert not target.exists()
 
 
-def publish(monkeypatch, arrays, folder):
-    """A published network whose file was put into the cache by hand."""
-    folder.mkdir()
-    write_zip(folder / "file.pth", state_dict(arrays))
-    digest = sha256(folder / "file.pth")[:8]
-    file = PublishedFile("http://127.0.0.1:9/models/file.pth", "file.pth", digest)
-    monkeypatch.setitem(PUBLISHED, folder.name, Published("vgg16", {"": file}, "none"))
-
-
 def test_published_weights_become_a_network(arrays, monkeypatch, tmp_path, capsys):
-    publish(monkeypatch, arrays, tmp_path / "narrow")
+    publish_vgg(monkeypatch, arrays, tmp_path / "narrow")
     network = pretrained("narrow", folder=tmp_path, dtype=jnp.bfloat16)
     assert isinstance(network, vgg16.VGG16)
     assert network(jnp.zeros((1, 32, 32, 3))).dtype == jnp.bfloat16

@@ -7,18 +7,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from support.golden import labels_folder
-from support.pytorch_files import state_dict, write_legacy, write_zip
-from support.random_weights import filled, random_weights
-from support.toy_segmenters import MASKED, PARSED
+from support.published_files import (
+    color_network,
+    parsing_network,
+    publish_segmenters,
+    save_segmenter,
+    toy_parsing,
+)
+from support.pytorch_files import write_zip
+from support.random_weights import filled
+from support.toy_segmenters import PARSED
 
 from jaxdissect.commands.main import main
 from jaxdissect.commands.options.labelled_images import LabelledImages, find_labelled_images
 from jaxdissect.engine.labelers import segmented
-from jaxdissect.networks.models.pyramid_pooling import PyramidPoolingNetwork
-from jaxdissect.networks.models.residual import Sizes
-from jaxdissect.networks.models.upernet import UPerNet, prepare
+from jaxdissect.networks.models.upernet import prepare
 from jaxdissect.networks.segmenters.published import (
     load_semantic,
     load_unified_parsing,
@@ -30,50 +34,13 @@ from jaxdissect.networks.weights.download import CACHE_VARIABLE
 from jaxdissect.networks.weights.published import PUBLISHED
 
 SIZES = ((64, 64),)
-SMALL = Sizes(stem=(4, 4, 8), widths=(4, 6, 8, 8), depths=(1, 1, 1, 1))
-
-
-def parsing_network(objects, part_sizes, materials):
-    return UPerNet(
-        part_sizes,
-        num_objects=objects,
-        num_materials=materials,
-        num_scenes=3,
-        width=6,
-        sizes=SMALL,
-        rngs=nnx.Rngs(0),
-    )
-
-
-def save(folder, build, labels, epoch, write):
-    """Write a network as it was published: two files of weights, one of labels."""
-    folder.mkdir(parents=True)
-    arrays = random_weights(build)
-    for part in ("encoder", "decoder"):
-        own = {n.removeprefix(f"{part}."): a for n, a in arrays.items() if n.startswith(part)}
-        write(folder / f"{part}_epoch_{epoch}.pth", state_dict(own))
-    (folder / "labels.json").write_text(json.dumps(labels))
-    return folder
-
-
-def toy_parsing():
-    return parsing_network(5, (3, 2, 2, 3), 3)
-
-
-def color_network(classes):
-    return PyramidPoolingNetwork(classes, width=6, sizes=SMALL, rngs=nnx.Rngs(1))
-
-
-def toy_colors():
-    return color_network(5)
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     """A cache into which the published files were put by hand; they are small here."""
     home = tmp_path_factory.mktemp("cache")
-    save(home / "unified_parsing", toy_parsing, PARSED, 40, write_zip)
-    save(home / "color", toy_colors, MASKED, 20, write_legacy)
+    publish_segmenters(home)
     return home
 
 
@@ -126,14 +93,14 @@ def test_published_segmenter_has_1825_labels(tmp_path, monkeypatch):
     part_sizes = [
         len(parsed["object_part"][n]) for n in parsed["object"] if n in parsed["object_part"]
     ]
-    save(
+    save_segmenter(
         tmp_path / "unified_parsing",
         partial(parsing_network, len(parsed["object"]), tuple(part_sizes), len(parsed["material"])),
         parsed,
         40,
         write_zip,
     )
-    save(tmp_path / "color", partial(color_network, 11), colors, 20, write_zip)
+    save_segmenter(tmp_path / "color", partial(color_network, 11), colors, 20, write_zip)
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     known = pretrained_segmenter("netpqc", sizes=SIZES, rules=REFERENCE).vocabulary
     assert len(known) == 1825
@@ -157,11 +124,11 @@ def test_a_segmenter_labels_images_for_dissection(cache):
 
 def test_segmenters_whose_files_do_not_fit_are_refused(cache, tmp_path, monkeypatch, capsys):
     more = PARSED | {"object_part": PARSED["object_part"] | {"sky": ["-", "cloud", "bird"]}}
-    save(tmp_path / "parts", toy_parsing, more, 40, write_zip)
+    save_segmenter(tmp_path / "parts", toy_parsing, more, 40, write_zip)
     with pytest.raises(ValueError, match="`part_sizes` .* add up to the 10 part classes"):
         load_unified_parsing(tmp_path / "parts")
     less = PARSED | {"material": ["-", "brick"]}
-    save(tmp_path / "materials", toy_parsing, less, 40, write_zip)
+    save_segmenter(tmp_path / "materials", toy_parsing, less, 40, write_zip)
     (tmp_path / "materials" / "encoder_epoch_40.pth.part").write_bytes(b"")  # is passed over
     with pytest.raises(ValueError, match="do not go together: .* labels ask: materials"):
         load_unified_parsing(tmp_path / "materials", sizes=SIZES)
