@@ -6,7 +6,10 @@ why), 130 when interrupted. Anything else is a bug and ends with a traceback.
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
+
+from jaxdissect.commands.options.user_code import raised_by
 
 PROGRAM = "jaxdissect"
 
@@ -15,6 +18,22 @@ DESCRIPTION = """Find out what the individual units of a vision network do.
 Try `jaxdissect demo --out results`; `jaxdissect --version`
 prints the version.
 """
+
+
+COMMANDS = {
+    "demo": "DemoOptions",
+    "dissect": "DissectOptions",
+    "ablate": "AblateOptions",
+    "detect": "DetectOptions",
+    "style": "StyleOptions",
+    "generate": "GenerateOptions",
+    "attack": "AttackOptions",
+    "defend": "DefendOptions",
+    "fetch": "FetchOptions",
+    "convert": "ConvertOptions",
+    "paint": "PaintOptions",
+}
+"""The class of the options of every command, in `jaxdissect.commands.<command>.command`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
 
     Raises:
-        SystemExit: with code 2 if the arguments are no command, with 0 after `--help`.
+        SystemExit: With code 2 if the arguments are no command, with 0 after `--help`.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments == ["--version"]:
@@ -36,37 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(PROGRAM, version(PROGRAM))
         return 0
 
-    from tyro.extras import subcommand_cli_from_dict
-
-    from jaxdissect.commands.ablate.command import AblateOptions
-    from jaxdissect.commands.attack.command import AttackOptions
-    from jaxdissect.commands.convert.command import ConvertOptions
-    from jaxdissect.commands.defend.command import DefendOptions
-    from jaxdissect.commands.demo.command import DemoOptions
-    from jaxdissect.commands.detect.command import DetectOptions
-    from jaxdissect.commands.dissect.command import DissectOptions
-    from jaxdissect.commands.fetch.command import FetchOptions
-    from jaxdissect.commands.generate.command import GenerateOptions
-    from jaxdissect.commands.options.user_code import raised_by
-    from jaxdissect.commands.paint.command import PaintOptions
-    from jaxdissect.commands.style.command import StyleOptions
-
-    commands: dict[str, Any] = {
-        "demo": DemoOptions,
-        "dissect": DissectOptions,
-        "ablate": AblateOptions,
-        "detect": DetectOptions,
-        "style": StyleOptions,
-        "generate": GenerateOptions,
-        "attack": AttackOptions,
-        "defend": DefendOptions,
-        "fetch": FetchOptions,
-        "convert": ConvertOptions,
-        "paint": PaintOptions,
-    }
-    options = subcommand_cli_from_dict(
-        commands, prog=PROGRAM, description=DESCRIPTION, args=arguments
-    )
+    options = _parse(arguments)
     try:
         options.run()
     except OSError as problem:
@@ -80,6 +69,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _parse(arguments: Sequence[str]) -> Any:
+    """Make the options of the command that the arguments name, importing that command only.
+
+    Raises:
+        SystemExit: With code 2 if the arguments are no command, with 0 after `--help`.
+    """
+    import tyro
+
+    if arguments and arguments[0] in COMMANDS:
+        name = arguments[0]
+        return tyro.cli(_options_of(name), prog=f"{PROGRAM} {name}", args=arguments[1:])
+    commands = {name: _options_of(name) for name in COMMANDS}
+    return tyro.extras.subcommand_cli_from_dict(
+        commands, prog=PROGRAM, description=DESCRIPTION, args=arguments
+    )
+
+
+def _options_of(name: str) -> Any:
+    """Import the class of a command's options."""
+    return getattr(import_module(f"jaxdissect.commands.{name}.command"), COMMANDS[name])
 
 
 def _refuse(problem: Exception) -> int:

@@ -15,7 +15,7 @@ from rich.console import Console
 from support import command_line
 
 from jaxdissect.commands.dissect import command
-from jaxdissect.commands.main import main
+from jaxdissect.commands.main import COMMANDS, main
 from jaxdissect.commands.options import model
 from jaxdissect.commands.options.labelled_images import LabelledImages, find_labelled_images
 from jaxdissect.commands.options.preset import PresetName
@@ -260,11 +260,12 @@ def test_wrong_arguments(arguments, capsys):
 
 
 def test_help_and_version(capsys):
-    for arguments in (["--help"], ["dissect", "--help"]):
+    for arguments, names in ((["--help"], COMMANDS), (["dissect", "--help"], ["dissect"])):
         with pytest.raises(SystemExit) as stop:
             main(arguments)
         assert stop.value.code == 0
-        assert "dissect" in capsys.readouterr().out
+        output = capsys.readouterr().out
+        assert [name for name in names if name not in output] == []
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("jaxdissect 0.")
 
