@@ -1,1 +1,12 @@
-"""Drawing only: arrays in, a figure or a picture out."""
+"""Drawing only: arrays and results in, a figure or a picture out; no network runs here."""
+
+from jaxdissect.plots.bars_and_curves import bar_figure as bar_figure
+from jaxdissect.plots.bars_and_curves import curve_figure as curve_figure
+from jaxdissect.plots.concept_chart import concept_figure as concept_figure
+from jaxdissect.plots.figure_files import save_figure as save_figure
+from jaxdissect.plots.image_grid import draw_grid as draw_grid
+from jaxdissect.plots.image_grid import paint_labels as paint_labels
+from jaxdissect.plots.palette import category_colors as category_colors
+from jaxdissect.plots.regions import highlight as highlight
+from jaxdissect.plots.unit_strips import draw_unit_strips as draw_unit_strips
+from jaxdissect.plots.unit_strips import save_unit_strips as save_unit_strips

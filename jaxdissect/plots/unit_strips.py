@@ -32,7 +32,7 @@ def lit_images(strip: UnitImages) -> UInt8[np.ndarray, "k H W 3"]:
     return (np.stack(lit) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
-def draw_sheet(title: str, strips: Sequence[UnitImages]) -> "Image.Image":
+def draw_unit_strips(title: str, strips: Sequence[UnitImages]) -> "Image.Image":
     """Draw strips below one another, each with a label on its left.
 
     Images are enlarged by whole factors, or shrunk, to a readable height.
@@ -70,7 +70,7 @@ def draw_sheet(title: str, strips: Sequence[UnitImages]) -> "Image.Image":
     return sheet
 
 
-def save_sheets(
+def save_unit_strips(
     folder: Path, strips: Mapping[str, Sequence[UnitImages]], *, prefix: str = "top_units"
 ) -> None:
     """Draw a sheet for every layer that has strips, and write it as PNG.
@@ -81,7 +81,7 @@ def save_sheets(
         prefix: Beginning of the names of the files, which go on with the name of the layer.
     """
     for name, layer in file_names(strips, prefix=prefix).items():
-        draw_sheet(layer, strips[layer]).save(folder / name)
+        draw_unit_strips(layer, strips[layer]).save(folder / name)
 
 
 def file_names(

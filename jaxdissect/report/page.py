@@ -1,4 +1,4 @@
-"""Write a report as one HTML file: text, tables and pictures, nothing to load from elsewhere."""
+"""Write a report as one HTML file: text, tables and figures, nothing to load from elsewhere."""
 
 import base64
 import io
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 TEMPLATE = "page.html.jinja"
 
 
-class Picture(NamedTuple):
-    """An image or chart with a caption.
+class PageFigure(NamedTuple):
+    """An image or chart of a page, with a caption.
 
     Attributes:
         caption: What it shows; also its description for those who cannot see it.
@@ -28,7 +28,7 @@ class Picture(NamedTuple):
 
     @property
     def address(self) -> str:
-        """The picture itself as an address."""
+        """The image itself as an address: `data:image/png;base64,...`."""
         from PIL import Image
 
         stream = io.BytesIO()
@@ -39,30 +39,38 @@ class Picture(NamedTuple):
         return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-class Table(NamedTuple):
-    """Rows below a header; texts stand left, numbers right."""
+class PageTable(NamedTuple):
+    """Rows below a header; texts stand left, numbers right.
+
+    Attributes:
+        caption: What the table shows.
+        header: Names of the columns.
+        rows: Cells; numbers with fractions are shown with three decimals.
+    """
 
     caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[Any]]
 
 
-class Section(NamedTuple):
-    """A part of a report.
+class PageSection(NamedTuple):
+    """A part of a page.
 
     Attributes:
         title: Its heading.
         text: Paragraphs before everything else.
-        content: Pictures and tables.
+        content: Figures and tables.
     """
 
     title: str
     text: Sequence[str]
-    content: Sequence[Picture | Table] = ()
+    content: Sequence[PageFigure | PageTable] = ()
 
 
-def write_page(path: Path, title: str, lead: Sequence[str], sections: Sequence[Section]) -> None:
-    """Write a report.
+def write_page(
+    path: Path, title: str, lead: Sequence[str], sections: Sequence[PageSection]
+) -> None:
+    """Write a report as one HTML file.
 
     Args:
         path: The file, HTML.
@@ -76,7 +84,7 @@ def write_page(path: Path, title: str, lead: Sequence[str], sections: Sequence[S
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["shown"] = _shown
-    environment.tests["table"] = lambda item: isinstance(item, Table)
+    environment.tests["table"] = lambda item: isinstance(item, PageTable)
     template = environment.from_string(
         files("jaxdissect.report").joinpath(TEMPLATE).read_text("utf-8")
     )
@@ -85,5 +93,5 @@ def write_page(path: Path, title: str, lead: Sequence[str], sections: Sequence[S
 
 
 def _shown(value: Any) -> str:
-    """Numbers with three decimals, unless they are whole."""
+    """Write numbers with fractions in three decimals, and everything else as text."""
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -301,13 +301,13 @@ def broken_late(monkeypatch):
     """The last thing that is drawn fails, as only a bug would."""
     drawn = []
 
-    def draw_sheet(title, some):
+    def draw_unit_strips(title, some):
         drawn.append(title)
         if len(drawn) == 2:
             return np.zeros(3).reshape(2)
         return Image.new("RGB", (4, 4))
 
-    monkeypatch.setattr(unit_strips, "draw_sheet", draw_sheet)
+    monkeypatch.setattr(unit_strips, "draw_unit_strips", draw_unit_strips)
 
 
 def test_a_late_failure_leaves_nothing(place, tmp_path, broken_late):

@@ -302,7 +302,9 @@ def strip_of(images: np.ndarray, *, detects: bool = True) -> top_images.UnitImag
 def test_a_sheet_holds_enlarged_images_in_rows_with_labels():
     rng = np.random.default_rng(4)
     images = rng.integers(0, 256, (2, 50, 40, 3)).astype(np.uint8)
-    sheet = np.asarray(unit_strips.draw_sheet("conv", [strip_of(images), strip_of(images[:1])]))
+    sheet = np.asarray(
+        unit_strips.draw_unit_strips("conv", [strip_of(images), strip_of(images[:1])])
+    )
     factor = 3  # brings 50 pixels closest to 128
     pitch = np.array([50, 40]) * factor + 6
     assert sheet.shape == (34 + 2 * pitch[0], 230 + 2 * pitch[1], 3)
@@ -319,7 +321,10 @@ def test_a_sheet_holds_enlarged_images_in_rows_with_labels():
 
 def test_large_images_are_shrunk():
     images = np.zeros((1, 600, 300, 3), np.uint8)
-    assert unit_strips.draw_sheet("conv", [strip_of(images)]).size == (230 + 128 + 6, 34 + 256 + 6)
+    assert unit_strips.draw_unit_strips("conv", [strip_of(images)]).size == (
+        230 + 128 + 6,
+        34 + 256 + 6,
+    )
 
 
 def test_file_names_are_safe_and_different():

@@ -12,7 +12,7 @@ from PIL import Image
 
 from jaxdissect.plots.bars_and_curves import bar_figure, curve_figure
 from jaxdissect.plots.image_grid import draw_grid, paint_labels
-from jaxdissect.report.page import Picture, Section, Table, write_page
+from jaxdissect.report.page import PageFigure, PageSection, PageTable, write_page
 
 
 class Page(HTMLParser):
@@ -44,10 +44,10 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def page(tmp_path):
-    picture = Picture("a <red> square", Image.new("RGB", (5, 4), "red"))
-    chart = Picture("bars", bar_figure(["a"], {"x": np.ones(1)}, title="t", unit="u"))
-    table = Table("numbers", ("name", "value", "share"), [("a & b", 3, 0.12345)])
-    sections = [Section("First & last", ["Some text."], [picture, chart, table])]
+    picture = PageFigure("a <red> square", Image.new("RGB", (5, 4), "red"))
+    chart = PageFigure("bars", bar_figure(["a"], {"x": np.ones(1)}, title="t", unit="u"))
+    table = PageTable("numbers", ("name", "value", "share"), [("a & b", 3, 0.12345)])
+    sections = [PageSection("First & last", ["Some text."], [picture, chart, table])]
     write_page(tmp_path / "page.html", "The <title>", ["Lead."], sections)
     return Page((tmp_path / "page.html").read_text("utf-8"))
 

@@ -25,10 +25,11 @@ class ConvertOptions:
     """Kind of network, such as `vgg16`; a wrong name lists the right ones."""
 
     def run(self) -> None:
-        """Convert.
+        """Convert the weights, and print the name of the file.
 
         Raises:
-            ValueError, OSError: See `jaxdissect.networks.loading.convert`.
+            ValueError, OSError: If there is no such kind of network, or its weights cannot be read
+                or do not fit; see `jaxdissect.networks.loading.convert`.
         """
         convert(self.model, self.source, self.target)
         print(self.target)

@@ -16,7 +16,7 @@ from jaxdissect.engine.labelers import annotated
 from jaxdissect.networks import ablation_masks
 from jaxdissect.networks.network import Network
 from jaxdissect.plots import bars_and_curves, concept_chart, unit_strips
-from jaxdissect.report.page import Picture, Section, Table
+from jaxdissect.report.page import PageFigure, PageSection, PageTable
 from jaxdissect.scenes.concepts import vocabulary
 from jaxdissect.scenes.rendering import SCENES
 from jaxdissect.scenes.scene_classifier import BLOCKS, CONVOLUTIONS
@@ -41,14 +41,14 @@ def dissect_classifier(network: Network, source: Source, progress: Progress) -> 
 
 def dissection_section(
     network: Network, source: Source, result: Dissection, progress: Progress
-) -> Section:
+) -> PageSection:
     """Show the detectors of every layer, and the best units of the last at work."""
     last = CONVOLUTIONS[-1]
     alone = Dissection({last: result[last]}, result.vocabulary, result.settings)
     rows = top_images(alone, network, source, batch_size=32, progress=progress)[last]
     header, layer_rows = dissection_tables.layer_table(result)
     unit_header, unit_rows = dissection_tables.best_unit_table(result)
-    return Section(
+    return PageSection(
         "What the units of the classifier detect",
         (
             f"For every unit of the {len(CONVOLUTIONS)} convolutions, the threshold that it "
@@ -59,16 +59,16 @@ def dissection_section(
             "although nobody told the network about objects.",
         ),
         (
-            Table("Detectors by category, with (distinct concepts).", header, layer_rows),
-            Picture(
+            PageTable("Detectors by category, with (distinct concepts).", header, layer_rows),
+            PageFigure(
                 "How many units of every layer detect each concept.",
                 concept_chart.concept_figure(result),
             ),
-            Table("The ten most interpretable units of all layers.", unit_header, unit_rows),
-            Picture(
+            PageTable("The ten most interpretable units of all layers.", unit_header, unit_rows),
+            PageFigure(
                 f"The best units of {last}: the pictures with their highest peaks, lit where the "
                 "unit exceeds its threshold.",
-                unit_strips.draw_sheet(last, rows),
+                unit_strips.draw_unit_strips(last, rows),
             ),
         ),
     )
@@ -146,14 +146,14 @@ def remove_important_units(
     )
 
 
-def removal_section(removals: Removals, result: Dissection) -> Section:
+def removal_section(removals: Removals, result: Dissection) -> PageSection:
     """Show what each class loses without its most important units."""
     layer = result[CONVOLUTIONS[-1]]
     concepts = [
         (name, *(layer.vocabulary.names[layer.best_concept[unit]] for unit in units))
         for name, units in zip(SCENES, removals.units, strict=True)
     ]
-    return Section(
+    return PageSection(
         "What the units of the classifier are for",
         (
             f"Every unit of {CONVOLUTIONS[-1]} is removed once, and units are ranked by how much "
@@ -164,7 +164,7 @@ def removal_section(removals: Removals, result: Dissection) -> Section:
             "of all classes.",
         ),
         (
-            Picture(
+            PageFigure(
                 f"Balanced accuracy of each class, with all units and without its own "
                 f"{NUM_REMOVED}; and accuracy over all classes without them.",
                 bars_and_curves.bar_figure(
@@ -178,8 +178,8 @@ def removal_section(removals: Removals, result: Dissection) -> Section:
                     unit="accuracy",
                 ),
             ),
-            Table("The same in numbers.", REMOVAL_HEADER, removals.rows()),
-            Table(
+            PageTable("The same in numbers.", REMOVAL_HEADER, removals.rows()),
+            PageTable(
                 "The best concept of each class's most important units, whether or not they are "
                 "detectors.",
                 ("class", *(f"unit {i}" for i in range(1, NUM_REMOVED + 1))),

@@ -17,7 +17,7 @@ from jaxdissect.engine.data.latent_vectors import latents
 from jaxdissect.engine.folding import Progress
 from jaxdissect.generators.dissection import Generated, dissect_generator
 from jaxdissect.networks.network import as_network
-from jaxdissect.report.page import Section, write_page
+from jaxdissect.report.page import PageSection, write_page
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.shipped import load_classifier, load_generator, load_segmenter
 
@@ -74,7 +74,7 @@ class DemoOptions(OutputOptions):
 
     def _classifier_part(
         self, folder: Path, progress: Progress
-    ) -> tuple[Dissection, list[Section]]:
+    ) -> tuple[Dissection, list[PageSection]]:
         network = as_network(load_classifier())
         pictures = scenes_dataset(4 * self.num_images, seed=SEEDS[0] + self.seed)
         others = scenes_dataset(2 * self.num_images, seed=SEEDS[1] + self.seed)
@@ -90,7 +90,7 @@ class DemoOptions(OutputOptions):
             classifier_sections.removal_section(removals, result),
         ]
 
-    def _generator_part(self, folder: Path, progress: Progress) -> list[Section]:
+    def _generator_part(self, folder: Path, progress: Progress) -> list[PageSection]:
         model, segmenter = load_generator(), load_segmenter()
         network = as_network(model)
         source = latents(self.num_latents, model.sizes[0], seed=self.seed)

@@ -23,7 +23,7 @@ from jaxdissect.networks.network import Network, layer_shapes
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.plots import bars_and_curves, concept_chart, unit_strips
 from jaxdissect.plots.image_grid import draw_grid
-from jaxdissect.report.page import Picture, Section, Table
+from jaxdissect.report.page import PageFigure, PageSection, PageTable
 
 LAYERS = ("layer2", "layer4", "layer6", "layer8")
 """The second convolution at 4 x 4 to 32 x 32 cells."""
@@ -95,23 +95,23 @@ def insert_doors(
     return Doors(units, values, insertion)
 
 
-def samples_section(generated: Generated) -> Section:
+def samples_section(generated: Generated) -> PageSection:
     """Show 64 images as they come."""
     images = generated.read(0, min(64, len(generated)))["image"]
     rows = images[: len(images) // 8 * 8].reshape(-1, 8, *images.shape[1:])
-    return Section(
+    return PageSection(
         "A generator of farms",
         (
             "A progressive GAN has learned to make pictures of farms from random numbers. It has "
             "never seen a label. A segmenter, trained on drawn scenes, tells what its images show.",
         ),
-        (Picture("Images of the generator, the first ones, not chosen.", draw_grid(rows)),),
+        (PageFigure("Images of the generator, the first ones, not chosen.", draw_grid(rows)),),
     )
 
 
 def dissection_section(
     network: Network, generated: Generated, result: Dissection, progress: Progress
-) -> Section:
+) -> PageSection:
     """Show the detectors of every layer, and the best units at work."""
     alone = Dissection({TREE_LAYER: result[TREE_LAYER]}, result.vocabulary, result.settings)
     rows = top_images(
@@ -123,7 +123,7 @@ def dissection_section(
         progress=progress,
     )[TREE_LAYER]
     header, layer_rows = dissection_tables.layer_table(result)
-    return Section(
+    return PageSection(
         "What the units of the generator stand for",
         (
             "The same measure, between the activations that make an image and the labels of what "
@@ -131,20 +131,20 @@ def dissection_section(
             f"IoU of {result[TREE_LAYER].min_iou:g}.",
         ),
         (
-            Table("Matching units by category, with (distinct concepts).", header, layer_rows),
-            Picture(
+            PageTable("Matching units by category, with (distinct concepts).", header, layer_rows),
+            PageFigure(
                 "How many units of every layer match each concept.",
                 concept_chart.concept_figure(result),
             ),
-            Picture(
+            PageFigure(
                 f"The best units of {TREE_LAYER}, in the images with their highest peaks.",
-                unit_strips.draw_sheet(TREE_LAYER, rows),
+                unit_strips.draw_unit_strips(TREE_LAYER, rows),
             ),
         ),
     )
 
 
-def trees_section(network: Network, source: Source, removal: Removal) -> Section:
+def trees_section(network: Network, source: Source, removal: Removal) -> PageSection:
     """Show how trees go when their units are removed."""
     tree = removal.vocabulary.index("tree", "object")
     left = removal.fraction_left[:, tree]
@@ -153,7 +153,7 @@ def trees_section(network: Network, source: Source, removal: Removal) -> Section
         for concept in removal.gained(len(left) - 1, number=60)
         if removal.vocabulary.categories[concept] == "object"
     ][:6]
-    return Section(
+    return PageSection(
         "Removing trees",
         (
             f"The units of {TREE_LAYER} that match trees best are set to zero, more and more of "
@@ -161,11 +161,11 @@ def trees_section(network: Network, source: Source, removal: Removal) -> Section
             f"{left[-1]:.0%} of the tree pixels are left.",
         ),
         (
-            Picture(
+            PageFigure(
                 "Tree pixels that are left, with the 99% band.",
                 figures.left_figure(removal, tree),
             ),
-            Picture(
+            PageFigure(
                 "The images with most trees, without more and more units.",
                 figures.removal_strip(
                     network,
@@ -176,7 +176,7 @@ def trees_section(network: Network, source: Source, removal: Removal) -> Section
                     to_pixels=from_signed,
                 ),
             ),
-            Table("What appears instead.", ("object", "pixels gained per image"), gained),
+            PageTable("What appears instead.", ("object", "pixels gained per image"), gained),
         ),
     )
 
@@ -212,12 +212,12 @@ def door_rows(insertion: Insertion) -> list[tuple[str, int, float, float]]:
     ]
 
 
-def doors_section(network: Network, source: Source, doors: Doors) -> Section:
+def doors_section(network: Network, source: Source, doors: Doors) -> PageSection:
     """Show where inserted units make doors."""
     insertion = doors.insertion
     rows = door_rows(insertion)
     names, _, change, error = zip(*rows, strict=True)
-    return Section(
+    return PageSection(
         "Inserting doors",
         (
             f"The {len(doors.units)} units of {DOOR_LAYER} that match doors best are set to high "
@@ -225,7 +225,7 @@ def doors_section(network: Network, source: Source, doors: Doors) -> Section:
             f"{len(insertion.before)} images. Whether a door appears depends on what was there.",
         ),
         (
-            Picture(
+            PageFigure(
                 "Door pixels that appear, by what the image showed at that place; standard errors "
                 "by images.",
                 bars_and_curves.bar_figure(
@@ -236,12 +236,12 @@ def doors_section(network: Network, source: Source, doors: Doors) -> Section:
                     unit="door pixels added",
                 ),
             ),
-            Picture(
+            PageFigure(
                 "The same units at the same two places, one above the other below the middle: "
                 "before (above) and after (below).",
                 draw_grid(_before_and_after(network, source, doors)),
             ),
-            Table("The same in numbers.", DOORS_HEADER, rows),
+            PageTable("The same in numbers.", DOORS_HEADER, rows),
         ),
     )
 

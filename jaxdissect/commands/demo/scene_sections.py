@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxdissect.plots.image_grid import draw_grid, paint_labels
-from jaxdissect.report.page import Picture, Section, Table
+from jaxdissect.report.page import PageFigure, PageSection, PageTable
 from jaxdissect.scenes.concepts import CHANNELS, MATERIALS, OBJECTS, PARTS
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.rendering import SCENES
@@ -12,7 +12,7 @@ from jaxdissect.scenes.shipped import NAMES, read_card
 _COLUMNS = ("picture", "objects", "parts", "materials", "restyled", "another", "and another")
 
 
-def scenes_section(seed: int) -> Section:
+def scenes_section(seed: int) -> PageSection:
     """Show pictures of every scene, their labels, and how the networks were trained."""
     number = len(SCENES)
     plain = scenes_dataset(3 * number, seed=seed).read(0, 3 * number)
@@ -24,23 +24,23 @@ def scenes_section(seed: int) -> Section:
     ]
     columns = [images[0], *labels, restyled, images[1], images[2]]
     sheet = draw_grid(np.stack(columns, axis=1), rows=SCENES, columns=_COLUMNS)
-    return Section(
+    return PageSection(
         "A small world",
         (
             f"Every picture is drawn by a program, so every pixel is known: {len(OBJECTS)} kinds "
             f"of objects with {len(PARTS)} kinds of parts, of {len(MATERIALS)} materials, in 11 "
-            f"colors. There are {number} kinds of scenes; no object alone tells which one a "
+            f"colors. There are {number} kinds of scenes; no object alone determines which one a "
             "picture shows.",
-            "Three networks have learned from such pictures. The classifier was told the names of "
-            "scenes and nothing else; what follows asks what its units have found by themselves.",
+            "Three networks have learned from such pictures. The classifier was given the names "
+            "of scenes and nothing else; what follows asks what its units found by themselves.",
         ),
         (
-            Picture(
-                "Every scene: a picture, what its labels say, the same shapes with other materials "
+            PageFigure(
+                "Every scene: a picture, its labels, the same shapes with other materials "
                 "and colors, and two more pictures.",
                 sheet,
             ),
-            Table(
+            PageTable(
                 "The networks, as their cards describe them.",
                 ("network", "steps", "minutes of training", "measured on held-out pictures"),
                 [_card_row(name) for name in NAMES],
@@ -60,5 +60,5 @@ def _card_row(name: str) -> tuple[str, int, float, str]:
         ),
         "segmenter": ("mean_iou_object", "mean_iou_part", "mean_iou_material"),
     }[name]
-    said = "; ".join(f"{figure.replace('_', ' ')} {card[figure]:.3g}" for figure in figures)
-    return name, card["steps"], card["minutes"], said
+    measured = "; ".join(f"{figure.replace('_', ' ')} {card[figure]:.3g}" for figure in figures)
+    return name, card["steps"], card["minutes"], measured

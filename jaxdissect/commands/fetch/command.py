@@ -32,7 +32,8 @@ class FetchOptions:
         """Fetch, or list.
 
         Raises:
-            ValueError, OSError: See `jaxdissect.networks.loading.fetch`.
+            ValueError, OSError: If nothing has the name, or a download fails; see
+                `jaxdissect.networks.loading.fetch`.
         """
         if self.name is None:
             print(listing())
@@ -44,7 +45,7 @@ class FetchOptions:
 
 
 def listing() -> str:
-    """Say what is published: a line per set, with its size and terms."""
+    """List what is published: a line per set, with its size and licence."""
     lines = []
     for name, published in PUBLISHED.items():
         sizes = [file.megabytes for file in published.files.values()]

@@ -84,7 +84,7 @@ class DissectGenerator(SegmentedOptions):
                 batch_size=self.batch_size,
                 progress=progress,
             )
-            unit_strips.save_sheets(folder, top)
+            unit_strips.save_unit_strips(folder, top)
         self.print_summary(dissection_tables.summary(result))
 
 

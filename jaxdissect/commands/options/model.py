@@ -88,7 +88,8 @@ class LayersOptions(ModelOptions):
         """Build the network, and check that it takes such images and has these layers.
 
         Raises:
-            OSError, ValueError: See `find_model` and `choose_layers`.
+            ValueError, OSError: If there is no such network, or it lacks a layer; see `find_model`
+                and `choose_layers`.
         """
         model = find_model(self.model, self.weights)
         return model.network, choose_layers(model, self.layers, image_size)
@@ -105,7 +106,8 @@ class LayerOptions(ModelOptions):
         """Build the network, and check that it takes such images and has this layer.
 
         Raises:
-            OSError, ValueError: See `find_model` and `choose_layers`.
+            ValueError, OSError: If there is no such network, or it lacks the layer; see
+                `find_model` and `choose_layers`.
         """
         model = find_model(self.model, self.weights)
         wanted = (self.layer,) if self.layer else model.default_layers[-1:]

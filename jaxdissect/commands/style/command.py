@@ -85,7 +85,7 @@ class StyleOptions(PassOptions, LabelledImages, LayersOptions, TableOptions):
             shown = figures.pair_strips(
                 network, source, study, batch_size=self.batch_size, progress=progress
             )
-            unit_strips.save_sheets(folder, shown, prefix="styles")
+            unit_strips.save_unit_strips(folder, shown, prefix="styles")
         self.print_summary(tables.summary(study))
 
     def _write(self, folder: Path, study: StyleStudy) -> None:
