@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 from flax import nnx
 from support.pytorch_files import state_dict, write_legacy, write_zip
 from support.random_weights import random_weights
@@ -14,7 +13,6 @@ from jaxdissect.networks.models.upernet import UPerNet
 from jaxdissect.networks.models.vgg16 import VGG16
 from jaxdissect.networks.weights.download import PublishedFile
 from jaxdissect.networks.weights.files import sha256
-from jaxdissect.networks.weights.mapping import PYTORCH, parameters
 from jaxdissect.networks.weights.published import PUBLISHED, Published
 
 NUM_CLASSES = 5
@@ -64,13 +62,13 @@ def publish_segmenters(home):
     save_segmenter(home / "color", toy_colors, MASKED, 20, write_legacy)
 
 
+def build_narrow_vgg():
+    return VGG16(NUM_CLASSES, widths=(4, 4, 6, 6, 8), hidden=10, rngs=nnx.Rngs(0))
+
+
 def narrow_vgg():
     """Weights of a narrow VGG-16, in PyTorch's names and layout."""
-    model = VGG16(NUM_CLASSES, widths=(4, 4, 6, 6, 8), hidden=10, rngs=nnx.Rngs(0))
-    return {
-        PYTORCH.name(name): PYTORCH.to_file(np.asarray(array))
-        for name, array in parameters(model).items()
-    }
+    return random_weights(build_narrow_vgg)
 
 
 def publish_vgg(monkeypatch, arrays, folder):
