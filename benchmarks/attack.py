@@ -28,7 +28,7 @@ import numpy as np
 from vgg16 import interleave
 
 from jaxdissect.attacks.attack_interface import Attacked, ClassScores
-from jaxdissect.attacks.carlini_wagner_l2 import Settings, carlini_wagner
+from jaxdissect.attacks.carlini_wagner_l2 import CarliniWagnerSettings, carlini_wagner
 from jaxdissect.networks.weights.mapping import PYTORCH, parameters
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.shipped import load_classifier
@@ -128,15 +128,17 @@ def ours(
     number, axis_types = min(options.devices, jax.device_count()), (jax.sharding.AxisType.Auto,)
     mesh = jax.make_mesh((number,), ("data",), axis_types=axis_types)
 
-    def attack(settings: Settings) -> Attacked:
+    def attack(settings: CarliniWagnerSettings) -> Attacked:
         return carlini_wagner(
             scores, scores.params, shown, wanted, settings=settings, slots=options.slots, mesh=mesh
         )
 
-    jax.block_until_ready(attack(Settings(binary_search_steps=1, max_iterations=1)))
+    jax.block_until_ready(attack(CarliniWagnerSettings(binary_search_steps=1, max_iterations=1)))
 
     def run() -> np.ndarray:
-        found = jax.tree.map(np.asarray, attack(Settings(max_iterations=options.iterations)))
+        found = jax.tree.map(
+            np.asarray, attack(CarliniWagnerSettings(max_iterations=options.iterations))
+        )
         steps = int(found.iterations.sum())
         results["ours"] = summed(images, found.images, found.success, steps)
         return found.images

@@ -1,1 +1,35 @@
 """Adversarial attacks, what they do to units, and defence by deactivated units."""
+
+from jaxdissect.attacks.attack_examples import AttackExample as AttackExample
+from jaxdissect.attacks.attack_examples import amplified_difference as amplified_difference
+from jaxdissect.attacks.attack_examples import changed_regions as changed_regions
+from jaxdissect.attacks.attack_examples import find_attack_examples as find_attack_examples
+from jaxdissect.attacks.attack_interface import Attack as Attack
+from jaxdissect.attacks.attack_interface import Attacked as Attacked
+from jaxdissect.attacks.attack_interface import Bounds as Bounds
+from jaxdissect.attacks.attack_interface import ClassScores as ClassScores
+from jaxdissect.attacks.attack_interface import Scores as Scores
+from jaxdissect.attacks.attack_study import AttackStudy as AttackStudy
+from jaxdissect.attacks.attack_study import UnitDamage as UnitDamage
+from jaxdissect.attacks.attack_study import removal_damage as removal_damage
+from jaxdissect.attacks.attack_study import study_attack as study_attack
+from jaxdissect.attacks.carlini_wagner_l2 import CarliniWagnerSettings as CarliniWagnerSettings
+from jaxdissect.attacks.carlini_wagner_l2 import carlini_wagner as carlini_wagner
+from jaxdissect.attacks.defence import DefenceCurve as DefenceCurve
+from jaxdissect.attacks.defence import DefendedScores as DefendedScores
+from jaxdissect.attacks.defence import Masks as Masks
+from jaxdissect.attacks.defence import defence_curve as defence_curve
+from jaxdissect.attacks.defence import first_units as first_units
+from jaxdissect.attacks.defence import majority_vote as majority_vote
+from jaxdissect.attacks.defence import random_among as random_among
+from jaxdissect.attacks.defence import random_units as random_units
+from jaxdissect.attacks.effect_on_units import GroupChange as GroupChange
+from jaxdissect.attacks.effect_on_units import PeakChanges as PeakChanges
+from jaxdissect.attacks.effect_on_units import changes_by_group as changes_by_group
+from jaxdissect.attacks.effect_on_units import measure_peaks as measure_peaks
+from jaxdissect.attacks.effect_on_units import most_changed as most_changed
+from jaxdissect.attacks.pgd import EUCLIDEAN as EUCLIDEAN
+from jaxdissect.attacks.pgd import MAXIMUM as MAXIMUM
+from jaxdissect.attacks.pgd import Ball as Ball
+from jaxdissect.attacks.pgd import ProjectedGradientSettings as ProjectedGradientSettings
+from jaxdissect.attacks.pgd import projected_gradient as projected_gradient

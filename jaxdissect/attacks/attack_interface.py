@@ -1,10 +1,10 @@
-"""What every attack is given and gives back, and what is refused.
+"""What every attack takes and returns, and which arguments are refused.
 
 Letters: B images, T targets of an image, H W C image, N classes.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +18,13 @@ Scores = Callable[[PyTree, Array], Array]
 """Scores classes: ``scores(params, images) -> [B, N]``, a pure function, each image for itself.
 
 Images lie within the bounds of the attack; how the network wants them normalised is part of this
-function. Attacks compile once for every function, so give the same one again.
+function. Attacks compile once for every function, so pass the same one again.
 """
 
 Bounds = tuple[float, float]
 """The least and the greatest value of a pixel."""
+
+SettingsType = TypeVar("SettingsType")
 
 
 class Attacked(NamedTuple):
@@ -30,7 +32,7 @@ class Attacked(NamedTuple):
 
     Attributes:
         images: Within the bounds; the original where the attack failed.
-        success: Whether the image is taken for what the attacker wants.
+        success: Whether the image is classified as the attacker wants.
         distance: L2 distance to the original, in the units of pixels; infinite where it failed.
         constant: Weight of the scores in the loss with which the image was found; 0 for attacks
             that have none, and where it failed.
@@ -44,8 +46,12 @@ class Attacked(NamedTuple):
     iterations: Int32[Array, "*n"]
 
 
+Attack = Callable[[Scores, PyTree, Array, Array], Attacked]
+"""Attacks images: ``attack(scores, params, images, targets)``."""
+
+
 class ClassScores:
-    """The scores of a network as a function; equal to that of the same network.
+    """The scores of a network as a function, equal to that of the same network.
 
     Args:
         network: A Network or an nnx.Module whose inputs are images within the bounds.
@@ -69,8 +75,8 @@ class ClassScores:
         return id(self.network)
 
 
-def as_arrays(settings: Any, dtype: Any) -> Any:
-    """Make arrays of numbers, so that programs are not compiled again for other ones."""
+def as_arrays(settings: SettingsType, dtype: Any) -> SettingsType:
+    """Make arrays of the numbers of settings, so that other numbers do not compile again."""
 
     def array(value: Any) -> Array:
         kind = {bool: jnp.bool_, int: jnp.int32}.get(type(value), dtype)
@@ -83,7 +89,7 @@ def check_images(images: Array, bounds: Bounds) -> None:
     """Refuse images that cannot be attacked; values of traced images are not checked.
 
     Raises:
-        ValueError: if `images` are no floats [B, H, W, C], there are none, or one is not within
+        ValueError: If `images` are no floats [B, H, W, C], there are none, or one is not within
             `bounds`, or `bounds` are no range.
     """
     low, high = bounds
@@ -109,13 +115,13 @@ def check_classes(
     """Refuse what are no classes of images; values of traced classes are not checked.
 
     Args:
-        name: What messages call them.
+        name: The name of the argument, for messages.
         classes: One class of every image.
         num_images, num_classes: B, N.
         many: Whether an image may have several, [B, T].
 
     Raises:
-        ValueError: if they are not as many integers in [0, N).
+        ValueError: If they are not as many integers in [0, N).
     """
     ranks = (1, 2) if many else (1,)
     if (
@@ -138,11 +144,15 @@ def check_classes(
         )
 
 
-def count_classes(scores: Scores, params: PyTree, images: Array) -> int:
+def count_classes(scores: Scores, params: PyTree, images: Array | jax.ShapeDtypeStruct) -> int:
     """Find N without computing anything.
 
+    Args:
+        scores, params: What is to be attacked.
+        images: Images, or their shape and dtype.
+
     Raises:
-        ValueError: if `scores` do not give [B, N] with at least two classes.
+        ValueError: If `scores` do not return [B, N] with at least two classes.
     """
     found = jax.eval_shape(scores, params, images)
     if not hasattr(found, "shape") or len(found.shape) != 2 or found.shape[1] < 2:
@@ -151,7 +161,7 @@ def count_classes(scores: Scores, params: PyTree, images: Array) -> int:
 
 
 def margin(scores: Float[Array, "B N"], classes: Int[Array, "B"]) -> Float[Array, "B"]:
-    """How far the best other class is ahead of a class: max_{j != t} z_j - z_t."""
+    """Compute how far the best other class is ahead of a class: max_{j != t} z_j - z_t."""
     own = jnp.take_along_axis(scores, classes[:, None], 1)[:, 0]
     numbers = jnp.arange(scores.shape[1], dtype=classes.dtype)
     others = jnp.where(numbers[None] == classes[:, None], -jnp.inf, scores)
@@ -160,8 +170,11 @@ def margin(scores: Float[Array, "B N"], classes: Int[Array, "B"]) -> Float[Array
     return best - own
 
 
-def is_taken_for(
-    scores: Float[Array, "B N"], classes: Int[Array, "B"], *, confidence: Any = 0.0
+def is_classified_as(
+    scores: Float[Array, "B N"],
+    classes: Int[Array, "B"],
+    *,
+    confidence: float | Float[Array, ""] = 0.0,
 ) -> Bool[Array, "B"]:
     """Whether the first of the greatest scores is that of a class, even less `confidence`."""
     own = jax.nn.one_hot(classes, scores.shape[1], dtype=scores.dtype)

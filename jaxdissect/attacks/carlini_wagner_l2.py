@@ -3,21 +3,22 @@
 Letters: B images, T targets of an image, n = B T examples, S slots, H W C image, N classes.
 
 Carlini and Wagner, "Towards evaluating the robustness of neural networks", IEEE S&P 2017, sections
-V and VI. In w = arctanh(0.999999 x), with pixels x brought to [-1, 1], Adam minimises over p, from
+V and VI. In w = arctanh(0.999999 x), with pixels x scaled to [-1, 1], Adam minimises over p, from
 p = 0 on,
 
     |x' - x0'|^2 + c max(0, max_{j != t} z_j(x') - z_t(x') + confidence),    x' = tanh(w + p),
 
-where x0' is what p = 0 gives. Every example has its own constant c: tenfold until an image is
+where x0' is the image at p = 0. Every example has its own constant c: tenfold until an image is
 found, then by bisection. Defaults, the epsilon of Adam and the check of progress are those of
 foolbox 2, which Bau et al., "Understanding the role of individual units in a deep neural network",
 PNAS 2020, used. That library takes images one by one and foolbox 3 stops whole batches together;
-here examples are in a batch, and none knows of the others: each of S slots works on an example of
-its own, and takes the next one in line when that is done.
+here examples share a batch and do not depend on each other: each of S slots works on an example of
+its own, and takes the next one when that is done.
 """
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -34,30 +35,33 @@ from jaxdissect.attacks.attack_interface import (
     check_classes,
     check_images,
     count_classes,
-    is_taken_for,
+    is_classified_as,
     margin,
 )
 from jaxdissect.attacks.sharding import checked_slots, over_devices
 from jaxdissect.networks.jaxpr.cpu_convolutions import loop_body
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-7
-"""Of Adam, as in foolbox 2 (foolbox 3 has an epsilon of 1e-8)."""
+"""Constants of Adam, as in foolbox 2 (foolbox 3 has an epsilon of 1e-8)."""
 
 INSIDE = 0.999999
-"""Pixels are drawn in by this factor, so that their arctanh is finite."""
+"""Pixels are scaled by this factor, so that their arctanh is finite."""
 
 CHECKS = 10
-"""How often progress is checked in a step of the search."""
+"""Number of checks of progress for each constant."""
 
 
-class Settings(NamedTuple):
-    """Settings of the attack.
+State = TypeVar("State")
+
+
+class CarliniWagnerSettings(NamedTuple):
+    """Settings of the attack of Carlini and Wagner.
 
     Attributes:
-        binary_search_steps: Constants that are tried.
+        binary_search_steps: Number of constants that are tried.
         max_iterations: Gradient steps with each.
         confidence: How far the target must be ahead, in scores.
-        learning_rate: Of Adam.
+        learning_rate: Learning rate of Adam.
         initial_const: The first constant.
         abort_early: Stop with a constant when the loss did not fall by 0.01% since the last check,
             a tenth of the iterations ago.
@@ -73,8 +77,8 @@ class Settings(NamedTuple):
     bounds: Bounds = (0.0, 1.0)
 
 
-STANDARD = Settings()
-"""Those of foolbox 2 and the paper."""
+STANDARD = CarliniWagnerSettings()
+"""The settings of foolbox 2 and the paper."""
 
 
 def carlini_wagner(
@@ -83,22 +87,23 @@ def carlini_wagner(
     images: Float[Array, "B H W C"],
     targets: Int[Array, "B"] | Int[Array, "B T"],
     *,
-    settings: Settings = STANDARD,
+    settings: CarliniWagnerSettings = STANDARD,
     refuse_reached: bool = True,
     slots: int | None = None,
     mesh: jax.sharding.Mesh | None = None,
 ) -> Attacked:
-    """Find the nearest images that a classifier takes for a target.
+    """Find the nearest images that a classifier misclassifies as a target.
 
     Args:
-        scores: Scores classes; `problem.ClassScores` makes it of a network.
+        scores: Scores classes; `ClassScores` makes it from a network.
         params: Parameters, the first argument of `scores`.
-        images: Within the bounds, float32 or float64, in which all is computed.
-        targets: What each image should be taken for, one class or several, each for itself.
-        settings: See `Settings`; defaults are those of the paper.
-        refuse_reached: Raise if an image is taken for its target already; else it is attacked all
-            the same, which gives back almost the same image.
-        slots: Examples that run together; None takes `spread.SLOTS` on CPU, all elsewhere. It
+        images: Images within the bounds. Everything is computed in their dtype, float32 or float64.
+        targets: The class that each image should be classified as, or several classes, each of
+            which is attacked for itself.
+        settings: See `CarliniWagnerSettings`; the defaults are those of the paper.
+        refuse_reached: Raise if an image is already classified as its target; else it is attacked
+            all the same, which returns almost the same image.
+        slots: Examples that run together; None means `sharding.SLOTS` on CPU and all elsewhere. It
             changes results by rounding only.
         mesh: Devices to divide examples among, along its first axis.
 
@@ -106,8 +111,8 @@ def carlini_wagner(
         For each image, or for each image and target, the nearest one that was found.
 
     Raises:
-        ValueError: if images are not within the bounds, a target is no class or one that its
-            image is taken for already, or another argument makes no sense.
+        ValueError: If images are not within the bounds, a target is no class or the one that its
+            image is already classified as, or another argument makes no sense.
     """
     images, targets = jnp.asarray(images), jnp.asarray(targets)
     _check_settings(settings)
@@ -125,7 +130,7 @@ def carlini_wagner(
 
 
 class _Search(NamedTuple):
-    """Where the search of the examples in the slots stands."""
+    """State of the search of the examples in the slots."""
 
     example: Int32[Array, "S"]  # n where nothing is left to do
     target: Int32[Array, "S"]
@@ -148,10 +153,10 @@ class _Search(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """What the attack minimises, and what it came by on the way.
+    """What the attack minimises, and what was computed on the way.
 
     Attributes:
-        loss: Of every example.
+        loss: Loss of every example.
         attacked: The images, within the bounds.
         scores: Their scores.
     """
@@ -163,7 +168,7 @@ class Losses(NamedTuple):
 
 def losses(
     scores: Scores,
-    settings: Settings,
+    settings: CarliniWagnerSettings,
     params: PyTree,
     shift: Float[Array, "S H W C"],
     start: Float[Array, "S H W C"],
@@ -173,9 +178,9 @@ def losses(
     """Compute the losses of examples: squared distance, and the constant times the lag of scores.
 
     Args:
-        scores, settings, params: As for `carlini_wagner`.
+        scores, settings, params: What is attacked, and how; see `carlini_wagner`.
         shift, start: p and w.
-        target: Classes to be taken for.
+        target: The classes that images should be classified as.
         constant: c.
     """
     attacked = to_pixels(start + shift, settings.bounds)
@@ -191,7 +196,7 @@ def losses(
 def _attack(
     scores: Scores,
     slots: int,
-    given: tuple[PyTree, Settings],
+    given: tuple[PyTree, CarliniWagnerSettings],
     images: Float[Array, "B H W C"],
     each: Int32[Array, "n"],
     targets: Int32[Array, "n"],
@@ -201,7 +206,7 @@ def _attack(
     slots = min(slots, number)
     check_every = -(-settings.max_iterations // CHECKS)
 
-    def gradients(arguments: tuple[Array, ...]) -> Any:
+    def gradients(arguments: tuple[Array, ...]) -> tuple[tuple[Array, Losses], Array]:
         def total(shift: Array, *others: Array) -> tuple[Array, Losses]:
             found = losses(scores, settings, params, shift, *others)
             return found.loss.sum(), found
@@ -238,7 +243,7 @@ def _attack(
         """One gradient step of every example."""
         arguments = (now.shift, now.start, now.target, now.constant)
         (_, (loss, attacked, found)), slope = gradient(arguments)
-        succeeded = is_taken_for(found, now.target, confidence=settings.confidence)
+        succeeded = is_classified_as(found, now.target, confidence=settings.confidence)
         distance = _squares(attacked - now.origin)
         better = succeeded & (distance < now.best_square)
         mean = BETA1 * now.mean + (1 - BETA1) * slope
@@ -327,14 +332,14 @@ def _attack(
     return results
 
 
-def to_points(pixels: Float[Array, "*n"], bounds: Any) -> Float[Array, "*n"]:
-    """Bring pixels to tanh space, where no bounds are felt."""
+def to_points(pixels: Float[Array, "*n"], bounds: Sequence[float | Array]) -> Float[Array, "*n"]:
+    """Map pixels to tanh space, which has no bounds."""
     low, high = bounds
     return jnp.arctanh((pixels - (low + high) / 2) / ((high - low) / 2) * INSIDE)
 
 
-def to_pixels(points: Float[Array, "*n"], bounds: Any) -> Float[Array, "*n"]:
-    """Bring points of tanh space back, which lie within the bounds."""
+def to_pixels(points: Float[Array, "*n"], bounds: Sequence[float | Array]) -> Float[Array, "*n"]:
+    """Map points of tanh space to pixels, which lie within the bounds."""
     low, high = bounds
     return jnp.tanh(points) * ((high - low) / 2) + (low + high) / 2
 
@@ -344,11 +349,11 @@ def _squares(differences: Float[Array, "S H W C"]) -> Float[Array, "S"]:
 
 
 def _wide(values: Array) -> Array:
-    """Give values of examples the axes of images."""
+    """Add the axes of images to values of examples."""
     return values[:, None, None, None]
 
 
-def _same(state: Any) -> Any:
+def _same(state: State) -> State:
     return state
 
 
@@ -359,7 +364,7 @@ def _choose(which: Bool[Array, "S"], new: _Search, old: _Search) -> _Search:
     return jax.tree.map(choose, new, old)
 
 
-def _check_settings(settings: Settings) -> None:
+def _check_settings(settings: CarliniWagnerSettings) -> None:
     for name in ("binary_search_steps", "max_iterations"):
         if getattr(settings, name) < 1:
             raise ValueError(f"`{name}` (={getattr(settings, name)}) must be at least 1")
@@ -374,9 +379,9 @@ def _refuse_reached(
     scores: Scores, params: PyTree, images: Array, wanted: Array, each: Array
 ) -> None:
     found = jax.jit(scores)(params, images)
-    reached = np.flatnonzero(is_taken_for(found[each], wanted))
+    reached = np.flatnonzero(is_classified_as(found[each], wanted))
     if len(reached):
         raise ValueError(
-            f"`targets`: image {int(each[reached[0]])} is taken for class "
-            f"{int(wanted[reached[0]])} already; targets must differ from the source class"
+            f"`targets`: image {int(each[reached[0]])} is already classified as "
+            f"{int(wanted[reached[0]])}; targets must differ from the source class"
         )

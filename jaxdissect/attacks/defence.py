@@ -2,14 +2,14 @@
 
 Letters: B images, M masks, U units, N classes, Z numbers of units.
 
-A defence that is only shown the attacks on the undefended network says little: Athalye, Carlini and
-Wagner, "Obfuscated gradients give a false sense of security", ICML 2018, section 4. So each is
+A defence that is tested only with attacks on the undefended network proves little: Athalye, Carlini
+and Wagner, "Obfuscated gradients give a false sense of security", ICML 2018, section 4. So each is
 also attacked by somebody who knows it: the masks themselves where they are fixed, and where they
-are random, which units they are drawn of. Then the attack follows the expectation over masks that
-the attacker draws (section 4.1.2 there), not those that the defender will draw. The nearest image
-that fools the masks of the attacker rarely fools others, so that alone would show a weak attack
-for a strong defence. The attacker may go further, and rehearses with masks drawn as the defender
-draws them.
+are random, the units that they are drawn from. Then the attack follows the expectation over masks
+that the attacker draws (section 4.1.2 there), not those that the defender will draw. The nearest
+image that fools the masks of the attacker rarely fools others, so that this attack alone would make
+the defence look stronger than it is. The attacker may go further, and tries images against masks
+drawn as the defender draws them.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Int, Key, PyTree
 
-from jaxdissect.attacks.attack_interface import Attacked, Scores
+from jaxdissect.attacks.attack_interface import Attack
 from jaxdissect.engine.folding import Progress, silent
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.networks.network import Network, as_network
@@ -29,8 +29,8 @@ from jaxdissect.networks.network import Network, as_network
 Masks = Callable[[Key[Array, ""], int], Bool[Array, "M U"]]
 """Draws masks that deactivate some number of units (False); fixed ones ignore the key."""
 
-Attack = Callable[[Scores, PyTree, Array, Array], Attacked]
-"""Attacks images: ``attack(scores, params, images, targets)``."""
+REHEARSALS = 8
+"""Number of draws of masks, as the defender draws them, against which the attacker tries images."""
 
 
 def first_units(order: Int[np.ndarray, "U"]) -> Masks:
@@ -40,15 +40,15 @@ def first_units(order: Int[np.ndarray, "U"]) -> Masks:
 
 
 def random_units(num_units: int, *, num_masks: int = 1) -> Masks:
-    """Deactivate any units, others in every mask."""
+    """Deactivate units chosen at random, anew for every mask."""
     return random_among(np.arange(num_units), num_units, num_masks=num_masks)
 
 
 def random_among(order: Int[np.ndarray, "U"], pool: int, *, num_masks: int = 1) -> Masks:
-    """Deactivate any of the first `pool` units of an order, others in every mask.
+    """Deactivate units chosen at random, anew for every mask, from the first `pool` of an order.
 
     Raises:
-        ValueError: if `pool` or `num_masks` makes no sense.
+        ValueError: If `pool` or `num_masks` makes no sense.
     """
     if not 1 <= pool <= len(order):
         raise ValueError(f"`pool` (={pool}) must be at least 1 and at most {len(order)}, the units")
@@ -71,22 +71,22 @@ def random_among(order: Int[np.ndarray, "U"], pool: int, *, num_masks: int = 1) 
     return masks
 
 
-REHEARSALS = 8
-"""How often the attacker tries an image against masks drawn as the defender draws them."""
-
-
 class DefendedScores:
-    """The mean log-probability over masks; of one mask, the scores but for a constant.
+    """The mean log-probability over masks: for one mask, the scores up to a constant.
 
-    ``scores((params, keep), images)`` with masks `keep` [M, U]; what comes before the layer runs
-    once for all masks. Equal to that of the same network and layer.
+    It is called as ``scores((params, keep), images)`` with masks `keep` [M, U]; what comes before
+    the layer runs once for all masks. It is equal to that of the same network and layer.
+
+    Args:
+        network: A Network that scores classes.
+        layer: The layer whose units are deactivated.
     """
 
     def __init__(self, network: Network, layer: str) -> None:
         self.network, self.layer = network, layer
 
     def each(self, given: tuple[PyTree, Bool[Array, "M U"]], images: Array) -> Array:
-        """Log-probabilities under every mask, [M, B, N]."""
+        """Compute log-probabilities under every mask, [M, B, N]."""
         params, keep = given
 
         def score(keep: Bool[Array, "U"]) -> Array:
@@ -107,7 +107,7 @@ class DefendedScores:
         return hash((id(self.network), self.layer))
 
 
-def majority(
+def majority_vote(
     scores: DefendedScores,
     params: PyTree,
     keep: Bool[Array, "M U"],
@@ -115,7 +115,15 @@ def majority(
     *,
     batch_size: int = 16,
 ) -> Int[np.ndarray, "B"]:
-    """Predict classes by the votes of all masks; of equal numbers the lower class wins."""
+    """Predict classes by the votes of all masks; of equal votes the lower class wins.
+
+    Args:
+        scores: Scores of the defended network.
+        params: Its parameters.
+        keep: The masks, False for deactivated units.
+        images: The images.
+        batch_size: Images in a step.
+    """
     found = []
     for first in range(0, len(images), batch_size):
         block = jnp.asarray(images[first : first + batch_size])
@@ -131,17 +139,17 @@ def _votes(scores: DefendedScores, params: PyTree, keep: Array, images: Array) -
 
 
 class DefenceCurve(NamedTuple):
-    """What a defence does, by the number of units that are deactivated.
+    """Accuracy of a defended network, by the number of units that are deactivated.
 
-    Accuracies are shares of all images whose class is predicted right.
+    Accuracies are fractions of all images that are classified correctly.
 
     Attributes:
         sizes: Numbers of units.
         clean: Accuracy on the original images.
         transferred: Accuracy on images that were made to fool the undefended network.
-        transferred_success: Share of these that are taken for the target.
+        transferred_success: Fraction of these that are misclassified as the target.
         adaptive: Accuracy on images that were made against the defence itself.
-        adaptive_success: Share of these that are taken for the target.
+        adaptive_success: Fraction of these that are misclassified as the target.
         distance: Median L2 distance of those; infinite where there are none.
     """
 
@@ -176,25 +184,26 @@ def defence_curve(
     Args:
         key: Random key of the masks; attacker and defender draw their own.
         network: A Network or an nnx.Module that scores classes, [B, N].
-        images: Original images.
+        images: The original images.
         labels: Their classes.
-        targets: What the attacker wants them taken for.
-        adversarial: Images that were made to fool the undefended network, of each the original
-            where that failed.
-        layer: Whose units are deactivated.
-        masks: Which: see `first_units`, `random_units`, `random_among`. Several masks vote.
-        sizes: How many.
-        attacks: Make the adaptive attack, the gentlest first, such as with more and more confidence
-            (for fixed masks one is enough). Of each image the attacker shows the result that fools
-            most of `REHEARSALS`, the gentlest of equal ones. Defended networks may take an image
-            for its target before it is attacked, which must not be refused.
-        attacker_masks: How the attacker draws masks, perhaps more of them; None: as the defender.
+        targets: The class that the attacker wants each to be classified as.
+        adversarial: Images that were made to fool the undefended network; the original where that
+            failed.
+        layer: The layer whose units are deactivated.
+        masks: Chooses these units: see `first_units`, `random_units`, `random_among`. Several masks
+            vote.
+        sizes: Numbers of units to deactivate.
+        attacks: Attacks on the defence, the gentlest first, such as with more and more confidence
+            (for fixed masks one is enough). For each image the attacker uses the result that fools
+            most of `REHEARSALS` draws of masks, the gentlest of equal ones. Defended networks may
+            classify an image as its target before it is attacked, which must not be refused.
+        attacker_masks: Draws the masks of the attacker, perhaps more of them; None means `masks`.
         batch_size: Images in a step of predictions.
-        description: What progress is told.
-        progress: Told how many of `sizes` are done.
+        description: What the progress is called.
+        progress: Is called with how many of `sizes` are done.
 
     Raises:
-        ValueError: if there are no sizes or one is not in [0, U], if there are no attacks, or one
+        ValueError: If there are no sizes or one is not in [0, U], if there are no attacks, or one
             refuses the rest.
     """
     network = as_network(network)
@@ -209,19 +218,21 @@ def defence_curve(
     rows = []
     progress(description, 0, len(sizes))
     for place, size in enumerate(sizes):
-        own, others, tried = jax.random.split(jax.random.fold_in(key, size), 3)
-        told = partial(majority, scores, network.params, batch_size=batch_size)
-        known = (attacker_masks or masks)(others, size)
+        own, attacker, tried = jax.random.split(jax.random.fold_in(key, size), 3)
+        predict = partial(majority_vote, scores, network.params, batch_size=batch_size)
+        known = (attacker_masks or masks)(attacker, size)
         rehearsals = [masks(again, size) for again in jax.random.split(tried, REHEARSALS)]
         found = images
         fooled = np.full(len(images), -1)
         for attack in attacks:
             made = np.asarray(attack(scores, (network.params, known), shown, wanted).images)
-            number = sum((told(keep, made) == targets).astype(int) for keep in rehearsals)
+            number = sum((predict(keep, made) == targets).astype(int) for keep in rehearsals)
             found = np.where((number > fooled)[:, None, None, None], made, found)
             fooled = np.maximum(fooled, number)
         keep = masks(own, size)
-        clean, transferred, adaptive = (told(keep, seen) for seen in (images, adversarial, found))
+        clean, transferred, adaptive = (
+            predict(keep, seen) for seen in (images, adversarial, found)
+        )
         apart = (found.astype(np.float64) - images) ** 2
         reached = adaptive == targets
         distances = np.sqrt(apart.sum((1, 2, 3)))[reached]

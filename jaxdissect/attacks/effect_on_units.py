@@ -1,10 +1,10 @@
-"""What an attack does to the units of a layer.
+"""How far an attack changes the peak activations of the units of a layer.
 
-Letters: B images, h w layer grid, H W image, U units, N classes, k chosen units.
+Letters: B images, H W C image, U units, N classes.
 
 Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020: an
-attack changes most the units that matter to the class that it aims at and to the class that it
-leads away from.
+attack changes most the units that matter to the class that it aims at and to the class of the
+original image.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,30 +15,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Float64, Int, Int64, PyTree
 
-from jaxdissect.arrays.resampling import (
-    Alignment,
-    Border,
-    Shape,
-    clamp_border,
-    pixel_centers,
-    resample,
-)
 from jaxdissect.dissection.setup import image_input
 from jaxdissect.engine.batching import Batch, Stored
 from jaxdissect.engine.folding import Progress, fold, silent
-from jaxdissect.networks.network import as_maps, as_network
+from jaxdissect.networks.network import as_network
 from jaxdissect.stats.paired_changes import NORMAL_99
 
-LEAST_CHANGE = 10.0
-"""Change of an activation that maps show, in the paper (VGG-16, conv5_3)."""
 
-
-class Peaks(NamedTuple):
-    """Greatest activations of units, over the places of an image.
+class PeakChanges(NamedTuple):
+    """Peaks of units before and after an attack: the greatest activation over the image.
 
     Attributes:
-        before: Of the original images.
-        after: Of the adversarial ones.
+        before: Peaks on the original images.
+        after: Peaks on the adversarial images.
     """
 
     before: Float32[np.ndarray, "B U"]
@@ -50,17 +39,17 @@ class Peaks(NamedTuple):
         return np.abs(self.after.astype(np.float64) - self.before)
 
 
-class Group(NamedTuple):
-    """Changes of the peaks of a group of units.
+class GroupChange(NamedTuple):
+    """How far the peaks of a group of units change.
 
     Attributes:
         name: "target", "source" or "other".
-        pairs: Pairs of an image and a unit.
+        pairs: Number of pairs of an image and a unit.
         mean: Mean change.
         interval: Half of the 99% interval of the mean, all pairs taken as independent, as in the
             paper: factor * s / sqrt(pairs) with the standard deviation s (divided by the number).
-        interval_by_image: The same from means over the units of each image, of which only the
-            images are independent; infinite for less than two.
+        interval_by_image: The same from means over the units of each image, since only the images
+            are independent; infinite for less than two.
     """
 
     name: str
@@ -70,7 +59,7 @@ class Group(NamedTuple):
     interval_by_image: float
 
 
-def attacked_peaks(
+def measure_peaks(
     network: Any,
     images: Float[np.ndarray, "B H W C"],
     adversarial: Float[np.ndarray, "B H W C"],
@@ -80,20 +69,20 @@ def attacked_peaks(
     batch_size: int = 16,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = silent,
-) -> Peaks:
+) -> PeakChanges:
     """Measure the peaks of all units of a layer before and after an attack.
 
     Args:
         network: A Network or an nnx.Module.
-        images, adversarial: Pairs.
-        layer: Whose units.
-        inputs: Makes the network's input of ``{"image": images}``.
+        images, adversarial: The original image and the adversarial image of each pair.
+        layer: The layer.
+        inputs: Makes the network's input from ``{"image": images}``.
         batch_size: Pairs in a step; does not change results.
         mesh: Devices to spread batches over (see `fold`).
-        progress: Told how far the pass has come.
+        progress: Is called with how far the pass has come.
 
     Raises:
-        ValueError: if images and adversarial images are no pairs, there are none, or the layer is
+        ValueError: If images and adversarial images are no pairs, there are none, or the layer is
             unknown.
     """
     network = as_network(network)
@@ -128,7 +117,7 @@ def attacked_peaks(
         description="measuring attacked units",
         progress=progress,
     )
-    return Peaks(*(np.concatenate(part) for part in rows))
+    return PeakChanges(*(np.concatenate(part) for part in rows))
 
 
 def changes_by_group(
@@ -138,20 +127,23 @@ def changes_by_group(
     targets: Int[np.ndarray, "B"],
     *,
     factor: float = NORMAL_99,
-) -> tuple[Group, Group, Group]:
+) -> tuple[GroupChange, GroupChange, GroupChange]:
     """Compare units that are important to the target, to the source, and all others.
 
     A unit that is important to both counts in both.
 
     Args:
-        change: Of `Peaks`.
-        important: Of `jaxdissect.classifiers.importance.is_important`.
-        sources: What the network takes the originals for.
-        targets: What it was to take them for.
-        factor: Standard errors on either side of a mean; the paper's code takes 2.58.
+        change: How far the peaks changed, `PeakChanges.change`.
+        important: Whether a unit is important to a class, from `importance.is_important`.
+        sources: The class that each original image is classified as.
+        targets: The class that each adversarial image should be classified as.
+        factor: Standard errors on either side of a mean; the paper's code uses 2.58.
+
+    Returns:
+        The groups "target", "source" and "other", in this order.
 
     Raises:
-        ValueError: if a class is unknown, or lengths differ.
+        ValueError: If a class is unknown, or lengths differ.
     """
     num_units, num_classes = important.shape
     for name, classes in (("sources", sources), ("targets", targets)):
@@ -175,73 +167,17 @@ def most_changed(change: Float[np.ndarray, "B U"]) -> Int64[np.ndarray, "U"]:
     return np.argsort(-change.mean(axis=0, dtype=np.float64), kind="stable")
 
 
-def changed_regions(
-    before: Float[Array, "B h w U"],
-    after: Float[Array, "B h w U"],
-    size: Shape,
-    *,
-    least: float = LEAST_CHANGE,
-    alignment: Alignment = pixel_centers,
-    border: Border = clamp_border,
-) -> tuple[Bool[Array, "B H W U"], Bool[Array, "B H W U"]]:
-    """Find the pixels where activations rose, and where they fell, by more than `least`.
-
-    Args:
-        before, after: Maps of the original and the adversarial images.
-        size: Height and width of the images.
-        least: Change that does not count yet.
-        alignment, border: Where pixels read the layer, as for `resample`.
-
-    Raises:
-        ValueError: if `least` is negative.
-    """
-    if least < 0:
-        raise ValueError(f"`least` (={least}) must not be negative")
-    change = after.astype(jnp.float32) - before.astype(jnp.float32)
-    pixels = resample(change, size, alignment=alignment, border=border)
-    return pixels > least, pixels < -least
-
-
-def unit_maps(
-    network: Any,
-    images: Float[Array, "B H W C"],
-    layer: str,
-    units: Int[np.ndarray, "k"],
-    *,
-    inputs: Callable[[Mapping[str, Array]], Array] = image_input,
-) -> Float32[Array, "B h w k"]:
-    """Compute the maps of some units for a few images."""
-    network = as_network(network)
-
-    @jax.jit
-    def maps(params: PyTree, images: Array, units: Array) -> Array:
-        found = network.activations(params, inputs({"image": images}), layers=(layer,))[layer]
-        return as_maps(found)[..., units].astype(jnp.float32)
-
-    return maps(network.params, jnp.asarray(images), jnp.asarray(units, jnp.int32))
-
-
-def amplified_difference(
-    image: Float[np.ndarray, "*n H W C"],
-    adversarial: Float[np.ndarray, "*n H W C"],
-    *,
-    factor: float = 100.0,
-) -> Float[np.ndarray, "*n H W C"]:
-    """Show what an attack adds: grey where nothing, 0.5 + factor * (after - before), cut off."""
-    return np.clip(0.5 + factor * (adversarial - image), 0.0, 1.0)
-
-
 def _group(
     name: str, change: Float[np.ndarray, "B U"], member: Bool[np.ndarray, "B U"], factor: float
-) -> Group:
+) -> GroupChange:
     pairs = int(member.sum())
     if not pairs:
-        return Group(name, 0, 0.0, float("inf"), float("inf"))
+        return GroupChange(name, 0, 0.0, float("inf"), float("inf"))
     values = change[member].astype(np.float64)
     units = member.sum(axis=1)
     means = (change * member).sum(axis=1, dtype=np.float64)[units > 0] / units[units > 0]
     spread = float(means.std(ddof=1)) if len(means) > 1 else float("inf")
-    return Group(
+    return GroupChange(
         name,
         pairs,
         float(values.mean()),

@@ -26,7 +26,7 @@ from jaxdissect.attacks.attack_interface import (
     check_classes,
     check_images,
     count_classes,
-    is_taken_for,
+    is_classified_as,
 )
 from jaxdissect.attacks.sharding import checked_slots, over_devices
 from jaxdissect.networks.jaxpr.cpu_convolutions import loop_body
@@ -36,7 +36,7 @@ class Ball(NamedTuple):
     """Differences of no more than some size, here 1, for one difference [H, W, C].
 
     Attributes:
-        name: Of its norm.
+        name: Name of the norm.
         steepest: The difference of size 1 that climbs most, from a gradient.
         project: The nearest difference of size 1 or less.
         draw: A random difference of size 1 or less, uniformly, from a key, a shape and a dtype.
@@ -66,7 +66,7 @@ EUCLIDEAN = Ball(
     lambda difference: difference / jnp.maximum(_length(difference), 1.0),
     _draw_euclidean,
 )
-"""Differences by their L2 norm."""
+"""Differences measured by their L2 norm."""
 
 MAXIMUM = Ball(
     "Linf",
@@ -74,18 +74,18 @@ MAXIMUM = Ball(
     lambda difference: jnp.clip(difference, -1.0, 1.0),
     lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -1.0, 1.0),
 )
-"""Differences by their greatest value."""
+"""Differences measured by their greatest absolute value."""
 
 
-class Settings(NamedTuple):
-    """Settings of the attack.
+class ProjectedGradientSettings(NamedTuple):
+    """Settings of projected gradient descent.
 
     Attributes:
-        epsilon: Size of the ball, in the units of pixels.
+        epsilon: Radius of the ball, in the units of pixels.
         ball: `EUCLIDEAN` or `MAXIMUM`.
         steps: Number of steps.
-        relative_step: Size of a step, as a part of epsilon.
-        targeted: Whether the classes are those to be taken for, or not to be taken for.
+        relative_step: Size of a step, as a fraction of epsilon.
+        targeted: Whether images should be classified as the given classes; else as any other.
         random_start: Begin anywhere in the ball; else at the original.
         bounds: Least and greatest value of a pixel.
     """
@@ -105,7 +105,7 @@ def projected_gradient(
     params: PyTree,
     images: Float[Array, "B H W C"],
     classes: Int[Array, "B"],
-    settings: Settings,
+    settings: ProjectedGradientSettings,
     *,
     slots: int | None = None,
     mesh: jax.sharding.Mesh | None = None,
@@ -114,17 +114,20 @@ def projected_gradient(
 
     Args:
         key: Random key of the starts; image i has ``jax.random.fold_in(key, i)``.
-        scores: Scores classes; `problem.ClassScores` makes it of a network.
+        scores: Scores classes; `ClassScores` makes it from a network.
         params: Parameters, the first argument of `scores`.
-        images: Within the bounds, float32 or float64, in which all is computed.
-        classes: What each image should be taken for, or what it should not.
-        settings: See `Settings`.
-        slots: Images that run together; None takes `spread.SLOTS` on CPU, all elsewhere.
-            It changes results by rounding only.
+        images: Images within the bounds. Everything is computed in their dtype, float32 or float64.
+        classes: The class that each image should, or should not, be classified as.
+        settings: See `ProjectedGradientSettings`.
+        slots: Images that run together; None means `sharding.SLOTS` on CPU and all elsewhere. It
+            changes results by rounding only.
         mesh: Devices to divide images among, along its first axis.
 
+    Returns:
+        The last image of each descent; the original where the attack failed.
+
     Raises:
-        ValueError: if images are not within the bounds, `classes` are no classes, or another
+        ValueError: If images are not within the bounds, `classes` are no classes, or another
             argument makes no sense.
     """
     images, classes = jnp.asarray(images), jnp.asarray(classes)
@@ -135,7 +138,7 @@ def projected_gradient(
     each = jnp.arange(len(images), dtype=jnp.int32)
     keys = jax.vmap(partial(jax.random.fold_in, key))(each)
     static = (scores, settings.ball, slots)
-    # None has no numbers, and functions are none.
+    # Functions are no arrays: the ball is a static argument.
     given = (params, as_arrays(settings._replace(ball=None), images.dtype))
     about = (classes.astype(jnp.int32), keys)
     return over_devices(_attack, static, mesh, given, images, each, about)
@@ -182,7 +185,7 @@ def _attack(
             lambda _, now: inside(now + length * steepest((now, classes)), origins),
             starts,
         )
-        reached = is_taken_for(scores(params, attacked).astype(dtype), classes)
+        reached = is_classified_as(scores(params, attacked).astype(dtype), classes)
         success = reached == settings.targeted
         distance = jnp.sqrt(((attacked - origins) ** 2).sum((1, 2, 3)))
         return Attacked(
@@ -206,7 +209,7 @@ def _attack(
     return jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:])[:number], found)
 
 
-def _check_settings(settings: Settings) -> None:
+def _check_settings(settings: ProjectedGradientSettings) -> None:
     for name in ("epsilon", "relative_step"):
         if not getattr(settings, name) > 0:
             raise ValueError(f"`{name}` (={getattr(settings, name)}) must be positive")

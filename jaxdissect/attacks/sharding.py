@@ -1,4 +1,4 @@
-"""Divide the examples of an attack among devices, each of which works for itself.
+"""Divide the examples of an attack among devices that do not communicate.
 
 Letters: B images, n examples, D devices.
 """
@@ -20,7 +20,7 @@ def checked_slots(slots: int | None, number: int) -> int:
     """Choose how many of the examples run together, where the caller does not.
 
     Raises:
-        ValueError: if `slots` is not positive.
+        ValueError: If `slots` is not positive.
     """
     if slots is None:
         slots = SLOTS if jax.default_backend() == "cpu" else number
@@ -38,26 +38,26 @@ def over_devices(
     each: Int32[Array, "n"],
     about: PyTree,
 ) -> Attacked:
-    """Run an attack, on all devices of a mesh without a word between them.
+    """Run an attack on all devices of a mesh, without communication between them.
 
     Args:
         attack: ``attack(*static, given, images, each, about)``, the same function every time, or it
-            is compiled again. Examples must not know of one another.
+            is compiled again. Examples must not depend on one another.
         static: Arguments that are no arrays.
         mesh: Examples are divided along its first axis, evenly or not; axes must be Auto. None
-            leaves them.
-        given: Parameters.
-        images: Images.
-        each: The image of each example.
-        about: More about each example, arrays [n, ...].
+            runs all of them where they are.
+        given: Arrays that every device gets whole: parameters, and the numbers of settings.
+        images: The images, which every device gets whole.
+        each: Index of the image of each example.
+        about: Further arrays of each example, [n, ...].
     """
     if mesh is None:
         return attack(*static, given, images, each, about)
-    return _spread(attack, static, mesh, given, images, each, about)
+    return _sharded(attack, static, mesh, given, images, each, about)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _spread(
+def _sharded(
     attack: Callable[..., Attacked],
     static: tuple[Hashable, ...],
     mesh: jax.sharding.Mesh,

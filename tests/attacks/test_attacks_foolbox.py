@@ -55,7 +55,9 @@ def outcome(model, found, wanted, images, targeted=True):
 
 def test_carlini_wagner_is_as_strong(problem):
     images, targets, model, shown = problem
-    settings = cw.Settings(3, 150, learning_rate=2e-2, initial_const=0.3, abort_early=False)
+    settings = cw.CarliniWagnerSettings(
+        3, 150, learning_rate=2e-2, initial_const=0.3, abort_early=False
+    )
     scores = toy.scores()
     ours = cw.carlini_wagner(
         scores, scores.params, jnp.asarray(images), jnp.asarray(targets), settings=settings
@@ -78,7 +80,7 @@ def test_projected_gradients_are_as_strong(problem, ball, targeted):
     images, targets, model, shown = problem
     classes = targets if targeted else toy.predictions(images).astype(np.int32)
     epsilon = 0.6 if ball is pgd.EUCLIDEAN else 0.04
-    settings = pgd.Settings(
+    settings = pgd.ProjectedGradientSettings(
         epsilon, ball=ball, steps=10, relative_step=0.1, targeted=targeted, random_start=False
     )
     scores = toy.scores()

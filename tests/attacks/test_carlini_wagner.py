@@ -11,10 +11,10 @@ import pytest
 from support import toy_attacked as toy
 
 from jaxdissect.attacks import carlini_wagner_l2 as cw
-from jaxdissect.attacks.attack_interface import ClassScores, is_taken_for, margin
+from jaxdissect.attacks.attack_interface import ClassScores, is_classified_as, margin
 from jaxdissect.networks.adapters.staged_network import StagedNetwork
 
-FEW = cw.Settings(binary_search_steps=3, max_iterations=60, learning_rate=2e-2)
+FEW = cw.CarliniWagnerSettings(binary_search_steps=3, max_iterations=60, learning_rate=2e-2)
 
 
 def attack(images, targets, *, settings=FEW, slots=3, **options):
@@ -35,7 +35,7 @@ def assert_as_reference(name, rtol):
         scores(scores.params, jnp.asarray(expected["images"])), expected["scores"], atol=1e-5
     )
     options = {key: value for key, value in meta["params"].items() if key != "adam"}
-    assert cw.Settings(**options) == cw.Settings()
+    assert cw.CarliniWagnerSettings(**options) == cw.CarliniWagnerSettings()
     targets = jnp.asarray(meta["targets"], jnp.int32)
     found = cw.carlini_wagner(scores, scores.params, images, targets)
     assert found.images.dtype == images.dtype and found.success.all()
@@ -188,7 +188,7 @@ def test_gradients_are_those_of_finite_differences():
         @jax.jit
         def total(shift):
             return cw.losses(
-                scores, cw.Settings(), scores.params, shift, start, targets, constants
+                scores, cw.CarliniWagnerSettings(), scores.params, shift, start, targets, constants
             ).loss.sum()
 
         gradient = jax.grad(total)(shift)
@@ -202,8 +202,8 @@ def test_gradients_are_those_of_finite_differences():
 def test_margin_and_success_of_scores():
     scores = jnp.asarray([[1.0, 3.0, 3.0], [0.0, 2.0, 1.0]])
     np.testing.assert_array_equal(margin(scores, jnp.asarray([0, 1])), [2.0, -1.0])
-    np.testing.assert_array_equal(is_taken_for(scores, jnp.asarray([2, 1])), [False, True])
-    found = is_taken_for(scores, jnp.asarray([1, 1]), confidence=1.5)
+    np.testing.assert_array_equal(is_classified_as(scores, jnp.asarray([2, 1])), [False, True])
+    found = is_classified_as(scores, jnp.asarray([1, 1]), confidence=1.5)
     np.testing.assert_array_equal(found, [False, False])
 
 
@@ -227,7 +227,10 @@ def given(**changes):
         ({"targets": np.array([0, -1, 1], np.int32)}, "`targets` has -1"),
         ({"targets": np.zeros(2, np.int32)}, r"must be integers \[3\] or \[3, T\]"),
         ({"targets": np.zeros(3, np.float32)}, "must be integers"),
-        ({"targets": toy.predictions(toy.images(3))}, "image 0 is taken for class . already"),
+        (
+            {"targets": toy.predictions(toy.images(3))},
+            "image 0 is already classified as [0-4];",
+        ),
         ({"slots": 0}, "`slots`"),
         ({"settings": FEW._replace(bounds=(1.0, 0.0))}, "`bounds`"),
         ({"settings": FEW._replace(binary_search_steps=0)}, "`binary_search_steps`"),

@@ -13,7 +13,7 @@ from jaxdissect.attacks import defence
 from jaxdissect.networks.edits import ablate
 
 ORDER = np.array([5, 2, 7, 0, 1, 3, 4, 6])
-FEW = cw.Settings(binary_search_steps=3, max_iterations=60, learning_rate=2e-2)
+FEW = cw.CarliniWagnerSettings(binary_search_steps=3, max_iterations=60, learning_rate=2e-2)
 KEY = jax.random.key(0)
 
 attack = partial(cw.carlini_wagner, settings=FEW, refuse_reached=False, slots=3)
@@ -58,8 +58,8 @@ def test_defended_scores_are_means_over_edited_networks():
     found = jax.jit(scores)((network.params, keep), images)
     np.testing.assert_allclose(found, np.mean(each, axis=0), 1e-4, 1e-5)
     votes = np.array([np.bincount(row, minlength=5) for row in np.argmax(each, -1).T])
-    told = defence.majority(scores, network.params, keep, images, batch_size=3)
-    np.testing.assert_array_equal(told, votes.argmax(1))
+    predicted = defence.majority_vote(scores, network.params, keep, images, batch_size=3)
+    np.testing.assert_array_equal(predicted, votes.argmax(1))
 
 
 def curve(masks, sizes, attacks=(attack,), **options):
@@ -92,18 +92,18 @@ def test_curve_of_a_fixed_defence():
     again = attack(scores, given, jnp.asarray(images), jnp.asarray(targets))
     edits = {"conv2": ablate(ORDER[:3].tolist(), 8)}
     network = toy.classifier()
-    told = np.asarray(network.apply(network.params, again.images, edits=edits)[0]).argmax(1)
-    np.testing.assert_allclose(measured.adaptive_success[1], (told == targets).mean())
-    np.testing.assert_allclose(measured.adaptive[1], (told == toy.predictions(images)).mean())
+    after = np.asarray(network.apply(network.params, again.images, edits=edits)[0]).argmax(1)
+    np.testing.assert_allclose(measured.adaptive_success[1], (after == targets).mean())
+    np.testing.assert_allclose(measured.adaptive[1], (after == toy.predictions(images)).mean())
 
 
 def test_curve_of_a_random_defence():
     masks, attackers = (defence.random_units(8, num_masks=number) for number in (3, 3))
-    told = []
+    steps = []
     _, measured = curve(
-        masks, (1,), attacker_masks=attackers, progress=lambda *what: told.append(what[1:])
+        masks, (1,), attacker_masks=attackers, progress=lambda *what: steps.append(what[1:])
     )
-    assert told == [(0, 1), (1, 1)]
+    assert steps == [(0, 1), (1, 1)]
     for share in measured[1:-1]:
         assert 0 <= share[0] <= 1
 

@@ -1,4 +1,4 @@
-"""Changes of units under attack: the reference's arithmetic, pictures of changes, faults."""
+"""Changes of units under attack: the reference's arithmetic, peaks, faults."""
 
 import inspect
 from typing import Any
@@ -11,13 +11,13 @@ from support import golden
 from support import toy_attacked as toy
 
 from jaxdissect.attacks import effect_on_units
-from jaxdissect.attacks.effect_on_units import Peaks
+from jaxdissect.attacks.effect_on_units import PeakChanges
 from jaxdissect.classifiers.importance import is_important
 
 
 def test_groups_are_those_of_the_reference():
     arrays, meta = golden.load("adv_stats_a")
-    peaks = Peaks(arrays["acts_ori"].max((2, 3)), arrays["acts_adv"].max((2, 3)))
+    peaks = PeakChanges(arrays["acts_ori"].max((2, 3)), arrays["acts_adv"].max((2, 3)))
     sources = arrays["source_class"]
     found = effect_on_units.changes_by_group(
         peaks.change,
@@ -59,31 +59,13 @@ def test_peaks_are_those_of_the_maps():
     images, after = toy.images(7), toy.images(7, seed=1)
     network = toy.classifier()
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    found = effect_on_units.attacked_peaks(network, images, after, "conv2", batch_size=4, mesh=mesh)
+    found = effect_on_units.measure_peaks(network, images, after, "conv2", batch_size=4, mesh=mesh)
     for shown, peaks in ((images, found.before), (after, found.after)):
         maps = network.activations(network.params, jnp.asarray(shown), layers=("conv2",))["conv2"]
         np.testing.assert_allclose(peaks, np.asarray(maps).max((1, 2)), 1e-5)
-        some = effect_on_units.unit_maps(network, jnp.asarray(shown), "conv2", np.array([5, 2]))
-        np.testing.assert_allclose(some, np.asarray(maps)[..., [5, 2]], 1e-5)
     np.testing.assert_allclose(found.change, abs(found.after - found.before), 1e-6)
     order = effect_on_units.most_changed(found.change)
     assert (np.diff(found.change.mean(0)[order]) <= 0).all()
-
-
-def test_regions_rise_and_fall():
-    before = jnp.zeros((1, 2, 2, 2))
-    after = before.at[0, 0, 0].set(jnp.asarray([30.0, -30.0])).at[0, 1, 1, 0].set(9.0)
-    rises, falls = effect_on_units.changed_regions(before, after, (4, 4))
-    assert rises[0, 0, 0, 0] and not rises[0, 3, 3].any() and not rises[..., 1].any()
-    np.testing.assert_array_equal(rises[..., 0], falls[..., 1])
-    rises, _ = effect_on_units.changed_regions(before, after, (2, 2), least=8.0)
-    np.testing.assert_array_equal(rises[0, :, :, 0], [[True, False], [False, True]])
-
-
-def test_amplified_difference_is_grey_where_nothing_changes():
-    image = np.full((2, 2, 3), 0.4)
-    shown = effect_on_units.amplified_difference(image, image + np.array([0.0, 0.001, -0.2]))
-    np.testing.assert_allclose(shown[0, 0], [0.5, 0.6, 0.0])
 
 
 @pytest.mark.parametrize(
@@ -105,8 +87,5 @@ def test_groups_refuse_what_makes_no_sense(changes, message):
 
 def test_pairs_must_fit():
     with pytest.raises(ValueError, match="`adversarial`"):
-        measure: Any = inspect.unwrap(effect_on_units.attacked_peaks)
+        measure: Any = inspect.unwrap(effect_on_units.measure_peaks)
         measure(toy.classifier(), toy.images(3), toy.images(2), "conv2")
-    with pytest.raises(ValueError, match="`least`"):
-        maps = jnp.zeros((1, 2, 2, 1))
-        effect_on_units.changed_regions(maps, maps, (2, 2), least=-1.0)

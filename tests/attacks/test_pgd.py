@@ -8,7 +8,7 @@ from support import toy_attacked as toy
 
 from jaxdissect.attacks import pgd as pgd
 
-WITHIN = pgd.Settings(0.6, steps=10, relative_step=0.2)
+WITHIN = pgd.ProjectedGradientSettings(0.6, steps=10, relative_step=0.2)
 
 
 def within(images, classes, settings=WITHIN, *, slots=3, seed=0, **options):

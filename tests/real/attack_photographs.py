@@ -24,7 +24,7 @@ from squeezenet import squeezenet_places365 as load_squeezenet
 
 from jaxdissect.attacks import effect_on_units
 from jaxdissect.attacks.attack_interface import ClassScores
-from jaxdissect.attacks.carlini_wagner_l2 import Settings, carlini_wagner
+from jaxdissect.attacks.carlini_wagner_l2 import CarliniWagnerSettings, carlini_wagner
 from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.networks.ablation_masks import single_unit_masks
@@ -58,8 +58,12 @@ def main() -> None:
     parser.add_argument("--target", default="/b/bedroom")
     parser.add_argument("--iterations", type=int, default=100)
     parser.add_argument("--search-steps", type=int, default=5)
-    parser.add_argument("--learning-rate", type=float, default=Settings().learning_rate)
-    parser.add_argument("--initial-const", type=float, default=Settings().initial_const)
+    parser.add_argument(
+        "--learning-rate", type=float, default=CarliniWagnerSettings().learning_rate
+    )
+    parser.add_argument(
+        "--initial-const", type=float, default=CarliniWagnerSettings().initial_const
+    )
     parser.add_argument("--every", type=int, default=4, help="of the photographs to rank with")
     options = parser.parse_args()
     classifier = real_folder("squeezenet_places365")
@@ -74,16 +78,16 @@ def main() -> None:
     for index in np.random.default_rng(0).permutation(len(source)):
         item = source[int(index)]
         image, label = item["image"], int(item["label"])
-        told = int(score(scores.params, jnp.asarray(image)[None]).argmax())
-        if target not in (label, told):
+        predicted = int(score(scores.params, jnp.asarray(image)[None]).argmax())
+        if target not in (label, predicted):
             images.append(image)
-            labels.append(told)
+            labels.append(predicted)
         if len(images) == options.number:
             break
     images, sources = np.stack(images), np.array(labels)
     targets = np.full(len(images), target)
     begin = time.perf_counter()
-    settings = Settings(
+    settings = CarliniWagnerSettings(
         binary_search_steps=options.search_steps,
         max_iterations=options.iterations,
         learning_rate=options.learning_rate,
@@ -97,13 +101,13 @@ def main() -> None:
     seconds = time.perf_counter() - begin
     there = found.success
     print(
-        f"{there.sum()} of {len(images)} taken for {options.target}, median L2 "
+        f"{there.sum()} of {len(images)} misclassified as {options.target}, median L2 "
         f"{np.median(found.distance[there]):.3f}, {found.iterations.sum()} steps in {seconds:.0f} s"
     )
     ranked = Every(Photographs(real_folder("miniplaces"), names), options.every)
     removals = ablation_sweep(network, ranked, LAYER, single_unit_masks(NUM_UNITS))
     important = importance.is_important(removals.damage(confidence))
-    peaks = effect_on_units.attacked_peaks(network, images[there], found.images[there], LAYER)
+    peaks = effect_on_units.measure_peaks(network, images[there], found.images[there], LAYER)
     for group in effect_on_units.changes_by_group(
         peaks.change, important, sources[there], targets[there]
     ):

@@ -79,7 +79,7 @@ def predictions(images):
 
 
 def targets(images):
-    """For every image another class than the one it is taken for."""
+    """For every image another class than the one it is classified as."""
     return ((predictions(images) + 1 + np.arange(len(images)) % (CLASSES - 1)) % CLASSES).astype(
         np.int32
     )

@@ -3,32 +3,32 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
 from tyro.conf import arg
 
-from jaxdissect.attacks import effect_on_units
+from jaxdissect.attacks.attack_examples import LEAST_CHANGE, find_attack_examples
+from jaxdissect.attacks.effect_on_units import changes_by_group, measure_peaks
 from jaxdissect.commands.attack import figures, tables
-from jaxdissect.commands.options.attack import AttackedImages, attack_case
+from jaxdissect.commands.options.attack import AttackedImages
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.plots.figure_files import save_figure
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttackOptions(AttackedImages):
-    """Change images as little as may be so that a classifier takes them for another class, and
-    measure which units that changes.
+    """Change images as little as possible so that a classifier misclassifies them as another class,
+    and measure which units that changes.
 
     Images come from --sample, from two folders (--rank-images, --images) that hold a folder for
     every class, or from two splits of --tfds. Units are ranked on the first part, images of the
     other part are attacked.
     """
 
-    least_change: Annotated[float, arg(metavar="X")] = effect_on_units.LEAST_CHANGE
-    """Change of an activation from which maps show it."""
+    least_change: Annotated[float, arg(metavar="X")] = LEAST_CHANGE
+    """Change of an activation above which it is shown."""
     amplify: Annotated[float, arg(metavar="X")] = 20.0
-    """Factor by which differences of images are shown (100 in the paper, for larger images)."""
+    """Factor by which differences of images are amplified (100 in the paper, for larger images)."""
     num_shown: Annotated[int, arg(metavar="N")] = 8
-    """Attacked images in the figure of examples."""
+    """Number of attacked images in the figure of examples."""
 
     def run(self) -> None:
         """Attack as the options say; write and print the results.
@@ -40,39 +40,42 @@ class AttackOptions(AttackedImages):
         if self.num_shown < 1:
             raise ValueError(f"`num_shown` (={self.num_shown}) must be at least 1")
         with self.working() as (folder, progress):
-            case = attack_case(self, progress)
-            there = case.attacked.success
-            if not there.any():
+            classifier = self.find_classifier()
+            names = classifier.names
+            study = self.study(classifier, progress)
+            there = study.succeeded
+            if not len(there):
                 raise ValueError(
-                    f"`attack`: none of the {len(there)} images was taken for {self.target!r}; "
-                    "give it more iterations, or a greater `epsilon`"
+                    f"`attack`: none of the {len(study.images)} images was misclassified as "
+                    f"{self.target!r}; give it more iterations, or a greater `epsilon`"
                 )
-            peaks = effect_on_units.attacked_peaks(
-                case.network,
-                case.images[there],
-                np.asarray(case.attacked.images)[there],
-                case.layer,
+            peaks = measure_peaks(
+                classifier.network,
+                study.images[there],
+                study.adversarial[there],
+                study.layer,
                 batch_size=self.batch_size,
                 progress=progress,
             )
-            groups = effect_on_units.changes_by_group(
-                peaks.change, case.important, case.sources[there], case.targets[there]
+            groups = changes_by_group(
+                peaks.change, study.important, study.sources[there], study.targets[there]
             )
             written = {
-                "images": tables.image_table(case),
+                "images": tables.image_table(study, names),
                 "groups": tables.group_table(groups),
-                "units": tables.unit_table(case, peaks),
+                "units": tables.unit_table(study, peaks),
             }
             self.write_tables(folder, written)
-            save_figure(folder / "groups.png", figures.group_figure(groups, case))
-            save_figure(folder / "units.png", figures.unit_figure(peaks, case))
-            sheet = figures.example_sheet(
-                case,
+            save_figure(folder / "groups.png", figures.group_figure(groups, study, names))
+            save_figure(folder / "units.png", figures.unit_figure(peaks, study))
+            examples = find_attack_examples(
+                classifier.network,
+                study,
                 peaks,
                 number=self.num_shown,
                 least_change=self.least_change,
-                factor=self.amplify,
             )
+            sheet = figures.example_sheet(examples, names, factor=self.amplify)
             sheet.save(folder / "examples.png")
-            write_settings(folder / "attack.json", self, tables.facts(case, groups))
-        self.print_summary(tables.summary(case, groups))
+            write_settings(folder / "attack.json", self, tables.facts(study, groups, names))
+        self.print_summary(tables.summary(study, groups, names))

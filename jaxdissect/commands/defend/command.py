@@ -1,5 +1,6 @@
 """`jaxdissect defend`: whether removing units defends, as a folder of tables and figures."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -7,10 +8,12 @@ import jax
 import numpy as np
 from tyro.conf import arg
 
-from jaxdissect.attacks import defence, effect_on_units
-from jaxdissect.classifiers import importance
-from jaxdissect.commands.attack import figures, tables
-from jaxdissect.commands.options.attack import AttackedImages, Case, attack_case, chosen_attack
+from jaxdissect.attacks import defence
+from jaxdissect.attacks.attack_interface import Attack
+from jaxdissect.attacks.effect_on_units import measure_peaks, most_changed
+from jaxdissect.commands.defend import figures, tables
+from jaxdissect.commands.options.attack import AttackedImages
+from jaxdissect.commands.output.attack_summary import attack_facts
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.plots.figure_files import save_figure
 
@@ -33,21 +36,21 @@ class DefendOptions(AttackedImages):
         "random-important",
     )
     """Which units to deactivate: those that matter most to the target, those that an attack changes
-    most, any, any of the --pool that matter most."""
+    most, any, or any of the --pool units that matter most."""
     sizes: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (0, 1, 2, 4, 8, 16)
-    """How many."""
+    """Numbers of units to deactivate."""
     pool: Annotated[
         int | None, arg(metavar="N", help_behavior_hint="(default: twice the greatest size)")
     ] = None
-    """Units that random-important draws of."""
+    """Number of units from which random-important draws."""
     num_masks: Annotated[int, arg(metavar="N")] = 5
-    """Masks whose predictions vote, where they are random; 1 is a single forward pass."""
+    """Number of masks whose predictions vote, where they are random; 1 is a single forward pass."""
     attacker_masks: Annotated[int, arg(metavar="N")] = 8
-    """Masks over which the attacker takes the expectation, where they are random."""
+    """Number of masks over which the attacker takes the expectation, where they are random."""
     adaptive_confidences: Annotated[tuple[float, ...], arg(metavar="X [X ...]")] = (0.0, 2.0, 8.0)
     """Confidences of Carlini and Wagner's attack against random masks, which the attacker does not
-    know: more makes images that hold for other masks too, further away. The least that will do is
-    taken, image by image."""
+    know: more makes images that fool other masks too, further away. For each image the least that
+    suffices is used."""
 
     def run(self) -> None:
         """Attack, defend and attack again; write and print the results.
@@ -60,9 +63,16 @@ class DefendOptions(AttackedImages):
             if not getattr(self, name):
                 raise ValueError(f"`{name}` must not be empty")
         with self.working() as (folder, progress):
-            case = attack_case(self, progress)
-            adversarial = np.asarray(case.attacked.images)
-            orders = self._orders(case)
+            classifier = self.find_classifier()
+            study = self.study(classifier, progress)
+            peaks = measure_peaks(
+                classifier.network,
+                study.images,
+                study.adversarial,
+                study.layer,
+                batch_size=self.batch_size,
+            )
+            orders = {"important": study.ranking, "response": most_changed(peaks.change)}
             curves = {}
             for choice in dict.fromkeys(self.choices):
                 masks, attackers = (
@@ -71,12 +81,12 @@ class DefendOptions(AttackedImages):
                 )
                 curves[choice] = defence.defence_curve(
                     jax.random.key(self.seed),
-                    case.network,
-                    case.images,
-                    case.labels,
-                    case.targets,
-                    adversarial,
-                    case.layer,
+                    classifier.network,
+                    study.images,
+                    study.labels,
+                    study.targets,
+                    study.adversarial,
+                    study.layer,
                     masks,
                     self.sizes,
                     self._attacks(choice),
@@ -87,31 +97,22 @@ class DefendOptions(AttackedImages):
                 )
             self.write_tables(folder, {"defence": tables.defence_table(curves)})
             save_figure(folder / "defence.png", figures.defence_figure(curves))
-            write_settings(folder / "defence.json", self, tables.attack_facts(case))
-        self.print_summary(tables.defence_summary(case, curves))
+            write_settings(folder / "defence.json", self, attack_facts(study, classifier.names))
+        self.print_summary(tables.summary(study, curves, classifier.names))
 
-    def _orders(self, case: Case) -> dict[str, np.ndarray]:
-        """Orders of units: by importance to the target, and by what the attack changes."""
-        important = importance.ranking(case.damage)[int(case.targets[0])]
-        peaks = effect_on_units.attacked_peaks(
-            case.network,
-            case.images,
-            np.asarray(case.attacked.images),
-            case.layer,
-            batch_size=self.batch_size,
-        )
-        return {"important": important, "response": effect_on_units.most_changed(peaks.change)}
-
-    def _attacks(self, choice: str) -> list[defence.Attack]:
-        """Attacks on a defence, the gentlest first."""
+    def _attacks(self, choice: Choice) -> list[Attack]:
+        """Return the attacks on a defence, the gentlest first."""
         if self.attack == "carlini-wagner" and choice.startswith("random"):
             return [
-                chosen_attack(self, confidence=confidence)
+                self.chosen_attack(confidence=confidence)
                 for confidence in sorted(self.adaptive_confidences)
             ]
-        return [chosen_attack(self)]
+        return [self.chosen_attack()]
 
-    def _masks(self, choice: str, orders: dict[str, np.ndarray], num_masks: int) -> defence.Masks:
+    def _masks(
+        self, choice: Choice, orders: Mapping[str, np.ndarray], num_masks: int
+    ) -> defence.Masks:
+        """Return what deactivates units, given orders of all units by name."""
         num_units = len(orders["important"])
         if choice == "random":
             return defence.random_units(num_units, num_masks=num_masks)

@@ -46,6 +46,11 @@ WRITERS = {"csv": write_csv, "json": write_json, "parquet": write_parquet}
 """How tables are written, by the ending of the file."""
 
 
+def finite_or_none(value: float) -> float | None:
+    """Return a number, or None if it is infinite or NaN, which neither JSON nor a table shows."""
+    return float(value) if math.isfinite(value) else None
+
+
 def four_digits(rows: Sequence[Sequence[Any]]) -> list[tuple[str, ...]]:
     """Write numbers with fractions in four significant digits, and everything else as text."""
     return _as_text(rows, ".4g")

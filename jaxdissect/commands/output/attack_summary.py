@@ -1,0 +1,31 @@
+"""What `jaxdissect attack` and `jaxdissect defend` both report of an attack."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jaxdissect.attacks import AttackStudy
+
+
+def attack_line(study: AttackStudy, names: Sequence[str]) -> str:
+    """Sum up in one line how an attack went; `names` are those of all classes."""
+    success, median = study.attacked.success, study.median_distance
+    return (
+        f"{int(success.sum())} of {len(success)} images are misclassified as "
+        f"{names[study.target]}; median L2 distance "
+        f"{'none' if median is None else f'{median:.3f}'}."
+    )
+
+
+def attack_facts(study: AttackStudy, names: Sequence[str]) -> dict[str, Any]:
+    """Return figures of an attack over all images as JSON values."""
+    found = study.attacked
+    return {
+        "layer": study.layer,
+        "units": study.damage.shape[0],
+        "classes": study.damage.shape[1],
+        "target": names[study.target],
+        "attacked images": len(found.success),
+        "success": float(found.success.mean()),
+        "median L2 distance": study.median_distance,
+        "gradient steps": int(found.iterations.sum()),
+    }

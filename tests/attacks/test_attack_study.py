@@ -1,0 +1,127 @@
+"""A whole study of an attack: which images are attacked, what makes units important, faults."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support import toy_attacked as toy
+
+from jaxdissect.attacks import attack_study
+from jaxdissect.attacks.attack_examples import find_attack_examples
+from jaxdissect.attacks.carlini_wagner_l2 import CarliniWagnerSettings, carlini_wagner
+from jaxdissect.attacks.effect_on_units import measure_peaks
+from jaxdissect.classifiers.importance import is_important
+from jaxdissect.classifiers.taylor_importance import estimated_damage
+from jaxdissect.engine.batching import Stored
+from jaxdissect.networks.edits import ablate
+from jaxdissect.stats import accuracy
+
+FEW = CarliniWagnerSettings(binary_search_steps=3, max_iterations=60, learning_rate=2e-2)
+TARGET = 2
+
+attack = partial(carlini_wagner, settings=FEW, refuse_reached=False, slots=3)
+
+
+def source(number, seed):
+    images = toy.images(number, seed=seed)
+    labels = np.random.RandomState(seed).randint(0, toy.CLASSES, number).astype(np.int32)
+    return Stored({"image": images, "label": labels})
+
+
+@pytest.fixture(scope="module")
+def study():
+    return attack_study.study_attack(
+        toy.classifier(),
+        source(30, 1),
+        source(20, 2),
+        "conv2",
+        TARGET,
+        attack,
+        num_attacked=5,
+        damage=estimated_damage,
+        top=2,
+        batch_size=4,
+    )
+
+
+def test_images_are_chosen_as_in_the_paper(study):
+    judging = source(20, 2)
+    images = np.stack([judging[i]["image"] for i in range(20)])
+    labels = np.array([judging[i]["label"] for i in range(20)])
+    predictions = toy.predictions(images)
+    order = np.random.default_rng(0).permutation(20)
+    fit = [i for i in order if TARGET not in (labels[i], predictions[i])]
+    np.testing.assert_array_equal(study.examples, fit[:5])
+    np.testing.assert_array_equal(study.images, images[fit[:5]])
+    np.testing.assert_array_equal(study.labels, labels[fit[:5]])
+    np.testing.assert_array_equal(study.sources, predictions[fit[:5]])
+
+
+def test_images_are_attacked_towards_the_target(study):
+    after = toy.predictions(study.adversarial)
+    assert len(study.succeeded)
+    np.testing.assert_array_equal(study.succeeded, np.flatnonzero(after == TARGET))
+    apart = np.sqrt(((study.adversarial - study.images) ** 2).sum((1, 2, 3)))
+    assert study.median_distance == pytest.approx(np.median(apart[study.succeeded]), 1e-4)
+    assert (study.targets == TARGET).all() and study.targets.shape == (5,)
+
+
+def test_units_are_ranked_on_the_other_images(study):
+    expected = estimated_damage(toy.classifier(), source(30, 1), "conv2", toy.CLASSES)
+    np.testing.assert_allclose(study.damage, expected, 1e-4, 1e-6)
+    np.testing.assert_array_equal(study.important, is_important(study.damage, top=2))
+    assert (np.diff(study.damage[study.ranking, TARGET]) <= 0).all()
+
+
+def test_damage_of_removals_is_what_a_class_loses():
+    network, ranking = toy.classifier(), source(30, 1)
+    options = {"label_key": "label", "batch_size": 8, "progress": lambda *_: None}
+    found = attack_study.removal_damage(accuracy.confidence)(
+        network, ranking, "conv2", toy.CLASSES, **options
+    )
+    images = jnp.asarray(np.stack([ranking[i]["image"] for i in range(30)]))
+    labels = np.array([ranking[i]["label"] for i in range(30)])
+
+    def confidence(edits):
+        chances = jax.nn.softmax(network.apply(network.params, images, edits=edits)[0])
+        return np.asarray(chances)[np.arange(30), labels]
+
+    lost = confidence({}) - confidence({"conv2": ablate([6], toy.UNITS)})
+    expected = [lost[labels == c].mean() if (labels == c).any() else 0 for c in range(toy.CLASSES)]
+    np.testing.assert_allclose(found[6], expected, atol=1e-4)
+
+
+def test_examples_show_the_most_changed_unit(study):
+    network, there = toy.classifier(), study.succeeded
+    peaks = measure_peaks(network, study.images[there], study.adversarial[there], "conv2")
+    examples = find_attack_examples(network, study, peaks, number=2, least_change=0.01)
+    assert len(examples) == min(2, len(there))
+    for place, example in enumerate(examples):
+        assert example.unit == peaks.change[place].argmax()
+        assert example.source == study.sources[there[place]]
+        np.testing.assert_array_equal(example.image, study.images[there[place]])
+        np.testing.assert_array_equal(example.adversarial, study.adversarial[there[place]])
+        assert not (example.rises & example.falls).any()
+        assert (example.rises | example.falls).any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_attacked": 0}, "`num_attacked`"),
+        ({"target": 5}, r"`target` \(=5\) must lie in \[0, 5\)"),
+        ({"judging": Stored({"image": toy.images(2), "label": np.full(2, TARGET, np.int32)})},
+         "every image is of this class"),
+        ({"top": 9}, "`top`"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused(changes, message):
+    given = {"judging": source(4, 2), "target": TARGET} | changes
+    network, judging, target = toy.classifier(), given.pop("judging"), given.pop("target")
+    with pytest.raises(ValueError, match=message):
+        attack_study.study_attack(
+            network, source(4, 1), judging, "conv2", target, attack, damage=estimated_damage,
+            **given,
+        )  # fmt: skip
