@@ -1,8 +1,8 @@
 """Stylise a folder of images: each in the style of another image, written as a file.
 
 Huang and Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization",
-ICCV 2017, as the paper used it to ask which units see shapes. Files are named as its code names
-them, `<content>-stylized-<style><ending>`, so that `paired_folders` finds the pairs again.
+ICCV 2017. Files are named as the published code names them, `<content>-stylized-<style><ending>`,
+so that `paired_folders` finds the pairs.
 """
 
 from pathlib import Path, PurePosixPath
@@ -34,28 +34,30 @@ def stylise_folder(
     batch_size: int = 4,
     progress: Progress = silent,
 ) -> list[Path]:
-    """Write every image of a folder in the style of others, chosen by chance.
+    """Write every image of a folder in the style of other images, chosen at random.
 
     Images keep their size: what style transfer adds to make sides multiples of 8 is cut off, so
     that layouts stay in place. (The published code keeps it; sides of 256 have none.)
 
     Args:
-        encoder: An `AdaINEncoder`, `pretrained("adain_encoder")`.
-        decoder: An `AdaINDecoder`, `pretrained("adain_decoder")`.
-        contents: What to show, all of one size; of `image_folder`.
-        styles: How to show it, all of one size.
-        out: Folder to write to, with the subfolders of the contents; made if need be.
-        alpha: From 0, the content as it comes back from its features, to 1, all of the style.
-        styles_per_image: Different styles for each content.
-        seed: Of the choice of styles. That for an image depends on its place alone.
+        encoder: An `AdaINEncoder`, such as `pretrained("adain_encoder")`.
+        decoder: An `AdaINDecoder`, such as `pretrained("adain_decoder")`.
+        contents: The images to stylise, all of one size, from `image_folder`.
+        styles: The images whose styles are used, all of one size.
+        out: Folder to write to, with the subfolders of the contents; it is made if it is missing.
+        alpha: Strength of the style, from 0, the content as decoded from its own features, to 1,
+            all of the style.
+        styles_per_image: Number of different styles for each content.
+        seed: Seed of the choice of styles. The styles of an image depend on the seed and on its
+            place in the folder alone.
         batch_size: Images in a step.
-        progress: Told how far it has come.
+        progress: Is called with how many images are done.
 
     Returns:
         The files, in the order of the contents.
 
     Raises:
-        ValueError: if `alpha` is out of range, there are not `styles_per_image` styles, a file
+        ValueError: If `alpha` is out of range, there are not `styles_per_image` styles, a file
             would be written twice or is there already, or the networks refuse the images.
     """
     if not 0 <= alpha <= 1:
@@ -97,11 +99,17 @@ def stylise_folder(
 def choose_styles(
     num_contents: int, num_styles: int, styles_per_image: int, *, seed: int = 0
 ) -> Int64[np.ndarray, "contents styles"]:
-    """Choose different styles for each content."""
+    """Choose styles for each content at random, none twice for the same content.
+
+    Args:
+        num_contents, num_styles: Numbers of images.
+        styles_per_image: Number of styles for each content.
+        seed: Seed of the choice.
+    """
 
     def choose(place: int) -> np.ndarray:
-        chance = np.random.default_rng([seed, place])
-        return chance.choice(num_styles, styles_per_image, replace=False)
+        generator = np.random.default_rng([seed, place])
+        return generator.choice(num_styles, styles_per_image, replace=False)
 
     return np.stack([choose(place) for place in range(num_contents)]).astype(np.int64)
 
@@ -129,6 +137,6 @@ def _write(path: Path, image: np.ndarray) -> None:
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    # As little as JPEG can lose: its blocks are textures that nobody asked for.
+    # High quality, since the blocks of JPEG would be textures of their own.
     options: dict[str, Any] = {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg") else {}
     Image.fromarray(image).save(path, **options)

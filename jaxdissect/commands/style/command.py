@@ -23,6 +23,7 @@ from jaxdissect.plots.figure_files import save_figure
 from jaxdissect.scenes.dataset import ScenesDataset
 from jaxdissect.styles.style_study import MIN_STYLE_IOU, StyleStudy, study_style
 from jaxdissect.styles.stylisation import stylise_folder
+from jaxdissect.styles.top_pairs import top_image_pairs
 
 STYLISED_FOLDER = "stylised"
 """Where images stylised by the command are kept, in the folder of the results."""
@@ -82,7 +83,7 @@ class StyleOptions(PassOptions, LabelledImages, LayersOptions, TableOptions):
                 progress=progress,
             )
             self._write(folder, study)
-            shown = figures.pair_strips(
+            shown = top_image_pairs(
                 network, source, study, batch_size=self.batch_size, progress=progress
             )
             unit_strips.save_unit_strips(folder, shown, prefix="styles")

@@ -1,18 +1,13 @@
-"""Figures of a study of styles: how units divide, layer by layer, and what they look at.
+"""Figures of a study of styles: how the units of each layer divide.
 
 As in `jaxdissect.plots.concept_chart`, lengths are in inches.
 """
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxdissect.dissection.result import Dissection
-from jaxdissect.dissection.top_images import UnitImages, top_images
-from jaxdissect.engine.data.pairs import Paired
-from jaxdissect.networks.network import Network
 from jaxdissect.plots import bars_and_curves
 from jaxdissect.plots.palette import category_colors
 from jaxdissect.styles.style_study import LayerStyle, StyleStudy
@@ -22,12 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLUMNS, _PANEL = 3, (3.1, 2.7)
-
-NUM_EXTREMES = 5
-"""Units shown from either end."""
-
-NUM_PAIRS = 4
-"""Pairs of images shown of a unit."""
 
 
 def layer_figure(study: StyleStudy) -> "Figure":
@@ -97,64 +86,3 @@ def _draw_units(axes: "Axes", layer: LayerStyle, colors: dict[str, str]) -> None
 def _handles(axes: "Axes") -> dict[str, Any]:
     handles, names = axes.get_legend_handles_labels()
     return dict(zip(names, handles, strict=True))
-
-
-def pair_strips(
-    network: Network, source: Paired, study: StyleStudy, **options: Any
-) -> dict[str, list[UnitImages]]:
-    """Show the units that agree most and least, original and stylised image side by side.
-
-    Args:
-        network: The network that was studied.
-        source: The pairs.
-        study: The result.
-        options: Of `top_images`.
-
-    Returns:
-        By layer: the `NUM_EXTREMES` interpretable units that agree best, then as many that agree
-        least, from better to worse. Each is shown with the images that have its highest peaks in
-        their own style, every one followed by its stylised image. The IoU of a strip is that of
-        both styles.
-    """
-    units: dict[str, list[int]] = {}
-    for name, layer in study.layers.items():
-        ranking = layer.ranking
-        worst = ranking[max(NUM_EXTREMES, len(ranking) - NUM_EXTREMES) :]
-        units[name] = [*map(int, ranking[:NUM_EXTREMES]), *map(int, worst)]
-    conditions = (
-        (source.originals, {name: layer.original for name, layer in study.layers.items()}),
-        (
-            source.stylised,
-            {
-                name: replace(layer.stylised, top_examples=layer.original.top_examples)
-                for name, layer in study.layers.items()
-            },
-        ),
-    )
-    originals, stylised = (
-        top_images(
-            Dissection(layers, study.vocabulary),
-            network,
-            images,
-            units=units,
-            num_images=NUM_PAIRS,
-            **options,
-        )
-        for images, layers in conditions
-    )
-    return {
-        name: [_beside(layer, *both) for both in zip(originals[name], stylised[name], strict=True)]
-        for name, layer in study.layers.items()
-    }
-
-
-def _beside(layer: LayerStyle, original: UnitImages, stylised: UnitImages) -> UnitImages:
-    images = np.stack([original.images, stylised.images], axis=1)
-    active = np.stack([original.active, stylised.active], axis=1)
-    return original._replace(
-        concept=f"{original.concept} ({original.iou:.2f})",
-        category="both styles",
-        iou=float(layer.iou[original.unit]),
-        images=images.reshape(-1, *images.shape[2:]),
-        active=active.reshape(-1, *active.shape[2:]),
-    )
