@@ -171,7 +171,7 @@ def ablation_sweep(
         scores = scores_of(way, params, batch)
         assert scores is not None
 
-        def predict(keep: Bool[Array, "U"]) -> tuple[Array, Array, auroc.Separated | None]:
+        def predict(keep: Bool[Array, "U"]) -> tuple[Array, Array, auroc.BinnedScores | None]:
             found = scores(keep)
             chances = jax.nn.softmax(found.astype(jnp.float32))
             own = jnp.take_along_axis(chances, labels[:, None], 1)[:, 0]
