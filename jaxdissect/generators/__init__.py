@@ -1,1 +1,31 @@
 """What units cause in an image generator."""
+
+from jaxdissect.generators.causality import CausalEffect as CausalEffect
+from jaxdissect.generators.causality import MeanEffect as MeanEffect
+from jaxdissect.generators.causality import causal_effect as causal_effect
+from jaxdissect.generators.causality import mean_where_present as mean_where_present
+from jaxdissect.generators.dissection import RankedUnits as RankedUnits
+from jaxdissect.generators.dissection import dissect_generator as dissect_generator
+from jaxdissect.generators.dissection import rank_units_by_iou as rank_units_by_iou
+from jaxdissect.generators.dissection import ranked_units as ranked_units
+from jaxdissect.generators.generator import Generator as Generator
+from jaxdissect.generators.generator import GeneratorParams as GeneratorParams
+from jaxdissect.generators.generator import in_range as in_range
+from jaxdissect.generators.generator import latent_input as latent_input
+from jaxdissect.generators.images import GeneratedImages as GeneratedImages
+from jaxdissect.generators.images import concept_areas as concept_areas
+from jaxdissect.generators.images import generate as generate
+from jaxdissect.generators.images import images_with_units as images_with_units
+from jaxdissect.generators.images import images_without_units as images_without_units
+from jaxdissect.generators.images import paint_units as paint_units
+from jaxdissect.generators.insertion import Insertion as Insertion
+from jaxdissect.generators.insertion import images_of_places as images_of_places
+from jaxdissect.generators.insertion import insert_units as insert_units
+from jaxdissect.generators.optimise import UnitStrengths as UnitStrengths
+from jaxdissect.generators.optimise import optimise_units as optimise_units
+from jaxdissect.generators.realism import Features as Features
+from jaxdissect.generators.realism import Realism as Realism
+from jaxdissect.generators.realism import measure_realism as measure_realism
+from jaxdissect.generators.realism import moments_of_images as moments_of_images
+from jaxdissect.generators.removal import Removal as Removal
+from jaxdissect.generators.removal import remove_units as remove_units

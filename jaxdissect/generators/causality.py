@@ -13,10 +13,10 @@ Here s_c is the area of c in the whole image over the area of the places, so tha
 means: as many pixels appear as the places have. A set of units has alpha 1 for its units.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,10 +27,14 @@ from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, fold, silent
-from jaxdissect.generators.images import ToPixels, from_signed
-from jaxdissect.generators.interventions import Generation, checked_concepts, checked_values
+from jaxdissect.generators.generator import Generator, GeneratorParams
+from jaxdissect.generators.interventions import (
+    EditedLayer,
+    checked_areas,
+    checked_concepts,
+    checked_values,
+)
 from jaxdissect.networks.edits import Edit
-from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.stats import paired_changes
 
 
@@ -137,17 +141,14 @@ class CausalEffect:
 
 def causal_effect(
     key: Key[Array, ""],
-    network: Any,
+    generator: Generator,
     source: Source,
-    segmenter: Segmenter,
     layer: str,
     concept: int,
     strengths: Float[np.ndarray, "S _"],
     values: Sequence[float] | Float[np.ndarray, "U"] | Float[Array, "U"],
     *,
     patch: int = 1,
-    grid: Shape = (64, 64),
-    to_pixels: ToPixels = from_signed,
     batch_size: int = 2,
     chunk_size: int = 16,
     mesh: jax.sharding.Mesh | None = None,
@@ -160,30 +161,28 @@ def causal_effect(
 
     Args:
         key: Random key of the places.
-        network: A Network or an nnx.Module from latents [B, Z] to images [B, height, width, 3].
+        generator: What makes the images and labels them.
         source: Examples with a ``latent`` [Z].
-        segmenter: Says what the images show.
-        layer: Where the units are, a layer that gives [B, h, w, U].
+        layer: Layer of the units, which gives [B, h, w, U].
         concept: Id of the concept.
         strengths: Alpha in [0, 1] of every set: 1 for its units, 0 for others.
         values: k, what each unit is set to when it is inserted, such as the level that it exceeds
             on 0.5% of the pixels, or `mean_where_present`.
         patch: Cells of a side of the square.
-        grid: Height and width of the label maps.
-        to_pixels: Makes RGB in [0, 1] of what the generator gives.
         batch_size: Latents in a step.
         chunk_size: Interventions, two for each set, that run together.
         mesh: Devices to spread batches over (see `fold`).
-        progress: Told how far the pass has come.
+        progress: Called with how far the pass has come.
 
     Raises:
-        ValueError: if `strengths`, `values`, `concept` or `patch` do not fit the layer or the
-            vocabulary, or as for `remove_units`.
-        TypeError: if `network` is neither a Network nor an nnx.Module.
+        ValueError: If there are no examples or one has no latent, the layer is unknown,
+            `strengths`, `values`, `concept` or `patch` do not fit it or the vocabulary, or the
+            segmenter's labels are not in its vocabulary.
     """
-    generation = Generation(network, source, segmenter, layer, grid, to_pixels, chunk_size)
-    (concept,) = checked_concepts([concept], generation.num_concepts).tolist()
-    values = checked_values(values, generation.num_units, f"unit of {layer!r}")
+    generator.check_latents(source)
+    edited = EditedLayer(generator, layer, chunk_size=chunk_size)
+    (concept,) = checked_concepts([concept], len(generator.vocabulary)).tolist()
+    values = checked_values(values, edited.num_units, f"unit of {layer!r}")
     strengths = np.asarray(strengths, np.float32)
     fits = strengths.ndim == 2 and strengths.shape[1] == len(values) and strengths.size
     if not fits or not ((strengths >= 0) & (strengths <= 1)).all():
@@ -191,22 +190,22 @@ def causal_effect(
             f"`strengths` (={list(strengths.shape)}) must be [S, {len(values)}] in [0, 1]: some "
             f"sets, each with the units of layer {layer!r}"
         )
-    check_patch(patch, generation.cells)
+    check_patch(patch, edited.cells)
 
     @jax.jit
-    def step(params: Any, batch: Any, interventions: Array) -> Array:
-        where = random_patches(key, batch["example"], generation.cells, patch)
+    def step(params: GeneratorParams, batch: Mapping[str, Array], interventions: Array) -> Array:
+        where = random_patches(key, batch["example"], edited.cells, patch)
 
         def edit_of(intervention: Float[Array, "2 U"]) -> Edit:
             return partial_edit(intervention[0], intervention[1], where)
 
-        return generation.under_each(params, batch["latent"], edit_of, interventions)[0]
+        return edited.areas_of_each(params, batch["latent"], edit_of, interventions)[0]
 
     number = len(strengths)
     areas = np.empty((1 + 2 * number, len(source)), np.int32)
 
-    def receive(batch: Batch, found: Any) -> None:
-        counted = generation.checked(found, batch["weight"], batch["example"])
+    def receive(batch: Batch, found: Array) -> None:
+        counted = checked_areas(found, batch["weight"], batch["example"])
         areas[:, batch["example"][batch["weight"]]] = counted[:, :, concept]
 
     targets = np.broadcast_to(values, strengths.shape)
@@ -214,7 +213,7 @@ def causal_effect(
     inserted, ablated = (np.stack([strengths, to], axis=1) for to in (targets, 0 * targets))
     interventions = jnp.asarray(np.concatenate([nothing, inserted, ablated]))
     fold(
-        lambda state, batch: (state, step(generation.params, batch, interventions)),
+        lambda state, batch: (state, step(generator.params, batch, interventions)),
         None,
         source,
         batch_size=batch_size,
@@ -225,11 +224,11 @@ def causal_effect(
     )
     return CausalEffect(
         layer,
-        segmenter.vocabulary,
+        generator.vocabulary,
         concept,
         strengths,
         values,
-        place_area(patch, generation.cells, generation.grid),
+        place_area(patch, edited.cells, generator.grid),
         areas[0],
         areas[1 : 1 + number],
         areas[1 + number :],
@@ -237,57 +236,59 @@ def causal_effect(
 
 
 def mean_where_present(
-    network: Any,
+    generator: Generator,
     source: Source,
-    segmenter: Segmenter,
     layer: str,
     concept: int,
     *,
-    grid: Shape = (64, 64),
-    to_pixels: ToPixels = from_signed,
     batch_size: int = 8,
     progress: Progress = silent,
 ) -> Float32[np.ndarray, "U"]:
-    """Find what every unit says on average where a concept is shown, values to insert.
+    """Average the output of every unit where a concept is shown, which gives values to insert.
 
     Cells are weighted with the part of their pixels that shows it.
 
     Args:
-        network, source, segmenter, layer, concept, grid, to_pixels: As for `causal_effect`; the
-            grid must be a multiple of the layer's cells.
+        generator: What makes the images and labels them, on a grid that is a multiple of the
+            layer's cells.
+        source: Examples with a ``latent`` [Z].
+        layer: Layer of the units, which gives [B, h, w, U].
+        concept: Id of the concept.
         batch_size: Latents in a step; changes results by rounding only.
-        progress: Told how far the pass has come.
+        progress: Called with how far the pass has come.
 
     Raises:
-        ValueError: if no image shows the concept, the grid is no multiple of the cells, or as for
-            `causal_effect`.
+        ValueError: If no image shows the concept, the grid is no multiple of the cells, there are
+            no examples or one has no latent, the layer is unknown, or the concept is not in the
+            vocabulary.
     """
-    generation = Generation(network, source, segmenter, layer, grid, to_pixels, 1)
-    (concept,) = checked_concepts([concept], generation.num_concepts).tolist()
-    (height, width), grid = generation.cells, generation.grid
+    generator.check_latents(source)
+    edited, grid = EditedLayer(generator, layer), generator.grid
+    (concept,) = checked_concepts([concept], len(generator.vocabulary)).tolist()
+    height, width = edited.cells
     if grid[0] % height or grid[1] % width:
         raise ValueError(
             f"`grid` (={grid}) must be a multiple of layer {layer!r}, of {height} x {width} cells"
         )
 
     @jax.jit
-    def step(params: Any, batch: Any) -> tuple[Array, Array]:
-        output, maps = generation.network.apply(params[0], batch["latent"], layers=(layer,))
-        labels = generation.label(params[1], to_pixels(output))
+    def step(params: GeneratorParams, batch: Mapping[str, Array]) -> tuple[Array, Array]:
+        output, maps = generator.network.apply(params.network, batch["latent"], layers=(layer,))
+        labels = generator.label(params, generator.to_pixels(output))
         shown = (labels == concept).any(axis=-1).astype(jnp.float32)
         tiles = (-1, height, grid[0] // height, width, grid[1] // width)
         part = shown.reshape(tiles).mean(axis=(2, 4))
         summed = (maps[layer].astype(jnp.float32) * part[..., None]).sum(axis=(1, 2))
         return summed, part.sum(axis=(1, 2))
 
-    sums, parts = np.zeros(generation.num_units), np.zeros(())
+    sums, parts = np.zeros(edited.num_units), np.zeros(())
 
-    def receive(batch: Batch, found: Any) -> None:
+    def receive(batch: Batch, found: tuple[Array, Array]) -> None:
         for total, part in zip((sums, parts), found, strict=True):
             total += np.asarray(part, np.float64)[batch["weight"]].sum(axis=0)
 
     fold(
-        lambda state, batch: (state, step(generation.params, batch)),
+        lambda state, batch: (state, step(generator.params, batch)),
         None,
         source,
         batch_size=batch_size,
@@ -296,7 +297,7 @@ def mean_where_present(
         progress=progress,
     )
     if not parts:
-        name = segmenter.vocabulary.names[concept]
+        name = generator.vocabulary.names[concept]
         raise ValueError(f"`concept` (={name!r}) is in none of the {len(source)} images")
     return (sums / parts).astype(np.float32)
 
@@ -310,7 +311,7 @@ def check_patch(patch: int, cells: Shape) -> None:
     """Refuse squares that do not fit into a layer.
 
     Raises:
-        ValueError: see above.
+        ValueError: If `patch` is less than one cell, or more than the layer has.
     """
     if not 1 <= patch <= min(cells):
         raise ValueError(f"`patch` (={patch}) must be 1 to {min(cells)} cells")

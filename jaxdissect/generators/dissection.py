@@ -8,73 +8,28 @@ segmented, and activations, resampled to the label grid, are compared with its l
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any, SupportsIndex
+from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Int64
+from jaxtyping import Float32, Float64, Int64
 
-from jaxdissect.arrays.resampling import Shape
 from jaxdissect.dissection.presets import GANDISSECT2019, Preset
 from jaxdissect.dissection.result import Dissection
 from jaxdissect.dissection.run import dissect
-from jaxdissect.engine.batching import Batch, Source, read_block
+from jaxdissect.engine.batching import Source
 from jaxdissect.engine.folding import Progress, silent
 from jaxdissect.engine.labelers import segmented
 from jaxdissect.engine.resume import digest
-from jaxdissect.generators.images import ToPixels, from_signed, generate
-from jaxdissect.generators.interventions import check_latents
-from jaxdissect.networks.network import as_network
-from jaxdissect.networks.segmenters.segmenter import Segmenter
-
-
-def latent_input(batch: Any) -> Array:
-    """The network's input is ``batch["latent"]``."""
-    return batch["latent"]
-
-
-class Generated:
-    """A source of latents with the images that a generator makes of them, when they are read.
-
-    Args:
-        model: A Network or an nnx.Module from latents to images.
-        source: Examples with a ``latent`` [Z].
-        to_pixels: Makes RGB in [0, 1] of what the generator gives.
-
-    Raises:
-        ValueError: if there are no examples, or one has no latent.
-        TypeError: if `model` is neither a Network nor an nnx.Module.
-    """
-
-    def __init__(self, model: Any, source: Source, *, to_pixels: ToPixels = from_signed) -> None:
-        check_latents(source)
-        self._network, self._source = as_network(model), source
-        self._make = jax.jit(partial(generate, self._network, to_pixels=to_pixels))
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
-        place = range(len(self))[index]
-        return {name: array[0] for name, array in self.read(place, place + 1).items()}
-
-    def read(self, first: int, last: int) -> Batch:
-        """Stack the examples from `first` up to, not including, `last`, each with its ``image``."""
-        batch = read_block(self._source, first, last)
-        images = self._make(self._network.params, batch["latent"])
-        return {**batch, "image": np.asarray(images)}
+from jaxdissect.generators.generator import Generator, latent_input
 
 
 def dissect_generator(
-    model: Any,
+    generator: Generator,
     source: Source,
-    segmenter: Segmenter,
     *,
     layers: Sequence[str],
     preset: Preset = GANDISSECT2019,
-    grid: Shape = (64, 64),
-    to_pixels: ToPixels = from_signed,
     num_top_images: int = 10,
     batch_size: int = 16,
     memory_budget: int = 2 * 2**30,
@@ -86,36 +41,37 @@ def dissect_generator(
     Images are made and segmented once, in the same forward pass that records all layers.
 
     Args:
-        model: A Network or an nnx.Module from latents [B, Z] to images [B, height, width, 3].
+        generator: What makes the images and labels them.
         source: Examples with a ``latent`` [Z], such as `latents`.
-        segmenter: Says what the images show.
         layers: Layers with activations [B, h, w, U] or [B, T, U], all dissected at once.
         preset: Convention for thresholds and scores; the default has units active on 0.5% of the
             pixels, whose thresholds are the values that the reference inserts.
-        grid: Height and width of the label grid; (64, 64) is the paper's.
-        to_pixels: Makes RGB in [0, 1] of what the generator gives: from [-1, 1] by default,
-            `generate.in_range` for others.
-        num_top_images, batch_size, memory_budget, mesh, progress: As for `dissect`.
+        num_top_images: Images to find with the highest peaks of each unit.
+        batch_size: Latents in a step.
+        memory_budget: Bytes of activations to keep; others are computed again in every pass.
+        mesh: Devices to spread batches over (see `fold`).
+        progress: Called with how far each pass has come.
 
     Returns:
         Thresholds, exact counts, IoU and top images of every layer; its settings name the
         generator by a digest of its parameters, so that it is known again.
-        ``Generated(model, source)`` holds the images for the pictures of a report.
+        ``GeneratedImages(generator, source)`` holds the images for the pictures of a report.
 
     Raises:
-        ValueError, TypeError: As `dissect`; also if an example has no latent.
+        ValueError: If an example has no latent of the generator, there is no segmenter, a layer
+            does not exist, or another argument makes no sense to `dissect`.
     """
-    check_latents(source)
-    network = as_network(model)
+    generator.check_latents(source)
+    network = generator.network
     result = dissect(
         network,
         source,
-        segmented(segmenter),
+        segmented(generator.checked_segmenter()),
         layers=layers,
         preset=preset,
-        grid=grid,
+        grid=generator.grid,
         inputs=latent_input,
-        output_image=to_pixels,
+        output_image=generator.to_pixels,
         num_top_images=num_top_images,
         batch_size=batch_size,
         memory_budget=memory_budget,
@@ -129,3 +85,52 @@ def dissect_generator(
 def ranked_units(result: Dissection, layer: str, concept: int) -> Int64[np.ndarray, "U"]:
     """Rank the units of a layer by their IoU with a concept, best first, equals by unit."""
     return np.argsort(-result[layer].iou[concept], kind="stable")
+
+
+class RankedUnits(NamedTuple):
+    """The units of a layer, by how well they match a concept.
+
+    Attributes:
+        iou: IoU of every unit with the concept.
+        ranking: Units by it, best first, equals by unit.
+        levels: The level that each unit exceeds on 0.5% of the pixels.
+    """
+
+    iou: Float64[np.ndarray, "U"]
+    ranking: Int64[np.ndarray, "U"]
+    levels: Float32[np.ndarray, "U"]
+
+
+def rank_units_by_iou(
+    generator: Generator,
+    source: Source,
+    layer: str,
+    concept: int,
+    *,
+    batch_size: int = 16,
+    progress: Progress = silent,
+) -> RankedUnits:
+    """Dissect a layer, and rank its units by their IoU with one concept.
+
+    Args:
+        generator: What makes the images and labels them.
+        source: Examples with a ``latent`` [Z]; not those to measure the effects of units with.
+        layer: Layer of the units.
+        concept: Id of the concept.
+        batch_size: Latents in a step.
+        progress: Called with how far each pass has come.
+
+    Raises:
+        ValueError: If an example has no latent of the generator, there is no segmenter, or the
+            layer does not exist.
+    """
+    result = dissect_generator(
+        generator,
+        source,
+        layers=(layer,),
+        num_top_images=1,
+        batch_size=batch_size,
+        progress=progress,
+    )
+    found = result[layer]
+    return RankedUnits(found.iou[concept], ranked_units(result, layer, concept), found.thresholds)

@@ -1,30 +1,94 @@
-"""Intervene in an image generator, and measure how much of every concept its images show.
+"""Make images of a generator, as they are or with units of a layer changed, and measure them.
 
 Shapes: B batch, Z latent, H W label grid, h w cells of a layer, K labels per pixel, C concepts
-including "none", k chosen units.
+including "none", U units, k chosen units, n examples, S conditions.
 
 Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020, and
-"GAN Dissection", ICLR 2019: units of a layer are changed, the rest of the generator makes another
-image, and a segmenter tells which objects have gone or come. `paint` is one such change at chosen
-places; `remove_units` and `insert_units` measure many.
-
-Any network will do that gives images of latents: an nnx.Module, a linen module, functions in a row
-(`StagedNetwork`), or one function of yours that lets layers through a tap (`TappedNetwork`).
+"GAN Dissection", ICLR 2019: units of a layer are changed, and the rest of the generator makes
+another image.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Int32, PyTree
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Int32
 
-from jaxdissect.networks.edits import Edit, Units, insert
-from jaxdissect.networks.models.proggan import to_pixels as from_signed
-from jaxdissect.networks.network import Network
+from jaxdissect.engine.batching import Batch, Source, read_block
+from jaxdissect.generators.generator import Generator, GeneratorParams
+from jaxdissect.networks.edits import Edit, Units, insert, keep_units
 from jaxdissect.stats import agreement
 
-ToPixels = Callable[[Array], Array]  # from a generator's images to RGB in [0, 1]
+# --- pure functions -------------------------------------------------------------------------------
+
+
+def generate(
+    generator: Generator,
+    params: GeneratorParams,
+    latents: Float[Array, "B Z"],
+    edits: Mapping[str, Edit] | None = None,
+) -> Float[Array, "B height width 3"]:
+    """Make images of latents under edits of any layers; a pure function, to be jitted or mapped.
+
+    Args:
+        generator: What makes the images.
+        params: Its parameters, such as `generator.params`.
+        latents: Its inputs.
+        edits: Edits by layer (`jaxdissect.networks.edits`). Those of zero strength, a * 1 + 0,
+            change nothing bit for bit; but a program compiled without an edit may round otherwise
+            than one with it, so compare images of one compiled function.
+
+    Returns:
+        RGB in [0, 1].
+
+    Raises:
+        ValueError: If a layer does not exist, or an edit does not fit it.
+    """
+    with jax.named_scope("generate"):
+        return generator.to_pixels(generator.network.apply(params.network, latents, edits=edits)[0])
+
+
+def paint_units(
+    generator: Generator,
+    params: GeneratorParams,
+    latents: Float[Array, "B Z"],
+    layer: str,
+    units: Units,
+    values: Float[Array, "k"] | float,
+    where: Float[Array, "*places"] | Bool[Array, "*places"],
+) -> Float[Array, "B height width 3"]:
+    """Set units to values at chosen cells of a layer, and make the images that follow.
+
+    A pure function, to be jitted with `generator` and `layer` fixed. Value 0 removes.
+
+    Args:
+        generator: What makes the images.
+        params: Its parameters, such as `generator.params`.
+        latents: Its inputs.
+        layer: Layer of the units.
+        units: Numbers of the units.
+        values: What to set each of them, or all, to.
+        where: Strength of the change in [0, 1] at every cell, [h, w] for all images or [B, h, w].
+
+    Returns:
+        RGB in [0, 1].
+
+    Raises:
+        ValueError: If the layer does not exist or gives no maps, units or values do not fit it, or
+            `where` is not of its height and width.
+    """
+    latents = jnp.asarray(latents)
+    *cells, num_units = generator.map_shape(layer)
+    if where.shape not in (tuple(cells), (latents.shape[0], *cells)):
+        raise ValueError(
+            f"`where` (={where.shape}) must have the cells of layer {layer!r}, {tuple(cells)}, "
+            "for all images or for each"
+        )
+    edit = insert(units, values, num_units, where=where.astype(jnp.float32))
+    return generate(generator, params, latents, {layer: edit})
 
 
 def concept_areas(labels: Int[Array, "B H W K"], num_concepts: int) -> Int32[Array, "B C"]:
@@ -46,101 +110,115 @@ def concept_areas(labels: Int[Array, "B H W K"], num_concepts: int) -> Int32[Arr
     return areas.at[:, 0].set(unlabelled)
 
 
-def in_range(low: float, high: float) -> ToPixels:
-    """Read a generator's images as ranging from `low`, black, to `high`, white, clipped.
-
-    Raises:
-        ValueError: if the range is empty.
-    """
-    if not low < high:
-        raise ValueError(f"`low` (={low}) must be below `high` (={high})")
-    return lambda images: jnp.clip((images - low) / (high - low), 0, 1)
+# --- images of chosen examples --------------------------------------------------------------------
 
 
-def generate(
-    network: Network,
-    params: PyTree,
-    latents: Float[Array, "B Z"],
-    edits: Mapping[str, Edit] | None = None,
-    *,
-    to_pixels: ToPixels = from_signed,
-) -> Float[Array, "B height width 3"]:
-    """Make images of latents under edits of any layers; a pure function, to be jitted or mapped.
+class GeneratedImages:
+    """A source of latents together with the images that a generator makes of them when read.
 
     Args:
-        network: The generator.
-        params: Its parameters.
-        latents: Its inputs.
-        edits: Edits by layer (`jaxdissect.networks.edits`). Those of zero strength, a * 1 + 0,
-            change nothing bit for bit; but a program compiled without an edit may round otherwise
-            than one with it, so compare images of one compiled function.
-        to_pixels: Makes RGB in [0, 1] of what the generator gives: from [-1, 1] by default,
-            `in_range` for others.
+        generator: What makes the images.
+        source: Examples with a ``latent`` [Z].
 
     Raises:
-        ValueError: if a layer does not exist, or an edit does not fit it.
+        ValueError: If there are no examples, or they have no latents of this generator.
     """
-    return to_pixels(network.apply(params, latents, edits=edits)[0])
+
+    def __init__(self, generator: Generator, source: Source) -> None:
+        generator.check_latents(source)
+        self._generator, self._source = generator, source
+        self._make = jax.jit(partial(generate, generator))
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
+        place = range(len(self))[index]
+        return {name: array[0] for name, array in self.read(place, place + 1).items()}
+
+    def read(self, first: int, last: int) -> Batch:
+        """Stack the examples from `first` up to, not including, `last`, each with its ``image``."""
+        batch = read_block(self._source, first, last)
+        images = self._make(self._generator.params, batch["latent"])
+        return {**batch, "image": np.asarray(images)}
 
 
-def paint(
-    network: Network,
-    params: PyTree,
-    latents: Float[Array, "B Z"],
+def images_without_units(
+    generator: Generator,
+    source: Source,
     layer: str,
-    units: Units,
-    values: Float[Array, "k"] | float,
-    where: Float[Array, "*places"] | Bool[Array, "*places"],
-    *,
-    to_pixels: ToPixels = from_signed,
-) -> Float[Array, "B height width 3"]:
-    """Set units to values at chosen cells of a layer, and make the images that follow.
-
-    A pure function, to be jitted with `network`, `layer` and `to_pixels` fixed. Value 0 removes.
+    examples: Int[np.ndarray, "n"],
+    keep: Bool[np.ndarray, "S U"],
+) -> Float[np.ndarray, "S n height width 3"]:
+    """Make images of some examples without the units of each condition.
 
     Args:
-        network: The generator.
-        params: Its parameters.
-        latents: Its inputs.
-        layer: Where the units are.
-        units: Which ones.
-        values: What to set each of them, or all, to.
-        where: Strength of the change in [0, 1] at every cell, [h, w] for all images or [B, h, w].
-        to_pixels: Makes RGB in [0, 1] of what the generator gives.
+        generator: What makes the images.
+        source: Examples with a ``latent`` [Z].
+        layer: Layer of the units.
+        examples: Positions in `source`.
+        keep: For each condition, False for the units that are removed together.
 
     Returns:
-        Images.
+        RGB in [0, 1].
 
     Raises:
-        ValueError: if the layer does not exist or gives no maps, units or values do not fit it, or
-            `where` is not of its height and width.
+        ValueError: If the layer does not exist, or `keep` does not fit it.
     """
-    latents = jnp.asarray(latents)
-    _, (_, *cells, num_units) = image_and_map_shapes(network, params, latents, layer)
-    if where.shape not in (tuple(cells), (latents.shape[0], *cells)):
-        raise ValueError(
-            f"`where` (={where.shape}) must have the cells of layer {layer!r}, {tuple(cells)}, "
-            "for all images or for each"
-        )
-    edit = insert(units, values, num_units, where=where.astype(jnp.float32))
-    return generate(network, params, latents, {layer: edit}, to_pixels=to_pixels)
+
+    @jax.jit
+    def make(params: GeneratorParams, latents: Array, keep: Array) -> Array:
+        return generate(generator, params, latents, {layer: keep_units(keep)})
+
+    latents = _latents_of(source, examples)
+    return np.stack([np.asarray(make(generator.params, latents, jnp.asarray(k))) for k in keep])
 
 
-def image_and_map_shapes(
-    network: Network, params: PyTree, latents: Any, layer: str
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Find the shapes of a generator's images and of a layer [B, h, w, U] without running it.
+def images_with_units(
+    generator: Generator,
+    source: Source,
+    layer: str,
+    units: Int[np.ndarray, "k"],
+    values: Float[np.ndarray, "k"],
+    examples: Int[np.ndarray, "S n"],
+    where: Float[np.ndarray, "S n h w"],
+) -> Float[np.ndarray, "S n height width 3"]:
+    """Make images of some examples with units set to values at chosen cells, under conditions.
+
+    Args:
+        generator: What makes the images.
+        source: Examples with a ``latent`` [Z].
+        layer: Layer of the units.
+        units: Numbers of the units.
+        values: What to set each of them to.
+        examples: For each condition, positions in `source`.
+        where: Strength of the change in [0, 1] at every cell, for each condition and example.
+
+    Returns:
+        RGB in [0, 1].
 
     Raises:
-        ValueError: if the layer does not exist or has other axes, or the network gives more than
-            one array.
+        ValueError: If the layer does not exist, or units, values or cells do not fit it.
     """
-    images, maps = jax.eval_shape(
-        lambda params, latents: network.apply(params, latents, layers=(layer,)), params, latents
+
+    @jax.jit
+    def make(params: GeneratorParams, latents: Array, values: Array, where: Array) -> Array:
+        return paint_units(generator, params, latents, layer, units, values, where)
+
+    return np.stack(
+        [
+            np.asarray(
+                make(
+                    generator.params,
+                    _latents_of(source, chosen),
+                    jnp.asarray(values),
+                    jnp.asarray(places),
+                )
+            )
+            for chosen, places in zip(examples, where, strict=True)
+        ]
     )
-    if not isinstance(images, jax.ShapeDtypeStruct):
-        raise ValueError(f"`network` must give images, it gives a {type(images).__name__}")
-    shape = maps[layer].shape
-    if len(shape) != 4:
-        raise ValueError(f"`layer` (={layer!r}) must give maps [B, h, w, U], it gives {shape}")
-    return images.shape, shape
+
+
+def _latents_of(source: Source, examples: Int[np.ndarray, "n"]) -> Float[Array, "n Z"]:
+    return jnp.asarray(np.stack([source[int(i)]["latent"] for i in examples]))

@@ -8,7 +8,7 @@ values at one cell of a layer, and the images that follow are segmented anew. Wh
 appears depends on what was there: on a building it does, in the sky it does not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,10 +22,15 @@ from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, fold, silent
-from jaxdissect.generators.images import ToPixels, from_signed
-from jaxdissect.generators.interventions import Generation, checked_concepts, checked_values
+from jaxdissect.generators.generator import Generator, GeneratorParams
+from jaxdissect.generators.images import images_with_units
+from jaxdissect.generators.interventions import (
+    EditedLayer,
+    checked_areas,
+    checked_concepts,
+    checked_values,
+)
 from jaxdissect.networks.edits import Edit, insert
-from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.stats import agreement, paired_changes
 from jaxdissect.stats.paired_changes import PairedChanges
 
@@ -108,7 +113,7 @@ class Insertion:
         section 6.3). Infinite in contexts of less than two images.
 
         Raises:
-            ValueError: if it is none of `concepts`.
+            ValueError: If it is none of `concepts`.
         """
         change = self.added_at(concept)
         num_contexts = len(self.vocabulary)
@@ -127,7 +132,7 @@ class Insertion:
         """Change of area of one of `concepts` in every image, by cell.
 
         Raises:
-            ValueError: if it is none of them.
+            ValueError: If it is none of them.
         """
         if concept not in self.concepts:
             raise ValueError(f"`concept` (={concept}) must be one of {list(self.concepts)}")
@@ -142,7 +147,7 @@ class Insertion:
         image.
 
         Raises:
-            ValueError: if it is none of `concepts`.
+            ValueError: If it is none of `concepts`.
         """
         value = self.added_at(concept).astype(np.int64) * (1 if worst else -1)
         cell = value.argmin(axis=1)
@@ -164,24 +169,21 @@ class Insertion:
         """Half of the 99% confidence band of `added_area`, by images, given the mean area before.
 
         Raises:
-            ValueError: if it is none of `concepts`.
+            ValueError: If it is none of `concepts`.
         """
         error = paired_changes.NORMAL_99 * self.clustered_error(concept)[:, None]
         return paired_changes.relative(error, self.mean_before[[concept]])[:, 0]
 
 
 def insert_units(
-    network: Any,
+    generator: Generator,
     source: Source,
-    segmenter: Segmenter,
     layer: str,
     units: Sequence[int] | Int[np.ndarray, "k"],
     values: Sequence[float] | Float[np.ndarray, "k"] | Float[Array, "k"],
     *,
     cells: Sequence[tuple[int, int]] | Int[np.ndarray, "m 2"] | None = None,
     concepts: Sequence[int] = (),
-    grid: Shape = (64, 64),
-    to_pixels: ToPixels = from_signed,
     batch_size: int = 2,
     chunk_size: int = 16,
     mesh: jax.sharding.Mesh | None = None,
@@ -196,74 +198,71 @@ def insert_units(
     the networks round, and then by pixels on the border between two labels.
 
     Args:
-        network: A Network or an nnx.Module from latents [B, Z] to images [B, height, width, 3].
+        generator: What makes the images and labels them, on a grid no smaller than the layer.
         source: Examples with a ``latent`` [Z]; for some of them, ``[source[i] for i in chosen]``.
-        segmenter: Says what the images show.
         layer: Where to insert, a layer that gives [B, h, w, U].
         units: Which units, such as the 20 that match a concept best.
         values: What to set each of them to; the reference takes the 0.995 quantile of the unit.
         cells: Rows and columns of the cells to insert at; all cells of the layer when None.
         concepts: Ids of concepts whose change is to be kept for every image and cell.
-        grid: Height and width of the label maps, no smaller than the layer; (64, 64) is the
-            paper's.
-        to_pixels: Makes RGB in [0, 1] of what the generator gives.
         batch_size: Latents in a step.
         chunk_size: Cells that run together; ``batch_size * chunk_size`` images are made and
             segmented at once, which is what needs memory.
         mesh: Devices to spread batches over (see `fold`).
-        progress: Told how far the pass has come.
+        progress: Called with how far the pass has come.
 
     Returns:
         Areas before, and changes in every context.
 
     Raises:
-        ValueError: if there are no examples or one has no latent, the layer is unknown, `units`,
-            `values`, `cells` or `grid` do not fit it, the segmenter's labels are not in its
-            vocabulary, or another argument makes no sense; the message says which.
-        TypeError: if `network` is neither a Network nor an nnx.Module.
+        ValueError: If there are no examples or one has no latent, the layer is unknown, `units`,
+            `values`, `cells` or the grid do not fit it, there is no segmenter or its labels are not
+            in its vocabulary, or another argument makes no sense; the message says which.
     """
-    generation = Generation(network, source, segmenter, layer, grid, to_pixels, chunk_size)
+    generator.check_latents(source)
+    vocabulary, num_concepts = generator.vocabulary, len(generator.vocabulary)
+    edited, grid = EditedLayer(generator, layer, chunk_size=chunk_size), generator.grid
     units = np.asarray(units)
     values = checked_values(values, units.size, "of the `units`")
-    chosen = checked_concepts(concepts, generation.num_concepts)
-    insert(units, jnp.asarray(values), generation.num_units)  # refuses units that do not fit
+    chosen = checked_concepts(concepts, num_concepts)
+    insert(units, jnp.asarray(values), edited.num_units)  # refuses units that do not fit
     if len(np.unique(units)) < units.size:
         raise ValueError(f"`units` (={units.tolist()}) must name each unit once")
-    height, width = generation.cells
-    if generation.grid[0] < height or generation.grid[1] < width:
+    height, width = edited.cells
+    if grid[0] < height or grid[1] < width:
         raise ValueError(
-            f"`grid` (={generation.grid}) must not be smaller than layer {layer!r}, whose cells "
-            f"are {(height, width)}: every cell needs a pixel of its own"
+            f"`grid` (={grid}) must not be smaller than layer {layer!r}, whose cells are "
+            f"{(height, width)}: every cell needs a pixel of its own"
         )
     cells = _checked_cells(cells, (height, width), layer)
     rows, columns = (
-        (2 * cells[:, axis] + 1) * generation.grid[axis] // (2 * generation.cells[axis])
-        for axis in range(2)
+        (2 * cells[:, axis] + 1) * grid[axis] // (2 * edited.cells[axis]) for axis in range(2)
     )
 
     def edit_at(cell: Array) -> Edit:
         here = (jnp.arange(height) == cell[0])[:, None] & (jnp.arange(width) == cell[1])[None]
         strength = here.astype(jnp.float32)
-        return insert(units, jnp.asarray(values), generation.num_units, where=strength)
+        return insert(units, jnp.asarray(values), edited.num_units, where=strength)
 
     def at_centers(labels: Array) -> Array:
         return agreement.without_repeats(labels[:, rows, columns])
 
     @jax.jit
-    def step(params: Any, batch: Any, places: Array) -> Any:
+    def step(
+        params: GeneratorParams, batch: Mapping[str, Array], places: Array
+    ) -> tuple[Array, Array]:
         latents = batch["latent"]
-        areas, labels = generation.under_each(params, latents, edit_at, places, look=at_centers)
+        areas, labels = edited.areas_of_each(params, latents, edit_at, places, look=at_centers)
         return areas, labels[0]
 
-    num_concepts = generation.num_concepts
     before = np.empty((len(source), num_concepts), np.int32)
     added = np.empty((len(source), len(cells), len(chosen)), np.int32)
     contexts: list[np.ndarray] = []
     seen = paired_changes.init(num_concepts, num_concepts)
     by_image = paired_changes.init(1, num_concepts)
 
-    def receive(batch: Batch, found: Any) -> None:
-        areas = generation.checked(found[0], batch["weight"], batch["example"])
+    def receive(batch: Batch, found: tuple[Array, Array]) -> None:
+        areas = checked_areas(found[0], batch["weight"], batch["example"])
         examples = batch["example"][batch["weight"]]
         before[examples] = areas[0]
         change = areas[1:] - areas[:1]
@@ -279,7 +278,7 @@ def insert_units(
     # The first place is no cell: nothing is inserted.
     places = jnp.asarray(np.concatenate([[[-1, -1]], cells]), jnp.int32)
     fold(
-        lambda state, batch: (state, step(generation.params, batch, places)),
+        lambda state, batch: (state, step(generator.params, batch, places)),
         None,
         source,
         batch_size=batch_size,
@@ -290,17 +289,55 @@ def insert_units(
     )
     return Insertion(
         layer,
-        segmenter.vocabulary,
+        vocabulary,
         units.astype(np.int64),
         values,
         cells,
-        generation.grid[0] * generation.grid[1],
+        grid[0] * grid[1],
         before,
         seen,
         by_image,
         np.concatenate(contexts),
         tuple(chosen.tolist()),
         added,
+    )
+
+
+def images_of_places(
+    generator: Generator, source: Source, insertion: Insertion, concept: int, *, number: int = 8
+) -> Float[np.ndarray, "4 n height width 3"]:
+    """Make the images where an insertion adds most of a concept, and where it adds least.
+
+    Args:
+        generator: What the insertion was measured with.
+        source: Its examples.
+        insertion: The result of `insert_units`.
+        concept: One of its `concepts`.
+        number: At most so many images, those of `Insertion.best_places`.
+
+    Returns:
+        The best places without and with the units there, the worst without and with them.
+
+    Raises:
+        ValueError: If it is none of these concepts.
+    """
+    height, width, _ = generator.map_shape(insertion.layer)
+    examples, where = [], []
+    for worst in (False, True):
+        places = insertion.best_places(concept, number, worst=worst)
+        rows, columns = insertion.cells[places[:, 1]].T
+        here = np.zeros((len(places), height, width), np.float32)
+        here[np.arange(len(places)), rows, columns] = 1
+        examples += [places[:, 0]] * 2
+        where += [0 * here, here]
+    return images_with_units(
+        generator,
+        source,
+        insertion.layer,
+        insertion.units,
+        insertion.values,
+        np.stack(examples),
+        np.stack(where),
     )
 
 

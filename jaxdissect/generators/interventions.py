@@ -1,5 +1,4 @@
-"""What all measurements of interventions in a generator share: many edits of one layer, each image
-looked at.
+"""Many edits of one layer of a generator, each followed by a look at the images that it makes.
 
 Shapes: B batch, Z latent, H W label grid, K labels per pixel, C concepts including "none",
 M interventions, n examples.
@@ -12,66 +11,53 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float32, Int, Int32, PyTree
+from jaxtyping import Array, Bool, Float, Float32, Int, Int32, PyTree
 
 from jaxdissect.arrays.resampling import Shape
-from jaxdissect.engine.batching import Source, read_block
-from jaxdissect.engine.labelers import at_pixel_centers
-from jaxdissect.generators.images import (
-    ToPixels,
-    concept_areas,
-    generate,
-    image_and_map_shapes,
-)
+from jaxdissect.generators.generator import Generator, GeneratorParams
+from jaxdissect.generators.images import concept_areas, generate
 from jaxdissect.networks.edits import Edit
 from jaxdissect.networks.jaxpr.partial_eval import split
-from jaxdissect.networks.network import as_network
-from jaxdissect.networks.segmenters.segmenter import Segmenter
 
 
-class Interventions:
-    """A generator, and the layer of it to intervene in.
+class EditedLayer:
+    """The layer of a generator that interventions edit.
 
     Args:
-        model: A Network or an nnx.Module from latents [B, Z] to images [B, height, width, 3].
-        source: Examples with a ``latent`` [Z].
-        layer: Where to intervene, a layer that gives [B, h, w, U].
-        to_pixels: Makes RGB in [0, 1] of what the generator gives.
+        generator: What makes the images.
+        name: A layer that gives [B, h, w, U].
         chunk_size: At most so many interventions run together.
 
     Attributes:
-        cells: Height and width of the layer.
+        generator: As given.
+        name: As given.
+        cells: Height and width of the layer, h and w.
         num_units: Units of the layer, U.
-        image_size: Height and width of the images.
 
     Raises:
-        ValueError: if there are no examples or one has no latent, the layer does not exist or is
-            not of that shape, the network gives no images, or `chunk_size` is not positive.
-        TypeError: if `model` is neither a Network nor an nnx.Module.
+        ValueError: If the layer does not exist or is not of that shape, or `chunk_size` is not
+            positive.
     """
 
-    def __init__(
-        self, model: Any, source: Source, layer: str, to_pixels: ToPixels, chunk_size: int
-    ) -> None:
-        self.network, self.layer = as_network(model), layer
-        self.source, self.to_pixels, self.chunk_size = source, to_pixels, chunk_size
+    def __init__(self, generator: Generator, name: str, *, chunk_size: int = 1) -> None:
         if chunk_size < 1:
             raise ValueError(f"`chunk_size` (={chunk_size}) must be at least 1")
-        check_latents(source)
-        images, maps = image_and_map_shapes(
-            self.network, self.network.params, read_block(source, 0, 1)["latent"], layer
-        )
-        if len(images) != 4 or images[3] != 3:
-            raise ValueError(f"`network` must give images [B, height, width, 3], it gives {images}")
-        self.cells: Shape = (maps[1], maps[2])
-        self.num_units = maps[3]
-        self.image_size: Shape = (images[1], images[2])
+        self.generator, self.name = generator, name
+        height, width, self.num_units = generator.map_shape(name)
+        self.cells: Shape = (height, width)
+        self._chunk_size = chunk_size
+
+    def images(
+        self, params: GeneratorParams, latents: Float[Array, "B Z"], edit: Edit
+    ) -> Float[Array, "B height width 3"]:
+        """Make images under an edit of the layer; a pure function."""
+        return generate(self.generator, params, latents, {self.name: edit})
 
     def observe_each(
         self,
-        params: PyTree,
-        latents: Array,
-        edit_of: Callable[[Any], Edit],
+        params: GeneratorParams,
+        latents: Float[Array, "B Z"],
+        edit_of: Callable[[Array], Edit],
         interventions: Array,
         observe: Callable[[Array], PyTree],
     ) -> PyTree:
@@ -82,23 +68,20 @@ class Interventions:
 
         Args:
             params: Parameters of the generator.
-            latents: A batch of inputs [B, Z].
+            latents: A batch of inputs.
             edit_of: Makes the edit of one intervention.
             interventions: What `edit_of` takes, along a leading axis M.
-            observe: What to tell about images, RGB in [0, 1].
+            observe: What to return about images, RGB in [0, 1].
 
         Returns:
-            What `observe` tells, for each intervention.
+            What `observe` returns, for each intervention.
         """
 
-        def after_edit(intervention: Any) -> Any:
-            edits = {self.layer: edit_of(intervention)}
-            with jax.named_scope("generate"):
-                images = generate(self.network, params, latents, edits, to_pixels=self.to_pixels)
-            return observe(images)
+        def after_edit(intervention: Array) -> PyTree:
+            return observe(self.images(params, latents, edit_of(intervention)))
 
         number = len(interventions)
-        num_chunks = -(-number // self.chunk_size)
+        num_chunks = -(-number // self._chunk_size)
         size = -(-number // num_chunks)
         # The last chunk is filled up with copies.
         filled = np.minimum(np.arange(num_chunks * size), number - 1).reshape(num_chunks, size)
@@ -106,116 +89,67 @@ class Interventions:
         observed = lax.map(jax.vmap(after), interventions[filled])
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:number], observed)
 
-
-class Generation(Interventions):
-    """A generator, the layer of it to intervene in, and the segmenter that looks at its images.
-
-    Args:
-        model, source, layer, to_pixels, chunk_size: As for `Interventions`.
-        segmenter: Says what the images show.
-        grid: Height and width of the label maps.
-
-    Attributes:
-        params: Parameters of the generator and of the segmenter, to be given to jitted functions.
-        num_concepts: C.
-
-    Raises:
-        ValueError, TypeError: As `Interventions`; also if `grid` is empty.
-    """
-
-    def __init__(
+    def areas_of_each(
         self,
-        model: Any,
-        source: Source,
-        segmenter: Segmenter,
-        layer: str,
-        grid: Shape,
-        to_pixels: ToPixels,
-        chunk_size: int,
-    ) -> None:
-        self.grid = (int(grid[0]), int(grid[1]))  # hashable, also where the caller gave a list
-        if min(self.grid) < 1:
-            raise ValueError(f"`grid` (={self.grid}) must have a positive height and width")
-        super().__init__(model, source, layer, to_pixels, chunk_size)
-        self.segmenter = segmenter
-        self.params = (self.network.params, segmenter.params)
-        self.num_concepts = len(segmenter.vocabulary)
-
-    def under_each(
-        self,
-        params: PyTree,
-        latents: Array,
-        edit_of: Callable[[Any], Edit],
+        params: GeneratorParams,
+        latents: Float[Array, "B Z"],
+        edit_of: Callable[[Array], Edit],
         interventions: Array,
         *,
         look: Callable[[Int32[Array, "B H W K"]], PyTree] = lambda labels: (),
     ) -> tuple[Int32[Array, "M B _"], PyTree]:
-        """Make and label images under every intervention, as `observe_each` does.
+        """Make and label images under every intervention, like `observe_each`.
 
         Args:
-            params: As `self.params`.
-            latents, edit_of, interventions: As for `observe_each`.
-            look: What else to tell about the labels of a batch.
+            params: Parameters of the generator.
+            latents: A batch of inputs.
+            edit_of: Makes the edit of one intervention.
+            interventions: What `edit_of` takes, along a leading axis M.
+            look: What else to return about the labels of a batch.
 
         Returns:
             Areas of the C concepts and, last, pixels with labels that are none of them, for
-            `checked`; and for each intervention what `look` tells.
+            `checked_areas`; and for each intervention what `look` returns.
         """
-        network_params, segmenter_params = params
+        num_concepts = len(self.generator.vocabulary)
 
-        def observe(images: Array) -> Any:
-            labels = self.label(segmenter_params, images)
-            known = (labels >= 0) & (labels < self.num_concepts)
-            counted = jnp.where(known, labels, self.num_concepts)
-            return concept_areas(counted, self.num_concepts + 1), look(labels)
+        def observe(images: Array) -> tuple[Array, PyTree]:
+            labels = self.generator.label(params, images)
+            known = (labels >= 0) & (labels < num_concepts)
+            counted = jnp.where(known, labels, num_concepts)
+            return concept_areas(counted, num_concepts + 1), look(labels)
 
-        return self.observe_each(network_params, latents, edit_of, interventions, observe)
-
-    def label(self, segmenter_params: PyTree, images: Array) -> Int32[Array, "B H W K"]:
-        """Label images on the grid."""
-        with jax.named_scope("segment"):
-            labels = self.segmenter.segment(segmenter_params, images, self.grid)
-            return at_pixel_centers(labels, self.grid)
-
-    def checked(
-        self, areas: Any, weight: Bool[np.ndarray, "B"], examples: Int[np.ndarray, "B"]
-    ) -> Int32[np.ndarray, "M n C"]:
-        """Bring areas to the host, without the copies that fill up a batch.
-
-        Raises:
-            ValueError: if the segmenter gave labels that are not in its vocabulary.
-        """
-        areas = np.asarray(areas)[:, weight]
-        wrong = examples[weight][areas[:, :, -1].any(axis=0)]
-        if len(wrong):
-            raise ValueError(
-                f"`segmenter` gives labels that are not in its vocabulary, whose ids are 0 to "
-                f"{self.num_concepts - 1}, for images of example {', '.join(map(str, wrong[:5]))}"
-            )
-        return areas[:, :, :-1]
+        return self.observe_each(params, latents, edit_of, interventions, observe)
 
 
-def check_latents(source: Source) -> None:
-    """Refuse sources without examples, or without latents.
+def checked_areas(
+    areas: Array, weight: Bool[np.ndarray, "B"], examples: Int[np.ndarray, "B"]
+) -> Int32[np.ndarray, "M n C"]:
+    """Bring areas to the host, without the copies that fill up a batch.
+
+    Args:
+        areas: Areas of the concepts and, last, of labels that are none, as `areas_of_each` returns.
+        weight: False for the copies.
+        examples: Positions in the source.
 
     Raises:
-        ValueError: see above.
+        ValueError: If the segmenter gave labels that are not in its vocabulary.
     """
-    if len(source) < 1:
-        raise ValueError("`source` has no examples")
-    example = read_block(source, 0, 1)
-    if "latent" not in example:
+    found = np.asarray(areas)[:, weight]
+    wrong = examples[weight][found[:, :, -1].any(axis=0)]
+    if len(wrong):
         raise ValueError(
-            "`source` must give examples with a 'latent', the generator's input [Z]; they "
-            f"have: {', '.join(sorted(example))}"
+            f"`segmenter` gives labels that are not in its vocabulary, whose ids are 0 to "
+            f"{found.shape[2] - 2}, for images of example {', '.join(map(str, wrong[:5]))}"
         )
+    return found[:, :, :-1]
 
 
 def checked_concepts(concepts: Any, num_concepts: int) -> Int[np.ndarray, "k"]:
     """Bring ids of concepts to the host.
 
     Raises:
-        ValueError: if one is no integer or not in the vocabulary.
+        ValueError: If one is no integer or not in the vocabulary.
     """
     found = np.asarray(concepts)
     if found.size and found.dtype.kind not in "iu":
@@ -230,7 +164,7 @@ def checked_values(values: Any, number: int, whose: str) -> Float32[np.ndarray, 
     """Bring values of units to the host.
 
     Raises:
-        ValueError: if they are not `number` finite numbers.
+        ValueError: If they are not `number` finite numbers.
     """
     found = np.asarray(values, np.float32)
     if found.shape != (number,) or not np.isfinite(found).all():

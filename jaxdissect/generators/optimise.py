@@ -21,9 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Float32, Int64, Key, PyTree
+from jaxtyping import Array, Float, Float32, Int64, Key
 
-from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.folding import Progress, silent
 from jaxdissect.generators.causality import (
@@ -32,9 +31,8 @@ from jaxdissect.generators.causality import (
     place_area,
     random_patches,
 )
-from jaxdissect.generators.images import ToPixels, from_signed, generate
-from jaxdissect.generators.interventions import Generation, checked_concepts, checked_values
-from jaxdissect.networks.segmenters.segmenter import Segmenter
+from jaxdissect.generators.generator import Generator, GeneratorParams
+from jaxdissect.generators.interventions import EditedLayer, checked_concepts, checked_values
 
 
 @dataclass(frozen=True)
@@ -63,9 +61,8 @@ class UnitStrengths:
 
 def optimise_units(
     key: Key[Array, ""],
-    network: Any,
+    generator: Generator,
     source: Source,
-    segmenter: Segmenter,
     layer: str,
     concept: int,
     values: Sequence[float] | Float[np.ndarray, "U"] | Float[Array, "U"],
@@ -76,8 +73,6 @@ def optimise_units(
     learning_rate: float = 0.05,
     penalty: float = 0.05,
     start: float | Float[np.ndarray, "U"] = 0.5,
-    grid: Shape = (64, 64),
-    to_pixels: ToPixels = from_signed,
     progress: Progress = silent,
 ) -> UnitStrengths:
     """Learn how strongly to intervene in every unit to cause a concept.
@@ -87,34 +82,32 @@ def optimise_units(
 
     Args:
         key: Random key of latents and places.
-        network: A Network or an nnx.Module from latents [B, Z] to images [B, height, width, 3].
+        generator: What makes the images; its segmenter must have a `score`, on its grid.
         source: Examples with a ``latent`` [Z]; not those to measure effects with.
-        segmenter: Says how much of the concept is where; it must have a `score`.
-        layer: Where the units are, a layer that gives [B, h, w, U].
+        layer: Layer of the units, which gives [B, h, w, U].
         concept: Id of the concept.
         values: k, what each unit is set to when it is inserted.
         patch: Cells of a side of the square.
-        steps: How many.
+        steps: Number of steps of Adam.
         batch_size: Latents in a step.
-        learning_rate: Of Adam.
+        learning_rate: Learning rate of Adam.
         penalty: Weight of the length of the vector of strengths.
         start: Strengths to begin with, of every unit or for all.
-        grid: Height and width of the maps of scores.
-        to_pixels: Makes RGB in [0, 1] of what the generator gives.
-        progress: Told how many steps are done.
+        progress: Called with how many steps are done.
 
     Raises:
-        ValueError: if the segmenter has no scores, a number makes no sense, `values`, `start`,
-            `concept` or `patch` do not fit, or as for `remove_units`.
-        TypeError: if `network` is neither a Network nor an nnx.Module.
+        ValueError: If the segmenter has no scores, a number makes no sense, there are no examples
+            or one has no latent, the layer is unknown, or `values`, `start`, `concept` or `patch`
+            do not fit.
     """
     import optax
 
-    generation = Generation(network, source, segmenter, layer, grid, to_pixels, 1)
-    (concept,) = checked_concepts([concept], generation.num_concepts).tolist()
-    num_units = generation.num_units
+    generator.check_latents(source)
+    edited = EditedLayer(generator, layer)
+    (concept,) = checked_concepts([concept], len(generator.vocabulary)).tolist()
+    num_units = edited.num_units
     values = checked_values(values, num_units, f"unit of {layer!r}")
-    check_patch(patch, generation.cells)
+    check_patch(patch, edited.cells)
     for name, number in (("steps", steps), ("batch_size", batch_size)):
         if number < 1:
             raise ValueError(f"`{name}` (={number}) must be at least 1")
@@ -127,10 +120,12 @@ def optimise_units(
     if not ((begun >= 0) & (begun <= 1)).all():
         raise ValueError("`start` must be in [0, 1]")
     latents = jnp.asarray(read_block(source, 0, len(source))["latent"])
-    effect = soft_effect(generation, concept, jnp.asarray(values), patch)
+    effect = soft_effect(edited, concept, jnp.asarray(values), patch)
     optimiser = optax.adam(learning_rate)
 
-    def loss(strengths: Array, params: Any, chosen: Array, where: Array) -> tuple[Array, Array]:
+    def loss(
+        strengths: Array, params: GeneratorParams, chosen: Array, where: Array
+    ) -> tuple[Array, Array]:
         caused = effect(strengths, params, chosen, where)
         # The length of the zero vector has no gradient: a hair keeps away from it.
         length = jnp.sqrt(jnp.square(strengths).sum() + 1e-12)
@@ -143,7 +138,7 @@ def optimise_units(
             draw, places = jax.random.split(jax.random.fold_in(key, place))
             chosen = latents[jax.random.randint(draw, (batch_size,), 0, len(latents))]
             rows = jnp.arange(batch_size, dtype=jnp.int32)
-            where = random_patches(places, rows, generation.cells, patch)
+            where = random_patches(places, rows, edited.cells, patch)
             (value, caused), gradient = jax.value_and_grad(loss, has_aux=True)(
                 strengths, params, chosen, where
             )
@@ -159,42 +154,41 @@ def optimise_units(
     state: Any = (strengths, optimiser.init(strengths))
     # A few steps at a time, so that one can see how far it has come.
     number = max(part for part in range(1, 11) if steps % part == 0)
-    told: list[np.ndarray] = []
+    curves: list[np.ndarray] = []
     for first in range(0, steps, number):
         progress("learning strengths", first, steps)
-        state, found = run(generation.params, latents, state, jnp.int32(first), number=number)
-        told.append(np.stack([np.asarray(row) for row in found]))
+        state, found = run(generator.params, latents, state, jnp.int32(first), number=number)
+        curves.append(np.stack([np.asarray(row) for row in found]))
     progress("learning strengths", steps, steps)
-    effects, losses = np.concatenate(told, axis=1)
+    effects, losses = np.concatenate(curves, axis=1)
     return UnitStrengths(layer, concept, np.asarray(state[0]), effects, losses)
 
 
 def soft_effect(
-    generation: Generation, concept: int, values: Float[Array, "U"], patch: int
-) -> Callable[[Array, PyTree, Array, Array], Array]:
+    edited: EditedLayer, concept: int, values: Float[Array, "U"], patch: int
+) -> Callable[[Array, GeneratorParams, Array, Array], Array]:
     """Make the average causal effect by probabilities, differentiable in the strengths.
 
     Returns:
-        ``effect(strengths, params, latents, where)``, where parameters are those of `generation`,
+        ``effect(strengths, params, latents, where)``, where parameters are those of the generator,
         and places are squares of `patch` cells a side.
+
+    Raises:
+        ValueError: If the generator has no segmenter.
     """
-    area = place_area(patch, generation.cells, generation.grid)
+    generator = edited.generator
+    segmenter = generator.checked_segmenter()
+    area = place_area(patch, edited.cells, generator.grid)
 
     def effect(
         strengths: Float[Array, "U"],
-        params: PyTree,
+        params: GeneratorParams,
         latents: Float[Array, "B Z"],
         where: Float[Array, "B h w"],
     ) -> Float[Array, ""]:
-        network_params, segmenter_params = params
-
         def scored(target: Float[Array, "U"]) -> Float[Array, "B"]:
-            edits = {generation.layer: partial_edit(strengths, target, where)}
-            images = generate(
-                generation.network, network_params, latents, edits, to_pixels=generation.to_pixels
-            )
-            segmenter = generation.segmenter
-            scores, _ = segmenter.score(segmenter_params, images, concept, generation.grid)
+            images = edited.images(params, latents, partial_edit(strengths, target, where))
+            scores, _ = segmenter.score(params.segmenter, images, concept, generator.grid)
             return scores.sum(axis=(1, 2))
 
         inserted, ablated = jax.vmap(scored)(jnp.stack([values, jnp.zeros_like(values)]))

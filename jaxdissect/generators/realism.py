@@ -20,8 +20,8 @@ from jaxtyping import Array, Bool, Float, Float64, Int64
 from jaxdissect.dissection.setup import image_input
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.folding import Progress, fold, silent
-from jaxdissect.generators.images import ToPixels, from_signed
-from jaxdissect.generators.interventions import Interventions
+from jaxdissect.generators.generator import Generator
+from jaxdissect.generators.interventions import EditedLayer
 from jaxdissect.networks import ablation_masks
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.networks.network import Network, layer_shapes
@@ -52,7 +52,7 @@ class Features(NamedTuple):
         """Count the features, F, given a batch of images or its shape.
 
         Raises:
-            ValueError: if there is no such layer, or it has other axes.
+            ValueError: If there is no such layer, or it has other axes.
         """
         inputs = jax.eval_shape(self.prepare, image)
         return layer_shapes(self.network, inputs, (self.layer,))[self.layer].shape[-1]
@@ -104,15 +104,14 @@ def check_parts(parts: int, source: Source) -> None:
 
 
 def measure_realism(
-    network: Any,
+    generator: Generator,
     source: Source,
-    real: moments.Moments,
-    features: Features,
     layer: str,
     keep: Bool[np.ndarray, "S U"] | Bool[Array, "S U"],
+    features: Features,
+    real: moments.Moments,
     *,
     parts: int = 1,
-    to_pixels: ToPixels = from_signed,
     batch_size: int = 4,
     chunk_size: int = 16,
     mesh: jax.sharding.Mesh | None = None,
@@ -124,41 +123,40 @@ def measure_realism(
     images; it is about the same for all conditions.
 
     Args:
-        network: A Network or an nnx.Module from latents [B, Z] to images [B, height, width, 3].
+        generator: What makes the images; no segmenter is needed.
         source: Examples with a ``latent`` [Z].
-        real: Moments of real images, from `moments_of_images`, as large as the generator's:
-            features tell sizes apart.
-        features: The same as for these.
         layer: Where to remove units, a layer that gives [B, h, w, U].
-        keep: For each condition, False for the units that are removed together; `conditions` makes
-            them: `single_unit_masks` to rank units.
-        parts: Take distances of so many parts of the images, every so manieth each, which tells
-            how sure their mean is.
-        to_pixels: Makes RGB in [0, 1] of what the generator gives.
+        keep: For each condition, False for the units that are removed together;
+            `jaxdissect.networks.ablation_masks` makes them: `each_unit` to rank units.
+        features: What images are compared by.
+        real: Moments of these features of real images, from `moments_of_images`, which are as large
+            as the generator's: features tell sizes apart.
+        parts: Number of parts of the images, example i in part i modulo `parts`; the spread of
+            their distances shows how sure the mean is.
         batch_size: Latents in a step; changes results by rounding only, like `chunk_size`.
         chunk_size: Conditions that run together.
         mesh: Devices to spread batches over (see `fold`).
-        progress: Told how far the pass has come.
+        progress: Called with how far the pass has come.
 
     Raises:
-        ValueError: if a part has less than two images, the features are not those of `real`,
-            `keep` does not fit, or as for `remove_units`.
-        TypeError: if `network` is neither a Network nor an nnx.Module.
+        ValueError: If a part has less than two images, the features are not those of `real`,
+            `keep` does not fit, an example has no latent, or the layer is unknown.
     """
-    generation = Interventions(network, source, layer, to_pixels, chunk_size)
-    keep = ablation_masks.checked_masks(keep, generation.num_units, layer)
+    generator.check_latents(source)
+    edited = EditedLayer(generator, layer, chunk_size=chunk_size)
+    keep = ablation_masks.checked_masks(keep, edited.num_units, layer)
     check_parts(parts, source)
     number = len(real.mean_a)
     part_ids = jnp.arange(parts)
 
     @jax.jit
     def step(state: Any, params: Any, batch: Any, sets: Array) -> Any:
-        network_params, feature_params = params
+        generator_params, feature_params = params
 
         def look(images: Array) -> Float[Array, "B F"]:
             return features.of(feature_params, images)
 
-        found = generation.observe_each(network_params, batch["latent"], keep_units, sets, look)
+        found = edited.observe_each(generator_params, batch["latent"], keep_units, sets, look)
         if found.shape[-1] != number:
             raise ValueError(f"`features` are {found.shape[-1]}, those of `real` {number}")
 
@@ -175,7 +173,7 @@ def measure_realism(
         lambda leaf: jnp.broadcast_to(leaf, (parts, len(sets), *leaf.shape)),
         moments.init(number, number),
     )
-    params = generation.network.params, features.network.params
+    params = generator.params, features.network.params
     state = fold(
         lambda state, batch: (step(state, params, batch, sets), None),
         state,
@@ -209,13 +207,13 @@ def moments_of_images(
 
     Args:
         features: What to compute.
-        source: Images.
+        source: Examples with images, such as real ones.
         images: Finds RGB images in [0, 1] in a batch; ``batch["image"]`` as it is.
         batch_size: Images in a step; changes results by rounding only.
-        progress: Told how far the pass has come.
+        progress: Called with how far the pass has come.
 
     Raises:
-        ValueError: if there are no examples, or the features' layer does not exist.
+        ValueError: If there are no examples, or the features' layer does not exist.
     """
     if len(source) < 1:
         raise ValueError("`source` has no examples")

@@ -8,10 +8,9 @@ are segmented anew. Removing the units that match `tree` best removes trees, and
 behind them appear.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +18,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float64, Int32, Int64
 
 from jaxdissect.arrays.concepts import Vocabulary
-from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, fold, silent
-from jaxdissect.generators.images import ToPixels, from_signed
-from jaxdissect.generators.interventions import Generation, checked_concepts
+from jaxdissect.generators.generator import Generator, GeneratorParams
+from jaxdissect.generators.interventions import EditedLayer, checked_areas, checked_concepts
 from jaxdissect.networks import ablation_masks
 from jaxdissect.networks.edits import keep_units
-from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.stats import paired_changes
 
 
@@ -64,7 +61,7 @@ class Removal:
         """Area of one of `concepts` in every image, under each condition.
 
         Raises:
-            ValueError: if it is none of them.
+            ValueError: If it is none of them.
         """
         return self.after[:, :, self._place(concept)]
 
@@ -72,7 +69,7 @@ class Removal:
         """Labels that took the place of one of `concepts`, over all images; see `replaced`.
 
         Raises:
-            ValueError: if it is none of them.
+            ValueError: If it is none of them.
         """
         return self.replaced[:, self._place(concept)]
 
@@ -118,6 +115,10 @@ class Removal:
             self.standard_error, self.mean_before
         )
 
+    def most_shown(self, concept: int, number: int) -> Int64[np.ndarray, "_"]:
+        """The images with most of a concept before, greatest area first, equals by image."""
+        return np.argsort(-self.before[:, concept], kind="stable")[:number]
+
     def gained(self, condition: int, *, number: int = 10) -> Int64[np.ndarray, "_"]:
         """The ids of the concepts whose mean area grows most, greatest first, equals by id."""
         change = self.changes.sums[condition]
@@ -126,15 +127,12 @@ class Removal:
 
 
 def remove_units(
-    network: Any,
+    generator: Generator,
     source: Source,
-    segmenter: Segmenter,
     layer: str,
     keep: Bool[np.ndarray, "S U"] | Bool[Array, "S U"],
     *,
-    grid: Shape = (64, 64),
     concepts: Sequence[int] = (),
-    to_pixels: ToPixels = from_signed,
     batch_size: int = 2,
     chunk_size: int = 16,
     mesh: jax.sharding.Mesh | None = None,
@@ -147,43 +145,42 @@ def remove_units(
     the networks round, and then by pixels on the border between two labels.
 
     Args:
-        network: A Network or an nnx.Module from latents [B, Z] to images [B, height, width, 3].
+        generator: What makes the images and labels them.
         source: Examples with a ``latent`` [Z].
-        segmenter: Says what the images show.
         layer: Where to remove units, a layer that gives [B, h, w, U].
-        keep: For each condition, False for the units that are removed together; `conditions` makes
-            them.
-        grid: Height and width of the label maps; (64, 64) is the paper's.
+        keep: For each condition, False for the units that are removed together;
+            `jaxdissect.networks.ablation_masks` makes them.
         concepts: Ids of concepts whose areas are to be kept for every image and condition, and
             whose places to look at.
-        to_pixels: Makes RGB in [0, 1] of what the generator gives.
         batch_size: Latents in a step.
         chunk_size: Conditions that run together; ``batch_size * chunk_size`` images are made and
             segmented at once, which is what needs memory.
         mesh: Devices to spread batches over (see `fold`).
-        progress: Told how far the pass has come.
+        progress: Called with how far the pass has come.
 
     Returns:
         Areas before, and changes under every condition.
 
     Raises:
-        ValueError: if there are no examples or one has no latent, the layer is unknown, `keep` or
-            `concepts` do not fit, the segmenter's labels are not in its vocabulary, or another
-            argument makes no sense; the message says which.
-        TypeError: if `network` is neither a Network nor an nnx.Module.
+        ValueError: If there are no examples or one has no latent, the layer is unknown, `keep` or
+            `concepts` do not fit, there is no segmenter or its labels are not in its vocabulary, or
+            another argument makes no sense; the message says which.
     """
-    generation = Generation(network, source, segmenter, layer, grid, to_pixels, chunk_size)
-    keep = ablation_masks.checked_masks(keep, generation.num_units, layer)
-    num_concepts = generation.num_concepts
+    generator.check_latents(source)
+    vocabulary, num_concepts = generator.vocabulary, len(generator.vocabulary)
+    edited = EditedLayer(generator, layer, chunk_size=chunk_size)
+    keep = ablation_masks.checked_masks(keep, edited.num_units, layer)
     chosen = checked_concepts(concepts, num_concepts)
 
     @jax.jit
-    def step(params: Any, batch: Any, sets: Array) -> tuple[Array, Array]:
+    def step(
+        params: GeneratorParams, batch: Mapping[str, Array], sets: Array
+    ) -> tuple[Array, Array]:
         latents = batch["latent"]
         if not len(chosen):
-            areas, _ = generation.under_each(params, latents, keep_units, sets)
+            areas, _ = edited.areas_of_each(params, latents, keep_units, sets)
             return areas, jnp.zeros(replaced.shape, jnp.int32)
-        areas, labels = generation.under_each(
+        areas, labels = edited.areas_of_each(
             params, latents, keep_units, sets, look=lambda labels: labels
         )
         whole = jnp.where(batch["weight"][:, None, None, None], labels[0], -1)
@@ -199,8 +196,8 @@ def remove_units(
     replaced = np.zeros((len(keep), len(chosen), num_concepts), np.int64)
     seen = paired_changes.init(len(keep), num_concepts)
 
-    def receive(batch: Batch, found: Any) -> None:
-        areas = generation.checked(found[0], batch["weight"], batch["example"])
+    def receive(batch: Batch, found: tuple[Array, Array]) -> None:
+        areas = checked_areas(found[0], batch["weight"], batch["example"])
         np.add(replaced, np.asarray(found[1]), out=replaced)
         examples = batch["example"][batch["weight"]]
         before[examples] = areas[0]
@@ -212,7 +209,7 @@ def remove_units(
     # Condition 0: nothing is removed.
     sets = jnp.asarray(np.concatenate([np.ones_like(keep[:1]), keep]))
     fold(
-        lambda state, batch: (state, step(generation.params, batch, sets)),
+        lambda state, batch: (state, step(generator.params, batch, sets)),
         None,
         source,
         batch_size=batch_size,
@@ -223,9 +220,9 @@ def remove_units(
     )
     return Removal(
         layer,
-        segmenter.vocabulary,
+        vocabulary,
         keep,
-        generation.grid[0] * generation.grid[1],
+        generator.grid[0] * generator.grid[1],
         before,
         seen,
         tuple(chosen.tolist()),

@@ -36,7 +36,7 @@ class Stroke:
         brush: Diameter of the brush in pixels.
 
     Raises:
-        ValueError: if there are no points or more than `MAX_POINTS`, or a number is not finite or
+        ValueError: If there are no points or more than `MAX_POINTS`, or a number is not finite or
             out of range.
     """
 
@@ -84,7 +84,7 @@ def cells_under(
         Where the stroke is, not to be written to.
 
     Raises:
-        ValueError: if a point lies beyond the image, the image is too large, or a cell would have
+        ValueError: If a point lies beyond the image, the image is too large, or a cell would have
             no pixel.
     """
     return _under(stroke, (int(image_size[0]), int(image_size[1])), (int(cells[0]), int(cells[1])))
@@ -96,7 +96,7 @@ def cell_of_pixels(size: int, cells: int) -> Int64[np.ndarray, "size"]:
     Cells divide the image evenly: pixel i is in cell floor((i + 1/2) cells / size).
 
     Raises:
-        ValueError: if a cell would have no pixel.
+        ValueError: If a cell would have no pixel.
     """
     if not 1 <= cells <= size:
         raise ValueError(f"`cells` (={cells}) must be 1 to {size}, the pixels of the image")
@@ -114,7 +114,7 @@ def pixels_under(stroke: Stroke, image_size: Sequence[int]) -> Bool[np.ndarray, 
         image_size: Height and width of the image.
 
     Raises:
-        ValueError: if a point lies beyond the image, or the image is too large.
+        ValueError: If a point lies beyond the image, or the image is too large.
     """
     height, width = image_size
     if not 1 <= min(image_size) <= max(image_size) <= MAX_SIDE:

@@ -20,8 +20,8 @@ from support.painting_page import Page, until
 
 from jaxdissect.dissection.result import load_dissection
 from jaxdissect.generators.dissection import ranked_units
-from jaxdissect.painting.document import as_bytes, painted_cells, replay
-from jaxdissect.painting.files import from_json
+from jaxdissect.painting import as_bytes, from_json, replay
+from jaxdissect.painting.rendering import painted_cells
 from jaxdissect.scenes.shipped import load_generator
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

@@ -11,16 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from support.toy_generators import CONCEPTS, colors_segmenter, generator
+from support.toy_generators import CONCEPTS, SIZES, colors_segmenter, generator
 from support.toy_paintings import drawn, painting
 from support.toy_studios import LAYER, dissection, studio
 
 from jaxdissect.commands.paint.server import MAX_BODY, create_app
-from jaxdissect.commands.paint.studio import Studio, Subject
-from jaxdissect.generators.images import concept_areas
-from jaxdissect.networks.network import as_network
-from jaxdissect.painting.document import as_bytes, cells_under, replay
-from jaxdissect.painting.files import from_json, to_json
+from jaxdissect.commands.paint.studio import Studio
+from jaxdissect.generators import Generator, concept_areas
+from jaxdissect.painting import as_bytes, from_json, replay, to_json
+from jaxdissect.painting.strokes import cells_under
 
 with warnings.catch_warnings():
     # New versions ask for a successor of httpx, which old versions do not know.
@@ -253,16 +252,15 @@ def test_bugs_are_told_and_survived(client, monkeypatch):
 
 
 def test_studios_need_a_dissection_of_their_layer():
-    subject = Subject("toy", as_network(generator()), 6)
+    subject = Generator(generator(), SIZES[0])
     with pytest.raises(ValueError, match="no layer 'layer3'; it has: layer2"):
-        Studio(subject, "layer3", dissection(), None)
+        Studio(subject, "layer3", dissection())
     with pytest.raises(ValueError, match="layer9"):
-        Studio(subject, "layer9", dissection(), None)
+        Studio(subject, "layer9", dissection())
 
 
-def test_studios_without_a_segmenter_tell_no_areas():
-    subject = Subject("toy", as_network(generator()), 6, seed=3)
-    made = Studio(subject, LAYER, dissection(), None)
+def test_studios_without_a_segmenter_count_no_areas():
+    made = Studio(Generator(generator(), SIZES[0]), LAYER, dissection(), name="toy", seed=3)
     rendering = made.render(MADE)
     assert rendering.areas == ()
     np.testing.assert_array_equal(rendering.image, studio().render(MADE).image)

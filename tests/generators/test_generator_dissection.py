@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from flax import nnx
 from support.toy_generators import (
+    SIZES,
     generator,
+    labelled_painter,
     latents,
     painter,
     painter_source,
@@ -20,18 +22,20 @@ from jaxdissect.dissection.presets import GANDISSECT2019
 from jaxdissect.dissection.run import dissect
 from jaxdissect.engine.batching import Joined, Stored
 from jaxdissect.engine.labelers import segmented
-from jaxdissect.generators.causality import partial_edit
-from jaxdissect.generators.dissection import (
-    Generated,
+from jaxdissect.generators import (
+    GeneratedImages,
+    Generator,
     dissect_generator,
+    generate,
+    in_range,
     latent_input,
     ranked_units,
+    remove_units,
 )
-from jaxdissect.generators.images import generate, in_range
-from jaxdissect.generators.removal import remove_units
+from jaxdissect.generators.causality import partial_edit
 from jaxdissect.networks.adapters.tapped_network import TappedNetwork
 from jaxdissect.networks.edits import Edit, ablate, insert
-from jaxdissect.networks.network import Network, as_network
+from jaxdissect.networks.network import Network
 
 GRID = (8, 8)
 
@@ -42,9 +46,7 @@ def four_devices():
 
 @functools.cache
 def dissected(layers=("maps", "pixels"), **options):
-    return dissect_generator(
-        painter(), painter_source(30), strongest_color(), layers=layers, grid=GRID, **options
-    )
+    return dissect_generator(labelled_painter(GRID), painter_source(30), layers=layers, **options)
 
 
 def assert_same(found, expected):
@@ -89,7 +91,7 @@ def test_batches_memory_and_devices_change_nothing():
 
 
 def test_images_come_with_their_latents():
-    images = Generated(generator(), source())
+    images = GeneratedImages(Generator(generator(), SIZES[0]), source())
     every = images.read(0, 7)
     assert len(images) == 7
     assert every["image"].shape == (7, 8, 8, 3)
@@ -109,22 +111,25 @@ def test_ranges():
 
 def test_bad_sources_and_layers():
     with pytest.raises(ValueError, match="must give examples with a 'latent'.* they have: image"):
-        Generated(generator(), Stored({"image": np.zeros((2, 6), np.float32)}))
+        wrong = Stored({"image": np.zeros((2, 6), np.float32)})
+        GeneratedImages(Generator(generator(), SIZES[0]), wrong)
     with pytest.raises(ValueError, match="no layer 'layer9'; valid names: maps, pixels"):
         dissected(("layer9",))
     with pytest.raises(ValueError, match="`source` has no examples"):
-        none = painter_source(0)
-        dissect_generator(painter(), none, strongest_color(), layers=("maps",))
+        dissect_generator(labelled_painter(GRID), painter_source(0), layers=("maps",))
+    with pytest.raises(ValueError, match="`generator` has no segmenter"):
+        unlabelled = labelled_painter(GRID, segmenter=None)
+        dissect_generator(unlabelled, painter_source(2), layers=("maps",))
 
 
 # --- edits that change nothing --------------------------------------------------------------------
 
 
 def test_edits_of_zero_strength_change_nothing_bit_for_bit():
-    network = painter()
+    subject = labelled_painter(GRID)
     vectors, values = jnp.asarray(painter_source(3).read(0, 3)["latent"]), jnp.arange(6.0)
     every, nowhere = np.arange(6), jnp.zeros((4, 4))
-    plain = generate(network, network.params, vectors)
+    plain = generate(subject, subject.params, vectors)
     for edit in (
         Edit(jnp.ones(6), jnp.zeros(6)),
         ablate([], 6),
@@ -132,29 +137,29 @@ def test_edits_of_zero_strength_change_nothing_bit_for_bit():
         partial_edit(jnp.zeros(6), values, jnp.ones((3, 4, 4))),
         partial_edit(jnp.ones(6), values, jnp.zeros((3, 4, 4))),
     ):
-        found = generate(network, network.params, vectors, {"maps": edit})
+        found = generate(subject, subject.params, vectors, {"maps": edit})
         np.testing.assert_array_equal(found, plain)
     everywhere = partial_edit(jnp.ones(6), values, jnp.ones((3, 4, 4)))
-    assert (generate(network, network.params, vectors, {"maps": everywhere}) != plain).any()
+    assert (generate(subject, subject.params, vectors, {"maps": everywhere}) != plain).any()
 
 
 def test_they_change_nothing_in_one_and_the_same_program():
-    network, vectors = as_network(generator()), jnp.asarray(latents())
+    subject, vectors = Generator(generator(), SIZES[0]), jnp.asarray(latents())
 
     @jax.jit
     def images(params, strength, values, where):
         edit = partial_edit(strength, values, where)
-        return generate(network, params, vectors, {"layer2": edit})
+        return generate(subject, params, vectors, {"layer2": edit})
 
     none, every = jnp.zeros((7, 4, 4)), jnp.ones((7, 4, 4))
-    plain = images(network.params, jnp.zeros(10), jnp.zeros(10), none)
+    plain = images(subject.params, jnp.zeros(10), jnp.zeros(10), none)
     for strength, values, where in (
         (jnp.zeros(10), jnp.full(10, 9.0), every),
         (jnp.ones(10), jnp.full(10, 9.0), none),
         (jnp.zeros(10), -jnp.arange(10.0), every),
     ):
-        np.testing.assert_array_equal(images(network.params, strength, values, where), plain)
-    assert (images(network.params, jnp.ones(10), jnp.ones(10), every) != plain).any()
+        np.testing.assert_array_equal(images(subject.params, strength, values, where), plain)
+    assert (images(subject.params, jnp.ones(10), jnp.ones(10), every) != plain).any()
 
 
 # --- any generator --------------------------------------------------------------------------------
@@ -181,10 +186,10 @@ def as_it_is(images):
 def test_a_module_of_the_users():
     module = MyGenerator(rngs=nnx.Rngs(0))
     data = Stored({"latent": np.random.RandomState(1).standard_normal((9, 5)).astype(np.float32)})
-    options = {"grid": GRID, "to_pixels": as_it_is}
     segmenter = strongest_color()
+    subject = Generator(module, 5, segmenter=segmenter, grid=GRID, to_pixels=as_it_is)
     keep = ~np.eye(7, dtype=bool)[:2]
-    found = remove_units(module, data, segmenter, "middle", keep, **options)
+    found = remove_units(subject, data, "middle", keep)
     definition, state = nnx.split(module)
     for condition, kept in enumerate(keep):
         # The same by hand: the kernel and the bias of the unit are zero.

@@ -11,6 +11,8 @@ from support.toy_generators import (
     SIZES,
     colors_segmenter,
     generator,
+    labelled_generator,
+    labelled_painter,
     latents,
     painter,
     painter_source,
@@ -19,9 +21,13 @@ from support.toy_generators import (
 )
 
 from jaxdissect.engine.batching import Stored
-from jaxdissect.generators.images import concept_areas, paint
-from jaxdissect.generators.insertion import insert_units
-from jaxdissect.generators.removal import remove_units
+from jaxdissect.generators import (
+    Generator,
+    concept_areas,
+    insert_units,
+    paint_units,
+    remove_units,
+)
 from jaxdissect.networks.ablation_masks import best_unit_masks, single_unit_masks, unit_set_masks
 from jaxdissect.networks.adapters.staged_network import StagedNetwork
 from jaxdissect.networks.network import as_network
@@ -97,9 +103,7 @@ def test_removal_is_the_brute_force(layer, grid):
     singles = single_unit_masks(10 if layer == "layer2" else 8)
     keep = np.concatenate([singles[:4], ~singles[:1], np.zeros_like(singles[:1])])
     areas = brute_removal(layer, grid, keep)
-    found = remove_units(
-        generator(), source(), colors_segmenter(grid), layer, keep, grid=grid, concepts=[4, 1, 0]
-    )
+    found = remove_units(labelled_generator(grid), source(), layer, keep, concepts=[4, 1, 0])
     change = areas[1:] - areas[0]
     assert np.count_nonzero(change) > 30
     np.testing.assert_array_equal(found.before, areas[0])
@@ -125,9 +129,7 @@ def test_removal_is_the_brute_force(layer, grid):
 @pytest.mark.parametrize(("layer", "grid"), [("layer2", (8, 8)), ("layer2", (4, 8))])
 def test_insertion_is_the_brute_force(layer, grid):
     samples, baseline = brute_insertion(layer, grid)
-    found = insert_units(
-        generator(), source(), colors_segmenter(grid), layer, UNITS, VALUES, grid=grid, concepts=[2]
-    )
+    found = insert_units(labelled_generator(grid), source(), layer, UNITS, VALUES, concepts=[2])
     np.testing.assert_array_equal(found.before, baseline)
     for context in range(len(CONCEPTS)):
         group = np.array([c for _, _, labels, c in samples if context in labels or context == 0])
@@ -151,14 +153,12 @@ def test_insertion_is_the_brute_force(layer, grid):
     # Some cells of some images, with the same oracle.
     cells, images = [(3, 1), (0, 2)], [5, 2]
     part = insert_units(
-        as_network(generator()),
+        labelled_generator(grid, model=as_network(generator())),
         [source()[i] for i in images],
-        colors_segmenter(grid),
         layer,
         np.array(UNITS),
         np.array(VALUES, np.float32),
         cells=cells,
-        grid=grid,
     )
     chosen = [samples[16 * i + 4 * y + x] for i in images for y, x in cells]
     assert part.number[0] == len(chosen)
@@ -184,14 +184,7 @@ def painter_maps(number):
 def test_what_takes_the_place_of_removed_colors():
     keep = np.array([[0, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1], [1] * 6], bool)
     found = remove_units(
-        painter(),
-        painter_source(7),
-        strongest_color(),
-        "maps",
-        keep,
-        grid=(8, 8),
-        concepts=[3, 1],
-        batch_size=4,
+        labelled_painter(), painter_source(7), "maps", keep, concepts=[3, 1], batch_size=4
     )
     for condition, kept in enumerate(keep):
         for concept in (3, 1):
@@ -216,15 +209,13 @@ def test_what_takes_the_place_of_removed_colors():
 def test_where_colors_appear():
     number, cells, red = 7, [(0, 3), (2, 1), (3, 3)], 1
     found = insert_units(
-        painter(),
+        labelled_painter(),
         painter_source(number),
-        strongest_color(),
         "maps",
         [0, 4],
         [3.0, 0.5],
         cells=cells,
         concepts=[red],
-        grid=(8, 8),
         batch_size=3,
     )
     added, contexts = np.zeros((number, 3), int), np.zeros((number, 3), int)
@@ -259,19 +250,15 @@ def test_where_colors_appear():
 # --- invariances ----------------------------------------------------------------------------------
 
 
-def removed(keep=None, **options):
+def removed(keep=None, *, grid=(8, 8), **options):
     keep = single_unit_masks(10) if keep is None else keep
-    options = {"grid": (8, 8), "concepts": [5]} | options
-    return remove_units(
-        generator(), source(), colors_segmenter(options["grid"]), "layer2", keep, **options
-    )
+    options = {"concepts": [5]} | options
+    return remove_units(labelled_generator(grid), source(), "layer2", keep, **options)
 
 
-def inserted(**options):
-    options = {"grid": (8, 8), "units": UNITS, "values": VALUES, "concepts": [2, 0]} | options
-    return insert_units(
-        generator(), source(), colors_segmenter(options["grid"]), "layer2", **options
-    )
+def inserted(*, grid=(8, 8), **options):
+    options = {"units": UNITS, "values": VALUES, "concepts": [2, 0]} | options
+    return insert_units(labelled_generator(grid), source(), "layer2", **options)
 
 
 def four_devices():
@@ -319,17 +306,17 @@ def test_what_changes_nothing_changes_no_pixel():
 
 
 def test_painting_is_what_insertion_does():
-    network, segmenter = as_network(generator()), colors_segmenter((8, 8))
+    subject, segmenter = labelled_generator((8, 8)), colors_segmenter((8, 8))
 
     @jax.jit
     def areas(params, where):
         vectors, values = jnp.asarray(latents()), jnp.float32(VALUES)
-        images = paint(network, params, vectors, "layer2", UNITS, values, where)
+        images = paint_units(subject, params, vectors, "layer2", UNITS, values, where)
         return concept_areas(segmenter.segment(segmenter.params, images, (8, 8)), 6)
 
     here = jnp.zeros((4, 4)).at[2, 0].set(1)
-    before, after = areas(network.params, 0 * here), areas(network.params, here)
-    np.testing.assert_array_equal(areas(network.params, jnp.stack([here] * 7)), after)
+    before, after = areas(subject.params, 0 * here), areas(subject.params, here)
+    np.testing.assert_array_equal(areas(subject.params, jnp.stack([here] * 7)), after)
     found = inserted(cells=[(2, 0)])
     np.testing.assert_array_equal(found.before, before)
     np.testing.assert_array_equal(found.changes.sums[0], (after - before).sum(axis=0))
@@ -410,20 +397,27 @@ def test_bad_insertions(change, message):
 
 
 def test_bad_generators():
-    segmenter, keep = colors_segmenter((8, 8)), single_unit_masks(10)
+    keep = single_unit_masks(10)
 
-    def run(network=None, data=None, layer="layer2", segmenter=segmenter):
-        network, data = network or generator(), source() if data is None else data
-        return remove_units(network, data, segmenter, layer, keep, grid=(8, 8))
+    def run(network=None, data=None, layer="layer2", offset=0):
+        subject = labelled_generator((8, 8), model=network, offset=offset)
+        return remove_units(subject, source() if data is None else data, layer, keep)
 
     with pytest.raises(ValueError, match="no layer 'layer9'; valid names: layer1, "):
         run(layer="layer9")
     with pytest.raises(ValueError, match="must give examples with a 'latent'.* they have: image"):
         run(data=Stored({"image": np.zeros((2, 6), np.float32)}))
+    with pytest.raises(ValueError, match=r"'latent' of shape \(6,\), .* not \(5,\)"):
+        run(data=Stored({"latent": np.zeros((2, 5), np.float32)}))
     with pytest.raises(ValueError, match="`source` has no examples"):
         run(data=Stored({"latent": latents(0)}))
-    flat = StagedNetwork({"layer2": lambda params, x: x}, {})
+    colors = StagedNetwork(
+        {"layer2": lambda params, x: x}, {}, head=lambda params, x: x[:, None, None, :3]
+    )
     with pytest.raises(ValueError, match=r"must give maps \[B, h, w, U\], it gives \(1, 6\)"):
+        run(colors)
+    flat = StagedNetwork({"layer2": lambda params, x: x}, {})
+    with pytest.raises(ValueError, match=r"must give images .*, it gives \(1, 6\)"):
         run(flat)
     maps = StagedNetwork({"layer2": lambda params, x: x[:, None, None]}, {})
     with pytest.raises(ValueError, match=r"must give images .*, it gives \(1, 1, 1, 6\)"):
@@ -431,19 +425,23 @@ def test_bad_generators():
     two = StagedNetwork({"layer2": lambda params, x: x}, {}, head=lambda params, x: (x, x))
     with pytest.raises(ValueError, match="must give images, it gives a tuple"):
         run(two)
+    with pytest.raises(ValueError, match=r"`latent_size` \(=0\) must be at least 1"):
+        Generator(generator(), 0)
+    with pytest.raises(TypeError, match="must be a Network or an nnx.Module"):
+        Generator(print, 6)
     for offset in (3, -1):
         with pytest.raises(
             ValueError, match="not in its vocabulary, whose ids are 0 to 5, .* 0, 1"
         ):
-            run(segmenter=colors_segmenter((8, 8), offset=offset))
+            run(offset=offset)
 
 
 def test_bad_paintings():
-    network = as_network(generator())
+    subject = labelled_generator((8, 8))
 
     def run(layer="layer2", number=3, shape=(4, 4)):
         vectors, values = jnp.asarray(latents(2)), jnp.zeros(number)
-        return paint(network, network.params, vectors, layer, UNITS, values, jnp.ones(shape))
+        return paint_units(subject, subject.params, vectors, layer, UNITS, values, jnp.ones(shape))
 
     with pytest.raises(ValueError, match="no layer 'layer9'"):
         run(layer="layer9")

@@ -10,11 +10,8 @@ from support import golden
 from support.toy_generators import CONCEPTS
 
 from jaxdissect.engine.batching import Stored
-from jaxdissect.generators.images import paint
-from jaxdissect.generators.insertion import insert_units
-from jaxdissect.generators.removal import remove_units
+from jaxdissect.generators import Generator, insert_units, paint_units, remove_units
 from jaxdissect.networks.models import proggan
-from jaxdissect.networks.network import as_network
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.networks.weights.mapping import with_parameters
 
@@ -60,13 +57,13 @@ def chan_as_the_reference(samples, batch):
 @pytest.mark.parametrize("name", ["gan_intervention_a", "gan_intervention_b"])
 def test_golden_painting(name):
     stored, meta = golden.load(name)
-    network, layer = as_network(stored_generator(stored)), meta["layer"]
-    vectors = jnp.asarray(stored["z"][:, :, 0, 0])
+    layer, vectors = meta["layer"], jnp.asarray(stored["z"][:, :, 0, 0])
+    subject = Generator(stored_generator(stored), vectors.shape[1], to_pixels=as_is)
     num_units, height, width = stored["rep"].shape[1:]
 
     @functools.partial(jax.jit, static_argnums=0)
     def painted(units, values, where):
-        return paint(network, network.params, vectors, layer, units, values, where, to_pixels=as_is)
+        return paint_units(subject, subject.params, vectors, layer, units, values, where)
 
     def assert_images(images, key):
         expected = stored[key].transpose(0, 2, 3, 1)
@@ -86,19 +83,23 @@ def test_golden_painting(name):
 
 def test_golden_removal():
     stored, meta = golden.load("gan_segstats_a")
-    module, vectors = stored_generator(stored), stored["z"]
+    vectors, segmenter = stored["z"], golden_segmenter(meta["downsample"])
+    subject = Generator(
+        stored_generator(stored),
+        vectors.shape[1],
+        segmenter=segmenter,
+        grid=(4, 4),
+        to_pixels=as_is,
+    )
     keep = np.ones((len(meta["unit_sets"]), 16), bool)
     for condition, units in enumerate(meta["unit_sets"]):
         keep[condition, units] = False
     found = remove_units(
-        module,
+        subject,
         Stored({"latent": vectors}),
-        golden_segmenter(meta["downsample"]),
         meta["layer"],
         keep,
-        grid=(4, 4),
         concepts=range(6),
-        to_pixels=as_is,
         batch_size=7,
     )
     # The reference's area of 0 adds up channels without a label; ours, pixels without any.
@@ -122,15 +123,19 @@ def test_golden_removal():
 
 def test_golden_insertion():
     stored, meta = golden.load("gan_insertion_a")
-    found = insert_units(
+    subject = Generator(
         stored_generator(stored),
+        stored["z"].shape[1],
+        segmenter=golden_segmenter(4),
+        grid=(4, 4),
+        to_pixels=as_is,
+    )
+    found = insert_units(
+        subject,
         Stored({"latent": stored["z"]}),
-        golden_segmenter(4),
         meta["layer"],
         stored["door_units"],
         stored["door_values"],
-        grid=(4, 4),
-        to_pixels=as_is,
     )
     keys, raw, condition = stored["keys"], stored["raw_delta"], stored["raw_condition"]
     np.testing.assert_array_equal(found.number[keys], stored["size"])

@@ -6,18 +6,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.toy_generators import PAINTS, painter, painter_source, strongest_color
+from support.toy_generators import (
+    PAINTER_SIZE,
+    PAINTS,
+    labelled_painter,
+    painter,
+    painter_source,
+    strongest_color,
+)
 
-from jaxdissect.generators.causality import (
+from jaxdissect.generators import (
+    Features,
+    GeneratedImages,
+    Generator,
     causal_effect,
     mean_where_present,
-    place_area,
-    random_patches,
+    measure_realism,
+    moments_of_images,
+    optimise_units,
 )
-from jaxdissect.generators.dissection import Generated
-from jaxdissect.generators.interventions import Generation
-from jaxdissect.generators.optimise import optimise_units, soft_effect
-from jaxdissect.generators.realism import Features, measure_realism, moments_of_images
+from jaxdissect.generators.causality import place_area, random_patches
+from jaxdissect.generators.interventions import EditedLayer
+from jaxdissect.generators.optimise import soft_effect
 from jaxdissect.networks.ablation_masks import single_unit_masks, unit_set_masks
 from jaxdissect.networks.adapters.staged_network import StagedNetwork
 from jaxdissect.networks.segmenters.segmenter import Segmenter
@@ -37,8 +47,8 @@ def to_unit(images):
     return (images + 1) / 2
 
 
-def options(**others):
-    return {"grid": GRID, "to_pixels": to_unit} | others
+def subject(**others):
+    return labelled_painter(**{"grid": GRID, "to_pixels": to_unit} | others)
 
 
 # --- places ---------------------------------------------------------------------------------------
@@ -69,14 +79,13 @@ def test_places_are_squares_anywhere_and_each_examples_own():
 def measured(**others):
     return causal_effect(
         jax.random.key(3),
-        painter(),
+        subject(),
         painter_source(NUMBER),
-        strongest_color(),
         "maps",
         RED,
         STRENGTHS,
         VALUES,
-        **options(**others),
+        **others,
     )
 
 
@@ -134,9 +143,7 @@ def test_batches_chunks_and_devices_change_no_effect():
 
 def test_mean_where_present():
     source = painter_source(NUMBER)
-    found = mean_where_present(
-        painter(), source, strongest_color(), "maps", GREEN, batch_size=4, **options()
-    )
+    found = mean_where_present(subject(), source, "maps", GREEN, batch_size=4)
     sums, parts = np.zeros(6), 0.0
     for latent in source.read(0, NUMBER)["latent"]:
         maps = np.maximum(latent, 0).reshape(4, 4, 6)
@@ -149,11 +156,12 @@ def test_mean_where_present():
             parts += part
     np.testing.assert_allclose(found, sums / parts, rtol=1e-5)
     assert found.argmax() == 1
-    dark = StagedNetwork({"maps": lambda params, z: z[:, None, None, :3] * 0}, {})
+    black = StagedNetwork({"maps": lambda params, z: z[:, None, None, :3] * 0}, {})
+    dark = Generator(black, PAINTER_SIZE, segmenter=strongest_color(), grid=(1, 1))
     with pytest.raises(ValueError, match=f"`concept` \\(='green'\\) is in none of the {NUMBER}"):
-        mean_where_present(dark, source, strongest_color(), "maps", GREEN, grid=(1, 1))
+        mean_where_present(dark, source, "maps", GREEN)
     with pytest.raises(ValueError, match=r"`grid` \(=\(6, 8\)\) must be a multiple of .*4 x 4"):
-        mean_where_present(painter(), source, strongest_color(), "maps", GREEN, grid=(6, 8))
+        mean_where_present(labelled_painter((6, 8)), source, "maps", GREEN)
 
 
 # --- learned strengths ----------------------------------------------------------------------------
@@ -163,28 +171,25 @@ def learned(**others):
     given = {"steps": 40, "batch_size": 4, "learning_rate": 0.1, "penalty": 0.1} | others
     return optimise_units(
         jax.random.key(5),
-        painter(),
+        subject(segmenter=given.pop("segmenter", strongest_color())),
         painter_source(50, seed=4),
-        given.pop("segmenter", strongest_color()),
         "maps",
         given.pop("concept", RED),
         given.pop("values", VALUES),
-        **options(**given),
+        **given,
     )
 
 
 def test_gradients_are_finite_differences():
-    generation = Generation(
-        painter(), painter_source(2), strongest_color(), "maps", GRID, to_unit, 1
-    )
-    effect = soft_effect(generation, RED, jnp.asarray(VALUES), 2)
+    params = subject().params
+    effect = soft_effect(EditedLayer(subject(), "maps"), RED, jnp.asarray(VALUES), 2)
     latents = jnp.asarray(painter_source(3).read(0, 3)["latent"])
     where = random_patches(jax.random.key(0), jnp.arange(3, dtype=jnp.int32), (4, 4), 2)
     strengths = jnp.array([0.3, 0.5, 0.2, 0.7, 0.4, 0.6])
 
     @jax.jit
     def value_and_gradient(strengths):
-        return jax.value_and_grad(effect)(strengths, generation.params, latents, where)
+        return jax.value_and_grad(effect)(strengths, params, latents, where)
 
     _, gradient = value_and_gradient(strengths)
     step = 0.02
@@ -231,8 +236,8 @@ def test_bad_learning(change, message):
 
 def test_bad_effects():
     def run(strengths=STRENGTHS, **others):
-        args = jax.random.key(0), painter(), painter_source(2), strongest_color(), "maps", RED
-        return causal_effect(*args, strengths, VALUES, **options(**others))
+        args = jax.random.key(0), subject(), painter_source(2), "maps", RED
+        return causal_effect(*args, strengths, VALUES, **others)
 
     for wrong in (STRENGTHS[:, :5], STRENGTHS[:0], 2 * STRENGTHS):
         with pytest.raises(ValueError, match=r"`strengths` .* must be \[S, 6\] in \[0, 1\]"):
@@ -260,7 +265,7 @@ def real_images():
     params = {**network.params, "wrong": jnp.float32(0)}
     latents = painter_source(60, seed=9)
     network.params = params
-    return Generated(network, latents, to_pixels=to_unit)
+    return GeneratedImages(Generator(network, PAINTER_SIZE, to_pixels=to_unit), latents)
 
 
 def moments_by_hand(images):
@@ -274,8 +279,8 @@ def realism(keep, **others):
     features = as_features()
     truth = moments_of_images(features, real_images(), batch_size=16)
     source = painter_source(20, seed=8)
-    given = {"batch_size": 8, "to_pixels": to_unit} | others
-    return measure_realism(painter(), source, truth, features, "maps", keep, **given)
+    given = {"batch_size": 8} | others
+    return measure_realism(subject(segmenter=None), source, "maps", keep, features, truth, **given)
 
 
 def test_realism_is_the_brute_force_and_finds_what_is_wrong():

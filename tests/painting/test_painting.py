@@ -10,23 +10,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.toy_generators import generator
+from support.toy_generators import SIZES, generator
 from support.toy_paintings import DOTS, dab, drawn, painting
 
-from jaxdissect.generators.images import paint
-from jaxdissect.networks.network import as_network
-from jaxdissect.painting.document import (
-    MAX_STROKES,
+from jaxdissect.generators import Generator, paint_units
+from jaxdissect.painting import (
     Paint,
-    Painted,
+    PaintedStroke,
+    Stroke,
     as_bytes,
-    edit_of,
-    painted_cells,
-    renderer,
+    from_json,
     replay,
+    to_json,
 )
-from jaxdissect.painting.files import from_json, to_json
-from jaxdissect.painting.strokes import MAX_POINTS, Stroke, cells_under, pixels_under
+from jaxdissect.painting.document import MAX_STROKES
+from jaxdissect.painting.rendering import edit_of, painted_cells, renderer
+from jaxdissect.painting.strokes import MAX_POINTS, cells_under, pixels_under
 
 # --- strokes to cells -----------------------------------------------------------------------------
 
@@ -147,7 +146,7 @@ def test_the_last_stroke_counts_at_every_cell_and_unit():
         drawn(7, 7, action="erase"),
         drawn(3, 5, strength=2.0),
         drawn(5, 5),
-        Painted(dab(5, 5), "restore"),
+        PaintedStroke(dab(5, 5), "restore"),
     )
     keep, add = edit_of(made, (4, 4), 10)
     expected = {(0, 0, 1): (0, 2), (0, 0, 4): (0.5, 2.5), (0, 0, 7): (0, 3.5)}
@@ -161,20 +160,20 @@ def test_the_last_stroke_counts_at_every_cell_and_unit():
 
 def test_no_trace_is_left_of_what_is_undone():
     """No strokes, strokes of no strength and restored ones: the bytes of the generator itself."""
-    network = as_network(generator())
-    render = renderer(network, "layer2")
+    subject = Generator(generator(), SIZES[0])
+    render = renderer(subject, "layer2")
     empty = painting()
     nothing = [
         empty,
         painting(drawn(1, 1, strength=0.0), drawn(5, 2, "cold", brush=4.0, strength=0.0)),
-        painting(drawn(1, 1), Painted(dab(4, 4, brush=20.0), "restore")),
+        painting(drawn(1, 1), PaintedStroke(dab(4, 4, brush=20.0), "restore")),
     ]
     latent = jnp.asarray(empty.latent())
     images = [
-        np.asarray(render(network.params, latent, edit_of(made, (4, 4), 10))) for made in nothing
+        np.asarray(render(subject.params, latent, edit_of(made, (4, 4), 10))) for made in nothing
     ]
-    unedited = jax.jit(lambda params, z: (network.apply(params, z)[0] + 1) / 2)
-    plain = np.clip(np.asarray(unedited(network.params, latent[None]))[0], 0, 1)
+    unedited = jax.jit(lambda params, z: (subject.network.apply(params, z)[0] + 1) / 2)
+    plain = np.clip(np.asarray(unedited(subject.network.params, latent[None]))[0], 0, 1)
     np.testing.assert_array_equal(as_bytes(images[0]), as_bytes(plain))
     for image in images[1:]:
         np.testing.assert_array_equal(image, images[0])
@@ -182,7 +181,7 @@ def test_no_trace_is_left_of_what_is_undone():
 
 @pytest.mark.parametrize("layer", ["layer2", "layer3"])
 def test_a_painting_is_what_paint_does(layer):
-    network = as_network(generator())
+    subject = Generator(generator(), SIZES[0])
     made = painting(drawn(2, 6, brush=3.0, strength=0.75), layer=layer)
     cells, units = {"layer2": ((4, 4), 10), "layer3": ((8, 8), 8)}[layer]
     where = 0.75 * jnp.asarray(cells_under(made.strokes[0].stroke, (8, 8), cells), jnp.float32)
@@ -190,9 +189,10 @@ def test_a_painting_is_what_paint_does(layer):
 
     @jax.jit
     def expected(params, latents):
-        return paint(network, params, latents, layer, warm.units, jnp.array(warm.values), where)
+        values = jnp.array(warm.values)
+        return paint_units(subject, params, latents, layer, warm.units, values, where)
 
-    image = expected(network.params, jnp.asarray(made.latent())[None])[0]
+    image = expected(subject.params, jnp.asarray(made.latent())[None])[0]
     np.testing.assert_allclose(replay(generator(), made), image, atol=1e-6)
     assert units > max(warm.units)
 
@@ -201,8 +201,8 @@ def test_a_painting_is_what_paint_does(layer):
 
 FULL = painting(
     drawn(1.5, 1.0625),
-    Painted(Stroke(((0.0, 0.0), (8.0, 3.3)), 2.5), "erase", "cold", 0.1),
-    Painted(dab(5, 5), "restore"),
+    PaintedStroke(Stroke(((0.0, 0.0), (8.0, 3.3)), 2.5), "erase", "cold", 0.1),
+    PaintedStroke(dab(5, 5), "restore"),
     model="toy",
 )
 

@@ -25,7 +25,7 @@ import jaxdissect as jd
 from jaxdissect.engine.batching import Joined, Source, Stored, batches
 from jaxdissect.engine.data.latent_vectors import latents
 from jaxdissect.engine.folding import Progress, silent
-from jaxdissect.generators.removal import Removal, remove_units
+from jaxdissect.generators import Generator, Removal, remove_units
 from jaxdissect.networks.ablation_masks import best_unit_masks, unit_set_masks
 from jaxdissect.plots.bars_and_curves import curve_figure
 from jaxdissect.plots.image_grid import draw_grid, paint_labels
@@ -72,6 +72,11 @@ def cats(folder: Path, number: int, *, batch_size: int = 16) -> tuple[jd.Network
     return network, Joined(source, Stored({"image": np.concatenate(images)}))
 
 
+def labelled_cats(network: jd.Network, segmenter: jd.Segmenter) -> Generator:
+    """Join the generator with a segmenter of its images."""
+    return Generator(network, LATENT_SIZE, segmenter=segmenter, grid=GRID, to_pixels=as_they_are)
+
+
 def dissect_cats(
     network: jd.Network,
     source: Source,
@@ -99,9 +104,8 @@ def rank_units(result: jd.Dissection, layer: str, concept: str = "cat") -> np.nd
 
 
 def remove_cats(
-    network: jd.Network,
+    generator: Generator,
     source: Source,
-    segmenter: jd.Segmenter,
     layer: str,
     keep: np.ndarray,
     *,
@@ -111,14 +115,11 @@ def remove_cats(
 ) -> Removal:
     """Measure what is left of all concepts without sets of units."""
     return remove_units(
-        network,
+        generator,
         source,
-        segmenter,
         layer,
         keep,
-        grid=GRID,
-        concepts=[segmenter.vocabulary.index(concept)],
-        to_pixels=as_they_are,
+        concepts=[generator.vocabulary.index(concept)],
         batch_size=4,
         chunk_size=chunk_size,
         progress=progress,
@@ -236,17 +237,18 @@ def main() -> None:
     if options.dissect_only:
         return
 
+    generator = labelled_cats(network, segmenter)
     rankings = {layer: rank_units(result, layer) for layer in LAYERS}
     trial = latents(min(options.trial, options.latents), LATENT_SIZE)
 
     def remove_from_few(layer, keep):
-        return remove_cats(network, trial, segmenter, layer, keep, progress=say)
+        return remove_cats(generator, trial, layer, keep, progress=say)
 
     layer = options.layer or best_layer(rankings, remove_from_few)
     ranking = rankings[layer]
     keep = np.concatenate([best_unit_masks(ranking, MOST, len(ranking)), controls(ranking)])
     begin = time.perf_counter()
-    removal = remove_cats(network, source, segmenter, layer, keep, progress=say)
+    removal = remove_cats(generator, source, layer, keep, progress=say)
     seconds = time.perf_counter() - begin
     print(f"removing the best of {len(ranking)} units of {layer} for cat: {ranking[:MOST]}")
     print(report_removal(removal))

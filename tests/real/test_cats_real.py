@@ -6,7 +6,7 @@ stand in for its objects.
 
 import numpy as np
 import pytest
-from dissect_cats import cats, dissect_cats, rank_units, remove_cats
+from dissect_cats import cats, dissect_cats, labelled_cats, rank_units, remove_cats
 from paths import real_folder
 
 import jaxdissect as jd
@@ -36,7 +36,8 @@ def test_a_color_goes_with_the_units_that_match_it():
             for order in (ranking, ranking[::-1])
         ]
     )
-    removal = remove_cats(network, source, segmenter, LAYER, sets, concept=CONCEPT)
+    generator = labelled_cats(network, segmenter)
+    removal = remove_cats(generator, source, LAYER, sets, concept=CONCEPT)
 
     white = segmenter.vocabulary.index(CONCEPT)
     assert result[LAYER].counts.concept[white] == removal.before[:, white].sum() > 0

@@ -14,6 +14,7 @@ from flax import nnx
 
 from jaxdissect.arrays.concepts import vocabulary
 from jaxdissect.engine.batching import Stored
+from jaxdissect.generators import Generator
 from jaxdissect.networks.adapters.tapped_network import TappedNetwork
 from jaxdissect.networks.models.proggan import ProgressiveGenerator
 from jaxdissect.networks.segmenters.segmenter import Segmenter
@@ -52,6 +53,12 @@ def generator() -> ProgressiveGenerator:
         return jnp.asarray(random.standard_normal(leaf.shape), jnp.float32)
 
     return nnx.merge(definition, jax.tree.map(draw, state))
+
+
+def labelled_generator(grid, *, offset=0, model=None) -> Generator:
+    """The small generator, or another one of such latents, with the segmenter of its colors."""
+    segmenter = colors_segmenter(grid, offset=offset)
+    return Generator(model or generator(), SIZES[0], segmenter=segmenter, grid=grid)
 
 
 def latents(number=7):
@@ -109,3 +116,9 @@ def strongest_color() -> Segmenter:
         return found[..., concept], found.argmax(axis=-1) == concept
 
     return Segmenter(COLORS, jnp.float32(10), segment, score)
+
+
+def labelled_painter(grid=(8, 8), **options) -> Generator:
+    """The painter with the segmenter of its colors."""
+    options = {"segmenter": strongest_color()} | options
+    return Generator(painter(), PAINTER_SIZE, grid=grid, **options)

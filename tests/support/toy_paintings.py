@@ -2,8 +2,7 @@
 
 from support.toy_generators import SIZES
 
-from jaxdissect.painting.document import Action, Paint, Painted, Painting
-from jaxdissect.painting.strokes import Stroke
+from jaxdissect.painting import Action, Paint, PaintedStroke, Painting, Stroke
 
 DOTS = {"warm": Paint((1, 4, 7), (2.0, -1.0, 3.5)), "cold": Paint((4, 0), (5.0, 1.5))}
 
@@ -26,4 +25,4 @@ def painting(*strokes, layer="layer2", **changes):
 
 
 def drawn(x, y, paint="warm", *, strength=1.0, brush=1.0, action: Action = "draw"):
-    return Painted(dab(x, y, brush=brush), action, paint, strength)
+    return PaintedStroke(dab(x, y, brush=brush), action, paint, strength)

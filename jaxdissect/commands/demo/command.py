@@ -15,7 +15,9 @@ from jaxdissect.dissection.result import Dissection
 from jaxdissect.engine.batching import Stored
 from jaxdissect.engine.data.latent_vectors import latents
 from jaxdissect.engine.folding import Progress
-from jaxdissect.generators.dissection import Generated, dissect_generator
+from jaxdissect.generators.dissection import dissect_generator
+from jaxdissect.generators.generator import Generator
+from jaxdissect.generators.images import GeneratedImages
 from jaxdissect.networks.network import as_network
 from jaxdissect.report.page import PageSection, write_page
 from jaxdissect.scenes.dataset import scenes_dataset
@@ -91,16 +93,16 @@ class DemoOptions(OutputOptions):
         ]
 
     def _generator_part(self, folder: Path, progress: Progress) -> list[PageSection]:
-        model, segmenter = load_generator(), load_segmenter()
-        network = as_network(model)
-        source = latents(self.num_latents, model.sizes[0], seed=self.seed)
-        generated = Generated(network, source)
+        model = load_generator()
+        generator = Generator(model, model.sizes[0], segmenter=load_segmenter())
+        source = latents(self.num_latents, generator.latent_size, seed=self.seed)
+        generated = GeneratedImages(generator, source)
         result = dissect_generator(
-            network, source, segmenter, layers=generator_sections.LAYERS, progress=progress
+            generator, source, layers=generator_sections.LAYERS, progress=progress
         )
-        removal = generator_sections.remove_trees(network, source, segmenter, result, progress)
+        removal = generator_sections.remove_trees(generator, source, result, progress)
         few = [source[i] for i in range(self.num_latents // 4)]
-        doors = generator_sections.insert_doors(network, few, segmenter, result, progress)
+        doors = generator_sections.insert_doors(generator, few, result, progress)
         result.write_csv(folder / "generator_units.csv")
         table_files.write_csv(
             folder / "trees.csv",
@@ -111,7 +113,7 @@ class DemoOptions(OutputOptions):
         table_files.write_csv(folder / "doors.csv", generator_sections.DOORS_HEADER, rows)
         return [
             generator_sections.samples_section(generated),
-            generator_sections.dissection_section(network, generated, result, progress),
-            generator_sections.trees_section(network, source, removal),
-            generator_sections.doors_section(network, source, doors),
+            generator_sections.dissection_section(generator, generated, result, progress),
+            generator_sections.trees_section(generator, source, removal),
+            generator_sections.doors_section(generator, source, doors),
         ]

@@ -1,10 +1,7 @@
 """The third part of the demonstration: what the units of the generator cause in its images."""
 
-from functools import partial
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
@@ -14,13 +11,16 @@ from jaxdissect.dissection.result import Dissection
 from jaxdissect.dissection.top_images import top_images
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.folding import Progress
-from jaxdissect.generators.dissection import Generated, latent_input, ranked_units
-from jaxdissect.generators.images import from_signed, paint
+from jaxdissect.generators.dissection import ranked_units
+from jaxdissect.generators.generator import Generator, latent_input
+from jaxdissect.generators.images import (
+    GeneratedImages,
+    images_with_units,
+    images_without_units,
+)
 from jaxdissect.generators.insertion import Insertion, insert_units
 from jaxdissect.generators.removal import Removal, remove_units
 from jaxdissect.networks.ablation_masks import best_unit_masks
-from jaxdissect.networks.network import Network, layer_shapes
-from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.plots import bars_and_curves, concept_chart, unit_strips
 from jaxdissect.plots.image_grid import draw_grid
 from jaxdissect.report.page import PageFigure, PageSection, PageTable
@@ -41,9 +41,8 @@ CONTEXTS = ("barn", "house", "tree", "hill", "grass", "sky", "cloud")
 
 
 def remove_trees(
-    network: Network,
+    generator: Generator,
     source: Source,
-    segmenter: Segmenter,
     result: Dissection,
     progress: Progress,
 ) -> Removal:
@@ -51,7 +50,7 @@ def remove_trees(
     ranking = ranked_units(result, TREE_LAYER, result.vocabulary.index("tree", "object"))
     keep = best_unit_masks(ranking, MOST_REMOVED, result[TREE_LAYER].num_units)
     return remove_units(
-        network, source, segmenter, TREE_LAYER, keep, batch_size=4, chunk_size=7, progress=progress
+        generator, source, TREE_LAYER, keep, batch_size=4, chunk_size=7, progress=progress
     )
 
 
@@ -70,9 +69,8 @@ class Doors(NamedTuple):
 
 
 def insert_doors(
-    network: Network,
+    generator: Generator,
     source: Source,
-    segmenter: Segmenter,
     result: Dissection,
     progress: Progress,
 ) -> Doors:
@@ -81,9 +79,8 @@ def insert_doors(
     units = ranked_units(result, DOOR_LAYER, door)[:NUM_INSERTED]
     values = result[DOOR_LAYER].top_values[units].mean(axis=1)
     insertion = insert_units(
-        network,
+        generator,
         source,
-        segmenter,
         DOOR_LAYER,
         units,
         values,
@@ -95,7 +92,7 @@ def insert_doors(
     return Doors(units, values, insertion)
 
 
-def samples_section(generated: Generated) -> PageSection:
+def samples_section(generated: GeneratedImages) -> PageSection:
     """Show 64 images as they come."""
     images = generated.read(0, min(64, len(generated)))["image"]
     rows = images[: len(images) // 8 * 8].reshape(-1, 8, *images.shape[1:])
@@ -110,13 +107,13 @@ def samples_section(generated: Generated) -> PageSection:
 
 
 def dissection_section(
-    network: Network, generated: Generated, result: Dissection, progress: Progress
+    generator: Generator, generated: GeneratedImages, result: Dissection, progress: Progress
 ) -> PageSection:
     """Show the detectors of every layer, and the best units at work."""
     alone = Dissection({TREE_LAYER: result[TREE_LAYER]}, result.vocabulary, result.settings)
     rows = top_images(
         alone,
-        network,
+        generator.network,
         generated,
         inputs=latent_input,
         batch_size=16,
@@ -144,10 +141,13 @@ def dissection_section(
     )
 
 
-def trees_section(network: Network, source: Source, removal: Removal) -> PageSection:
+def trees_section(generator: Generator, source: Source, removal: Removal) -> PageSection:
     """Show how trees go when their units are removed."""
     tree = removal.vocabulary.index("tree", "object")
     left = removal.fraction_left[:, tree]
+    numbers = (0, 2, 5, 10, MOST_REMOVED)
+    shown = removal.most_shown(tree, 8)
+    images = images_without_units(generator, source, TREE_LAYER, shown, removal.keep[list(numbers)])
     gained = [
         (removal.vocabulary.names[concept], float(removal.mean_change[-1, concept]))
         for concept in removal.gained(len(left) - 1, number=60)
@@ -167,14 +167,7 @@ def trees_section(network: Network, source: Source, removal: Removal) -> PageSec
             ),
             PageFigure(
                 "The images with most trees, without more and more units.",
-                figures.removal_strip(
-                    network,
-                    source,
-                    removal,
-                    tree,
-                    (0, 2, 5, 10, MOST_REMOVED),
-                    to_pixels=from_signed,
-                ),
+                figures.removal_strip(images, shown, numbers),
             ),
             PageTable("What appears instead.", ("object", "pixels gained per image"), gained),
         ),
@@ -212,7 +205,7 @@ def door_rows(insertion: Insertion) -> list[tuple[str, int, float, float]]:
     ]
 
 
-def doors_section(network: Network, source: Source, doors: Doors) -> PageSection:
+def doors_section(generator: Generator, source: Source, doors: Doors) -> PageSection:
     """Show where inserted units make doors."""
     insertion = doors.insertion
     rows = door_rows(insertion)
@@ -239,7 +232,7 @@ def doors_section(network: Network, source: Source, doors: Doors) -> PageSection
             PageFigure(
                 "The same units at the same two places, one above the other below the middle: "
                 "before (above) and after (below).",
-                draw_grid(_before_and_after(network, source, doors)),
+                draw_grid(_before_and_after(generator, source, doors)),
             ),
             PageTable("The same in numbers.", DOORS_HEADER, rows),
         ),
@@ -247,17 +240,12 @@ def doors_section(network: Network, source: Source, doors: Doors) -> PageSection
 
 
 def _before_and_after(
-    network: Network, source: Source, doors: Doors
+    generator: Generator, source: Source, doors: Doors
 ) -> Float[np.ndarray, "2 n H W 3"]:
-    latents = jnp.asarray(np.stack([source[i]["latent"] for i in range(min(8, len(source)))]))
-    shape = layer_shapes(network, latents, (DOOR_LAYER,))[DOOR_LAYER].shape
-    where = np.zeros(shape[1:3], np.float32)
-    where[4:6, 4] = 1
-    make = jax.jit(partial(paint, network, layer=DOOR_LAYER, units=doors.units))
-    values = jnp.asarray(doors.values)
-    return np.stack(
-        [
-            np.asarray(make(network.params, latents, values=values, where=jnp.asarray(places)))
-            for places in (0 * where, where)
-        ]
+    height, width, _ = generator.map_shape(DOOR_LAYER)
+    examples = np.tile(np.arange(min(8, len(source))), (2, 1))
+    where = np.zeros((*examples.shape, height, width), np.float32)
+    where[1, :, 4:6, 4] = 1
+    return images_with_units(
+        generator, source, DOOR_LAYER, doors.units, doors.values, examples, where
     )

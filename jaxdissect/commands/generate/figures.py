@@ -4,25 +4,18 @@ Shapes: N images, H W pixels, h w cells of a layer.
 """
 
 from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from jaxdissect.arrays.resampling import Shape
-from jaxdissect.commands.generate.tables import SHOWN_PLACES, concept_name
-from jaxdissect.engine.batching import Source
+from jaxdissect.commands.generate.tables import concept_name
 from jaxdissect.generators.causality import CausalEffect
-from jaxdissect.generators.images import ToPixels, generate, paint
 from jaxdissect.generators.insertion import Insertion
 from jaxdissect.generators.optimise import UnitStrengths
 from jaxdissect.generators.realism import Realism
 from jaxdissect.generators.removal import Removal
-from jaxdissect.networks.edits import keep_units
-from jaxdissect.networks.network import Network
 from jaxdissect.plots import bars_and_curves
 from jaxdissect.plots.image_grid import draw_grid
 from jaxdissect.plots.palette import YELLOW
@@ -70,39 +63,18 @@ def replaced_figure(removal: Removal, concept: int) -> "Figure | None":
 
 
 def removal_strip(
-    network: Network,
-    source: Source,
-    removal: Removal,
-    concept: int,
-    numbers: Sequence[int],
-    *,
-    to_pixels: ToPixels,
+    images: Float[np.ndarray, "S n H W 3"], examples: Int[np.ndarray, "n"], numbers: Sequence[int]
 ) -> "Image.Image":
-    """Draw the images with most of a concept, with more and more units removed, row by row."""
-    shown = np.argsort(-removal.before[:, concept], kind="stable")[:8]
-    keep = removal.keep[list(numbers)]
-    images = without(network, source, removal.layer, shown, keep, to_pixels=to_pixels)
+    """Lay out images without more and more units, row by row.
+
+    Args:
+        images: What `images_without_units` makes.
+        examples: Positions of the images in their source.
+        numbers: How many units are removed in each row.
+    """
     rows = [f"{number} units" for number in numbers]
-    return draw_grid(images, scale=_scale(images), rows=rows, columns=[f"{i}" for i in shown])
-
-
-def without(
-    network: Network,
-    source: Source,
-    layer: str,
-    examples: Int[np.ndarray, "n"],
-    keep: Bool[np.ndarray, "S U"],
-    *,
-    to_pixels: ToPixels,
-) -> Float[np.ndarray, "S n H W 3"]:
-    """Make images without the units of each condition."""
-
-    @jax.jit
-    def make(params: Any, latents: Any, keep: Any) -> Any:
-        return generate(network, params, latents, {layer: keep_units(keep)}, to_pixels=to_pixels)
-
-    latents = jnp.asarray(np.stack([source[int(i)]["latent"] for i in examples]))
-    return np.stack([np.asarray(make(network.params, latents, jnp.asarray(k))) for k in keep])
+    columns = [f"{example}" for example in examples]
+    return draw_grid(images, scale=_scale(images), rows=rows, columns=columns)
 
 
 # --- insertion ------------------------------------------------------------------------------------
@@ -156,52 +128,42 @@ def cell_figure(insertion: Insertion, concept: int, cells: Shape) -> "Figure":
 
 
 def place_sheet(
-    network: Network,
-    source: Source,
-    insertion: Insertion,
-    concept: int,
-    cells: Shape,
-    *,
-    to_pixels: ToPixels,
+    images: Float[np.ndarray, "4 n H W 3"], insertion: Insertion, concept: int, cells: Shape
 ) -> "Image.Image":
-    """Draw the places where most is added, and where least, with the cell marked.
+    """Lay out the places where most is added, and where least, with the cell marked.
 
     Rows: the best before and after the insertion, the worst before and after.
+
+    Args:
+        images: What `images_of_places` makes.
+        insertion: The result that they belong to.
+        concept: The concept that they belong to.
+        cells: Height and width of the layer.
     """
-    make = jax.jit(
-        partial(paint, network, to_pixels=to_pixels, layer=insertion.layer, units=insertion.units)
-    )
-    rows = []
-    for worst in (False, True):
-        places = insertion.best_places(concept, SHOWN_PLACES, worst=worst)
-        chosen = insertion.cells[places[:, 1]]
-        latents = jnp.asarray(np.stack([source[int(i)]["latent"] for i in places[:, 0]]))
-        where = np.zeros((len(places), *cells), np.float32)
-        where[np.arange(len(places)), chosen[:, 0], chosen[:, 1]] = 1
-        values = jnp.asarray(insertion.values)
-        for strength in (0 * where, where):
-            images = np.asarray(
-                make(network.params, latents, values=values, where=jnp.asarray(strength))
+    scale = _scale(images)
+    rows = [
+        [
+            mark_cell(image, insertion.cells[cell], cells, scale=scale)
+            for image, (_, cell) in zip(
+                row,
+                insertion.best_places(concept, len(row), worst=place >= 2),
+                strict=True,
             )
-            scale = _scale(images[None])
-            rows.append(
-                [
-                    mark_cell(image, (int(y), int(x)), cells, scale=scale)
-                    for image, (y, x) in zip(images, chosen, strict=True)
-                ]
-            )
+        ]
+        for place, row in enumerate(images)
+    ]
     names = ["best: before", "after", "worst: before", "after"]
     return draw_grid(np.array(rows), scale=1, rows=names)
 
 
 def mark_cell(
-    image: Float[np.ndarray, "H W 3"], cell: tuple[int, int], cells: Shape, *, scale: int
+    image: Float[np.ndarray, "H W 3"], cell: Int[np.ndarray, "2"], cells: Shape, *, scale: int
 ) -> Float[np.ndarray, "_ _ 3"]:
     """Enlarge an image and draw a frame around the pixels of a cell, just outside of them."""
     marked = image.repeat(scale, axis=0).repeat(scale, axis=1)
     ends = [
         (place * side // number, (place + 1) * side // number)
-        for place, side, number in zip(cell, marked.shape[:2], cells, strict=True)
+        for place, side, number in zip(cell.tolist(), marked.shape[:2], cells, strict=True)
     ]
     width = max(1, scale)
     (top, bottom), (left, right) = ends
@@ -265,6 +227,11 @@ def realism_figure(judged: Realism, names: Sequence[str], sizes: Sequence[int]) 
         across="units removed",
         up="Fréchet distance",
     )
+
+
+def artifact_strip(images: Float[np.ndarray, "S n H W 3"], sizes: Sequence[int]) -> "Image.Image":
+    """Lay out images with all units, and without more and more of the costliest, row by row."""
+    return draw_grid(images, rows=["all units", *(f"without {size}" for size in sizes)])
 
 
 def _scale(images: Float[np.ndarray, "R C H W 3"]) -> int:

@@ -14,7 +14,7 @@ from jaxdissect.generators.realism import Realism
 from jaxdissect.generators.removal import Removal
 
 SHOWN_PLACES = 8
-"""Best and worst places that are told and shown."""
+"""Number of the best and of the worst places that are listed and shown."""
 
 
 # --- removal --------------------------------------------------------------------------------------

@@ -1,20 +1,23 @@
-"""Find the generator and the segmenter that a user names on the command line.
+"""Options that name a generator and its segmenter, and what finds them.
 
 Like other models (`jaxdissect.commands.options.model`), but a generator's input is latents [B, Z],
 and its output images [B, height, width, 3].
 """
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tyro.conf import arg
 
+from jaxdissect.arrays.resampling import Shape
 from jaxdissect.commands.options.model import BUILT_IN, FoundModel, checked_layers
 from jaxdissect.commands.options.user_code import find_function, user_code
 from jaxdissect.engine.data.latent_vectors import latents
-from jaxdissect.generators.images import ToPixels, in_range
+from jaxdissect.generators.generator import Generator, ToPixels, in_range
 from jaxdissect.networks.loading import load_network, pretrained
 from jaxdissect.networks.models.proggan import ProgressiveGenerator
 from jaxdissect.networks.network import as_network
@@ -41,7 +44,7 @@ class FoundGenerator(NamedTuple):
         model: The network.
         latent_size: Z.
         to_pixels: Makes RGB in [0, 1] of what it gives.
-        segmenter: Name of the segmenter to take unless told otherwise.
+        segmenter: Name of the segmenter that goes with it, None if none is known.
     """
 
     model: FoundModel
@@ -49,88 +52,129 @@ class FoundGenerator(NamedTuple):
     to_pixels: ToPixels
     segmenter: str | None
 
+    def generator(self, segmenter: Segmenter | None = None, *, grid: Shape = (64, 64)) -> Generator:
+        """Make the subject of experiments of it.
 
-def find_generator(
-    name: str,
-    weights: Path | None,
-    latent_size: int | None,
-    pixel_range: tuple[float, float],
-) -> FoundGenerator:
-    """Import and build the generator of a name, and look at some of its images.
+        Raises:
+            ValueError: If `grid` is not positive.
+        """
+        return Generator(
+            self.model.network,
+            self.latent_size,
+            segmenter=segmenter,
+            grid=grid,
+            to_pixels=self.to_pixels,
+        )
 
-    Args:
-        name: `BUILT_IN`, a published generator, `ARCHITECTURE` with weights, or where a function
-            is.
-        weights: The file of weights.
-        latent_size: Z, for functions of the user's.
-        pixel_range: What is black and what is white.
+    def choose_layers(self, layers: tuple[str, ...]) -> tuple[str, ...]:
+        """Check that the generator has the layers that the user asks for.
 
-    Raises:
-        OSError: If there is no such file, or published weights cannot be downloaded.
-        ValueError: If nothing has the name, options do not go together, the generator takes no
-            such latents or gives no images, or much of these lies outside the range.
-    """
-    to_pixels = in_range(*pixel_range)
+        Args:
+            layers: Names of layers; empty for those that known generators have.
+
+        Raises:
+            ValueError: If a layer is missing or unknown (the message lists the valid names).
+        """
+        inputs = jax.ShapeDtypeStruct((1, self.latent_size), jnp.float32)
+        return checked_layers(self.model, layers, inputs, f"`model` (={self.model.name!r}) fails")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorOptions:
+    """Options that name a generator."""
+
+    model: Annotated[str, arg(metavar="NAME")]
+    """`scenes`, the built-in generator of farms, a published generator such as proggan_church
+    (downloaded once), proggan with --weights, or a function without arguments that returns the
+    generator, as FILE.py:FUNCTION or package.module:FUNCTION, from latents [B, Z] to images
+    [B, height, width, 3]."""
+    weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """Weights of a proggan: .pth, .safetensors, .npz."""
+    latent_size: Annotated[int | None, arg(metavar="Z", help_behavior_hint="")] = None
+    """Numbers of a latent, for a function of yours."""
+    pixel_range: Annotated[tuple[float, float], arg(metavar="LOW HIGH")] = (-1.0, 1.0)
+    """The values that the generator gives for black and for white."""
+
+    def find_generator(self) -> FoundGenerator:
+        """Build the generator, and look at some of its images.
+
+        Raises:
+            OSError: If there is no such file, or published weights cannot be downloaded.
+            ValueError: If nothing has the name, options do not go together, the generator takes no
+                such latents or gives no images, or much of these lies outside the range.
+        """
+        to_pixels = in_range(*self.pixel_range)
+        model, latent_size, segmenter = _find_network(self.model, self.weights, self.latent_size)
+        found = FoundGenerator(model, latent_size, to_pixels, segmenter)
+        _look_at_images(found, self.pixel_range)
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterOptions:
+    """Options that name the segmenter of a generator's images."""
+
+    segmenter: Annotated[
+        str | None, arg(metavar="NAME", help_behavior_hint="(default: that of the model)")
+    ] = None
+    """`scenes`, a published segmenter such as netpqc (downloaded once), or a function that returns
+    a `Segmenter`, as FILE.py:FUNCTION or package.module:FUNCTION."""
+
+    def find_segmenter(self, default: str | None) -> Segmenter:
+        """Build the segmenter.
+
+        Args:
+            default: Name of the segmenter to take if the user names none.
+
+        Raises:
+            OSError: If there is no such file, or published weights cannot be downloaded.
+            ValueError: If nothing has the name, or the function returns something else.
+        """
+        name = default if self.segmenter is None else self.segmenter
+        if name is None:
+            raise ValueError(
+                f"`segmenter` is needed: one of {', '.join(SEGMENTERS)}, or FILE:FUNCTION"
+            )
+        if name == BUILT_IN:
+            return load_segmenter()
+        if ":" not in name:
+            return pretrained_segmenter(name)
+        build, home = find_function(name, "segmenter", SEGMENTERS)
+        with user_code(f"`segmenter` (={name!r}) cannot be built by its function", home):
+            segmenter: Any = build()
+        if not isinstance(segmenter, Segmenter):
+            raise ValueError(
+                f"`segmenter` (={name!r}) must return a Segmenter, not {type(segmenter).__name__}"
+            )
+        return segmenter
+
+
+def _find_network(
+    name: str, weights: Path | None, latent_size: int | None
+) -> tuple[FoundModel, int, str | None]:
+    """Find a network, the length of its latents, and the name of its segmenter."""
     if (name == ARCHITECTURE) != (weights is not None):
         raise ValueError(f"`weights` go with `model` {ARCHITECTURE!r}, and with no other")
-    if name in (BUILT_IN, ARCHITECTURE, *NAMES):
-        if name == BUILT_IN:
-            module: Any = load_generator()
-        else:
-            module = pretrained(name) if weights is None else load_network(name, weights)
-        assert isinstance(module, ProgressiveGenerator)
-        if latent_size not in (None, module.sizes[0]):
-            raise ValueError(
-                f"`latent_size` (={latent_size}) must be {module.sizes[0]} for `model` {name!r}"
-            )
-        latent_size = module.sizes[0]
-        layers = ("layer2", "layer4", "layer6", "layer8") if name == BUILT_IN else ("layer4",)
-        model = FoundModel(name, as_network(module), Path(__file__).parent, layers)
-        segmenter: str | None = BUILT_IN if name == BUILT_IN else "netpqc"
-    else:
+    if name not in (BUILT_IN, ARCHITECTURE, *NAMES):
         build, home = find_function(name, "model", [BUILT_IN, *NAMES, ARCHITECTURE])
         with user_code(f"`model` (={name!r}) cannot be built by its function", home):
             model = FoundModel(name, as_network(build()), home)
         if latent_size is None:
             raise ValueError(f"`latent_size` is needed for `model` {name!r}")
-        segmenter = None
-    found = FoundGenerator(model, latent_size, to_pixels, segmenter)
-    _look_at_images(found, pixel_range)
-    return found
-
-
-def choose_generator_layers(found: FoundGenerator, layers: tuple[str, ...]) -> tuple[str, ...]:
-    """Check that a generator has the layers that the user asks for.
-
-    Raises:
-        ValueError: If a layer is missing or unknown (the message lists the valid names).
-    """
-    inputs = jax.ShapeDtypeStruct((1, found.latent_size), jnp.float32)
-    return checked_layers(found.model, layers, inputs, f"`model` (={found.model.name!r}) fails")
-
-
-def find_segmenter(name: str | None, default: str | None) -> Segmenter:
-    """Build the segmenter of a name: `BUILT_IN`, a published one, or what a function returns.
-
-    Raises:
-        OSError: If there is no such file, or published weights cannot be downloaded.
-        ValueError: If nothing has the name, or the function returns something else.
-    """
-    name = default if name is None else name
-    if name is None:
-        raise ValueError(f"`segmenter` is needed: one of {', '.join(SEGMENTERS)}, or FILE:FUNCTION")
+        return model, latent_size, None
     if name == BUILT_IN:
-        return load_segmenter()
-    if ":" not in name:
-        return pretrained_segmenter(name)
-    build, home = find_function(name, "segmenter", SEGMENTERS)
-    with user_code(f"`segmenter` (={name!r}) cannot be built by its function", home):
-        segmenter: Any = build()
-    if not isinstance(segmenter, Segmenter):
+        module: Any = load_generator()
+    else:
+        module = pretrained(name) if weights is None else load_network(name, weights)
+    assert isinstance(module, ProgressiveGenerator)
+    known_size = module.sizes[0]
+    if latent_size not in (None, known_size):
         raise ValueError(
-            f"`segmenter` (={name!r}) must return a Segmenter, not {type(segmenter).__name__}"
+            f"`latent_size` (={latent_size}) must be {known_size} for `model` {name!r}"
         )
-    return segmenter
+    layers = ("layer2", "layer4", "layer6", "layer8") if name == BUILT_IN else ("layer4",)
+    model = FoundModel(name, as_network(module), Path(__file__).parent, layers)
+    return model, known_size, BUILT_IN if name == BUILT_IN else "netpqc"
 
 
 def _look_at_images(found: FoundGenerator, pixel_range: tuple[float, float]) -> None:

@@ -10,30 +10,27 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, arg
 
-from jaxdissect.commands.options.generator import (
-    choose_generator_layers,
-    find_generator,
-    find_segmenter,
-)
+from jaxdissect.commands.options.generator import GeneratorOptions, SegmenterOptions
 from jaxdissect.commands.options.model import BUILT_IN
+from jaxdissect.commands.options.numbers import check_within
 from jaxdissect.commands.output.progress_bar import progress_bar
 from jaxdissect.commands.paint.server import create_app
-from jaxdissect.commands.paint.studio import Studio, Subject
+from jaxdissect.commands.paint.studio import Studio
 from jaxdissect.dissection.result import Dissection, load_dissection
 from jaxdissect.engine.data.latent_vectors import latents
 from jaxdissect.engine.folding import Progress
 from jaxdissect.engine.resume import digest
 from jaxdissect.generators.dissection import dissect_generator
-from jaxdissect.networks.segmenters.segmenter import Segmenter
+from jaxdissect.generators.generator import Generator
 
 HOST = "127.0.0.1"
 
 DISSECTION_SEED = 4_000_003
-"""Of the images that are dissected, which are not those to paint on."""
+"""Seed of the images that are dissected, which are not those to paint on."""
 
 
-@dataclass(frozen=True)
-class PaintOptions:
+@dataclass(frozen=True, kw_only=True)
+class PaintOptions(SegmenterOptions, GeneratorOptions):
     """Paint with the units of a generator, in a browser on this machine.
 
     Needs starlette and uvicorn: pip install 'jaxdissect[paint]'. Ctrl+C stops it.
@@ -42,25 +39,15 @@ class PaintOptions:
     model: Annotated[str, arg(metavar="NAME")] = BUILT_IN
     """`scenes`, the built-in generator of farms, or another; see `jaxdissect generate remove
     --help`."""
-    weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """Weights of a proggan."""
-    latent_size: Annotated[int | None, arg(metavar="Z", help_behavior_hint="")] = None
-    """Numbers of a latent, for a function of yours."""
-    pixel_range: Annotated[tuple[float, float], arg(metavar="LOW HIGH")] = (-1.0, 1.0)
-    """What the generator gives for black and for white."""
-    segmenter: Annotated[
-        str | None, arg(metavar="NAME", help_behavior_hint="(default: that of the model)")
-    ] = None
-    """What tells objects in the images: `scenes`, a published one, or FILE.py:FUNCTION."""
     layer: Annotated[str, arg(metavar="LAYER")] = "layer4"
     """Layer whose units are painted with; early ones have few large cells, late ones many small."""
     samples: Annotated[int, arg(metavar="N")] = 24
     """Images to choose from."""
     seed: Annotated[int, arg(metavar="N")] = 0
-    """Of these images."""
+    """Seed of these images."""
     dissection: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
-    """Folder with a dissection of the layer, which says what the units stand for; if there is none
-    yet, it is made and kept there."""
+    """Folder with a dissection of the layer, which names the concepts of its units; if there is
+    none yet, it is made and kept there."""
     num_latents: Annotated[int, arg(metavar="N")] = 256
     """Other images of the generator to dissect, where there is no dissection yet."""
     port: Annotated[int, arg(metavar="N")] = 0
@@ -77,51 +64,43 @@ class PaintOptions:
             ValueError, OSError: If the options cannot be followed, or starlette or uvicorn are
                 missing.
         """
-        self._check()
+        check_within(
+            self,
+            samples=(1, 1000),
+            seed=(0, 2**53),  # what JavaScript holds exactly
+            num_latents=(16, 100_000),
+            port=(0, 65_535),
+        )
         check_installed()
         with listen(self.port) as listener:
             serve(self._studio(), listener, browser=self.browser, quiet=self.quiet)
 
-    def _check(self) -> None:
-        limits = {
-            "samples": (1, 1000),
-            "seed": (0, 2**53),  # what JavaScript holds exactly
-            "num_latents": (16, 100_000),
-            "port": (0, 65_535),
-        }
-        for name, (low, high) in limits.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"`{name}` (={getattr(self, name)}) must be {low} to {high}")
-
     def _studio(self) -> Studio:
-        found = find_generator(self.model, self.weights, self.latent_size, self.pixel_range)
-        choose_generator_layers(found, (self.layer,))
-        segmenter = find_segmenter(self.segmenter, found.segmenter)
-        subject = Subject(
-            self.model,
-            found.model.network,
-            found.latent_size,
+        found = self.find_generator()
+        generator = found.generator(self.find_segmenter(found.segmenter))
+        generator.map_shape(self.layer)  # refuses layers that do not exist
+        with progress_bar(quiet=self.quiet) as progress:
+            result = self._find_dissection(generator, progress)
+        return Studio(
+            generator,
+            self.layer,
+            result,
+            name=self.model,
             seed=self.seed,
             num_samples=self.samples,
-            to_pixels=found.to_pixels,
         )
-        with progress_bar(quiet=self.quiet) as progress:
-            result = self._dissection(subject, segmenter, progress)
-        return Studio(subject, self.layer, result, segmenter)
 
-    def _dissection(self, subject: Subject, segmenter: Segmenter, progress: Progress) -> Dissection:
-        folder, made_with = self.dissection, digest(subject.network.params)
+    def _find_dissection(self, generator: Generator, progress: Progress) -> Dissection:
+        folder, made_with = self.dissection, digest(generator.network.params)
         if folder is not None and folder.exists() and any(folder.iterdir()):
             result = load_dissection(folder)
             if result.settings.get("generator", made_with) != made_with:
                 raise ValueError(f"`dissection`: {folder} holds one of another generator")
             return result
         result = dissect_generator(
-            subject.network,
-            latents(self.num_latents, subject.latent_size, seed=DISSECTION_SEED),
-            segmenter,
+            generator,
+            latents(self.num_latents, generator.latent_size, seed=DISSECTION_SEED),
             layers=(self.layer,),
-            to_pixels=subject.to_pixels,
             progress=progress,
         )
         if folder is not None:
@@ -144,7 +123,7 @@ def listen(port: int) -> socket.socket:
     """Take a port of this machine, before the long work begins.
 
     Raises:
-        ValueError: if the port is taken.
+        ValueError: If the port is taken.
     """
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

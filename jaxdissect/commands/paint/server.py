@@ -11,7 +11,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from jaxdissect.commands.paint.studio import Studio, as_answer, png_of
-from jaxdissect.painting.files import from_json
+from jaxdissect.painting.json_document import from_json
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -76,7 +76,7 @@ def create_app(studio: Studio, token: str, port: int) -> "Starlette":
         name = request.path_params["example"]
         # Python refuses to read a number of thousands of digits.
         example = int(name) if name.isdecimal() and len(name) < 10 else None
-        if example is None or example >= studio.subject.num_samples:
+        if example is None or example >= studio.num_samples:
             raise HTTPException(404, f"there is no sample {name}")
         found = await run_in_threadpool(lambda: png_of(studio.render(studio.blank(example)).image))
         return Response(found, media_type="image/png")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any, get_args
 
-from jaxdissect.painting.document import Action, Paint, Painted, Painting
+from jaxdissect.painting.document import Action, Paint, PaintedStroke, Painting
 from jaxdissect.painting.strokes import Stroke
 
 FORMAT, VERSION = "jaxdissect painting", 1
@@ -50,7 +50,7 @@ def from_json(text: str | bytes) -> Painting:
         text: What `to_json` wrote, or the painting page.
 
     Raises:
-        ValueError: if it is no JSON, no painting, one of another version, or anything in it is
+        ValueError: If it is no JSON, no painting, one of another version, or anything in it is
             missing, unknown, of another type or out of range; the message says where.
     """
     try:
@@ -69,7 +69,7 @@ def from_json(text: str | bytes) -> Painting:
     return Painting(**values)
 
 
-# --- one reader for every kind of value; each is told where the value stands ----------------------
+# --- one reader for every kind of value; each knows where the value stands ----------------------
 
 Read = Callable[[Any, str], Any]
 
@@ -126,7 +126,7 @@ def _paints(value: Any, where: str) -> dict[str, Paint]:
     return paints
 
 
-def _painted(value: Any, where: str) -> Painted:
+def _painted(value: Any, where: str) -> PaintedStroke:
     _check_names(where, value, {"action", "paint", "strength", "brush", "points"})
     found: dict[str, Any] = {
         name: read(value[name], f"{where}.{name}")
@@ -139,9 +139,9 @@ def _painted(value: Any, where: str) -> Painted:
         )
     }
 
-    def build() -> Painted:
+    def build() -> PaintedStroke:
         stroke = Stroke(found["points"], found["brush"])
-        return Painted(stroke, found["action"], found["paint"], found["strength"])
+        return PaintedStroke(stroke, found["action"], found["paint"], found["strength"])
 
     return _placed(where, build)
 

@@ -1,0 +1,83 @@
+"""`jaxdissect generate dissect`: the concept of every unit of some layers of a generator."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import arg
+
+from jaxdissect.commands.generate.options import SETTINGS_FILE, LatentOptions
+from jaxdissect.commands.options.generator import GeneratorOptions, SegmenterOptions
+from jaxdissect.commands.options.output import TableOptions
+from jaxdissect.commands.options.preset import PresetName
+from jaxdissect.commands.output import dissection_tables
+from jaxdissect.commands.output.dissection_files import write_dissection
+from jaxdissect.commands.output.settings import write_settings
+from jaxdissect.dissection.presets import PRESETS
+from jaxdissect.dissection.top_images import top_images
+from jaxdissect.generators.dissection import dissect_generator
+from jaxdissect.generators.generator import latent_input
+from jaxdissect.generators.images import GeneratedImages
+from jaxdissect.plots import concept_chart, unit_strips
+from jaxdissect.plots.figure_files import save_figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class DissectGenerator(SegmenterOptions, LatentOptions, GeneratorOptions, TableOptions):
+    """Find the concept, in the images that a generator makes, of every unit of some layers.
+
+    Dissects --num-ranking-images images.
+    """
+
+    grid: Annotated[tuple[int, int], arg(metavar="H W")] = (64, 64)
+    """Height and width of the label maps."""
+    layers: Annotated[
+        tuple[str, ...],
+        arg(metavar="L [L ...]", help_behavior_hint="(default: known generators have some)"),
+    ] = ()
+    """Layers to dissect. A wrong name lists the right ones."""
+    preset: PresetName = "gandissect2019"
+    """Convention for thresholds and scores."""
+    num_top_images: Annotated[int, arg(metavar="N")] = 10
+    """Images to find with the highest peaks of each unit."""
+    memory_budget_gib: Annotated[float, arg(metavar="GIB")] = 2.0
+    """Keep activations up to this size; others are computed again in every pass."""
+
+    def run(self) -> None:
+        """Dissect as the options say; write and print the results.
+
+        Raises:
+            ValueError, OSError: If the options cannot be followed. Nothing is written then.
+        """
+        self.check_latents()
+        self.check_free()
+        found = self.find_generator()
+        layers = found.choose_layers(self.layers)
+        generator = found.generator(self.find_segmenter(found.segmenter), grid=self.grid)
+        source = self.latents(generator.latent_size, "ranking")
+        preset = PRESETS[self.preset]
+        with self.working() as (folder, progress):
+            result = dissect_generator(
+                generator,
+                source,
+                layers=layers,
+                preset=preset,
+                num_top_images=self.num_top_images,
+                batch_size=self.batch_size,
+                memory_budget=int(self.memory_budget_gib * 2**30),
+                progress=progress,
+            )
+            write_dissection(folder, result, source, self)
+            self.write_tables(folder, {"detectors": dissection_tables.layer_table(result)})
+            write_settings(folder / SETTINGS_FILE, self, {})
+            save_figure(folder / "concepts.png", concept_chart.concept_figure(result))
+            top = top_images(
+                result,
+                generator.network,
+                GeneratedImages(generator, source),
+                inputs=latent_input,
+                border=preset.border,
+                batch_size=self.batch_size,
+                progress=progress,
+            )
+            unit_strips.save_unit_strips(folder, top)
+        self.print_summary(dissection_tables.summary(result))

@@ -1,0 +1,92 @@
+"""`jaxdissect generate remove`: what goes without units, and what comes in its place."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import arg
+
+from jaxdissect.commands.generate import figures, tables
+from jaxdissect.commands.generate.options import SETTINGS_FILE, ConceptOptions
+from jaxdissect.commands.options.output import TableOptions
+from jaxdissect.commands.output.settings import write_settings
+from jaxdissect.generators.images import images_without_units
+from jaxdissect.generators.removal import remove_units
+from jaxdissect.networks.ablation_masks import best_unit_masks, single_unit_masks
+from jaxdissect.plots.figure_files import save_figure
+
+_SHOWN_IMAGES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveUnits(ConceptOptions, TableOptions):
+    """Remove the units that match a concept best: what goes, and what comes in its place?
+
+    Units are ranked by their IoU with the concept on some images, and removed from others.
+    """
+
+    most: Annotated[int, arg(metavar="N")] = 30
+    """Remove the 0, 1, ..., N best units together."""
+    shown: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (0, 2, 4, 8, 20)
+    """Numbers of removed units to show images of."""
+    singles: bool = True
+    """Also remove every unit alone."""
+
+    def run(self) -> None:
+        """Rank and remove units as the options say; write and print the results.
+
+        Raises:
+            ValueError, OSError: If the options cannot be followed. Nothing is written then.
+        """
+        self.check_latents()
+        self.check_free()
+        generator, concept = self.find_subject()
+        _, _, num_units = generator.map_shape(self.layer)
+        if not 1 <= self.most <= num_units:
+            raise ValueError(f"`most` (={self.most}) must be 1 to {num_units}, units there are")
+        if not self.shown or not all(0 <= number <= self.most for number in self.shown):
+            raise ValueError(f"`shown` (={self.shown}) must be numbers from 0 to {self.most}")
+        source = self.latents(generator.latent_size, "measuring")
+        with self.working() as (folder, progress):
+            units = self.rank_units(generator, concept, progress)
+            sets = remove_units(
+                generator,
+                source,
+                self.layer,
+                best_unit_masks(units.ranking, self.most, num_units),
+                concepts=[concept],
+                batch_size=self.batch_size,
+                chunk_size=self.chunk_size,
+                progress=progress,
+            )
+            written = {
+                "sets": tables.set_table(sets, concept, units.ranking),
+                "changes": tables.change_table(sets),
+                "replaced": tables.replaced_table(sets, concept),
+                "images": tables.image_table(sets, concept),
+            }
+            if self.singles:
+                singles = remove_units(
+                    generator,
+                    source,
+                    self.layer,
+                    single_unit_masks(num_units),
+                    batch_size=self.batch_size,
+                    chunk_size=self.chunk_size,
+                    progress=progress,
+                )
+                written["units"] = tables.single_table(singles, concept, units.iou)
+            examples = sets.most_shown(concept, _SHOWN_IMAGES)
+            images = images_without_units(
+                generator, source, self.layer, examples, sets.keep[list(self.shown)]
+            )
+            self.write_tables(folder, written)
+            facts = {"ranking by IoU": units.ranking[: self.most].tolist()}
+            write_settings(folder / SETTINGS_FILE, self, facts)
+            save_figure(folder / "left.png", figures.left_figure(sets, concept))
+            replaced = figures.replaced_figure(sets, concept)
+            if replaced is not None:
+                save_figure(folder / "replaced.png", replaced)
+            figures.removal_strip(images, examples, self.shown).save(folder / "images.png")
+        self.print_table(
+            f"Removing units of {self.layer} that match {self.concept} best", written["sets"]
+        )
