@@ -3,23 +3,32 @@
 Everything here is computed on the host from the damage of single removals (`Ablation.damage`): how
 far the balanced accuracy of a class falls without a unit.
 
-Letters: U units, N classes.
+Letters: U units, N classes, G groups.
 
 Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020: a unit
 is important to the classes to which it is among the four most damaging; units that are important to
 many classes match a concept better.
 """
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int64
 
+from jaxdissect.stats import accuracy
+
+MEASURES: Mapping[str, Callable[[accuracy.Accuracy], Float64[np.ndarray, "*S N"]]] = {
+    "balanced-accuracy": accuracy.balanced_accuracy,
+    "confidence": accuracy.confidence,
+}
+"""Measures of a class whose fall makes a unit important to it, by the names that options give."""
+
 NUM_TOP = 4
-"""Units that are called important to a class, in the paper."""
+"""How many units are called important to a class, in the paper."""
 
 GROUP_SIZE = 32
-"""Units in a group of like importance, in the paper."""
+"""How many units make a group of like importance, in the paper."""
 
 
 class Groups(NamedTuple):
@@ -27,9 +36,9 @@ class Groups(NamedTuple):
 
     Attributes:
         value: What the units of a group have in common: a number of classes, or a mean damage.
-        number: Units of the group.
+        number: Number of units in the group.
         mean: Mean IoU of their best concepts, NaN for a group without units.
-        standard_error: Of that mean; NaN for groups of less than two units.
+        standard_error: Standard error of that mean; NaN for groups of less than two units.
         value_error: Standard error of `value`; 0 where it is exact.
     """
 
@@ -41,17 +50,17 @@ class Groups(NamedTuple):
 
 
 def ranking(damage: Float[np.ndarray, "U N"]) -> Int64[np.ndarray, "N U"]:
-    """Units by how much their removal damages each class, most first, equals by unit."""
+    """Rank units by how much their removal damages each class, most first, equals by unit."""
     return np.argsort(-damage, axis=0, kind="stable").T
 
 
 def is_important(
     damage: Float[np.ndarray, "U N"], *, top: int = NUM_TOP
 ) -> Bool[np.ndarray, "U N"]:
-    """Whether a unit is among the `top` most damaging of a class.
+    """Find out whether a unit is among the `top` most damaging of a class.
 
     Raises:
-        ValueError: if `top` is not in [1, U].
+        ValueError: If `top` is not in [1, U].
     """
     num_units, num_classes = damage.shape
     if not 1 <= top <= num_units:
@@ -67,9 +76,9 @@ def by_number_of_classes(
     """Group units by the number of classes to which they are important; the last takes all more.
 
     Args:
-        important: Of `is_important`.
+        important: Whether a unit is important to a class (see `is_important`).
         iou: IoU of every unit with its best concept.
-        most: Number of classes from which units share a group.
+        most: Number of classes from which on units share a group.
     """
     group = np.minimum(important.sum(axis=1), most)
     members = [np.flatnonzero(group == number) for number in range(most + 1)]
@@ -84,12 +93,12 @@ def by_mean_damage(
     """Group units by the mean of their damage over all classes, the most damaging first.
 
     Args:
-        damage: Of single removals.
+        damage: Damage of single removals.
         iou: IoU of every unit with its best concept.
         size: Units in a group; the last may have less.
 
     Raises:
-        ValueError: if `size` is not positive.
+        ValueError: If `size` is not positive.
     """
     if size < 1:
         raise ValueError(f"`size` (={size}) must be at least 1")
@@ -103,12 +112,12 @@ def by_mean_damage(
 
 
 def group_size(num_units: int) -> int:
-    """The paper's size of groups, or less where it would make less than six of a small layer."""
+    """Choose the paper's size of groups, or less where that would make less than six groups."""
     return max(min(GROUP_SIZE, num_units // 6), 1)
 
 
 def most_damaging(damage: Float[np.ndarray, "U N"]) -> Int64[np.ndarray, "_"]:
-    """Units that are the most damaging one of some class, in order."""
+    """Find the units that are the most damaging one of some class, in order."""
     return np.unique(ranking(damage)[:, 0])
 
 
@@ -118,7 +127,7 @@ def improvements(
     """List (unit, class, gain) where a removal improves a class, greatest gain first.
 
     Args:
-        damage: Of single removals.
+        damage: Damage of single removals.
         least: Gains must exceed this.
     """
     units, classes = np.nonzero(damage < -least)

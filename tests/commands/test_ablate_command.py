@@ -111,7 +111,7 @@ def test_tables_hold_what_the_library_finds(place, results):
     options = command.AblateOptions(
         out=results, model="", rank_images=place / "rank", images=place / "measure"
     )
-    data = command.read_data(options)
+    data = options.find_classes()
     assert data.class_names == CLASSES
     network = find_model(f"{place / 'tiny.py'}:build").network
     ranked, measured = (

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from tyro.conf import arg
 
-from jaxdissect.classifiers import ablation_methods, replacements
+from jaxdissect.classifiers import ablation_methods, importance, replacements
 from jaxdissect.classifiers.class_correlation import Responses, unit_responses
 from jaxdissect.classifiers.class_study import ClassStudy, study_classes
 from jaxdissect.classifiers.taylor_importance import estimated_damage
 from jaxdissect.commands.ablate import figures, tables
-from jaxdissect.commands.options.class_images import ClassImages, Data, class_numbers, read_data
+from jaxdissect.commands.options.class_images import ClassImages, ClassSources, class_numbers
 from jaxdissect.commands.options.model import choose_layers, find_model
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
@@ -24,12 +24,6 @@ from jaxdissect.dissection.setup import image_input
 from jaxdissect.engine.data.donors import WithOthers
 from jaxdissect.networks.network import Network, layer_shapes
 from jaxdissect.plots.figure_files import save_figure
-from jaxdissect.stats import accuracy
-
-RANKINGS = {
-    "balanced-accuracy": accuracy.balanced_accuracy,
-    "confidence": accuracy.confidence,
-}
 
 WAYS = {
     "fastest": (ablation_methods.low_rank, ablation_methods.edited),
@@ -86,10 +80,10 @@ class AblateOptions(TableOptions, ClassImages):
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
         self.check_free()
-        data = read_data(self)
+        data = self.find_classes()
         model = find_model(self.model, self.weights)
         wanted = (self.layer,) if self.layer else model.default_layers[-1:]
-        image_size = data.judging[0]["image"].shape[:2]
+        image_size = data.image_size
         (layer,) = choose_layers(model, wanted, image_size)
         example = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
         num_units = layer_shapes(model.network, example, (layer,))[layer].shape[-1]
@@ -106,7 +100,7 @@ class AblateOptions(TableOptions, ClassImages):
                 num_units,
                 sizes=tuple(size for size in self.sizes if size < num_units),
                 curve_classes=class_numbers("curves", self.curves, data.class_names),
-                rank_by=RANKINGS[self.rank_by],
+                rank_by=importance.MEASURES[self.rank_by],
                 replacement=replacement,
                 choose=WAYS[self.way],
                 memory_budget=int(self.memory_gib * 2**30),
@@ -116,13 +110,13 @@ class AblateOptions(TableOptions, ClassImages):
             num_classes = study.ranked_by.shape[1]
             estimate = estimated_damage(model.network, data.ranking, layer, num_classes, **options)
             responses = unit_responses(model.network, data.judging, layer, **options)
-            names = tables.full_names(data.class_names, num_classes)
+            names = data.all_names(num_classes)
             self._write(folder, study, estimate, responses, names, iou)
         self.print_summary(tables.summary(study, names))
 
     def _replacing(
-        self, data: Data, network: Network, layer: str, options: dict[str, Any]
-    ) -> tuple[Data, replacements.Replacement]:
+        self, data: ClassSources, network: Network, layer: str, options: dict[str, Any]
+    ) -> tuple[ClassSources, replacements.Replacement]:
         """Find what removed units say instead, and the images that it takes."""
         if self.replace == "mean":
             means = replacements.mean_activations(

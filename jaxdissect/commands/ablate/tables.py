@@ -17,11 +17,6 @@ MOST_SHOWN = 20
 """Classes in a figure or on the terminal, those that lose most."""
 
 
-def full_names(names: Sequence[str], num_classes: int) -> tuple[str, ...]:
-    """Name the classes that have no name by their number."""
-    return (*names, *(f"class {number}" for number in range(len(names), num_classes)))
-
-
 # --- tables ---------------------------------------------------------------------------------------
 
 

@@ -16,9 +16,8 @@ from jaxdissect.classifiers.detectors import (
     best_detectors,
     peak_activations,
 )
-from jaxdissect.commands.ablate.tables import full_names
 from jaxdissect.commands.detect import figures, tables
-from jaxdissect.commands.options.class_images import ClassImages, class_numbers, read_data
+from jaxdissect.commands.options.class_images import ClassImages, class_numbers
 from jaxdissect.commands.options.model import choose_layers, find_model
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
@@ -63,11 +62,11 @@ class DetectOptions(TableOptions, ClassImages):
             if getattr(self, name) < least:
                 raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least {least}")
         self.check_free()
-        data = read_data(self)
+        data = self.find_classes()
         wanted = class_numbers("classes", self.classes, data.class_names)
         model = find_model(self.model, self.weights)
         layers = (self.layer,) if self.layer else model.default_layers[-1:]
-        (layer,) = choose_layers(model, layers, data.judging[0]["image"].shape[:2])
+        (layer,) = choose_layers(model, layers, data.image_size)
         with self.working() as (folder, progress):
             choosing, judging = (
                 peak_activations(
@@ -81,7 +80,7 @@ class DetectOptions(TableOptions, ClassImages):
                 for source in (data.ranking, data.judging)
             )
             greatest = int(max(choosing.labels.max(), judging.labels.max()))
-            names = full_names(data.class_names, greatest + 1)
+            names = data.all_names(greatest + 1)
             if wanted:
                 names = ("others", " or ".join(self.classes))
                 choosing, judging = (

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from jaxdissect.classifiers.detectors import Detectors
-from jaxdissect.commands.ablate.tables import MOST_SHOWN
+from jaxdissect.commands.detect.tables import MOST_SHOWN
 from jaxdissect.plots import bars_and_curves
 from jaxdissect.plots.palette import SERIES_COLORS
 

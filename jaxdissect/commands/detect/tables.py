@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from jaxdissect.classifiers.detectors import Detectors, Peaks
-from jaxdissect.commands.ablate.tables import MOST_SHOWN
 from jaxdissect.commands.output import table_files
 from jaxdissect.commands.output.table_files import Rows
 from jaxdissect.stats import threshold_classifier
+
+MOST_SHOWN = 20
+"""Classes in a figure or on the terminal, those with the best detectors."""
 
 
 def detector_table(found: Detectors, names: Sequence[str]) -> Rows:

@@ -26,8 +26,7 @@ from jaxdissect.attacks.pgd import (
 )
 from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.taylor_importance import estimated_damage
-from jaxdissect.commands.ablate.tables import full_names
-from jaxdissect.commands.options.class_images import ClassImages, Data, class_numbers, read_data
+from jaxdissect.commands.options.class_images import ClassImages, ClassSources, class_numbers
 from jaxdissect.commands.options.model import LayerOptions
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.engine.folding import Progress
@@ -58,7 +57,7 @@ class AttackedClassifier(NamedTuple):
     layer: str
     names: tuple[str, ...]
     target: int
-    data: Data
+    data: ClassSources
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,12 +102,12 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
         Raises:
             ValueError, OSError: If the options cannot be followed.
         """
-        data = read_data(self)
-        image_size = data.judging[0]["image"].shape[:2]
+        data = self.find_classes()
+        image_size = data.image_size
         network, layer, _ = self.find_layer(image_size)
         scores = ClassScores(network)
         images = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
-        names = full_names(data.class_names, count_classes(scores, scores.params, images))
+        names = data.all_names(count_classes(scores, scores.params, images))
         (target,) = class_numbers("target", (self.target,), names)
         return AttackedClassifier(network, layer, names, target, data)
 

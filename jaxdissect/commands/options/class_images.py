@@ -1,4 +1,4 @@
-"""Where commands find images of classes: some to rank units with, others to measure with."""
+"""Options that name images of classes: some to rank units with, others to measure with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,76 +19,95 @@ Size = tuple[int, int]
 _SAMPLE_SEEDS = (1_000_003, 2_000_003)  # neither was trained on
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClassImages:
-    """Options that name images: those of --sample, of two folders of classes, or of --tfds."""
+class ClassSources(NamedTuple):
+    """Images to rank units with, others to measure with, and their classes.
 
-    sample: Annotated[Literal["scenes"] | None, arg(metavar="scenes", help_behavior_hint="")] = None
-    """The built-in scenes."""
-    num_images: Annotated[int, arg(metavar="N")] = 2000
-    """Images of the sample, to rank with and as many to measure with."""
-    rank_images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
-    """Folder of images to rank units with."""
-    images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
-    """Folder of other images, to measure with."""
-    class_names: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """All classes, one name per line in the order of the scores; else the folders, sorted."""
-    tfds: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
-    """Data set that TensorFlow Datasets has prepared as array_record, with a feature "label"."""
-    rank_split: Annotated[str, arg(metavar="SPLIT")] = "train"
-    """Its part to rank units with."""
-    split: Annotated[str, arg(metavar="SPLIT")] = "validation"
-    """Its part to measure with."""
-    data_dir: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
-    """Where TensorFlow Datasets keeps what it has prepared, if not in the usual place."""
-    image_size: Annotated[
-        Size | None, arg(metavar="H W", help_behavior_hint="(default: as stored)")
-    ] = None
-    """Resize images."""
-
-
-class Data(NamedTuple):
-    """Images to rank units with, others to measure with, and their classes."""
+    Attributes:
+        ranking: Images to rank or choose units with.
+        judging: Other images, to measure with.
+        label_key: Name of the class of an example.
+        class_names: Names of the first classes, or of all.
+    """
 
     ranking: Source
     judging: Source
     label_key: str
     class_names: tuple[str, ...]
 
+    @property
+    def image_size(self) -> Size:
+        """Height and width of the images."""
+        return self.judging[0]["image"].shape[:2]
 
-def read_data(options: ClassImages) -> Data:
-    """Find the images of the options.
+    def all_names(self, num_classes: int) -> tuple[str, ...]:
+        """Name all classes; those without a name go by their number."""
+        numbers = range(len(self.class_names), num_classes)
+        return (*self.class_names, *(f"class {number}" for number in numbers))
 
-    Raises:
-        ValueError, OSError: If options contradict each other, or name what cannot be read.
-    """
-    first, second = options.rank_images, options.images
-    places = {"sample": options.sample, "images": first or second, "tfds": options.tfds}
-    given = [name for name, value in places.items() if value is not None]
-    if len(given) != 1:
-        raise ValueError("give one of `sample`, `images` with `rank_images`, and `tfds`")
-    if options.sample is not None:
-        ranking, judging = (scenes_dataset(options.num_images, seed=s) for s in _SAMPLE_SEEDS)
-        return Data(ranking, judging, "scene", SCENES)
-    names = None if options.class_names is None else _read_names(options.class_names)
-    if options.tfds is not None:
-        ranking, judging = (
-            tfds_source(
-                options.tfds,
-                split,
-                data_dir=options.data_dir,
-                features=["label"],
-                image_size=options.image_size,
+
+@dataclass(frozen=True, kw_only=True)
+class ClassImages:
+    """Options that name images of classes: the sample, two folders, or two splits of a data set."""
+
+    sample: Annotated[Literal["scenes"] | None, arg(metavar="scenes", help_behavior_hint="")] = None
+    """Take the built-in scenes."""
+    num_images: Annotated[int, arg(metavar="N")] = 2000
+    """Number of images of the sample to rank units with; as many others are measured."""
+    rank_images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Folder of images to rank units with, which has a folder for every class."""
+    images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Folder of other images, to measure with."""
+    class_names: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
+    """File with the names of all classes, one per line in the order of the scores; without it, the
+    classes are the folders, sorted."""
+    tfds: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
+    """Data set that TensorFlow Datasets has prepared as array_record, with a feature "label"."""
+    rank_split: Annotated[str, arg(metavar="SPLIT")] = "train"
+    """Split of the data set to rank units with."""
+    split: Annotated[str, arg(metavar="SPLIT")] = "validation"
+    """Split of the data set to measure with."""
+    data_dir: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
+    """Where TensorFlow Datasets keeps what it has prepared, if not in the usual place."""
+    image_size: Annotated[
+        Size | None, arg(metavar="H W", help_behavior_hint="(default: as stored)")
+    ] = None
+    """Height and width to which images are resized."""
+
+    def find_classes(self) -> ClassSources:
+        """Find the images that the options name.
+
+        Raises:
+            ValueError, OSError: If options contradict each other, or name what cannot be read.
+        """
+        first, second = self.rank_images, self.images
+        places = {"sample": self.sample, "images": first or second, "tfds": self.tfds}
+        given = [name for name, value in places.items() if value is not None]
+        if len(given) != 1:
+            raise ValueError("give one of `sample`, `images` with `rank_images`, and `tfds`")
+        if self.sample is not None:
+            ranking, judging = (scenes_dataset(self.num_images, seed=s) for s in _SAMPLE_SEEDS)
+            return ClassSources(ranking, judging, "scene", SCENES)
+        names = None if self.class_names is None else _read_names(self.class_names)
+        if self.tfds is not None:
+            ranking, judging = (
+                tfds_source(
+                    self.tfds,
+                    split,
+                    data_dir=self.data_dir,
+                    features=["label"],
+                    image_size=self.image_size,
+                )
+                for split in (self.rank_split, self.split)
             )
-            for split in (options.rank_split, options.split)
-        )
-        return Data(ranking, judging, "label", names or ())
-    if first is None or second is None:
-        raise ValueError("`rank_images` and `images` go together: rank on some, measure on others")
-    found = [image_folder(folder, image_size=options.image_size) for folder in (first, second)]
-    ranking, names = with_classes(found[0], names)
-    judging, _ = with_classes(found[1], names)
-    return Data(ranking, judging, "label", names)
+            return ClassSources(ranking, judging, "label", names or ())
+        if first is None or second is None:
+            raise ValueError(
+                "`rank_images` and `images` go together: rank on some, measure on others"
+            )
+        found = [image_folder(folder, image_size=self.image_size) for folder in (first, second)]
+        ranking, names = with_classes(found[0], names)
+        judging, _ = with_classes(found[1], names)
+        return ClassSources(ranking, judging, "label", names)
 
 
 def _read_names(path: Path) -> tuple[str, ...]:
@@ -100,6 +119,11 @@ def _read_names(path: Path) -> tuple[str, ...]:
 
 def class_numbers(option: str, wanted: Sequence[str], names: Sequence[str]) -> tuple[int, ...]:
     """Find the numbers of classes that an option names.
+
+    Args:
+        option: Name of the option.
+        wanted: What it is given.
+        names: Names of all classes.
 
     Raises:
         ValueError: If a name is unknown; the message lists those that there are.
