@@ -5,10 +5,9 @@
 The competitors take turns in one process on the same images, targets and weights, with the same
 settings (those of the paper, which are not the defaults of foolbox 3). They differ in two ways that
 no setting changes: foolbox 3 stops a batch when the sum of its losses no longer falls, ours every
-image for itself, as foolbox 2 did; and the epsilon of Adam. So the steps that each took are printed
-too, with the time of one. The parameters of the network in PyTorch are frozen, else foolbox would
-compute their gradients as well; --unfrozen adds that, which is what foolbox does if nobody takes
-care. Wall-clock time counts only on a quiet machine; processor time, of all threads, is steadier on
+image for itself, as foolbox 2 did; and the epsilon of Adam. So the number of steps of each is
+printed too, with the time of one. The parameters of the network in PyTorch are frozen, else foolbox
+would compute their gradients as well; --unfrozen adds that, which is what foolbox does by default. Wall-clock time counts only on a quiet machine; processor time, of all threads, is steadier on
 a busy one. With --record, a line is added to `attack.jsonl` beside this file.
 """
 
@@ -27,8 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from vgg16 import interleave
 
-from jaxdissect.attacks.attack_interface import Attacked, ClassScores
-from jaxdissect.attacks.carlini_wagner_l2 import CarliniWagnerSettings, carlini_wagner
+from jaxdissect.attacks import Attacked, CarliniWagnerSettings, ClassScores, carlini_wagner
 from jaxdissect.networks.weights.mapping import PYTORCH, parameters
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.shipped import load_classifier

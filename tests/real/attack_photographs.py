@@ -22,9 +22,14 @@ from paths import real_folder
 from squeezenet import preprocess, read_categories, read_mean, read_photograph
 from squeezenet import squeezenet_places365 as load_squeezenet
 
-from jaxdissect.attacks import effect_on_units
-from jaxdissect.attacks.attack_interface import ClassScores
-from jaxdissect.attacks.carlini_wagner_l2 import CarliniWagnerSettings, carlini_wagner
+from jaxdissect.attacks import (
+    CarliniWagnerSettings,
+    ClassScores,
+    carlini_wagner,
+    changes_by_group,
+    measure_peaks,
+    most_changed,
+)
 from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.networks.ablation_masks import single_unit_masks
@@ -107,15 +112,13 @@ def main() -> None:
     ranked = Every(Photographs(real_folder("miniplaces"), names), options.every)
     removals = ablation_sweep(network, ranked, LAYER, single_unit_masks(NUM_UNITS))
     important = importance.is_important(removals.damage(confidence))
-    peaks = effect_on_units.measure_peaks(network, images[there], found.images[there], LAYER)
-    for group in effect_on_units.changes_by_group(
-        peaks.change, important, sources[there], targets[there]
-    ):
+    peaks = measure_peaks(network, images[there], found.images[there], LAYER)
+    for group in changes_by_group(peaks.change, important, sources[there], targets[there]):
         print(
             f"{group.name:8}{group.pairs:7} pairs, mean change {group.mean:.3f} +- "
             f"{group.interval:.3f} (by image {group.interval_by_image:.3f})"
         )
-    print("most changed units:", effect_on_units.most_changed(peaks.change)[:10].tolist())
+    print("most changed units:", most_changed(peaks.change)[:10].tolist())
 
 
 if __name__ == "__main__":

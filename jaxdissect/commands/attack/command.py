@@ -5,8 +5,8 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from jaxdissect.attacks.attack_examples import LEAST_CHANGE, find_attack_examples
-from jaxdissect.attacks.effect_on_units import changes_by_group, measure_peaks
+from jaxdissect.attacks import changes_by_group, find_attack_examples, measure_peaks
+from jaxdissect.attacks.attack_examples import LEAST_CHANGE
 from jaxdissect.commands.attack import figures, tables
 from jaxdissect.commands.options.attack import AttackedImages
 from jaxdissect.commands.output.settings import write_settings

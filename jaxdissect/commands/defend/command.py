@@ -8,9 +8,16 @@ import jax
 import numpy as np
 from tyro.conf import arg
 
-from jaxdissect.attacks import defence
-from jaxdissect.attacks.attack_interface import Attack
-from jaxdissect.attacks.effect_on_units import measure_peaks, most_changed
+from jaxdissect.attacks import (
+    Attack,
+    Masks,
+    defence_curve,
+    first_units,
+    measure_peaks,
+    most_changed,
+    random_among,
+    random_units,
+)
 from jaxdissect.commands.defend import figures, tables
 from jaxdissect.commands.options.attack import AttackedImages
 from jaxdissect.commands.output.attack_summary import attack_facts
@@ -79,7 +86,7 @@ class DefendOptions(AttackedImages):
                     self._masks(choice, orders, number)
                     for number in (self.num_masks, self.attacker_masks)
                 )
-                curves[choice] = defence.defence_curve(
+                curves[choice] = defence_curve(
                     jax.random.key(self.seed),
                     classifier.network,
                     study.images,
@@ -109,14 +116,12 @@ class DefendOptions(AttackedImages):
             ]
         return [self.chosen_attack()]
 
-    def _masks(
-        self, choice: Choice, orders: Mapping[str, np.ndarray], num_masks: int
-    ) -> defence.Masks:
+    def _masks(self, choice: Choice, orders: Mapping[str, np.ndarray], num_masks: int) -> Masks:
         """Return what deactivates units, given orders of all units by name."""
         num_units = len(orders["important"])
         if choice == "random":
-            return defence.random_units(num_units, num_masks=num_masks)
+            return random_units(num_units, num_masks=num_masks)
         if choice == "random-important":
             pool = self.pool or min(2 * max(self.sizes), num_units)
-            return defence.random_among(orders["important"], pool, num_masks=num_masks)
-        return defence.first_units(orders[choice])
+            return random_among(orders["important"], pool, num_masks=num_masks)
+        return first_units(orders[choice])

@@ -9,21 +9,22 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 from tyro.conf import arg
 
-from jaxdissect.attacks.attack_interface import (
-    Attack,
-    Attacked,
-    ClassScores,
-    Scores,
-    count_classes,
-)
-from jaxdissect.attacks.attack_study import AttackStudy, removal_damage, study_attack
-from jaxdissect.attacks.carlini_wagner_l2 import CarliniWagnerSettings, carlini_wagner
-from jaxdissect.attacks.pgd import (
+from jaxdissect.attacks import (
     EUCLIDEAN,
     MAXIMUM,
+    Attack,
+    Attacked,
+    AttackStudy,
+    CarliniWagnerSettings,
+    ClassScores,
     ProjectedGradientSettings,
+    Scores,
+    carlini_wagner,
     projected_gradient,
+    removal_damage,
+    study_attack,
 )
+from jaxdissect.attacks.attack_interface import count_classes
 from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.taylor_importance import estimated_damage
 from jaxdissect.commands.options.class_images import ClassImages, ClassSources, class_numbers
