@@ -7,8 +7,9 @@ settings (those of the paper, which are not the defaults of foolbox 3). They dif
 no setting changes: foolbox 3 stops a batch when the sum of its losses no longer falls, ours every
 image for itself, as foolbox 2 did; and the epsilon of Adam. So the number of steps of each is
 printed too, with the time of one. The parameters of the network in PyTorch are frozen, else foolbox
-would compute their gradients as well; --unfrozen adds that, which is what foolbox does by default. Wall-clock time counts only on a quiet machine; processor time, of all threads, is steadier on
-a busy one. With --record, a line is added to `attack.jsonl` beside this file.
+would compute their gradients as well; --unfrozen adds that, which is what foolbox does by default.
+Wall-clock time counts only on a quiet machine; processor time, of all threads, is steadier on a
+busy one. With --record, a line is added to `attack.jsonl` beside this file.
 """
 
 import argparse
