@@ -15,10 +15,12 @@ unit that never varies must not end up above that unit's own threshold by a roun
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 Positions = np.ndarray  # float64 [H] or [W]: a source position for every output row or column
@@ -74,28 +76,62 @@ def receptive_field(layers: Sequence[Convolution]) -> ReceptiveField:
     return ReceptiveField((scale[0], scale[1]), (offset[0], offset[1]))
 
 
-def align_receptive_field(field: ReceptiveField, image: Shape) -> Alignment:
+@dataclass(frozen=True)
+class ReceptiveFieldAlignment:
+    """Reads every grid pixel where the receptive fields of the layer lie; a value, and a function.
+
+    Attributes:
+        field: Centres of the layer's cells, in pixels of the network's input.
+        image: Height and width of the network's input.
+    """
+
+    field: ReceptiveField
+    image: Shape
+
+    def __call__(self, grid: Shape, shape: Shape) -> tuple[Positions, Positions]:
+        """Find the source positions; receptive fields tell where cells are, however many."""
+        del shape
+        rows, columns = pixel_centers(grid, self.image)
+        return (
+            (rows - self.field.offset[0]) / self.field.scale[0],
+            (columns - self.field.offset[1]) / self.field.scale[1],
+        )
+
+
+def align_receptive_field(field: ReceptiveField, image: Shape) -> ReceptiveFieldAlignment:
     """Read every grid pixel where the receptive fields of the layer really lie.
 
     Args:
         field: Centres of the layer's cells, in pixels of the network's input.
         image: Height and width of the network's input.
     """
+    return ReceptiveFieldAlignment(field, image)
 
-    def alignment(grid: Shape, shape: Shape) -> tuple[Positions, Positions]:
-        del shape  # receptive fields say where cells are, however many there are
-        rows, columns = pixel_centers(grid, image)
-        return (
-            (rows - field.offset[0]) / field.scale[0],
-            (columns - field.offset[1]) / field.scale[1],
-        )
 
-    return alignment
+@dataclass(frozen=True)
+class CornerAlignment:
+    """Takes corner pixels of the grid for those of the image; see `align_corners`."""
+
+    field: ReceptiveField
+    image: Shape | None = None
+    declared_shape: Shape | None = None
+
+    def __call__(self, grid: Shape, shape: Shape) -> tuple[Positions, Positions]:
+        """Find the source positions."""
+        return self._axis(grid[0], shape[0], 0), self._axis(grid[1], shape[1], 1)
+
+    def _axis(self, target: int, source: int, index: int) -> Positions:
+        ratio = 1.0 if self.image is None else (target - 1) / (self.image[index] - 1)
+        scale, offset = self.field.scale[index], self.field.offset[index]
+        position = (np.arange(target) - offset * ratio) / (scale * ratio)
+        if self.declared_shape is None:
+            return position
+        return position * ((source - 1) / max(1, self.declared_shape[index] - 1))
 
 
 def align_corners(
-    field: ReceptiveField, image: Shape | None = None, *, declared_shape: Shape | None = None
-) -> Alignment:
+    field: ReceptiveField, *, image: Shape | None = None, declared_shape: Shape | None = None
+) -> CornerAlignment:
     """Place receptive fields as the reference implementation of the paper does, for parity.
 
     The corner pixels of the grid are taken to be the corner pixels of the image, which shifts
@@ -103,18 +139,7 @@ def align_corners(
     in pixels of the grid. If the layer was declared with another size than it has, the map is
     stretched silently, as the reference does with AlexNet.
     """
-
-    def axis(target: int, source: int, index: int) -> Positions:
-        ratio = 1.0 if image is None else (target - 1) / (image[index] - 1)
-        position = (np.arange(target) - field.offset[index] * ratio) / (field.scale[index] * ratio)
-        if declared_shape is None:
-            return position
-        return position * ((source - 1) / max(1, declared_shape[index] - 1))
-
-    def alignment(grid: Shape, shape: Shape) -> tuple[Positions, Positions]:
-        return axis(grid[0], shape[0], 0), axis(grid[1], shape[1], 1)
-
-    return alignment
+    return CornerAlignment(field, image, declared_shape)
 
 
 # --- what lies beyond the outermost cells -------------------------------------------------------
@@ -141,14 +166,41 @@ def zero_border(
 
 
 def bilinear(activations: Array, positions: Positions, axis: int) -> Array:
-    """Interpolate linearly along one axis at positions inside the map."""
+    """Interpolate linearly along one axis at positions inside the map.
+
+    float32 activations give the same bits in every compiled program, see `_blend`.
+    """
     low = np.minimum(np.floor(positions).astype(int), activations.shape[axis] - 1)
     high = np.minimum(low + 1, activations.shape[axis] - 1)
     weight_shape = [len(positions) if i == axis else 1 for i in range(activations.ndim)]
-    weight = jnp.asarray((positions - low).reshape(weight_shape), activations.dtype)
+    weight = (positions - low).reshape(weight_shape)
     below = jnp.take(activations, low, axis=axis)
     above = jnp.take(activations, high, axis=axis)
-    return below + weight * (above - below)
+    if activations.dtype == jnp.float32:
+        return _blend(below, above, weight.astype(np.float32))
+    return below + jnp.asarray(weight, activations.dtype) * (above - below)
+
+
+_HIGH_BITS = np.uint32(0xFFFFF000)  # sign, exponent and half of the digits of a float32
+
+
+def _blend(below: Array, above: Array, weight: np.ndarray) -> Array:
+    """Return ``below + weight * (above - below)``, rounded alike by every program.
+
+    A compiler may round a product before it is added, or not at all, and may decide otherwise in
+    the next program. Weight and difference are split into halves of 12 digits, whose products are
+    exact, so that nothing is left to decide. What is lost, the product of the lower halves, is
+    below the last digit of the larger products.
+    """
+    high = (weight.view(np.uint32) & _HIGH_BITS).view(np.float32)
+    difference = above - below
+    bits = lax.bitcast_convert_type(difference, jnp.uint32) & _HIGH_BITS
+    leading = lax.bitcast_convert_type(bits, jnp.float32)
+    blended = below + high * leading
+    blended = blended + high * (difference - leading)
+    if (weight != high).any():
+        blended = blended + (weight - high) * leading
+    return blended
 
 
 def nearest(activations: Array, positions: Positions, axis: int) -> Array:

@@ -38,7 +38,7 @@ def test_golden(name):
         image = tuple(meta["image_size"]) if meta.get("image_size") else None
         alignment = rs.align_corners(
             rs.ReceptiveField((scale_y, scale_x), (offset_y, offset_x)),
-            image,
+            image=image,
             declared_shape=tuple(meta["data_shape"]),
         )
     output = rs.resample(
