@@ -1,17 +1,17 @@
 """Probe a flax linen module."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
 from flax import linen as nn
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
+from jaxdissect.networks.adapters.adapted_network import AdaptedNetwork
 from jaxdissect.networks.adapters.recorder import Recorder, check_names
-from jaxdissect.networks.edits import Edit
 
 
-class LinenNetwork:
+class LinenNetwork(AdaptedNetwork):
     """A linen module as a pure function of its variables.
 
     A layer is any submodule that is called (its `__call__`), named by its dotted path
@@ -29,8 +29,6 @@ class LinenNetwork:
         params: The variables.
     """
 
-    params: PyTree
-
     def __init__(self, module: nn.Module, variables: PyTree, **call_arguments: Any):
         self.params = variables
         self._module = module
@@ -43,38 +41,6 @@ class LinenNetwork:
             lambda params, inputs: self._run(recorder, params, inputs), self.params, inputs
         )
         return tuple(recorder.called)
-
-    def apply(
-        self,
-        params: PyTree,
-        inputs: Any,
-        *,
-        layers: tuple[str, ...] = (),
-        edits: Mapping[str, Edit] | None = None,
-    ) -> tuple[Any, dict[str, Array]]:
-        """Run the network; see `jaxdissect.networks.network.Network.apply`."""
-        recorder = Recorder(layers, edits)
-        output = self._run(recorder, params, inputs)
-        return output, recorder.activations
-
-    def activations(
-        self,
-        params: PyTree,
-        inputs: Any,
-        *,
-        layers: tuple[str, ...],
-        edits: Mapping[str, Edit] | None = None,
-    ) -> dict[str, Array]:
-        """Run as far as `layers`; see `jaxdissect.networks.network.Network.activations`.
-
-        Edits of layers further on have no effect; only to tell them from misspelt names is the
-        rest of the network traced, without being run.
-        """
-        recorder = Recorder(layers, edits, stop_early=True)
-        self._run(recorder, params, inputs)
-        if recorder.unreached_edits:
-            check_names("edits", recorder.unreached_edits, self.layer_names(inputs))
-        return recorder.activations
 
     def _run(self, recorder: Recorder, params: PyTree, inputs: Any) -> Any:
         active: set[tuple[str, ...]] = set()
@@ -101,3 +67,12 @@ class LinenNetwork:
                 return self._module.apply(params, inputs, **self._call_arguments)
 
         return recorder.run(forward)
+
+    def identity(self) -> Hashable:
+        return self._module, tuple(sorted(self._call_arguments.items()))
+
+    def _check_rest(self, recorder: Recorder, inputs: Any) -> None:
+        # Edits of layers further on have no effect; only to tell them from misspelt names is the
+        # rest of the network traced, without being run.
+        if recorder.unreached_edits:
+            check_names("edits", recorder.unreached_edits, self.layer_names(inputs))

@@ -1,18 +1,18 @@
 """Probe a flax nnx module."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from operator import setitem
 from typing import Any, NamedTuple
 
 from flax import nnx
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
+from jaxdissect.networks.adapters.adapted_network import AdaptedNetwork
 from jaxdissect.networks.adapters.recorder import Recorder
-from jaxdissect.networks.edits import Edit
 
 
-class NnxNetwork:
+class NnxNetwork(AdaptedNetwork):
     """An nnx module as a pure function of its parameters.
 
     The module is copied, set to evaluation mode and split once; a forward pass merges a fresh copy
@@ -42,39 +42,19 @@ class NnxNetwork:
         self._call_arguments = call_arguments
         self.layer_names = tuple(slot.name for slot in _slots(module))
 
-    def apply(
-        self,
-        params: PyTree,
-        inputs: Any,
-        *,
-        layers: tuple[str, ...] = (),
-        edits: Mapping[str, Edit] | None = None,
-    ) -> tuple[Any, dict[str, Array]]:
-        """Run the network; see `jaxdissect.networks.network.Network.apply`."""
-        recorder = Recorder(layers, edits, names=self.layer_names)
-        output = self._run(recorder, params, inputs, {*layers, *(edits or ())})
-        return output, recorder.activations
-
-    def activations(
-        self,
-        params: PyTree,
-        inputs: Any,
-        *,
-        layers: tuple[str, ...],
-        edits: Mapping[str, Edit] | None = None,
-    ) -> dict[str, Array]:
-        """Run as far as `layers`; see `jaxdissect.networks.network.Network.activations`."""
-        recorder = Recorder(layers, edits, names=self.layer_names, stop_early=True)
-        self._run(recorder, params, inputs, {*layers, *(edits or ())})
-        return recorder.activations
-
-    def _run(self, recorder: Recorder, params: PyTree, inputs: Any, tapped: set[str]) -> Any:
+    def _run(self, recorder: Recorder, params: PyTree, inputs: Any) -> Any:
         # Copied variables: what a forward pass writes must not reach `params`.
         module = nnx.merge(self._definition, self._streams, params, copy=True)
         for name, layer, put in _slots(module):
-            if name in tapped:
+            if name in recorder.wanted:
                 put(_Tap(layer, name, recorder))
         return recorder.run(lambda: module(inputs, **self._call_arguments))
+
+    def identity(self) -> Hashable:
+        return self._definition, tuple(sorted(self._call_arguments.items()))
+
+    def _known_names(self) -> Sequence[str]:
+        return self.layer_names
 
 
 class _Tap:

@@ -1,15 +1,16 @@
 """Put a function before a network, so that it takes images as they come."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from jaxtyping import Array, PyTree
 
+from jaxdissect.networks.adapters.structure import Structure, Structured
 from jaxdissect.networks.edits import Edit
-from jaxdissect.networks.network import as_network
+from jaxdissect.networks.network import Network, as_network
 
 
-class PreparedNetwork:
+class PreparedNetwork(Structured):
     """A network whose inputs go through a function first, such as the normalisation of images.
 
     Args:
@@ -22,10 +23,11 @@ class PreparedNetwork:
     """
 
     def __init__(self, model: Any, prepare: Callable[[Any], Any]):
-        self._network = as_network(model)
+        network = as_network(model)
+        self.params = network.params
+        self.layer_names: tuple[str, ...] = tuple(getattr(network, "layer_names", ()))
+        self._network: Network | Structure = network
         self._prepare = prepare
-        self.params = self._network.params
-        self.layer_names: tuple[str, ...] = tuple(getattr(self._network, "layer_names", ()))
 
     def apply(
         self,
@@ -48,3 +50,12 @@ class PreparedNetwork:
     ) -> dict[str, Array]:
         """Run as far as `layers`; see `jaxdissect.networks.network.Network.activations`."""
         return self._network.activations(params, self._prepare(inputs), layers=layers, edits=edits)
+
+    def identity(self) -> Hashable:
+        return Structure(self._network), self._prepare
+
+    def without_params(self) -> Structured:
+        bare = super().without_params()
+        assert isinstance(bare, PreparedNetwork)
+        bare._network = Structure(self._network)
+        return bare

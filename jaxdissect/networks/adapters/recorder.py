@@ -19,7 +19,7 @@ class Recorder:
 
     Args:
         layers: Layers to record.
-        edits: Edits by layer. A layer's record is what it said before its own edit.
+        edits: Edits by layer. A layer's record is what it gave before its own edit.
         names: Every layer of the network, where that is known before the run.
         stop_early: Whether to stop once all `layers` are recorded. The first call of a layer
             counts then; without it, a recorded or edited layer must be called exactly once.
@@ -49,6 +49,11 @@ class Recorder:
         if names is not None:
             check_names("layers", layers, names)
             check_names("edits", self._edits, names)
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Layers that are to be recorded or edited."""
+        return self._layers.union(self._edits)
 
     @property
     def unreached_edits(self) -> tuple[str, ...]:

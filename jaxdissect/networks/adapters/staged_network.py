@@ -1,6 +1,6 @@
 """Probe plain functions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from jaxtyping import PyTree
@@ -40,3 +40,7 @@ class StagedNetwork(TappedNetwork):
             return x if head is None else head(params, x)
 
         super().__init__(run, params, layer_names=tuple(stages))
+        self._stages = tuple(stages.items()), head
+
+    def identity(self) -> Hashable:
+        return self._stages

@@ -1,18 +1,18 @@
 """Probe one function that lets its layers through a tap, whatever its shape."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from jaxtyping import Array, PyTree
 
+from jaxdissect.networks.adapters.adapted_network import AdaptedNetwork
 from jaxdissect.networks.adapters.recorder import Recorder
-from jaxdissect.networks.edits import Edit
 
 Tap = Callable[[str, Array], Array]
-"""``tap(name, activations)``: takes in what a layer says, returns what the rest is to see."""
+"""``tap(name, activations)``: takes in what a layer outputs, returns what the rest is to see."""
 
 
-class TappedNetwork:
+class TappedNetwork(AdaptedNetwork):
     """A function of parameters and inputs that names its layers as it runs.
 
         def generate(params, latents, tap):
@@ -43,28 +43,11 @@ class TappedNetwork:
         self.layer_names = tuple(layer_names)
         self._function = function
 
-    def apply(
-        self,
-        params: PyTree,
-        inputs: Any,
-        *,
-        layers: tuple[str, ...] = (),
-        edits: Mapping[str, Edit] | None = None,
-    ) -> tuple[Any, dict[str, Array]]:
-        """Run the network; see `jaxdissect.networks.network.Network.apply`."""
-        recorder = Recorder(layers, edits, names=self.layer_names or None)
-        output = recorder.run(lambda: self._function(params, inputs, recorder.tap))
-        return output, recorder.activations
+    def _run(self, recorder: Recorder, params: PyTree, inputs: Any) -> Any:
+        return recorder.run(lambda: self._function(params, inputs, recorder.tap))
 
-    def activations(
-        self,
-        params: PyTree,
-        inputs: Any,
-        *,
-        layers: tuple[str, ...],
-        edits: Mapping[str, Edit] | None = None,
-    ) -> dict[str, Array]:
-        """Run as far as `layers`; see `jaxdissect.networks.network.Network.activations`."""
-        recorder = Recorder(layers, edits, names=self.layer_names or None, stop_early=True)
-        recorder.run(lambda: self._function(params, inputs, recorder.tap))
-        return recorder.activations
+    def identity(self) -> Hashable:
+        return self._function
+
+    def _known_names(self) -> Sequence[str] | None:
+        return self.layer_names or None
