@@ -1,4 +1,4 @@
-"""For all tests: shapes checked, no silent promotion, four CPU devices, quick compilation."""
+"""For all tests: shapes checked, no no_progress promotion, four CPU devices, quick compilation."""
 
 import collections
 import os

@@ -21,8 +21,8 @@ from jaxdissect.arrays.resampling import (
 )
 from jaxdissect.attacks.attack_study import AttackStudy
 from jaxdissect.attacks.effect_on_units import PeakChanges
-from jaxdissect.dissection.setup import image_input
 from jaxdissect.dissection.top_images import active_regions
+from jaxdissect.engine.layer_reader import image_input
 from jaxdissect.networks.network import as_maps, as_network
 from jaxdissect.stats.quantile import upper_quantile
 

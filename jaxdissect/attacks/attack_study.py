@@ -22,7 +22,7 @@ from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.classifiers.class_study import Measure
 from jaxdissect.engine.batching import Source, read_block
-from jaxdissect.engine.folding import Progress, silent
+from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.networks.ablation_masks import single_unit_masks
 from jaxdissect.networks.network import Network, as_network, layer_shapes
 from jaxdissect.stats import accuracy
@@ -151,7 +151,7 @@ def study_attack(
     damage: UnitDamage = BALANCED_ACCURACY,
     top: int = importance.NUM_TOP,
     batch_size: int = 16,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> AttackStudy:
     """Rank units on some images, and attack others.
 

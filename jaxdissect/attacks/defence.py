@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Int, Key, PyTree
 
 from jaxdissect.attacks.attack_interface import Attack
-from jaxdissect.engine.folding import Progress, silent
+from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.networks.network import Network, as_network
 
@@ -177,7 +177,7 @@ def defence_curve(
     attacker_masks: Masks | None = None,
     batch_size: int = 16,
     description: str = "attacking the defence",
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> DefenceCurve:
     """Measure a defence against attacks that do not know it, and against one that does.
 

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Float64, Int, Int64, PyTree
 
-from jaxdissect.dissection.setup import image_input
 from jaxdissect.engine.batching import Batch, Stored
-from jaxdissect.engine.folding import Progress, fold, silent
+from jaxdissect.engine.folding import Progress, fold, no_progress
+from jaxdissect.engine.layer_reader import image_input
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats.paired_changes import NORMAL_99
 
@@ -68,7 +68,7 @@ def measure_peaks(
     inputs: Callable[[Mapping[str, Array]], Array] = image_input,
     batch_size: int = 16,
     mesh: jax.sharding.Mesh | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> PeakChanges:
     """Measure the peaks of all units of a layer before and after an attack.
 

@@ -19,9 +19,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float64, Int32, PyTree, UInt16
 
 from jaxdissect.classifiers import ablation_methods, replacements
-from jaxdissect.dissection.setup import image_input
 from jaxdissect.engine.batching import Batch, Source, read_block
-from jaxdissect.engine.folding import Progress, silent
+from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.engine.layer_reader import image_input
 from jaxdissect.engine.resume import digest, fold_resumably
 from jaxdissect.networks import ablation_masks
 from jaxdissect.networks.jaxpr.partial_eval import largest_value
@@ -90,7 +90,7 @@ def ablation_sweep(
     checkpoints: Path | None = None,
     save_every: int = 100,
     mesh: jax.sharding.Mesh | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Ablation:
     """Count what a classifier predicts when units are removed, all sets in one pass over the data.
 

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float64, PyTree
 
-from jaxdissect.dissection.setup import image_input
 from jaxdissect.engine.batching import Source
-from jaxdissect.engine.folding import Progress, fold, silent
+from jaxdissect.engine.folding import Progress, fold, no_progress
+from jaxdissect.engine.layer_reader import image_input
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats import int64_counter, moments
 
@@ -59,7 +59,7 @@ def unit_responses(
     inputs: Callable[[Mapping[str, Array]], Array] = image_input,
     batch_size: int = 16,
     mesh: jax.sharding.Mesh | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Responses:
     """Correlate peak activations with probabilities of classes, and count how classes rank.
 

@@ -16,10 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Float64, Int, Int64, PyTree
 
-from jaxdissect.dissection.activation_cache import all_finite, check_finite
-from jaxdissect.dissection.setup import image_input
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, fold, silent
+from jaxdissect.engine.folding import Progress, fold, no_progress
+from jaxdissect.engine.layer_reader import all_finite, check_finite, image_input
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats import threshold_classifier
 
@@ -65,7 +64,7 @@ def peak_activations(
     inputs: Callable[[Mapping[str, Array]], Array] = image_input,
     batch_size: int = 16,
     mesh: jax.sharding.Mesh | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> dict[str, Peaks]:
     """Find the greatest activation of every unit over each image, in one pass.
 

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float64, PyTree
 
-from jaxdissect.dissection.setup import image_input
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, fold, silent
+from jaxdissect.engine.folding import Progress, fold, no_progress
+from jaxdissect.engine.layer_reader import image_input
 from jaxdissect.networks.network import Network, as_network
 
 Replacement = Callable[[PyTree, Mapping[str, Array]], Float[Array, "*places"]]
@@ -55,7 +55,7 @@ def mean_activations(
     *,
     inputs: Callable[[Mapping[str, Array]], Array] = image_input,
     batch_size: int = 16,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Float64[np.ndarray, "U"]:
     """Find what every unit says on average, over all places of all images.
 

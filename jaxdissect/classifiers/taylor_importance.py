@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float64
 
-from jaxdissect.dissection.setup import image_input
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, fold, silent
+from jaxdissect.engine.folding import Progress, fold, no_progress
+from jaxdissect.engine.layer_reader import image_input
 from jaxdissect.networks.edits import Edit
 from jaxdissect.networks.network import as_network, layer_shapes
 
@@ -32,7 +32,7 @@ def estimated_damage(
     label_key: str = "label",
     inputs: Callable[[Mapping[str, Array]], Array] = image_input,
     batch_size: int = 16,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Float64[np.ndarray, "U N"]:
     """Estimate how far the mean log-probability of each class falls without each unit.
 

@@ -1,25 +1,28 @@
 """The first pass: run the network once over every image and keep what later passes need."""
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxdissect.dissection.setup import FoldOptions, Task
+from jaxdissect.dissection.setup import DissectionSetup, find_labels
 from jaxdissect.engine.batching import Batch
-from jaxdissect.engine.folding import fold
-from jaxdissect.engine.label_grid import MemoryPlan
+from jaxdissect.engine.folding import FoldOptions, fold
+from jaxdissect.engine.label_grid import LayerOnGrid
+from jaxdissect.engine.layer_reader import all_finite, check_finite
+from jaxdissect.engine.memory_plan import MemoryPlan
 from jaxdissect.stats import topk
 
 LATTICE = (8, 8)  # pixels per image which the first candidates for thresholds come from
 _SAMPLED_PIXELS = 8192
 
+Layers = tuple[tuple[str, LayerOnGrid], ...]
+"""How layers are read, as a static argument."""
 
-class Survey:
+
+class ActivationCache:
     """What the first pass finds, and keeps for the later ones.
 
     Attributes:
@@ -29,104 +32,88 @@ class Survey:
         top: The examples with the highest peaks of every unit.
     """
 
-    def __init__(self, task: Task, plan: MemoryPlan) -> None:
-        number = len(task.source)
-        self.labels = np.empty((number, *task.label_shape), _label_type(task))
+    def __init__(self, setup: DissectionSetup, plan: MemoryPlan) -> None:
+        number = len(setup.source)
+        self.labels = np.empty((number, *setup.label_shape), setup.rows.label_type)
         self.kept = {
-            name: np.empty((number, *task.readings[name].kept_shape), np.float32)
+            name: np.empty((number, *setup.layers[name].kept_shape), np.float32)
             for name in plan.kept
         }
-        self.sample: dict[str, list[np.ndarray]] = {name: [] for name in task.readings}
+        self.sample: dict[str, list[np.ndarray]] = {name: [] for name in setup.layers}
         self.top: dict[str, topk.TopK] = {}
 
 
-def survey_step(task: Task, plan: MemoryPlan) -> Any:
-    """Compile on first use: one forward pass, and all that the survey wants of it.
+class _Seen(NamedTuple):
+    """What the first pass takes to the host of the maps of a batch, by layer."""
 
-    Returns:
-        ``step(state, params, labeler_params, batch) -> (state, found)``, where the state holds the
-        top examples of every layer, and what is found goes to the host.
-    """
-    names = tuple(task.readings)
-
-    @partial(jax.jit, donate_argnums=0)
-    def step(state: Any, params: Any, labeler_params: Any, batch: Any) -> Any:
-        maps, labels = task.observe(params, labeler_params, batch, names)
-        peaks = {name: maps[name].max(axis=(1, 2)) for name in names}
-        state = {
-            name: topk.update(state[name], peaks[name], batch["example"], batch["weight"])
-            for name in names
-        }
-        found = {
-            "finite": {name: all_finite(maps[name]) for name in names},
-            "lowest_label": labels.min(axis=(1, 2, 3)),
-            "highest_label": labels.max(axis=(1, 2, 3)),
-            "labels": task.with_scopes(labels).astype(_label_type(task)),
-            "kept": {name: task.readings[name].keep(maps[name]) for name in plan.kept},
-            "sample": {name: task.readings[name].lattice(maps[name], LATTICE) for name in names},
-        }
-        return state, found
-
-    return step
+    finite: dict[str, Array]
+    kept: dict[str, Array]
+    sample: dict[str, Array]
 
 
-def take_survey(
-    task: Task, plan: MemoryPlan, step: Any, num_top: int, options: FoldOptions
-) -> Survey:
+def fill_cache(
+    setup: DissectionSetup, plan: MemoryPlan, num_top: int, options: FoldOptions
+) -> ActivationCache:
     """Run the network over all examples; errors are those of `dissect`."""
-    survey = Survey(task, plan)
-    num_concepts = len(task.labeler.vocabulary)
-    every = max(1, len(task.source) * LATTICE[0] * LATTICE[1] // _SAMPLED_PIXELS)
+    cache = ActivationCache(setup, plan)
+    num_concepts = len(setup.labeler.vocabulary)
+    every = max(1, len(setup.source) * LATTICE[0] * LATTICE[1] // _SAMPLED_PIXELS)
+    layers = tuple(setup.layers.items())
+    params, labeler_params = setup.network.params, setup.labeler.params
+
+    def step(state: dict[str, topk.TopKState], batch: dict[str, Any]) -> Any:
+        maps, image = setup.reader.read(params, batch)
+        shown = batch if image is None else {**batch, "image": image}
+        labels = find_labels(setup.labelling, labeler_params, shown)
+        state, seen = _look(
+            state, maps, batch["example"], batch["weight"], layers=layers, keep=plan.kept
+        )
+        return state, (labels, seen)
 
     def receive(batch: Batch, found: Any) -> None:
+        labels, seen = found
         examples = batch["example"][batch["weight"]]
-        check_finite(found["finite"], batch)
-        _check_labels(found["lowest_label"], found["highest_label"], examples, num_concepts)
+        check_finite(seen.finite, batch)
+        _check_labels(labels.lowest, labels.highest, examples, num_concepts)
         rows = slice(examples[0], examples[-1] + 1)
-        survey.labels[rows] = found["labels"][: len(examples)]
-        for name, maps in found["kept"].items():
-            survey.kept[name][rows] = maps[: len(examples)]
+        cache.labels[rows] = labels.labels[: len(examples)]
+        for name, maps in seen.kept.items():
+            cache.kept[name][rows] = maps[: len(examples)]
         chosen = np.flatnonzero(batch["weight"] & (batch["example"] % every == 0))
-        for name, sample in found["sample"].items():
+        for name, sample in seen.sample.items():
             picked = np.asarray(sample)[chosen]
-            survey.sample[name].append(picked.reshape(-1, picked.shape[-1]))
+            cache.sample[name].append(picked.reshape(-1, picked.shape[-1]))
 
-    params = task.network.params, task.labeler.params
     state = fold(
-        lambda state, batch: step(state, *params, batch),
-        {name: topk.init(reading.num_units, num_top) for name, reading in task.readings.items()},
-        task.source,
+        step,
+        {name: topk.init(layer.num_units, num_top) for name, layer in layers},
+        setup.source,
         receive=receive,
         description="running the network",
         **options.with_network(),
     )
-    survey.top = {name: topk.finalize(state[name]) for name in task.readings}
-    return survey
+    cache.top = {name: topk.finalize(state[name]) for name, _ in layers}
+    return cache
 
 
-def all_finite(maps: Array) -> Array:
-    """Say of every example [B, ..., U] whether all its activations are finite."""
-    # Not by minimum and maximum: on CPU they may pass over NaN. Summing unit by unit first is
-    # faster than looking at all values of an example in one go.
-    places = tuple(range(1, maps.ndim - 1))
-    wrong = (~jnp.isfinite(maps)).sum(axis=places, dtype=jnp.int32)
-    return (wrong == 0).all(axis=1)
-
-
-def _label_type(task: Task) -> type[np.signedinteger]:
-    return np.int16 if task.num_rows <= np.iinfo(np.int16).max else np.int32
-
-
-def check_finite(finite: Mapping[str, Array], batch: Batch) -> None:
-    """Raise ValueError if `all_finite` found a layer to be otherwise in an example that counts."""
-    for name, flags in finite.items():
-        wrong = batch["example"][~np.asarray(flags) & batch["weight"]]
-        if len(wrong):
-            number = int(batch["example"][0]) // len(batch["example"])
-            raise ValueError(
-                f"layer {name!r} has NaN or infinite activations in batch {number}, "
-                f"example {', '.join(map(str, wrong[:5]))}"
-            )
+@partial(jax.jit, static_argnames=("layers", "keep"), donate_argnums=0)
+def _look(
+    state: dict[str, topk.TopKState],
+    maps: dict[str, Array],
+    examples: Array,
+    weight: Array,
+    *,
+    layers: Layers,
+    keep: tuple[str, ...],
+) -> tuple[dict[str, topk.TopKState], _Seen]:
+    state = {
+        name: topk.update(state[name], maps[name].max(axis=(1, 2)), examples, weight)
+        for name, _ in layers
+    }
+    finite = {name: all_finite(maps[name]) for name, _ in layers}
+    kept = {name: layer.keep(maps[name]) for name, layer in layers if name in keep}
+    sample = {name: layer.lattice(maps[name], LATTICE) for name, layer in layers}
+    return state, _Seen(finite, kept, sample)
 
 
 def _check_labels(lowest: Array, highest: Array, examples: np.ndarray, num_concepts: int) -> None:

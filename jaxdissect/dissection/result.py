@@ -6,7 +6,7 @@ Shapes: C concepts including "none", U units, k top images.
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +15,13 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64
 
 from jaxdissect.arrays.concepts import Vocabulary
+from jaxdissect.arrays.resampling import Shape
+from jaxdissect.engine.label_grid import LayerOnGrid
 from jaxdissect.stats import scores
 from jaxdissect.stats.agreement import AgreementCounts
 
 _ARRAYS, _DESCRIPTION = "arrays.npz", "dissection.json"
-_FORMAT = 1
+_FORMAT = 2
 
 
 class CategoryCount(NamedTuple):
@@ -43,6 +45,8 @@ class LayerDissection:
         iou: Intersection over union of each concept and unit, in [0, 1].
         top_examples: Positions of the images with the highest peak of each unit, best first.
         top_values: These peaks.
+        on_grid: How the layer was read on the label grid; None where that is not known, in results
+            saved before version 0.2 or read by an alignment or border of the user's own.
     """
 
     name: str
@@ -54,6 +58,7 @@ class LayerDissection:
     iou: Float[np.ndarray, "C U"]
     top_examples: Int64[np.ndarray, "U k"]
     top_values: Float32[np.ndarray, "U k"]
+    on_grid: LayerOnGrid | None = None
 
     @property
     def num_units(self) -> int:
@@ -91,6 +96,12 @@ class LayerDissection:
     def best_iou(self) -> Float[np.ndarray, "U"]:
         """IoU of each unit with its best concept."""
         return self.iou[self.best_concept, np.arange(self.num_units)]
+
+    def best_units(self, number: int) -> list[int]:
+        """Choose the units with the highest IoU with a concept, best first, equals by unit."""
+        comparable = (self.best_concept > 0) & np.isfinite(self.best_iou)
+        order = np.argsort(-np.where(comparable, self.best_iou, -1.0), kind="stable")
+        return [int(unit) for unit in order[:number] if comparable[unit]]
 
     def detectors(self, *, min_iou: float | None = None) -> Int64[np.ndarray, "D"]:
         """Units whose best IoU exceeds `min_iou`, best first."""
@@ -139,6 +150,22 @@ class LayerDissection:
             yield row
 
 
+class Provenance(NamedTuple):
+    """What activations came from, so that they can be computed again as they were.
+
+    Attributes:
+        network: Digest of the network's parameters.
+        layers: Layers that were read together.
+        token_grid: Rows and columns of token layers, if not square.
+        batch_size: Images in a forward pass.
+    """
+
+    network: str
+    layers: tuple[str, ...]
+    token_grid: Shape | None
+    batch_size: int
+
+
 @dataclass(frozen=True)
 class Dissection:
     """What the units of several layers respond to, on one data set.
@@ -147,16 +174,26 @@ class Dissection:
         layers: Results by layer, in the order asked for.
         vocabulary: The concepts.
         settings: How it was done, as JSON values.
+        provenance: What the activations came from; None in results saved before version 0.2.
     """
 
     layers: Mapping[str, LayerDissection]
     vocabulary: Vocabulary
     settings: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance | None = None
 
     def __getitem__(self, layer: str) -> LayerDissection:
         if layer not in self.layers:
             raise KeyError(f"no layer {layer!r}; dissected were {', '.join(self.layers)}")
         return self.layers[layer]
+
+    def only(self, *layers: str) -> "Dissection":
+        """Keep some of the layers.
+
+        Raises:
+            KeyError: If one was not dissected.
+        """
+        return replace(self, layers={layer: self[layer] for layer in layers})
 
     def save(self, folder: str | Path) -> None:
         """Write the arrays (npz) and everything else (json) into a folder, made if need be."""
@@ -179,6 +216,11 @@ class Dissection:
             "names": self.vocabulary.names,
             "categories": self.vocabulary.categories,
             "settings": dict(self.settings),
+            "provenance": None if self.provenance is None else self.provenance._asdict(),
+            "on_grid": {
+                name: None if layer.on_grid is None else layer.on_grid.to_json()
+                for name, layer in self.layers.items()
+            },
         }
         np.savez_compressed(folder / _ARRAYS, **arrays)
         (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
@@ -196,16 +238,17 @@ def load_dissection(folder: str | Path) -> Dissection:
     """Read what `Dissection.save` wrote.
 
     Raises:
-        FileNotFoundError: if the folder holds no dissection.
-        ValueError: if it was written in another format.
+        FileNotFoundError: If the folder holds no dissection.
+        ValueError: If it was written in another format.
     """
     folder = Path(folder)
     if not (folder / _DESCRIPTION).is_file():
         raise FileNotFoundError(f"no dissection in {folder}: {_DESCRIPTION} is missing")
     description = json.loads((folder / _DESCRIPTION).read_text())
-    if description.get("format") != _FORMAT:
+    if description.get("format") not in (1, _FORMAT):
         raise ValueError(f"{folder / _DESCRIPTION} has format {description.get('format')!r}")
     concepts = Vocabulary(tuple(description["names"]), tuple(description["categories"]))
+    on_grid = description.get("on_grid", {})  # format 1 has none
     layers = {}
     with np.load(folder / _ARRAYS) as arrays:
         for index, (name, min_iou) in enumerate(description["layers"].items()):
@@ -219,5 +262,22 @@ def load_dissection(folder: str | Path) -> Dissection:
                 arrays[f"{index}/iou"],
                 arrays[f"{index}/top_examples"],
                 arrays[f"{index}/top_values"],
+                LayerOnGrid.from_json(on_grid[name]) if on_grid.get(name) else None,
             )
-    return Dissection(layers, concepts, description["settings"])
+    provenance = description.get("provenance")
+    return Dissection(
+        layers,
+        concepts,
+        description["settings"],
+        None if provenance is None else _provenance(provenance),
+    )
+
+
+def _provenance(values: Mapping[str, Any]) -> Provenance:
+    grid = values["token_grid"]
+    return Provenance(
+        network=values["network"],
+        layers=tuple(values["layers"]),
+        token_grid=None if grid is None else (grid[0], grid[1]),
+        batch_size=values["batch_size"],
+    )

@@ -7,30 +7,31 @@ a_u(x, p) are resampled bilinearly to the label grid; the threshold t_u is excee
 all pixels; the unit is active where a_u(x, p) > t_u, and IoU_{u,c} compares these pixels with those
 of concept c. A unit is called a detector of its best concept if their IoU exceeds 0.04.
 
-Three steps, each a fold over the data: a *survey* runs the network once over every image, finds
-the labels, the peaks, and keeps what memory allows; *threshold* passes narrow down t_u exactly;
-the *agreement* pass counts shared pixels.
+Three steps, each a fold over the data: the first pass runs the network once over every image, finds
+the labels, the peaks, and keeps what memory allows; threshold passes narrow down t_u exactly; the
+last pass counts shared pixels.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array
 
 from jaxdissect.arrays.resampling import Alignment, Shape
-from jaxdissect.dissection.activation_cache import Survey, survey_step, take_survey
-from jaxdissect.dissection.count_agreement import count_overlap, overlap_step
+from jaxdissect.dissection.activation_cache import ActivationCache, fill_cache
+from jaxdissect.dissection.count_agreement import count_agreement_of_layers
 from jaxdissect.dissection.presets import PNAS2020, Preset
-from jaxdissect.dissection.result import Dissection, LayerDissection
-from jaxdissect.dissection.setup import FoldOptions, OutputImage, Task, image_input
-from jaxdissect.dissection.thresholds import find_thresholds, given_thresholds
+from jaxdissect.dissection.result import Dissection, LayerDissection, Provenance
+from jaxdissect.dissection.setup import DissectionSetup, dissection_setup
+from jaxdissect.dissection.thresholds import check_thresholds, find_thresholds
 from jaxdissect.engine.batching import Source
-from jaxdissect.engine.folding import Progress, silent
-from jaxdissect.engine.label_grid import MemoryPlan, plan_memory
+from jaxdissect.engine.folding import FoldOptions, Progress, no_progress
 from jaxdissect.engine.labelers import Labeler
+from jaxdissect.engine.layer_reader import Inputs, OutputImage, image_input
+from jaxdissect.engine.memory_plan import MemoryPlan, plan_memory
+from jaxdissect.engine.resume import digest
 from jaxdissect.stats import scores
 
 _log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def dissect(
     layers: Sequence[str],
     preset: Preset = PNAS2020,
     grid: Shape = (56, 56),
-    inputs: Callable[[Mapping[str, Array]], Array] = image_input,
+    inputs: Inputs = image_input,
     alignments: Mapping[str, Alignment] | None = None,
     token_grid: Shape | None = None,
     output_image: OutputImage | None = None,
@@ -53,7 +54,7 @@ def dissect(
     batch_size: int = 8,
     memory_budget: int = 2 * 2**30,
     mesh: jax.sharding.Mesh | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Dissection:
     """Find the concept of every unit of some layers.
 
@@ -78,79 +79,96 @@ def dissect(
         memory_budget: Bytes of activations that may be kept to run the network only once. What was
             chosen is logged and stands in the result's settings.
         mesh: Devices to spread batches over (see `fold`).
-        progress: Told how far each pass has come.
+        progress: Called with how far each pass has come.
 
     Returns:
         Thresholds, exact counts, IoU and top images of every layer.
 
     Raises:
-        ValueError: if there are no examples or layers, a layer is unknown, images are integers,
+        ValueError: If there are no examples or layers, a layer is unknown, images are integers,
             labels lie outside the vocabulary, activations are not finite, or another argument does
             not fit; the message says which.
-        TypeError: if `model` is neither a Network nor an nnx.Module.
+        TypeError: If `model` is neither a Network nor an nnx.Module.
     """
-    task = Task(
-        model, source, labeler, layers, preset, grid, inputs, alignments, token_grid, output_image
+    setup = dissection_setup(
+        model,
+        source,
+        labeler,
+        layers=layers,
+        preset=preset,
+        grid=grid,
+        inputs=inputs,
+        alignments=alignments,
+        token_grid=token_grid,
+        output_image=output_image,
     )
-    options = FoldOptions(batch_size, mesh, progress)
-    return examine(
-        task,
-        options,
+    return run_dissection(
+        setup,
+        FoldOptions(batch_size, mesh, progress),
         thresholds=thresholds,
         num_top_images=num_top_images,
         memory_budget=memory_budget,
     ).dissection
 
 
-class Examined(NamedTuple):
+class DissectionRun(NamedTuple):
     """A dissection, and what was kept of the activations that it came from."""
 
-    task: Task
+    setup: DissectionSetup
     plan: MemoryPlan
-    survey: Survey
+    cache: ActivationCache
     dissection: Dissection
 
 
-def examine(
-    task: Task,
+def run_dissection(
+    setup: DissectionSetup,
     options: FoldOptions,
     *,
-    thresholds: Mapping[str, np.ndarray] | None,
+    thresholds: Mapping[str, np.ndarray] | None = None,
     num_top_images: int,
     memory_budget: int,
-) -> Examined:
+) -> DissectionRun:
     """Take all steps of a dissection; for arguments and errors see `dissect`."""
-    plan = plan_memory(task.readings, len(task.source), memory_budget)
+    plan = plan_memory(setup.layers, len(setup.source), memory_budget)
     _log.info("%s", plan)
-    given = given_thresholds(task, thresholds)
-    survey = take_survey(task, plan, survey_step(task, plan), num_top_images, options)
-    thresholds = given or find_thresholds(task, plan, survey, options)
-    counts = count_overlap(task, plan, survey, overlap_step(task, plan), thresholds, options)
+    found = None if thresholds is None else check_thresholds(setup.layers, thresholds)
+    cache = fill_cache(setup, plan, num_top_images, options)
+    found = found or find_thresholds(setup, plan, cache, options)
+    counts = count_agreement_of_layers(setup, plan, cache, found, options)
 
-    preset, vocabulary = task.preset, task.labeler.vocabulary
+    preset, vocabulary, scope_of = setup.preset, setup.labeler.vocabulary, setup.rows.scope_of
     results = {}
-    for name in task.readings:
-        cells = scores.within(counts[name], task.scope_of)
-        results[name] = LayerDissection(
-            name,
-            vocabulary,
-            preset.min_iou,
-            thresholds[name],
-            counts[name],
-            task.scope_of,
-            scores.iou(cells)
+    for name, layer in setup.layers.items():
+        iou = (
+            scores.iou(scores.within(counts[name], scope_of))
             if preset.score is None
-            else preset.score(counts[name])[: len(vocabulary)],
-            survey.top[name].examples,
-            survey.top[name].values,
+            else preset.score(counts[name])[: len(vocabulary)]
+        )
+        results[name] = LayerDissection(
+            name=name,
+            vocabulary=vocabulary,
+            min_iou=preset.min_iou,
+            thresholds=found[name],
+            counts=counts[name],
+            scope_of=scope_of,
+            iou=iou,
+            top_examples=cache.top[name].examples,
+            top_values=cache.top[name].values,
+            on_grid=layer,
         )
     settings = {
         "preset": preset.name,
         "fraction": preset.fraction,
         "min_iou": preset.min_iou,
         "scope": preset.scope.__name__,
-        "grid": list(task.grid),
-        "examples": len(task.source),
+        "grid": list(setup.grid),
+        "examples": len(setup.source),
         "memory": str(plan),
     }
-    return Examined(task, plan, survey, Dissection(results, vocabulary, settings))
+    provenance = Provenance(
+        network=digest(setup.network.params),
+        layers=tuple(setup.layers),
+        token_grid=setup.reader.token_grid,
+        batch_size=options.batch_size,
+    )
+    return DissectionRun(setup, plan, cache, Dissection(results, vocabulary, settings, provenance))

@@ -1,156 +1,202 @@
-"""What is to be dissected: checked arguments, and the functions to trace that follow from them."""
+"""What is to be dissected: checked arguments, and what follows from them.
+
+Shapes: B batch, H W label grid, K labels per pixel, C concepts including "none".
+"""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Int, PyTree
 
 from jaxdissect.arrays.resampling import Alignment, Shape, pixel_centers
-from jaxdissect.dissection.presets import Preset
+from jaxdissect.dissection.presets import Preset, Scope
 from jaxdissect.engine.batching import Source, read_block
-from jaxdissect.engine.folding import Progress, silent
-from jaxdissect.engine.label_grid import Reading
+from jaxdissect.engine.label_grid import LayerOnGrid
 from jaxdissect.engine.labelers import Labeler
-from jaxdissect.networks.network import as_maps, as_network, layer_shapes
+from jaxdissect.engine.layer_reader import (
+    Inputs,
+    LayerReader,
+    OutputImage,
+    check_inputs,
+    image_input,
+    layer_reader,
+)
+from jaxdissect.networks.network import Network, as_network
 from jaxdissect.stats import agreement
 
-OutputImage = Callable[[Array], Array]
-"""Makes RGB in [0, 1] of what a generator gives."""
 
-
-class FoldOptions(NamedTuple):
-    """How to pass over the data."""
-
-    batch_size: int
-    mesh: jax.sharding.Mesh | None = None
-    progress: Progress = silent
-
-    def with_network(self) -> dict[str, Any]:
-        """Options of `fold` for passes that run the network."""
-        return self._asdict()
-
-    def without_network(self) -> dict[str, Any]:
-        """Options for other passes: steps need less memory per example, and gain from fewer."""
-        return self._replace(batch_size=4 * self.batch_size)._asdict()
-
-
-def image_input(batch: Mapping[str, Array]) -> Array:
-    """The network's input is ``batch["image"]`` as it is."""
-    return batch["image"]
-
-
-class Task:
-    """What is to be dissected; for the arguments and errors see `dissect`.
+class LabelRows(NamedTuple):
+    """The rows that agreement is counted in: concepts, then scopes of categories.
 
     Attributes:
-        readings: How each layer is read on the label grid.
-        num_pixels: Pixels of the label grid in the whole data set.
+        number: How many rows.
         num_scopes: Scopes of categories, each with a channel of the labels; 0 without them.
-        num_rows: Rows that agreement is counted in: concepts, then scopes of categories.
         scope_of: For every concept the row of its scope; row 0 is all pixels.
-        label_shape: Shape [H, W, K] of the labels of one example.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        source: Source,
-        labeler: Labeler,
-        layers: Sequence[str],
-        preset: Preset,
-        grid: Shape,
-        inputs: Callable[[Mapping[str, Array]], Array],
-        alignments: Mapping[str, Alignment] | None,
-        token_grid: Shape | None,
-        output_image: OutputImage | None = None,
-    ) -> None:
-        self.network, self.output_image = as_network(model), output_image
-        grid = (int(grid[0]), int(grid[1]))  # hashable, also where the caller gave a list
-        self.source, self.labeler, self.preset, self.grid = source, labeler, preset, grid
-        self.inputs, self.token_grid = inputs, token_grid
-        if not layers:
-            raise ValueError("`layers` must name at least one layer")
-        if len(source) < 1:
-            raise ValueError("`source` has no examples")
-        self.num_pixels = len(source) * grid[0] * grid[1]
-        example = read_block(source, 0, 1)
-        struct = jax.eval_shape(inputs, example)
-        if not jnp.issubdtype(struct.dtype, jnp.floating):
-            raise ValueError(
-                f"`source` gives the network {struct.dtype} inputs; give images as floats in "
-                "[0, 1], or pass `inputs`, which converts a batch"
-            )
-        layer_shapes(self.network, struct, tuple(layers))
-        maps = jax.eval_shape(
-            lambda params, batch: self.maps(params, batch, tuple(layers)),
-            self.network.params,
-            example,
-        )
-        unknown = set(alignments or {}) - set(layers)
-        if unknown:
-            raise ValueError(f"`alignments` has {sorted(unknown)}, which are not among `layers`")
-        self.readings = {
-            name: Reading(
+    number: int
+    num_scopes: int
+    scope_of: Int[np.ndarray, "C"]
+
+    @property
+    def label_type(self) -> type[np.signedinteger]:
+        """Smallest type that holds all of them."""
+        return np.int16 if self.number <= np.iinfo(np.int16).max else np.int32
+
+
+class Labelling(NamedTuple):
+    """How images are labelled; a static argument of jitted functions.
+
+    Attributes:
+        label: Finds the concepts of pixels, see `Labeler`.
+        grid: Height and width of the label grid.
+        scope: Which pixels may speak against a concept.
+        category_of: For every concept the place of its category.
+        num_categories: How many categories there are.
+    """
+
+    label: Callable[[PyTree, Mapping[str, Array], Shape], Array]
+    grid: Shape
+    scope: Scope
+    category_of: tuple[int, ...]
+    num_categories: int
+
+    def find(self, params: PyTree, batch: Mapping[str, Array]) -> Int[Array, "B H W K"]:
+        """Find ids of concepts, 0 for none."""
+        return self.label(params, batch, self.grid)
+
+    def with_scopes(self, labels: Int[Array, "B H W K"]) -> Int[Array, "B H W _"]:
+        """Add ids of scopes to ids of concepts, none twice in a pixel."""
+        category_of = np.array(self.category_of)
+        scope = self.scope(labels, category_of, self.num_categories)
+        return jnp.concatenate([agreement.without_repeats(labels), scope], axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DissectionSetup:
+    """What is to be dissected; built and checked by `dissection_setup`.
+
+    Attributes:
+        network: The network.
+        source: The examples.
+        labeler: Finds the concepts of the pixels.
+        preset: Convention for thresholds and scores.
+        reader: Reads the layers, for every pass.
+        layers: How each layer is read on the label grid.
+        labelling: How the images are labelled.
+        rows: The rows that agreement is counted in.
+        label_shape: Shape [H, W, K] of the labels of one example, with their scopes.
+    """
+
+    network: Network
+    source: Source
+    labeler: Labeler
+    preset: Preset
+    reader: LayerReader
+    layers: dict[str, LayerOnGrid]
+    labelling: Labelling
+    rows: LabelRows
+    label_shape: tuple[int, ...]
+
+    @property
+    def grid(self) -> Shape:
+        """Height and width of the label grid."""
+        return self.labelling.grid
+
+    @property
+    def num_pixels(self) -> int:
+        """Pixels of the label grid in the whole data set."""
+        return len(self.source) * self.grid[0] * self.grid[1]
+
+
+def dissection_setup(
+    model: Any,
+    source: Source,
+    labeler: Labeler,
+    *,
+    layers: Sequence[str],
+    preset: Preset,
+    grid: Shape,
+    inputs: Inputs = image_input,
+    alignments: Mapping[str, Alignment] | None = None,
+    token_grid: Shape | None = None,
+    output_image: OutputImage | None = None,
+) -> DissectionSetup:
+    """Check what is to be dissected; for the arguments and errors see `dissect`."""
+    network = as_network(model)
+    grid = (int(grid[0]), int(grid[1]))  # hashable, also where the caller gave a list
+    if not layers:
+        raise ValueError("`layers` must name at least one layer")
+    if len(source) < 1:
+        raise ValueError("`source` has no examples")
+    reader = layer_reader(
+        network,
+        layers,
+        inputs=inputs,
+        token_grid=None if token_grid is None else (int(token_grid[0]), int(token_grid[1])),
+        output_image=output_image,
+    )
+    example = read_block(source, 0, 1)
+    check_inputs(network, reader, example)
+    unknown = set(alignments or {}) - set(layers)
+    if unknown:
+        raise ValueError(f"`alignments` has {sorted(unknown)}, which are not among `layers`")
+    found = reader.shapes(network.params, example)
+    vocabulary = labeler.vocabulary
+    categories = vocabulary.category_names
+    category_of = [0, *(categories.index(category) for category in vocabulary.categories[1:])]
+    labelling = Labelling(labeler.label, grid, preset.scope, tuple(category_of), len(categories))
+    seen = example if found.image is None else {**example, "image": found.image}
+    labels = jax.eval_shape(labelling.find, labeler.params, seen)
+    with_scopes = jax.eval_shape(labelling.with_scopes, labels)
+    # Without scope labels every concept is compared within row 0, all pixels.
+    scoped = labels.shape != with_scopes.shape
+    num_scopes = len(categories) if scoped else 0
+    scope_of = len(vocabulary) + np.array(category_of) if scoped else 0 * np.array(category_of)
+    return DissectionSetup(
+        network=network,
+        source=source,
+        labeler=labeler,
+        preset=preset,
+        reader=reader,
+        layers={
+            name: LayerOnGrid(
                 grid,
-                maps[name].shape[1:3],
-                maps[name].shape[3],
+                found.maps[name].shape[1:3],
+                found.maps[name].shape[3],
                 (alignments or {}).get(name, pixel_centers),
                 preset.border,
             )
             for name in layers
-        }
-        vocabulary = labeler.vocabulary
-        categories = vocabulary.category_names
-        self.category_of = np.array(
-            [0, *(categories.index(category) for category in vocabulary.categories[1:])]
-        )
-        self.num_categories = len(categories)
-        found = jax.eval_shape(
-            lambda params, own, batch: self.observe(params, own, batch, tuple(layers))[1],
-            self.network.params,
-            labeler.params,
-            example,
-        )
-        labels = jax.eval_shape(self.with_scopes, found)
-        # Without scope labels every concept is compared within row 0, all pixels.
-        scoped = found.shape != labels.shape
-        self.num_scopes = self.num_categories if scoped else 0
-        self.num_rows = len(vocabulary) + self.num_scopes
-        self.scope_of = len(vocabulary) + self.category_of if scoped else 0 * self.category_of
-        self.label_shape = labels.shape[1:]
+        },
+        labelling=labelling,
+        rows=LabelRows(len(vocabulary) + num_scopes, num_scopes, scope_of),
+        label_shape=with_scopes.shape[1:],
+    )
 
-    def maps(
-        self, params: Any, batch: Mapping[str, Array], layers: tuple[str, ...]
-    ) -> dict[str, Array]:
-        """Fresh maps [B, h, w, U] of layers, in one forward pass."""
-        activations = self.network.activations(params, self.inputs(batch), layers=layers)
-        return self._laid_out(activations, layers)
 
-    def _laid_out(
-        self, activations: Mapping[str, Array], layers: tuple[str, ...]
-    ) -> dict[str, Array]:
-        return {name: as_maps(activations[name], token_grid=self.token_grid) for name in layers}
+class FoundLabels(NamedTuple):
+    """Labels of a batch.
 
-    def observe(
-        self,
-        params: Any,
-        labeler_params: Any,
-        batch: Mapping[str, Array],
-        layers: tuple[str, ...],
-    ) -> tuple[dict[str, Array], Array]:
-        """Maps of layers, and labels of the images: of what the network gives, if it makes them."""
-        if self.output_image is None:
-            maps = self.maps(params, batch, layers)
-        else:
-            output, activations = self.network.apply(params, self.inputs(batch), layers=layers)
-            maps = self._laid_out(activations, layers)
-            batch = {**batch, "image": self.output_image(output)}
-        return maps, self.labeler.label(labeler_params, batch, self.grid)
+    Attributes:
+        labels: Ids of concepts and scopes [B, H, W, K].
+        lowest, highest: Least and greatest id of a concept in every example [B].
+    """
 
-    def with_scopes(self, labels: Array) -> Array:
-        """Ids of concepts and scopes [B, H, W, K], none twice in a pixel."""
-        scope = self.preset.scope(labels, self.category_of, self.num_categories)
-        return jnp.concatenate([agreement.without_repeats(labels), scope], axis=-1)
+    labels: Array
+    lowest: Array
+    highest: Array
+
+
+@partial(jax.jit, static_argnums=0)
+def find_labels(labelling: Labelling, params: PyTree, batch: Mapping[str, Array]) -> FoundLabels:
+    """Label a batch; a program of its own, shared by all dissections that label alike."""
+    with jax.named_scope("label"):
+        labels = labelling.find(params, batch)
+        wide = labelling.with_scopes(labels)
+    return FoundLabels(wide, labels.min(axis=(1, 2, 3)), labels.max(axis=(1, 2, 3)))

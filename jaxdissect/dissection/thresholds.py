@@ -15,11 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32
 
-from jaxdissect.dissection.activation_cache import Survey
-from jaxdissect.dissection.setup import FoldOptions, Task
+from jaxdissect.dissection.activation_cache import ActivationCache
+from jaxdissect.dissection.setup import DissectionSetup
 from jaxdissect.engine.batching import Stored
-from jaxdissect.engine.folding import fold
-from jaxdissect.engine.label_grid import MemoryPlan, Reading, fold_examples
+from jaxdissect.engine.folding import FoldOptions, fold
+from jaxdissect.engine.label_grid import LayerOnGrid, fold_examples
+from jaxdissect.engine.memory_plan import MemoryPlan
 from jaxdissect.stats import quantile
 
 # Passes over kept activations narrow down to the open columns, but only to a few widths, since
@@ -28,38 +29,39 @@ _WIDTHS = (1 / 8, 1 / 2)
 
 
 def find_thresholds(
-    task: Task, plan: MemoryPlan, survey: Survey, options: FoldOptions
+    setup: DissectionSetup, plan: MemoryPlan, cache: ActivationCache, options: FoldOptions
 ) -> dict[str, np.ndarray]:
     """Find the thresholds [U] of all layers, exactly."""
     searches = {
         name: LayerSearch(
-            np.concatenate(survey.sample[name]),
-            task.num_pixels,
-            fraction=task.preset.fraction,
-            interpolated=task.preset.interpolated,
+            np.concatenate(cache.sample[name]),
+            setup.num_pixels,
+            fraction=setup.preset.fraction,
+            interpolated=setup.preset.interpolated,
         )
-        for name in task.readings
+        for name in setup.layers
     }
     for name in plan.kept:
-        _search_kept(searches[name], task.readings[name], survey.kept[name], name, options)
+        _search_kept(searches[name], setup.layers[name], cache.kept[name], name, options)
     if plan.again:
-        _search_again(task, {name: searches[name] for name in plan.again}, options)
+        _search_again(setup, {name: searches[name] for name in plan.again}, options)
     return {name: search.thresholds() for name, search in searches.items()}
 
 
-def given_thresholds(
-    task: Task, thresholds: Mapping[str, np.ndarray] | None
+def check_thresholds(
+    layers: Mapping[str, LayerOnGrid], thresholds: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Check thresholds that the caller gave; empty if there are none."""
-    if thresholds is None:
-        return {}
+    """Check thresholds that the caller gave, for every layer.
+
+    Raises:
+        ValueError: If some are missing, or not as many as the layer has units.
+    """
     given = {name: np.asarray(value, np.float32) for name, value in thresholds.items()}
-    for name, reading in task.readings.items():
+    for name, layer in layers.items():
         shape = given[name].shape if name in given else None
-        if shape != (reading.num_units,):
+        if shape != (layer.num_units,):
             raise ValueError(
-                f"`thresholds` of layer {name!r} must have shape ({reading.num_units},), "
-                f"not {shape}"
+                f"`thresholds` of layer {name!r} must have shape ({layer.num_units},), not {shape}"
             )
     return given
 
@@ -128,13 +130,30 @@ def count_above(
     return fold_examples(update, state, maps, weight)
 
 
-@partial(jax.jit, static_argnames="reading", donate_argnums=0)
-def count_kept(
-    state: quantile.QuantileState, batch: Mapping[str, Array], units: Array | None, reading: Reading
-) -> tuple[quantile.QuantileState, None]:
-    """One step of a pass over the kept maps of one layer; `units` are the columns' units."""
+@partial(jax.jit, static_argnames="layer", donate_argnums=0)
+def _count_kept(
+    state: quantile.QuantileState,
+    batch: Mapping[str, Array],
+    units: Array | None,
+    *,
+    layer: LayerOnGrid,
+) -> quantile.QuantileState:
+    """Take one step of a pass over the kept maps of a layer; `units` are the columns' units."""
     maps = batch["maps"] if units is None else jnp.take(batch["maps"], units, axis=-1)
-    return count_above(state, reading.kept_on_grid, maps, batch["weight"]), None
+    return count_above(state, layer.kept_on_grid, maps, batch["weight"])
+
+
+@partial(jax.jit, static_argnames="layer", donate_argnums=0)
+def _count_fresh(
+    state: quantile.QuantileState,
+    maps: Array,
+    units: Array,
+    weight: Array,
+    *,
+    layer: LayerOnGrid,
+) -> quantile.QuantileState:
+    """Take one step of a pass over fresh maps of a layer."""
+    return count_above(state, layer.on_grid, jnp.take(maps, units, axis=-1), weight)
 
 
 def widened(columns: np.ndarray, num_columns: int) -> np.ndarray:
@@ -147,17 +166,20 @@ def widened(columns: np.ndarray, num_columns: int) -> np.ndarray:
 
 
 def _search_kept(
-    search: LayerSearch, reading: Reading, kept: np.ndarray, name: str, options: FoldOptions
+    search: LayerSearch, layer: LayerOnGrid, kept: np.ndarray, name: str, options: FoldOptions
 ) -> None:
-    """Passes over the kept maps of one layer, only of units whose search is open."""
+    """Pass over the kept maps of one layer, only for units whose search is open."""
     columns = search.open_columns()
     while len(columns):
         columns = widened(columns, len(search.unit_of))
         units = search.unit_of[columns]
-        every = np.array_equal(units, np.arange(reading.num_units))
+        every = np.array_equal(units, np.arange(layer.num_units))
         chosen = None if every else jnp.asarray(units)
         state = fold(
-            lambda state, batch, chosen=chosen: count_kept(state, batch, chosen, reading),
+            lambda state, batch, chosen=chosen: (
+                _count_kept(state, batch, chosen, layer=layer),
+                None,
+            ),
             quantile.init(jnp.asarray(search.search.guesses[:, columns])),
             Stored({"maps": kept}),
             description=f"thresholds of {name}",
@@ -167,30 +189,28 @@ def _search_kept(
         columns = search.open_columns()
 
 
-def _search_again(task: Task, searches: Mapping[str, LayerSearch], options: FoldOptions) -> None:
-    """Passes that run the network for several layers at once."""
-    names = tuple(searches)
+def _search_again(
+    setup: DissectionSetup, searches: Mapping[str, LayerSearch], options: FoldOptions
+) -> None:
+    """Run the network in every pass, for several layers at once."""
+    units = {name: jnp.asarray(search.unit_of) for name, search in searches.items()}
+    params = setup.network.params
 
-    @partial(jax.jit, donate_argnums=0)
-    def count(states: Any, params: Any, batch: Any) -> Any:
-        maps = task.maps(params, batch, names)
+    def step(states: dict[str, quantile.QuantileState], batch: dict[str, Any]) -> Any:
+        maps = setup.reader.read(params, batch).maps
         return {
-            name: count_above(
-                states[name],
-                task.readings[name].on_grid,
-                jnp.take(maps[name], searches[name].unit_of, axis=-1),
-                batch["weight"],
+            name: _count_fresh(
+                state, maps[name], units[name], batch["weight"], layer=setup.layers[name]
             )
-            for name in names
+            for name, state in states.items()
         }, None
 
-    params = task.network.params
     while any(len(search.open_columns()) for search in searches.values()):
         states = fold(
-            lambda states, batch: count(states, params, batch),
+            step,
             {name: quantile.init(jnp.asarray(s.search.guesses)) for name, s in searches.items()},
-            task.source,
-            description=f"thresholds of {', '.join(names)}",
+            setup.source,
+            description=f"thresholds of {', '.join(searches)}",
             **options.with_network(),
         )
         for name, search in searches.items():

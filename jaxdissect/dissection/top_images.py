@@ -3,7 +3,7 @@
 Shapes: B batch, h w cells of a layer, H W pixels of the images, U units, k images.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,12 +20,16 @@ from jaxdissect.arrays.resampling import (
     pixel_centers,
     resample,
 )
-from jaxdissect.dissection.result import Dissection, LayerDissection
-from jaxdissect.dissection.setup import image_input
+from jaxdissect.dissection.result import Dissection, LayerDissection, Provenance
 from jaxdissect.engine.batching import Source, batches
-from jaxdissect.engine.folding import Progress, silent
-from jaxdissect.networks.network import Network, as_maps
+from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.engine.label_grid import LayerOnGrid
+from jaxdissect.engine.layer_reader import Inputs, OutputImage, image_input, layer_reader
+from jaxdissect.engine.resume import digest
+from jaxdissect.networks.network import as_network
 from jaxdissect.stats.quantile import exceeds
+
+_TOLERANCE = 0.02  # of the highest peak of a layer: other machines round otherwise, no more
 
 
 class UnitImages(NamedTuple):
@@ -70,86 +74,142 @@ def active_regions(
     return exceeds(pixels, thresholds.reshape((1,) * (pixels.ndim - 1) + (-1,)))
 
 
-def best_units(layer: LayerDissection, number: int) -> list[int]:
-    """Choose the units with the highest IoU with a concept, best first, equals by unit."""
-    comparable = (layer.best_concept > 0) & np.isfinite(layer.best_iou)
-    order = np.argsort(-np.where(comparable, layer.best_iou, -1.0), kind="stable")
-    return [int(unit) for unit in order[:number] if comparable[unit]]
-
-
 def top_images(
     dissection: Dissection,
-    network: Network,
+    network: Any,
     source: Source,
     *,
-    inputs: Callable[[Mapping[str, Array]], Array] = image_input,
-    alignments: Mapping[str, Alignment] | None = None,
-    border: Border = clamp_border,
-    token_grid: Shape | None = None,
+    inputs: Inputs = image_input,
+    output_image: OutputImage | None = None,
+    image_key: str = "image",
     units: Mapping[str, Sequence[int]] | None = None,
+    examples: Mapping[str, np.ndarray] | None = None,
     num_units: int = 12,
     num_images: int = 8,
-    batch_size: int = 8,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> dict[str, list[UnitImages]]:
     """Find the top images of units of all layers, running the network on them.
 
+    Layers are read as they were for the dissection, which knows alignments, borders, token grid
+    and batch size.
+
     Args:
         dissection: The result of dissecting the network.
-        network: The network that was dissected.
-        source: The data it was dissected on, with the key ``image``: RGB in [0, 1], all of one
-            size.
-        inputs, alignments, border, token_grid: As they were for the dissection.
+        network: The network that was dissected, a Network or an nnx.Module.
+        source: The data it was dissected on; images all of one size.
+        inputs, output_image: What `dissect` was given.
+        image_key: Name of the image of an example, RGB in [0, 1]; not read from a network that
+            makes images.
         units: Units of every layer; the best when None.
+        examples: Positions of the examples to show of every unit of `units` [U, k], instead of
+            those with its highest peaks.
         num_units: How many of the best units of every layer, fewer if fewer have any concept.
         num_images: Images of a unit, fewer if the dissection found fewer top images.
-        batch_size: Images in a forward pass.
-        progress: Told how far the pass has come.
+        progress: Called with how far the pass has come.
 
     Returns:
         By layer, best unit first or as `units` are ordered.
+
+    Raises:
+        ValueError: If the network is another one, activations are not those of the dissection
+            (because `inputs` or `source` are others), or the dissection does not know how a layer
+            was read.
+        TypeError: If `network` is neither a Network nor an nnx.Module.
     """
     chosen = {
-        name: list(units[name]) if units is not None else best_units(layer, num_units)
+        name: list(units[name]) if units is not None else layer.best_units(num_units)
         for name, layer in dissection.layers.items()
     }
-    layers = tuple(name for name in chosen if chosen[name])
-    examples = {name: dissection[name].top_examples[chosen[name], :num_images] for name in layers}
-    found: dict[str, list[list[tuple[np.ndarray, np.ndarray] | None]]] = {
-        name: [[None] * examples[name].shape[1] for _ in chosen[name]] for name in layers
+    names = tuple(name for name in chosen if chosen[name])
+    if not names:
+        return {name: [] for name in chosen}
+    network = as_network(network)
+    provenance, on_grid = _known_reading(dissection, names)
+    if digest(network.params) != provenance.network:
+        raise ValueError("`network` is not the one that was dissected: its parameters are others")
+    reader = layer_reader(
+        network,
+        provenance.layers,
+        inputs=inputs,
+        token_grid=provenance.token_grid,
+        output_image=output_image,
+    )
+    shown = {
+        name: (examples or {}).get(name, dissection[name].top_examples[chosen[name], :num_images])
+        for name in names
     }
-
-    @partial(jax.jit, static_argnames="size")
-    def regions(params: Any, batch: Any, *, size: Shape) -> dict[str, Array]:
-        activations = network.activations(params, inputs(batch), layers=layers)
-        return {
-            name: active_regions(
-                as_maps(activations[name], token_grid=token_grid)[..., np.array(chosen[name])],
-                jnp.asarray(dissection[name].thresholds[chosen[name]]),
-                size,
-                alignment=(alignments or {}).get(name, pixel_centers),
-                border=border,
-            )
-            for name in layers
-        }
-
-    wanted = np.unique(np.concatenate([examples[name].ravel() for name in layers] or [[]]))
-    for batch in batches(_Chosen(source, wanted), batch_size) if len(wanted) else ():
-        active = regions(network.params, batch, size=batch["image"].shape[1:3])
+    found: dict[str, list[list[Any]]] = {
+        name: [[None] * shown[name].shape[1] for _ in chosen[name]] for name in names
+    }
+    thresholds = {name: dissection[name].thresholds[chosen[name]] for name in names}
+    units_of = {name: np.array(chosen[name], np.int32) for name in names}
+    wanted = np.unique(np.concatenate([shown[name].ravel() for name in names]))
+    for batch in batches(_Chosen(source, wanted), provenance.batch_size):
+        maps, made = reader.read(network.params, batch)
+        images = np.asarray(batch[image_key] if made is None else made, np.float32)
+        size = images.shape[1:3]
+        active, peaks = _regions(maps, thresholds, units_of, layers=on_grid, size=size)
         for row, position in enumerate(batch["example"][batch["weight"]]):
-            image = np.asarray(batch["image"][row], np.float32)
-            for name in layers:
-                for unit, place in np.argwhere(examples[name] == wanted[position]):
-                    found[name][unit][place] = image, np.asarray(active[name][row, ..., unit])
+            for name in names:
+                for place, column in np.argwhere(shown[name] == wanted[position]):
+                    if examples is None:
+                        peak = float(peaks[name][row, place])
+                        _check_peak(dissection[name], chosen[name][place], int(column), peak)
+                    region = np.asarray(active[name][row, ..., place])
+                    found[name][place][column] = images[row], region
         progress("top images", int(batch["example"][-1]) + 1, len(wanted))
-
     return {
         name: [
-            _unit_images(layer, unit, [pair for pair in found[name][place] if pair is not None])
-            for place, unit in enumerate(chosen[name])
+            _unit_images(layer, unit, found[name][place]) for place, unit in enumerate(chosen[name])
         ]
         for name, layer in dissection.layers.items()
     }
+
+
+@partial(jax.jit, static_argnames=("layers", "size"))
+def _regions(
+    maps: dict[str, Array],
+    thresholds: dict[str, Array],
+    units: dict[str, Array],
+    *,
+    layers: tuple[tuple[str, LayerOnGrid], ...],
+    size: Shape,
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Find active regions and peaks of some units of every layer."""
+    some = {name: jnp.take(maps[name], units[name], axis=-1) for name, _ in layers}
+    active = {
+        name: active_regions(
+            some[name], thresholds[name], size, alignment=layer.alignment, border=layer.border
+        )
+        for name, layer in layers
+    }
+    return active, {name: some[name].max(axis=(1, 2)) for name, _ in layers}
+
+
+def _known_reading(
+    dissection: Dissection, names: Sequence[str]
+) -> tuple[Provenance, tuple[tuple[str, LayerOnGrid], ...]]:
+    on_grid = []
+    for name in names:
+        layer = dissection[name].on_grid
+        if layer is None or dissection.provenance is None:
+            raise ValueError(
+                f"`dissection` does not know how layer {name!r} was read: it was saved before "
+                "version 0.2, or read by an alignment of your own; dissect again"
+            )
+        on_grid.append((name, layer))
+    assert dissection.provenance is not None
+    return dissection.provenance, tuple(on_grid)
+
+
+def _check_peak(layer: LayerDissection, unit: int, column: int, peak: float) -> None:
+    expected = float(layer.top_values[unit, column])
+    if abs(peak - expected) > _TOLERANCE * float(np.abs(layer.top_values).max()):
+        raise ValueError(
+            f"the peak of unit {unit} of layer {layer.name!r} in example "
+            f"{layer.top_examples[unit, column]} is {peak:g}, and was {expected:g} in the "
+            "dissection: `inputs` and `source` must be those of the dissection"
+        )
 
 
 class _Chosen:

@@ -1,7 +1,7 @@
 """Fold a statistic over a data set."""
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 
@@ -12,13 +12,29 @@ State = TypeVar("State")
 
 @runtime_checkable
 class Progress(Protocol):
-    """Hears how far a pass over the data has come."""
+    """Is called with how far a pass over the data has come."""
 
     def __call__(self, description: str, done: int, total: int, /) -> None: ...
 
 
-def silent(description: str, done: int, total: int) -> None:
-    """Tell nobody."""
+def no_progress(description: str, done: int, total: int) -> None:
+    """Show nothing."""
+
+
+class FoldOptions(NamedTuple):
+    """How to pass over the data; for the fields see `fold`."""
+
+    batch_size: int
+    mesh: jax.sharding.Mesh | None = None
+    progress: Progress = no_progress
+
+    def with_network(self) -> dict[str, Any]:
+        """Options of `fold` for passes that run the network."""
+        return self._asdict()
+
+    def without_network(self) -> dict[str, Any]:
+        """Options for other passes: steps need less memory per example, and gain from fewer."""
+        return self._replace(batch_size=4 * self.batch_size)._asdict()
 
 
 def fold(
@@ -32,7 +48,7 @@ def fold(
     after_step: Callable[[int, State], None] | None = None,
     mesh: jax.sharding.Mesh | None = None,
     description: str = "fold",
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> State:
     """Run a step over all batches of a data set, like `jax.lax.scan` over data on the host.
 
@@ -50,13 +66,13 @@ def fold(
         mesh: Devices to spread every batch over, along the first axis of the mesh, whose size
             must divide `batch_size`; axes must be Auto. None leaves batches on the default device.
         description: What the pass is for.
-        progress: Told how many batches are done.
+        progress: Called with the number of batches that are done.
 
     Returns:
         The state after the last batch.
 
     Raises:
-        ValueError: if the source is empty or the batch does not divide over the mesh.
+        ValueError: If the source is empty or the batch does not divide over the mesh.
     """
     total = -(-len(source) // max(batch_size, 1))
     progress(description, start, total)
@@ -70,9 +86,43 @@ def fold(
     return state
 
 
+def map_batches(
+    step: Callable[[dict[str, Any]], Any],
+    source: Source,
+    *,
+    batch_size: int,
+    receive: Callable[[Batch, Any], None],
+    mesh: jax.sharding.Mesh | None = None,
+    description: str = "map",
+    progress: Progress = no_progress,
+) -> None:
+    """Run a step that keeps no state over all batches of a data set.
+
+    Args:
+        step: ``step(batch) -> output``, jitted by the caller; for batches see `fold`.
+        source: The examples.
+        batch_size: Examples in a step.
+        receive: Called on the host with each batch and the step's output, in order.
+        mesh, description, progress: What `fold` takes.
+
+    Raises:
+        ValueError: If the source is empty or the batch does not divide over the mesh.
+    """
+    fold(
+        lambda state, batch: (state, step(batch)),
+        None,
+        source,
+        batch_size=batch_size,
+        receive=receive,
+        mesh=mesh,
+        description=description,
+        progress=progress,
+    )
+
+
 def _place(batch: Batch, mesh: jax.sharding.Mesh | None) -> dict[str, Any]:
     if mesh is None:
-        return dict(batch)
+        return jax.device_put(batch)
     axis = mesh.axis_names[0]
     if len(batch["weight"]) % mesh.shape[axis]:
         raise ValueError(

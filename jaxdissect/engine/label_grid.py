@@ -1,29 +1,38 @@
-"""Read layers on the label grid, pass after pass, running the network as seldom as memory allows.
+"""Layers on the label grid: how their maps become its pixels.
 
 Shapes: B batch, h w cells of a layer, H W pixels of the label grid, U units.
-
-Activations are kept between passes where they fit a memory budget, smallest layers first, at the
-layer's own resolution or on the label grid, whichever is smaller. For the layers that do not fit
-the network runs again in every pass; since the large layers are usually early ones, and nothing
-after the last layer asked for is computed, that is cheaper than it sounds.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxdissect.arrays.resampling import Alignment, Border, Shape, resample
+from jaxdissect.arrays.resampling import (
+    Alignment,
+    Border,
+    CornerAlignment,
+    ReceptiveField,
+    ReceptiveFieldAlignment,
+    Shape,
+    clamp_border,
+    pixel_centers,
+    resample,
+    zero_border,
+)
 
 Tree = Any
 
 
-class Reading(NamedTuple):
+class LayerOnGrid(NamedTuple):
     """How the maps of a layer become pixels of the label grid; a static argument of jitted steps.
+
+    Pixels have the same bits in every program, since resampling rounds alike in all (see
+    `jaxdissect.arrays.resampling.bilinear`).
 
     Attributes:
         grid: Height and width of the label grid.
@@ -52,8 +61,7 @@ class Reading(NamedTuple):
         """Resample fresh maps."""
         maps = maps.astype(jnp.float32)
         resampled = resample(maps, self.grid, alignment=self.alignment, border=self.border)
-        # Computed the same way for every use, apart from what uses it: thresholds and the
-        # comparison with them must see the same bits. Fused, it would also be slow.
+        # Fused into what uses them, pixels would be computed several times over.
         return lax.optimization_barrier(resampled)
 
     def keep(self, maps: Float[Array, "B h w U"]) -> Float[Array, "B rows columns U"]:
@@ -63,6 +71,26 @@ class Reading(NamedTuple):
     def kept_on_grid(self, kept: Float[Array, "*batch rows columns U"]) -> Array:
         """Pixels of the label grid from what was kept."""
         return kept if self.keeps_grid else self.on_grid(kept)
+
+    def to_json(self) -> dict[str, Any]:
+        """Describe the layer as JSON values, for `from_json`."""
+        return {
+            "grid": list(self.grid),
+            "shape": list(self.shape),
+            "units": self.num_units,
+            "alignment": _alignment_to_json(self.alignment),
+            "border": self.border.__name__,
+        }
+
+    @staticmethod
+    def from_json(description: Mapping[str, Any]) -> "LayerOnGrid | None":
+        """Read what `to_json` gave; None where alignment or border were functions of a user."""
+        alignment = _alignment_from_json(description["alignment"])
+        border = _BORDERS.get(description["border"])
+        if alignment is None or border is None:
+            return None
+        grid, shape = (tuple(description[name]) for name in ("grid", "shape"))
+        return LayerOnGrid(grid, shape, description["units"], alignment, border)
 
     def lattice(
         self, maps: Float[Array, "B h w U"], size: Shape
@@ -75,6 +103,30 @@ class Reading(NamedTuple):
             border=self.border,
             lattice=size,
         )
+
+
+_BORDERS = {border.__name__: border for border in (clamp_border, zero_border)}
+
+_ALIGNMENTS = {kind.__name__: kind for kind in (ReceptiveFieldAlignment, CornerAlignment)}
+
+
+def _alignment_to_json(alignment: Alignment) -> dict[str, Any]:
+    if isinstance(alignment, ReceptiveFieldAlignment | CornerAlignment):
+        values = {name: value for name, value in asdict(alignment).items() if name != "field"}
+        return {"kind": type(alignment).__name__, "field": list(alignment.field), **values}
+    return {"kind": getattr(alignment, "__name__", type(alignment).__name__)}
+
+
+def _alignment_from_json(description: Mapping[str, Any]) -> Alignment | None:
+    values = dict(description)
+    kind = values.pop("kind")
+    if kind == pixel_centers.__name__:
+        return pixel_centers
+    if kind not in _ALIGNMENTS:
+        return None
+    field = ReceptiveField(*map(tuple, values.pop("field")))
+    shapes = {name: None if size is None else tuple(size) for name, size in values.items()}
+    return _ALIGNMENTS[kind](field, **shapes)
 
 
 def map_examples(function: Callable[[Array], Array], maps: Array) -> Array:
@@ -115,37 +167,3 @@ def fold_examples(update: Callable[..., Tree], state: Tree, *batch: Tree) -> Tre
         return lax.scan(lambda state, example: (update(state, *example), None), state, batch)[0]
 
     return lax.platform_dependent(state, *batch, cpu=one_by_one, default=update)
-
-
-class MemoryPlan(NamedTuple):
-    """Which layers are kept between passes, and which the network computes again."""
-
-    kept: tuple[str, ...]
-    again: tuple[str, ...]
-    kept_bytes: int
-
-    def __str__(self) -> str:
-        size = f"{self.kept_bytes / 2**20:,.0f} MiB"
-        if not self.again:
-            return f"keeping all activations ({size}): one forward pass per image"
-        kept = f"keeping {', '.join(self.kept)} ({size})" if self.kept else "keeping no layer"
-        return f"{kept}; running the network again in every pass for {', '.join(self.again)}"
-
-
-def plan_memory(readings: Mapping[str, Reading], num_examples: int, budget: int) -> MemoryPlan:
-    """Keep as many layers as fit the budget (bytes), smallest first."""
-    sizes = {
-        name: 4 * num_examples * int(np.prod(reading.kept_shape))
-        for name, reading in readings.items()
-    }
-    kept, used = [], 0
-    for name in sorted(sizes, key=lambda name: sizes[name]):
-        if used + sizes[name] > budget:
-            break
-        kept.append(name)
-        used += sizes[name]
-    return MemoryPlan(_ordered(kept, readings), _ordered(set(readings) - set(kept), readings), used)
-
-
-def _ordered(names: Sequence[str] | set[str], readings: Mapping[str, Reading]) -> tuple[str, ...]:
-    return tuple(name for name in readings if name in names)

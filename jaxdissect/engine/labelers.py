@@ -4,6 +4,7 @@ Shapes: B batch, H W label grid, K labels per pixel, C concepts including "none"
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -35,11 +36,7 @@ class Labeler(NamedTuple):
 
 def annotated(concepts: Vocabulary, *, key: str = "labels") -> Labeler:
     """Labels that come with the data, as ``batch[key]`` [B, h, w, K], read at pixel centres."""
-
-    def label(params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
-        return at_pixel_centers(jnp.asarray(batch[key]), grid)
-
-    return Labeler(concepts, label)
+    return Labeler(concepts, _Annotated(key))
 
 
 def segmented(segmenter: Segmenter, *, key: str = "image") -> Labeler:
@@ -48,36 +45,72 @@ def segmented(segmenter: Segmenter, *, key: str = "image") -> Labeler:
     A segmenter of your own is ``Segmenter(vocabulary, params, segment)``. Its labels are read at
     pixel centres, so they need not have the size of the grid that it is asked for.
     """
-
-    def label(params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
-        return at_pixel_centers(segmenter.segment(params, jnp.asarray(batch[key]), grid), grid)
-
-    return Labeler(segmenter.vocabulary, label, segmenter.params)
+    return Labeler(segmenter.vocabulary, _Segmented(segmenter.segment, key), segmenter.params)
 
 
 def colored(*, key: str = "image") -> Labeler:
     """The 11 basic colors, measured from ``batch[key]`` [B, h, w, 3] in [0, 1]."""
-
-    def label(params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
-        return color_labels(jnp.asarray(batch[key]), grid=grid)[..., None]
-
-    return Labeler(vocabulary((name, "color") for name in COLOR_NAMES), label)
+    return Labeler(vocabulary((name, "color") for name in COLOR_NAMES), _Colored(key))
 
 
 def together(*labelers: Labeler) -> Labeler:
-    """All concepts of several labelers, whose labels become further channels."""
+    """All concepts of several labelers, whose labels become further channels.
+
+    Raises:
+        ValueError: If there are no labelers.
+    """
     if not labelers:
         raise ValueError("`labelers` must not be empty")
     concepts, tables = merge_vocabularies(*(labeler.vocabulary for labeler in labelers))
+    label = _Together(
+        tuple(labeler.label for labeler in labelers),
+        tuple(tuple(map(int, table)) for table in tables),
+        len(concepts),
+    )
+    return Labeler(concepts, label, tuple(labeler.params for labeler in labelers))
 
-    def label(params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
+
+# Functions that are values: equal ones share the programs that were compiled for them.
+
+
+@dataclass(frozen=True)
+class _Annotated:
+    key: str
+
+    def __call__(self, params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
+        return at_pixel_centers(jnp.asarray(batch[self.key]), grid)
+
+
+@dataclass(frozen=True)
+class _Segmented:
+    segment: Callable[[PyTree, Array, Grid], Array]
+    key: str
+
+    def __call__(self, params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
+        labels = self.segment(params, jnp.asarray(batch[self.key]), grid)
+        return at_pixel_centers(labels, grid)
+
+
+@dataclass(frozen=True)
+class _Colored:
+    key: str
+
+    def __call__(self, params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
+        return color_labels(jnp.asarray(batch[self.key]), grid=grid)[..., None]
+
+
+@dataclass(frozen=True)
+class _Together:
+    parts: tuple[Callable[[PyTree, Arrays, Grid], Array], ...]
+    tables: tuple[tuple[int, ...], ...]
+    num_concepts: int
+
+    def __call__(self, params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
         channels = [
-            _translated(labeler.label(own, batch, grid), table, len(concepts))
-            for labeler, own, table in zip(labelers, params, tables, strict=True)
+            _translated(label(own, batch, grid), np.array(table), self.num_concepts)
+            for label, own, table in zip(self.parts, params, self.tables, strict=True)
         ]
         return jnp.concatenate(channels, axis=-1)
-
-    return Labeler(concepts, label, tuple(labeler.params for labeler in labelers))
 
 
 def _translated(labels: Array, table: np.ndarray, num_concepts: int) -> Array:
@@ -91,7 +124,7 @@ def at_pixel_centers(labels: Int[Array, "B h w K"], grid: Grid) -> Int32[Array, 
     """Read label maps of any size at the centres of the grid's pixels.
 
     Raises:
-        ValueError: if the labels are not integers with four axes.
+        ValueError: If the labels are not integers with four axes.
     """
     if labels.ndim != 4 or not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(

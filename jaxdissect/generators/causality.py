@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, Float32, Float64, Int32, Key
 from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, fold, silent
+from jaxdissect.engine.folding import Progress, fold, no_progress
 from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.interventions import (
     EditedLayer,
@@ -152,7 +152,7 @@ def causal_effect(
     batch_size: int = 2,
     chunk_size: int = 16,
     mesh: jax.sharding.Mesh | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> CausalEffect:
     """Measure the average causal effect of sets of units on a concept, from labels.
 
@@ -242,7 +242,7 @@ def mean_where_present(
     concept: int,
     *,
     batch_size: int = 8,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Float32[np.ndarray, "U"]:
     """Average the output of every unit where a concept is shown, which gives values to insert.
 

@@ -18,7 +18,7 @@ from jaxdissect.dissection.presets import GANDISSECT2019, Preset
 from jaxdissect.dissection.result import Dissection
 from jaxdissect.dissection.run import dissect
 from jaxdissect.engine.batching import Source
-from jaxdissect.engine.folding import Progress, silent
+from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.engine.labelers import segmented
 from jaxdissect.engine.resume import digest
 from jaxdissect.generators.generator import Generator, latent_input
@@ -34,7 +34,7 @@ def dissect_generator(
     batch_size: int = 16,
     memory_budget: int = 2 * 2**30,
     mesh: jax.sharding.Mesh | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Dissection:
     """Find the concept of every unit of some layers of a generator.
 
@@ -108,7 +108,7 @@ def rank_units_by_iou(
     concept: int,
     *,
     batch_size: int = 16,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> RankedUnits:
     """Dissect a layer, and rank its units by their IoU with one concept.
 

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Float32, Float64, Int, Int32, Int64
 from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, fold, silent
+from jaxdissect.engine.folding import Progress, fold, no_progress
 from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.images import images_with_units
 from jaxdissect.generators.interventions import (
@@ -187,7 +187,7 @@ def insert_units(
     batch_size: int = 2,
     chunk_size: int = 16,
     mesh: jax.sharding.Mesh | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Insertion:
     """Measure how the areas of all concepts change when units are inserted, cell by cell.
 

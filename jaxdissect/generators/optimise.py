@@ -24,7 +24,7 @@ from jax import lax
 from jaxtyping import Array, Float, Float32, Int64, Key
 
 from jaxdissect.engine.batching import Source, read_block
-from jaxdissect.engine.folding import Progress, silent
+from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.generators.causality import (
     check_patch,
     partial_edit,
@@ -73,7 +73,7 @@ def optimise_units(
     learning_rate: float = 0.05,
     penalty: float = 0.05,
     start: float | Float[np.ndarray, "U"] = 0.5,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> UnitStrengths:
     """Learn how strongly to intervene in every unit to cause a concept.
 

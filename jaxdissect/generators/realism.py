@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Int64
 
-from jaxdissect.dissection.setup import image_input
 from jaxdissect.engine.batching import Source
-from jaxdissect.engine.folding import Progress, fold, silent
+from jaxdissect.engine.folding import Progress, fold, no_progress
+from jaxdissect.engine.layer_reader import image_input
 from jaxdissect.generators.generator import Generator
 from jaxdissect.generators.interventions import EditedLayer
 from jaxdissect.networks import ablation_masks
@@ -115,7 +115,7 @@ def measure_realism(
     batch_size: int = 4,
     chunk_size: int = 16,
     mesh: jax.sharding.Mesh | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Realism:
     """Measure the distance to real images when units of a generator are removed.
 
@@ -201,7 +201,7 @@ def moments_of_images(
     *,
     images: Callable[[Any], Array] = image_input,
     batch_size: int = 32,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> moments.Moments:
     """Compute mean and covariance of the features of images, such as real ones.
 

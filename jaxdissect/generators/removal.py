@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float64, Int32, Int64
 
 from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, fold, silent
+from jaxdissect.engine.folding import Progress, fold, no_progress
 from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.interventions import EditedLayer, checked_areas, checked_concepts
 from jaxdissect.networks import ablation_masks
@@ -136,7 +136,7 @@ def remove_units(
     batch_size: int = 2,
     chunk_size: int = 16,
     mesh: jax.sharding.Mesh | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Removal:
     """Measure how the areas of all concepts change when units of a generator are removed.
 

@@ -16,7 +16,7 @@ ones; here thresholds and regions come from the same pixels of the label grid. I
 unit the 1% that only units without ties have; see `region_overlap.reference_score`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -29,20 +29,21 @@ from jaxtyping import Array, Bool, Float, Int64
 from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.resampling import Alignment, Shape
 from jaxdissect.dissection.presets import PNAS2020, Preset
-from jaxdissect.dissection.result import LayerDissection
-from jaxdissect.dissection.run import Examined, examine
-from jaxdissect.dissection.setup import FoldOptions, Task, image_input
+from jaxdissect.dissection.result import Dissection, LayerDissection, Provenance
+from jaxdissect.dissection.run import DissectionRun, run_dissection
+from jaxdissect.dissection.setup import dissection_setup
 from jaxdissect.engine.batching import Joined, Source, Stored
 from jaxdissect.engine.data.pairs import STYLISED
-from jaxdissect.engine.folding import Progress, fold, silent
-from jaxdissect.engine.label_grid import fold_examples
+from jaxdissect.engine.folding import FoldOptions, Progress, fold, no_progress
+from jaxdissect.engine.label_grid import LayerOnGrid, fold_examples
 from jaxdissect.engine.labelers import Labeler, annotated
+from jaxdissect.engine.layer_reader import KEPT, Inputs, image_input
 from jaxdissect.stats import quantile, region_overlap
 
 MIN_STYLE_IOU = 0.1
 """Units whose regions agree with an IoU above this see shapes, as in the paper's code."""
 
-_LABELS = "style/labels"
+_LABELS = f"{KEPT}labels of originals"
 
 Thresholds = Mapping[str, np.ndarray]
 
@@ -109,11 +110,25 @@ class StyleStudy:
         layers: Results by layer, in the order asked for.
         vocabulary: The concepts.
         settings: How it was done, as JSON values.
+        provenance: What the activations came from.
     """
 
     layers: Mapping[str, LayerStyle]
     vocabulary: Vocabulary
     settings: Mapping[str, Any]
+    provenance: Provenance | None = None
+
+    @property
+    def originals(self) -> Dissection:
+        """The dissection on original images."""
+        layers = {name: layer.original for name, layer in self.layers.items()}
+        return Dissection(layers, self.vocabulary, self.settings, self.provenance)
+
+    @property
+    def stylised(self) -> Dissection:
+        """The dissection on stylised images, by the labels of the originals."""
+        layers = {name: layer.stylised for name, layer in self.layers.items()}
+        return Dissection(layers, self.vocabulary, self.settings, self.provenance)
 
 
 def study_style(
@@ -125,7 +140,7 @@ def study_style(
     min_style_iou: float = MIN_STYLE_IOU,
     preset: Preset = PNAS2020,
     grid: Shape = (56, 56),
-    inputs: Callable[[Mapping[str, Array]], Array] = image_input,
+    inputs: Inputs = image_input,
     alignments: Mapping[str, Alignment] | None = None,
     token_grid: Shape | None = None,
     thresholds: tuple[Thresholds, Thresholds] | None = None,
@@ -133,7 +148,7 @@ def study_style(
     batch_size: int = 8,
     memory_budget: int = 2 * 2**30,
     mesh: jax.sharding.Mesh | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> StyleStudy:
     """Compare where units are active in original and stylised images.
 
@@ -165,29 +180,45 @@ def study_style(
     if len(source):
         _check_pair(source[0])
 
-    def stylised_inputs(batch: Mapping[str, Array]) -> Array:
-        return inputs({**batch, "image": batch[STYLISED]})
-
     options = FoldOptions(batch_size, mesh, progress)
     steps: dict[str, Any] = {"num_top_images": num_top_images, "memory_budget": memory_budget // 2}
     given = thresholds or (None, None)
-    task = Task(model, source, labeler, layers, preset, grid, inputs, alignments, token_grid)
-    first = examine(task, options, thresholds=given[0], **steps)
+    shared: dict[str, Any] = {
+        "layers": layers,
+        "preset": preset,
+        "grid": grid,
+        "alignments": alignments,
+        "token_grid": token_grid,
+    }
+    setup = dissection_setup(model, source, labeler, inputs=inputs, **shared)
+    first = run_dissection(setup, options, thresholds=given[0], **steps)
     # The labels found for the originals are kept, and serve the stylised images as well.
-    labels = first.survey.labels[..., : task.label_shape[-1] - task.num_scopes]
+    labels = first.cache.labels[..., : setup.label_shape[-1] - setup.rows.num_scopes]
     labelled = Joined(source, Stored({_LABELS: labels}))
     same = annotated(labeler.vocabulary, key=_LABELS)
-    task = Task(
-        task.network, labelled, same, layers, preset, grid, stylised_inputs, alignments, token_grid
-    )
-    second = examine(task, options, thresholds=given[1], **steps)
+    other = dissection_setup(setup.network, labelled, same, inputs=stylised_input(inputs), **shared)
+    second = run_dissection(other, options, thresholds=given[1], **steps)
     counts = _count_pairs(first, second, options)
     results = {
         name: LayerStyle(layer, second.dissection[name], counts[name], min_style_iou)
         for name, layer in first.dissection.layers.items()
     }
     settings = {**first.dissection.settings, "min_style_iou": float(min_style_iou)}
-    return StyleStudy(results, labeler.vocabulary, settings)
+    provenance = first.dissection.provenance
+    return StyleStudy(results, labeler.vocabulary, settings, provenance)
+
+
+@dataclass(frozen=True)
+class _StylisedInput:
+    inputs: Inputs
+
+    def __call__(self, batch: Mapping[str, Array]) -> Array:
+        return self.inputs({**batch, "image": batch[STYLISED]})
+
+
+def stylised_input(inputs: Inputs = image_input) -> Inputs:
+    """Make the network's input of the stylised image of each pair."""
+    return _StylisedInput(inputs)
 
 
 def _check_pair(example: Mapping[str, Any]) -> None:
@@ -203,58 +234,82 @@ def _check_pair(example: Mapping[str, Any]) -> None:
 
 
 def _count_pairs(
-    first: Examined, second: Examined, options: FoldOptions
+    first: DissectionRun, second: DissectionRun, options: FoldOptions
 ) -> dict[str, region_overlap.OverlapCounts]:
     """Count shared pixels of all layers in one pass."""
     conditions, plan = (first, second), first.plan
     assert plan == second.plan  # same layers, same number of examples, same budget
-    names = tuple(first.task.readings)
+    layers, params = tuple(first.setup.layers.items()), first.setup.network.params
+    thresholds = tuple(
+        {name: jnp.asarray(condition.dissection[name].thresholds) for name, _ in layers}
+        for condition in conditions
+    )
 
-    @partial(jax.jit, donate_argnums=0)
-    def step(state: Any, params: Any, thresholds: Any, batch: Any) -> Any:
-        maps = [
-            {name: batch[f"{place}/{name}"] for name in plan.kept}
-            | (condition.task.maps(params, batch, plan.again) if plan.again else {})
-            for place, condition in enumerate(conditions)
-        ]
-        counted = {}
-        for name in names:
-
-            def update(
-                state: Any, original: Array, stylised: Array, weight: Array, name: str = name
-            ) -> Any:
-                reading = first.task.readings[name]
-                pixels = reading.on_grid if name in plan.again else reading.kept_on_grid
-                active, other = (
-                    quantile.exceeds(
-                        pixels(maps).reshape(-1, reading.num_units), thresholds[place][name][None]
-                    )
-                    for place, maps in enumerate((original, stylised))
-                )
-                weight = jnp.repeat(weight.reshape(-1), active.shape[0] // weight.size)
-                return region_overlap.update(state, active, other, weight)
-
-            both = (maps[0][name], maps[1][name])
-            counted[name] = fold_examples(update, state[name], *both, batch["weight"])
-        return counted, None
+    def step(state: dict[str, region_overlap.OverlapState], batch: dict[str, Any]) -> Any:
+        maps = []
+        for place, condition in enumerate(conditions):
+            fresh = condition.setup.reader.read(params, batch).maps if plan.again else {}
+            kept = {name: batch[_kept_name(place, name)] for name in plan.kept}
+            maps.append({name: fresh[name] for name in plan.again} | kept)
+        return _count(
+            state, tuple(maps), thresholds, batch["weight"], layers=layers, kept=plan.kept
+        ), None
 
     kept = Stored(
         {
-            f"{place}/{name}": condition.survey.kept[name]
+            _kept_name(place, name): condition.cache.kept[name]
             for place, condition in enumerate(conditions)
             for name in plan.kept
         }
     )
-    sources = ([second.task.source] if plan.again else []) + ([kept] if plan.kept else [])
-    thresholds = [
-        {name: jnp.asarray(condition.dissection[name].thresholds) for name in names}
-        for condition in conditions
-    ]
+    # The network reads the same fields as in the passes before.
+    sources = ([second.setup.source] if plan.again else []) + ([kept] if plan.kept else [])
     state = fold(
-        lambda state, batch: step(state, first.task.network.params, thresholds, batch),
-        {name: region_overlap.init(first.task.readings[name].num_units) for name in names},
+        step,
+        {name: region_overlap.init(layer.num_units) for name, layer in layers},
         Joined(*sources),
         description="agreement of both styles",
         **(options.with_network() if plan.again else options.without_network()),
     )
-    return {name: region_overlap.finalize(state[name]) for name in names}
+    return {name: region_overlap.finalize(state[name]) for name, _ in layers}
+
+
+def _kept_name(place: int, layer: str) -> str:
+    return f"{KEPT}{place}/{layer}"
+
+
+@partial(jax.jit, static_argnames=("layers", "kept"), donate_argnums=0)
+def _count(
+    state: dict[str, region_overlap.OverlapState],
+    maps: tuple[dict[str, Array], ...],
+    thresholds: tuple[dict[str, Array], ...],
+    weight: Array,
+    *,
+    layers: tuple[tuple[str, LayerOnGrid], ...],
+    kept: tuple[str, ...],
+) -> dict[str, region_overlap.OverlapState]:
+    """Count the pixels of a batch on which units are active under both conditions."""
+    counted = {}
+    for name, layer in layers:
+
+        def update(
+            state: region_overlap.OverlapState,
+            original: Array,
+            stylised: Array,
+            weight: Array,
+            name: str = name,
+            layer: LayerOnGrid = layer,
+        ) -> region_overlap.OverlapState:
+            pixels = layer.kept_on_grid if name in kept else layer.on_grid
+            active, other = (
+                quantile.exceeds(
+                    pixels(maps).reshape(-1, layer.num_units), thresholds[place][name][None]
+                )
+                for place, maps in enumerate((original, stylised))
+            )
+            weight = jnp.repeat(weight.reshape(-1), active.shape[0] // weight.size)
+            return region_overlap.update(state, active, other, weight)
+
+        both = (maps[0][name], maps[1][name])
+        counted[name] = fold_examples(update, state[name], *both, weight)
+    return counted

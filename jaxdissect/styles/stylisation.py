@@ -17,7 +17,7 @@ from jaxtyping import Array, Int64
 from jaxdissect.engine.batching import batches
 from jaxdissect.engine.data.folders import ImageFolder
 from jaxdissect.engine.data.pairs import STYLE_MARK
-from jaxdissect.engine.folding import Progress, silent
+from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.networks.models.adain import stylize
 
 
@@ -32,7 +32,7 @@ def stylise_folder(
     styles_per_image: int = 1,
     seed: int = 0,
     batch_size: int = 4,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> list[Path]:
     """Write every image of a folder in the style of other images, chosen at random.
 

@@ -1,86 +1,71 @@
-"""The images that units respond to most, each beside itself in another style.
-
-Shapes: H W pixels of the images, k images.
-"""
-
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+"""Pairs of images that show at which places units are active in both styles."""
 
 import numpy as np
-from jaxtyping import Array
 
-from jaxdissect.arrays.resampling import Alignment, Border, Shape, clamp_border
-from jaxdissect.dissection.result import Dissection
-from jaxdissect.dissection.setup import image_input
 from jaxdissect.dissection.top_images import UnitImages, top_images
-from jaxdissect.engine.data.pairs import Paired
-from jaxdissect.engine.folding import Progress, silent
+from jaxdissect.engine.batching import Source
+from jaxdissect.engine.data.pairs import STYLISED
+from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.engine.layer_reader import Inputs, image_input
 from jaxdissect.networks.network import Network
-from jaxdissect.styles.style_study import LayerStyle, StyleStudy
+from jaxdissect.styles.style_study import LayerStyle, StyleStudy, stylised_input
 
 
 def top_image_pairs(
-    network: Network,
-    source: Paired,
     study: StyleStudy,
+    network: Network,
+    source: Source,
     *,
-    inputs: Callable[[Mapping[str, Array]], Array] = image_input,
-    alignments: Mapping[str, Alignment] | None = None,
-    border: Border = clamp_border,
-    token_grid: Shape | None = None,
     num_extremes: int = 5,
     num_pairs: int = 4,
-    batch_size: int = 8,
-    progress: Progress = silent,
+    inputs: Inputs = image_input,
+    progress: Progress = no_progress,
 ) -> dict[str, list[UnitImages]]:
-    """Find the top images of the units that agree most and least, in both styles.
+    """Find pairs of images for the units that agree most and least in both styles.
 
     Args:
+        study: The result of `study_style`.
         network: The network that was studied.
-        source: The pairs.
-        study: The result.
-        inputs, alignments, border, token_grid: The same as in the study.
-        num_extremes: Number of units from either end.
-        num_pairs: Number of pairs of images of a unit.
-        batch_size: Images in a forward pass.
-        progress: Is called with how far the passes have come.
+        source: The pairs that were studied.
+        num_extremes: Units from either end.
+        num_pairs: Pairs of images of a unit.
+        inputs: What `study_style` was given.
+        progress: Called with how far the passes have come.
 
     Returns:
-        By layer: the interpretable units that agree best, then those that agree least, from better
-        to worse. Each has the images with its highest peaks in their own style, every one followed
-        by its stylised image, and where it is active in both, by the thresholds of either style.
-        Its IoU is that of both styles.
+        By layer: the `num_extremes` interpretable units that agree best, then as many that agree
+        least, from better to worse. Each has the images with its highest peaks in their own style,
+        every one followed by its stylised image; its IoU is that of both styles.
+
+    Raises:
+        ValueError: If network, inputs or source are not those of the study.
     """
     units: dict[str, list[int]] = {}
     for name, layer in study.layers.items():
         ranking = layer.ranking
         worst = ranking[max(num_extremes, len(ranking) - num_extremes) :]
         units[name] = [*map(int, ranking[:num_extremes]), *map(int, worst)]
-    conditions = (
-        (source.originals, {name: layer.original for name, layer in study.layers.items()}),
-        (
-            source.stylised,
-            {
-                name: replace(layer.stylised, top_examples=layer.original.top_examples)
-                for name, layer in study.layers.items()
-            },
-        ),
+    originals = top_images(
+        study.originals,
+        network,
+        source,
+        inputs=inputs,
+        units=units,
+        num_images=num_pairs,
+        progress=progress,
     )
-    originals, stylised = (
-        top_images(
-            Dissection(layers, study.vocabulary),
-            network,
-            images,
-            inputs=inputs,
-            alignments=alignments,
-            border=border,
-            token_grid=token_grid,
-            units=units,
-            num_images=num_pairs,
-            batch_size=batch_size,
-            progress=progress,
-        )
-        for images, layers in conditions
+    stylised = top_images(
+        study.stylised,
+        network,
+        source,
+        inputs=stylised_input(inputs),
+        image_key=STYLISED,
+        units=units,
+        examples={
+            name: layer.original.top_examples[units[name], :num_pairs]
+            for name, layer in study.layers.items()
+        },
+        progress=progress,
     )
     return {
         name: [_beside(layer, *both) for both in zip(originals[name], stylised[name], strict=True)]

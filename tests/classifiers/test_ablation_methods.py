@@ -9,8 +9,8 @@ from support.toy_classifiers import pooled, scenes
 
 from jaxdissect.classifiers import ablation_methods, replacements
 from jaxdissect.classifiers.ablation import ablation_sweep
-from jaxdissect.dissection.setup import image_input
 from jaxdissect.engine.batching import Joined, Stored
+from jaxdissect.engine.layer_reader import image_input
 from jaxdissect.networks.ablation_masks import single_unit_masks, unit_set_masks
 from jaxdissect.networks.network import as_network
 from jaxdissect.scenes.dataset import scenes_dataset

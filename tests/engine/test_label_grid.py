@@ -8,12 +8,13 @@ import pytest
 from jaxdissect.arrays.concepts import vocabulary
 from jaxdissect.arrays.resampling import clamp_border, pixel_centers, resample
 from jaxdissect.dissection import presets
-from jaxdissect.engine.label_grid import Reading, map_examples, plan_memory, sum_examples
+from jaxdissect.engine.label_grid import LayerOnGrid, map_examples, sum_examples
 from jaxdissect.engine.labelers import annotated, at_pixel_centers, colored, together
+from jaxdissect.engine.memory_plan import plan_memory
 
 
 def reading(shape, units=3, grid=(8, 8)):
-    return Reading(grid, shape, units, pixel_centers, clamp_border)
+    return LayerOnGrid(grid, shape, units, pixel_centers, clamp_border)
 
 
 def test_labels_are_read_at_pixel_centres():

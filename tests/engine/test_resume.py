@@ -6,7 +6,7 @@ import pytest
 from support.toy_classifiers import pooled, scenes
 
 from jaxdissect.classifiers.ablation import ablation_sweep
-from jaxdissect.engine.folding import silent
+from jaxdissect.engine.folding import no_progress
 from jaxdissect.engine.resume import digest, fold_resumably
 from jaxdissect.networks.ablation_masks import single_unit_masks
 
@@ -18,7 +18,7 @@ class Killed(Exception):
     pass
 
 
-def sweep(folder=None, progress=silent, keep=None, **options):
+def sweep(folder=None, progress=no_progress, keep=None, **options):
     keep = single_unit_masks(WIDTH) if keep is None else keep
     source = scenes(NUMBER, CLASSES)
     options = {**OPTIONS, "checkpoints": folder, "progress": progress, **options}

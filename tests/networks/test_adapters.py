@@ -153,8 +153,8 @@ class TestNnx:
         np.testing.assert_array_equal(activations["stem"], activations["stem.layers.2"])
         np.testing.assert_array_equal(activations["plain.0"], output)
         for name in layers:
-            silent = {name: Edit(jnp.zeros(()), jnp.ones(()))}
-            changed, _ = network.apply(network.params, images(), edits=silent)
+            no_progress = {name: Edit(jnp.zeros(()), jnp.ones(()))}
+            changed, _ = network.apply(network.params, images(), edits=no_progress)
             assert np.abs(changed - output).max() > 1e-4, name
 
     def test_module_and_parameters_are_never_written(self):

@@ -85,9 +85,9 @@ def test_records_come_before_the_layers_own_edit_and_after_those_upstream(probed
 
 def test_editing_the_last_stage_is_what_the_head_sees(probed):
     network, _ = probed
-    silent = Edit(jnp.zeros(()), jnp.zeros(()))
-    output, _ = network.apply(network.params, images(), edits={"third": silent})
-    shifted, _ = network.apply(network.params, 2 * images(), edits={"third": silent})
+    no_progress = Edit(jnp.zeros(()), jnp.zeros(()))
+    output, _ = network.apply(network.params, images(), edits={"third": no_progress})
+    shifted, _ = network.apply(network.params, 2 * images(), edits={"third": no_progress})
     np.testing.assert_array_equal(output, shifted)
 
 

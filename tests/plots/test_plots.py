@@ -235,15 +235,15 @@ def test_the_bound_is_strict():
 def test_best_units_leave_out_units_without_a_concept():
     layer = layer_with("conv", [0, 3, 0, 1, 2])
     layer.iou[:, 1] = np.nan
-    assert top_images.best_units(layer, 12) == [3, 4]
-    assert top_images.best_units(layer, 1) == [3]
+    assert layer.best_units(12) == [3, 4]
+    assert layer.best_units(1) == [3]
 
 
 COLORS = vocabulary([("red", "color"), ("green", "color"), ("blue", "color")])
 
 
-@pytest.fixture(scope="module")
-def channels():
+@pytest.fixture(scope="module", params=[2, 8])
+def channels(request):
     """A network whose units are the channels of the image, dissected on labels made of them."""
     rng = np.random.default_rng(3)
     images = rng.random((7, 16, 24, 3)).astype(np.float32)
@@ -260,17 +260,17 @@ def channels():
         layers=("whole", "pooled"),
         grid=(16, 24),
         num_top_images=4,
+        batch_size=request.param,
     )
     return network, source, result
 
 
-@pytest.mark.parametrize("batch_size", [2, 8])
-def test_strips_show_where_units_are_active_in_their_top_images(channels, batch_size):
+def test_strips_show_where_units_are_active_in_their_top_images(channels):
     network, source, result = channels
-    found = top_images.top_images(result, network, source, num_images=3, batch_size=batch_size)
+    found = top_images.top_images(result, network, source, num_images=3)
     assert list(found) == ["whole", "pooled"]
     layer = result["whole"]
-    assert [strip.unit for strip in found["whole"]] == top_images.best_units(layer, 12)
+    assert [strip.unit for strip in found["whole"]] == layer.best_units(12)
     for strip in found["whole"]:
         assert strip.concept == COLORS.names[strip.unit + 1] and strip.category == "color"
         assert strip.detects and strip.iou == layer.best_iou[strip.unit]

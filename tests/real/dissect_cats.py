@@ -24,7 +24,7 @@ from espnetv2 import preprocess, read_classes, read_parameters, segment
 import jaxdissect as jd
 from jaxdissect.engine.batching import Joined, Source, Stored, batches
 from jaxdissect.engine.data.latent_vectors import latents
-from jaxdissect.engine.folding import Progress, silent
+from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.generators import Generator, Removal, remove_units
 from jaxdissect.networks.ablation_masks import best_unit_masks, unit_set_masks
 from jaxdissect.plots.bars_and_curves import curve_figure
@@ -83,7 +83,7 @@ def dissect_cats(
     segmenter: jd.Segmenter,
     *,
     fraction: float = FRACTION,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> jd.Dissection:
     """Dissect the layers with what the segmenter sees in the images."""
     return jd.dissect(
@@ -111,7 +111,7 @@ def remove_cats(
     *,
     concept: str = "cat",
     chunk_size: int = 13,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Removal:
     """Measure what is left of all concepts without sets of units."""
     return remove_units(

@@ -30,7 +30,7 @@ def shown():
     study = study_style(
         network, pairs, annotated(known), layers=["mixed"], preset=preset, grid=(5, 4), batch_size=4
     )
-    found = top_image_pairs(network, pairs, study, num_extremes=2, num_pairs=3, batch_size=4)
+    found = top_image_pairs(study, network, pairs, num_extremes=2, num_pairs=3)
     return image, other, mix, study.layers["mixed"], found["mixed"]
 
 

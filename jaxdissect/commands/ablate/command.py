@@ -20,8 +20,8 @@ from jaxdissect.commands.options.model import choose_layers, find_model
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.dissection.result import load_dissection
-from jaxdissect.dissection.setup import image_input
 from jaxdissect.engine.data.donors import WithOthers
+from jaxdissect.engine.layer_reader import image_input
 from jaxdissect.networks.network import Network, layer_shapes
 from jaxdissect.plots.figure_files import save_figure
 

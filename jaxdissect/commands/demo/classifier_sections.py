@@ -44,8 +44,8 @@ def dissection_section(
 ) -> PageSection:
     """Show the detectors of every layer, and the best units of the last at work."""
     last = CONVOLUTIONS[-1]
-    alone = Dissection({last: result[last]}, result.vocabulary, result.settings)
-    rows = top_images(alone, network, source, batch_size=32, progress=progress)[last]
+    alone = result.only(last)
+    rows = top_images(alone, network, source, progress=progress)[last]
     header, layer_rows = dissection_tables.layer_table(result)
     unit_header, unit_rows = dissection_tables.best_unit_table(result)
     return PageSection(

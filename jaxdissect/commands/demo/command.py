@@ -113,7 +113,7 @@ class DemoOptions(OutputOptions):
         table_files.write_csv(folder / "doors.csv", generator_sections.DOORS_HEADER, rows)
         return [
             generator_sections.samples_section(generated),
-            generator_sections.dissection_section(generator, generated, result, progress),
+            generator_sections.dissection_section(generator, source, result, progress),
             generator_sections.trees_section(generator, source, removal),
             generator_sections.doors_section(generator, source, doors),
         ]

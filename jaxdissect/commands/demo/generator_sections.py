@@ -107,16 +107,16 @@ def samples_section(generated: GeneratedImages) -> PageSection:
 
 
 def dissection_section(
-    generator: Generator, generated: GeneratedImages, result: Dissection, progress: Progress
+    generator: Generator, source: Source, result: Dissection, progress: Progress
 ) -> PageSection:
     """Show the detectors of every layer, and the best units at work."""
-    alone = Dissection({TREE_LAYER: result[TREE_LAYER]}, result.vocabulary, result.settings)
+    alone = result.only(TREE_LAYER)
     rows = top_images(
         alone,
         generator.network,
-        generated,
+        source,
         inputs=latent_input,
-        batch_size=16,
+        output_image=generator.to_pixels,
         progress=progress,
     )[TREE_LAYER]
     header, layer_rows = dissection_tables.layer_table(result)

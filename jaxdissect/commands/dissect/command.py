@@ -67,8 +67,6 @@ class DissectOptions(
                 result,
                 network,
                 source,
-                border=preset.border,
-                batch_size=self.batch_size,
                 progress=progress,
             )
             unit_strips.save_unit_strips(folder, top)

@@ -16,7 +16,6 @@ from jaxdissect.dissection.presets import PRESETS
 from jaxdissect.dissection.top_images import top_images
 from jaxdissect.generators.dissection import dissect_generator
 from jaxdissect.generators.generator import latent_input
-from jaxdissect.generators.images import GeneratedImages
 from jaxdissect.plots import concept_chart, unit_strips
 from jaxdissect.plots.figure_files import save_figure
 
@@ -73,10 +72,9 @@ class DissectGenerator(SegmenterOptions, LatentOptions, GeneratorOptions, TableO
             top = top_images(
                 result,
                 generator.network,
-                GeneratedImages(generator, source),
+                source,
                 inputs=latent_input,
-                border=preset.border,
-                batch_size=self.batch_size,
+                output_image=generator.to_pixels,
                 progress=progress,
             )
             unit_strips.save_unit_strips(folder, top)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jaxdissect.engine.folding import Progress, silent
+from jaxdissect.engine.folding import Progress, no_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +27,7 @@ def progress_bar(*, quiet: bool = False, console: "Console | None" = None) -> It
         The function to pass to those that take a `progress`.
     """
     if quiet:
-        yield silent
+        yield no_progress
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -36,7 +36,7 @@ def progress_bar(*, quiet: bool = False, console: "Console | None" = None) -> It
     console = console or Console(stderr=True)
     with _plan_shown(console):
         if not console.is_terminal:
-            yield silent
+            yield no_progress
             return
         columns = (
             TextColumn("{task.description}", markup=False),

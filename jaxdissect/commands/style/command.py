@@ -83,9 +83,7 @@ class StyleOptions(PassOptions, LabelledImages, LayersOptions, TableOptions):
                 progress=progress,
             )
             self._write(folder, study)
-            shown = top_image_pairs(
-                network, source, study, batch_size=self.batch_size, progress=progress
-            )
+            shown = top_image_pairs(study, network, source, progress=progress)
             unit_strips.save_unit_strips(folder, shown, prefix="styles")
         self.print_summary(tables.summary(study))
 

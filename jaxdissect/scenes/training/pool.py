@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from jaxdissect.engine.folding import Progress, silent
+from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.scenes.dataset import BLOCK_SIZE, ScenesDataset
 
 Pool = dict[str, np.ndarray]
 
 
-def draw_pool(dataset: ScenesDataset, *, progress: Progress = silent) -> Pool:
+def draw_pool(dataset: ScenesDataset, *, progress: Progress = no_progress) -> Pool:
     """Draw all pictures of a data set.
 
     Returns:

@@ -1,0 +1,154 @@
+"""Read the maps of layers, always by one and the same compiled program.
+
+Shapes: B batch, h w cells of a layer, U units.
+
+Two compiled programs that hold the same network may round differently, in the last bit. A threshold
+found from the maps of one must not be compared with those of the other: a unit whose activations
+are all alike would be active everywhere, or nowhere. So every pass over the data reads its maps
+here, and whatever is counted in them is counted by other programs, which take maps.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from jaxdissect.engine.batching import Batch
+from jaxdissect.networks.adapters.structure import Structure
+from jaxdissect.networks.network import Network, as_maps, layer_shapes
+
+Inputs = Callable[[Mapping[str, Array]], Array]
+"""Makes the network's input of a batch, say by normalising its images."""
+
+OutputImage = Callable[[Array], Array]
+"""Makes RGB in [0, 1] of what a generator gives."""
+
+KEPT = "kept/"
+"""Begins the names of arrays that were kept of earlier passes, which no network reads."""
+
+
+def image_input(batch: Mapping[str, Array]) -> Array:
+    """Return ``batch["image"]`` as it is, the network's input."""
+    return batch["image"]
+
+
+class LayerMaps(NamedTuple):
+    """What a network gives for a batch.
+
+    Attributes:
+        maps: Activations [B, h, w, U] by layer, as the network computes them.
+        image: RGB in [0, 1], where the network makes images.
+    """
+
+    maps: dict[str, Float[Array, "B h w U"]]
+    image: Float[Array, "B H W 3"] | None
+
+
+@dataclass(frozen=True)
+class LayerReader:
+    """Some layers of a network, and how it is run; built by `layer_reader`.
+
+    Readers are values: equal ones share the compiled program, also between calls of experiments.
+
+    Attributes:
+        structure: The network, without its parameters.
+        layers: Names of layers.
+        inputs: Makes the network's input of a batch.
+        token_grid: Rows and columns of token layers, a square when None.
+        output_image: For a network that makes images: RGB in [0, 1] of what it gives.
+    """
+
+    structure: Structure
+    layers: tuple[str, ...]
+    inputs: Inputs
+    token_grid: tuple[int, int] | None
+    output_image: OutputImage | None
+
+    def read(self, params: PyTree, batch: Mapping[str, Any]) -> LayerMaps:
+        """Run the network on a batch, as far as the layers; all of it where it makes images."""
+        own = {name: array for name, array in batch.items() if not name.startswith(KEPT)}
+        return LayerMaps(*_read(self, params, own))
+
+    def shapes(self, params: PyTree, batch: Mapping[str, Any]) -> LayerMaps:
+        """Find the shapes of what `read` gives, without running the network."""
+        return LayerMaps(*jax.eval_shape(partial(_maps, self), params, dict(batch)))
+
+
+def layer_reader(
+    network: Network,
+    layers: Sequence[str],
+    *,
+    inputs: Inputs = image_input,
+    token_grid: tuple[int, int] | None = None,
+    output_image: OutputImage | None = None,
+) -> LayerReader:
+    """Prepare to read layers of a network; for the arguments see `LayerReader`."""
+    return LayerReader(Structure(network), tuple(layers), inputs, token_grid, output_image)
+
+
+def check_inputs(network: Network, reader: LayerReader, batch: Mapping[str, Any]) -> None:
+    """Check that layers exist, and that the network is given floats.
+
+    Raises:
+        ValueError: If inputs are integers, a layer is unknown, or does not give [B, h, w, U] or
+            [B, T, U].
+    """
+    struct = jax.eval_shape(reader.inputs, dict(batch))
+    if not jnp.issubdtype(struct.dtype, jnp.floating):
+        raise ValueError(
+            f"`source` gives the network {struct.dtype} inputs; give images as floats in "
+            "[0, 1], or pass `inputs`, which converts a batch"
+        )
+    layer_shapes(network, struct, reader.layers)
+
+
+@partial(jax.jit, static_argnums=0)
+def _read(
+    reader: LayerReader, params: PyTree, batch: dict[str, Any]
+) -> tuple[dict[str, Array], Array | None]:
+    return _maps(reader, params, batch)
+
+
+def _maps(
+    reader: LayerReader, params: PyTree, batch: dict[str, Any]
+) -> tuple[dict[str, Array], Array | None]:
+    with jax.named_scope("network"):
+        inputs = reader.inputs(batch)
+        if reader.output_image is None:
+            image = None
+            found = reader.structure.activations(params, inputs, layers=reader.layers)
+        else:
+            output, found = reader.structure.apply(params, inputs, layers=reader.layers)
+            image = reader.output_image(output)
+    maps = {name: as_maps(found[name], token_grid=reader.token_grid) for name in reader.layers}
+    return maps, image
+
+
+def all_finite(maps: Array) -> Array:
+    """Tell of every example [B, ..., U] whether all its activations are finite."""
+    # Not by minimum and maximum: on CPU they may pass over NaN. Summing unit by unit first is
+    # faster than looking at all values of an example in one go.
+    places = tuple(range(1, maps.ndim - 1))
+    wrong = (~jnp.isfinite(maps)).sum(axis=places, dtype=jnp.int32)
+    return (wrong == 0).all(axis=1)
+
+
+def check_finite(finite: Mapping[str, Array], batch: Batch) -> None:
+    """Refuse activations that `all_finite` found not to be finite, in examples that count.
+
+    Raises:
+        ValueError: If there are any; the message names layer, batch and examples.
+    """
+    for name, flags in finite.items():
+        wrong = batch["example"][~np.asarray(flags) & batch["weight"]]
+        if len(wrong):
+            number = int(batch["example"][0]) // len(batch["example"])
+            raise ValueError(
+                f"layer {name!r} has NaN or infinite activations in batch {number}, "
+                f"example {', '.join(map(str, wrong[:5]))}"
+            )
