@@ -11,9 +11,9 @@ p = 0 on,
 where x0' is the image at p = 0. Every example has its own constant c: tenfold until an image is
 found, then by bisection. Defaults, the epsilon of Adam and the check of progress are those of
 foolbox 2, which Bau et al., "Understanding the role of individual units in a deep neural network",
-PNAS 2020, used. That library takes images one by one and foolbox 3 stops whole batches together;
+PNAS 2020, used. That library attacks images one by one and foolbox 3 stops whole batches together;
 here examples share a batch and do not depend on each other: each of S slots works on an example of
-its own, and takes the next one when that is done.
+its own, and starts the next one when that is done.
 """
 
 from collections.abc import Sequence

@@ -160,11 +160,11 @@ def _attack(
     def climb(arguments: tuple[Array, Array]) -> Array:
         images, classes = arguments
 
-        def surprise(images: Array) -> Array:
-            chances = jax.nn.log_softmax(scores(params, images).astype(dtype))
-            return -jnp.take_along_axis(chances, classes[:, None], 1).sum()
+        def cross_entropy(images: Array) -> Array:
+            log_probabilities = jax.nn.log_softmax(scores(params, images).astype(dtype))
+            return -jnp.take_along_axis(log_probabilities, classes[:, None], 1).sum()
 
-        return jax.vmap(ball.steepest)(jax.grad(surprise)(images))
+        return jax.vmap(ball.steepest)(jax.grad(cross_entropy)(images))
 
     def inside(images: Array, origins: Array) -> Array:
         differences = jax.vmap(ball.project)((images - origins) / settings.epsilon)

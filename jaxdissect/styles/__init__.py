@@ -1,4 +1,4 @@
-"""Which units see shapes, and which see textures."""
+"""Which units are sensitive to shapes, and which to textures."""
 
 from jaxdissect.styles.style_study import LayerStyle as LayerStyle
 from jaxdissect.styles.style_study import StyleStudy as StyleStudy

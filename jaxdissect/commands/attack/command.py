@@ -9,6 +9,7 @@ from jaxdissect.attacks import changes_by_group, find_attack_examples, measure_p
 from jaxdissect.attacks.attack_examples import LEAST_CHANGE
 from jaxdissect.commands.attack import figures, tables
 from jaxdissect.commands.options.attack import AttackedImages
+from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.plots.figure_files import save_figure
 
@@ -37,8 +38,7 @@ class AttackOptions(AttackedImages):
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
         self.check_free()
-        if self.num_shown < 1:
-            raise ValueError(f"`num_shown` (={self.num_shown}) must be at least 1")
+        check_at_least(self, num_shown=1)
         with self.working() as (folder, progress):
             classifier = self.find_classifier()
             names = classifier.names

@@ -32,13 +32,11 @@ from jaxdissect.commands.options.model import LayerOptions
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.engine.folding import Progress
 from jaxdissect.networks.network import Network
-from jaxdissect.stats import accuracy
 
 BALLS = {"pgd-l2": EUCLIDEAN, "pgd-linf": MAXIMUM}
 
 DAMAGES = {
-    "balanced-accuracy": removal_damage(accuracy.balanced_accuracy),
-    "confidence": removal_damage(accuracy.confidence),
+    **{name: removal_damage(measure) for name, measure in importance.MEASURES.items()},
     "estimate": estimated_damage,
 }
 

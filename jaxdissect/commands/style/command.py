@@ -1,4 +1,4 @@
-"""`jaxdissect style`: which units see shapes and which textures, as tables and figures."""
+"""`jaxdissect style`: which units are sensitive to shapes or textures, as tables and figures."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,7 +57,7 @@ class StyleOptions(PassOptions, LabelledImages, LayersOptions, TableOptions):
     seed: int = 0
     """Seed of the choice of styles."""
     min_style_iou: Annotated[float, arg(metavar="X")] = MIN_STYLE_IOU
-    """A unit sees shapes if its regions in both styles agree better than this."""
+    """A unit is shape-sensitive if the IoU of its regions in both styles exceeds this."""
 
     def run(self) -> None:
         """Study styles as the options say; write and print the results.
@@ -111,7 +111,7 @@ def _originals(options: StyleOptions) -> tuple[ImageFolder | ScenesDataset, Labe
     if options.adain is not None and options.styles is None:
         raise ValueError("`adain` goes with `styles`")
     check_at_least(options, limit=1)
-    # All originals of a folder must be there to be matched; of the pairs the first are taken.
+    # All originals of a folder must be there to be matched; --limit then selects the first pairs.
     wanted = options if options.stylised is None else replace(options, limit=None)
     source, labeler = find_labelled_images(wanted)
     assert isinstance(source, ImageFolder | ScenesDataset)  # there is no --tfds

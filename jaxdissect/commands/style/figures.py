@@ -20,7 +20,7 @@ _COLUMNS, _PANEL = 3, (3.1, 2.7)
 
 
 def layer_figure(study: StyleStudy) -> "Figure":
-    """Draw how many units of every layer see shapes, and how many textures."""
+    """Draw how many units of every layer are shape-sensitive, and how many texture-sensitive."""
     layers = list(study.layers.values())
     return bars_and_curves.bar_figure(
         [layer.name for layer in layers],

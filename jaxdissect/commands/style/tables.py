@@ -1,4 +1,4 @@
-"""Tables of a study of styles: which units see shapes, and which see textures."""
+"""Tables of a study of styles: which units are sensitive to shapes, and which to textures."""
 
 from typing import Any
 
