@@ -1,7 +1,7 @@
 """The three networks of the scenes with the weights that come with the package.
 
-Each has a card that says how it was made and how well it does; `jaxdissect.scenes.train` makes
-them again.
+Beside each is a card: how it was made, and how well it does. `python -m jaxdissect.scenes.train`
+makes them again.
 """
 
 import json
@@ -19,6 +19,10 @@ from jaxdissect.scenes.scene_classifier import SceneClassifier
 from jaxdissect.scenes.scene_parser import SceneParser, scene_segmenter
 
 NAMES = ("classifier", "generator", "segmenter")
+"""The networks, as `read_card` calls them."""
+
+GENERATOR_SCENES = ("farm",)
+"""Scenes that the generator was trained on: one that has doors, windows and trees."""
 
 
 def load_classifier() -> SceneClassifier:

@@ -1,6 +1,6 @@
 """Train a network of the scenes again: `python -m jaxdissect.scenes.train classifier`.
 
-A run that was stopped goes on where it was when it is started again with the same options.
+A run that was stopped resumes when it is started again with the same options.
 """
 
 import dataclasses
@@ -8,11 +8,10 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -20,17 +19,63 @@ import tyro
 from flax import nnx
 from tyro.conf import Positional, arg
 
+from jaxdissect.engine.batching import Source
 from jaxdissect.networks.weights.files import check_target, write_weights
 from jaxdissect.networks.weights.mapping import parameters
 from jaxdissect.scenes.dataset import scenes_dataset
-from jaxdissect.scenes.training import train_classifier, train_generator, train_segmenter
-from jaxdissect.scenes.training.loop import Row, read_metrics, train
-from jaxdissect.scenes.training.pool import draw_pool
+from jaxdissect.scenes.shipped import GENERATOR_SCENES
+from jaxdissect.scenes.training.loop import Row, Training, read_metrics, train
+from jaxdissect.scenes.training.pool import Pool, draw_pool
+from jaxdissect.scenes.training.train_classifier import (
+    ClassifierSettings,
+    classifier_training,
+    evaluate_classifier,
+    trained_classifier,
+)
+from jaxdissect.scenes.training.train_generator import (
+    GeneratorSettings,
+    evaluate_generator,
+    generator_training,
+    trained_generator,
+)
+from jaxdissect.scenes.training.train_segmenter import (
+    SegmenterSettings,
+    evaluate_parser,
+    segmenter_training,
+    trained_parser,
+)
 
-TRAININGS: Mapping[str, ModuleType] = {
-    "classifier": train_classifier,
-    "generator": train_generator,
-    "segmenter": train_segmenter,
+
+class Recipe(NamedTuple):
+    """How a network is trained.
+
+    Attributes:
+        settings: Makes the settings, of `seed` and perhaps `steps`.
+        training: ``training(pool, settings)`` sets the training up.
+        trained: Takes the network from the last state.
+        evaluate: ``evaluate(model, held_out)`` measures it, as JSON.
+        scenes: Scenes that it is trained on; None is all.
+    """
+
+    settings: Callable[..., Any]
+    training: Callable[[Pool, Any], Training]
+    trained: Callable[[Any], nnx.Module]
+    evaluate: Callable[[Any, Source], dict[str, Any]]
+    scenes: tuple[str, ...] | None = None
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "classifier": Recipe(
+        ClassifierSettings, classifier_training, trained_classifier, evaluate_classifier
+    ),
+    "generator": Recipe(
+        GeneratorSettings,
+        generator_training,
+        trained_generator,
+        evaluate_generator,
+        scenes=GENERATOR_SCENES,
+    ),
+    "segmenter": Recipe(SegmenterSettings, segmenter_training, trained_parser, evaluate_parser),
 }
 
 HELD_OUT_SEED = 1_000_003
@@ -39,7 +84,7 @@ HELD_OUT_SEED = 1_000_003
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Train a network of the built-in scenes, or go on with a training that was stopped."""
+    """Train a network of the built-in scenes, or resume a training that was stopped."""
 
     network: Positional[Literal["classifier", "generator", "segmenter"]]
     """What to train."""
@@ -56,7 +101,7 @@ class TrainOptions:
     num_held_out: Annotated[int, arg(metavar="N")] = 2000
     """Pictures to measure with, in the end."""
     seed: int = 0
-    """Of initial parameters, pictures, and their order."""
+    """Seed of the initial parameters, the pictures, and their order."""
     save_every: Annotated[int, arg(metavar="N")] = 100
     """Steps between checkpoints."""
     weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
@@ -72,20 +117,20 @@ class TrainOptions:
             raise ValueError("`num_images` and `num_held_out` must be at least 1")
         if self.weights is not None:
             check_target(self.weights)
-        training = TRAININGS[self.network]
+        recipe = RECIPES[self.network]
         changes = {} if self.steps is None else {"steps": self.steps}
-        settings = training.Settings(seed=self.seed, **changes)
+        settings = recipe.settings(seed=self.seed, **changes)
         out = Path("training", self.network) if self.out is None else self.out
-        pictures = scenes_dataset(self.num_images, seed=self.seed, scenes=training.SCENES)
+        pictures = scenes_dataset(self.num_images, seed=self.seed, scenes=recipe.scenes)
         print(f"drawing {len(pictures)} pictures", flush=True)
-        task = training.task(draw_pool(pictures), settings)
-        task = task._replace(
-            settings={**task.settings, "num_images": self.num_images, "scenes": training.SCENES}
+        training = recipe.training(draw_pool(pictures), settings)
+        training = training._replace(
+            settings={**training.settings, "num_images": self.num_images, "scenes": recipe.scenes}
         )
-        state = train(task, settings.steps, out, save_every=self.save_every, report=_print_row)
-        model = _rounded(training.trained(state))
-        held_out = scenes_dataset(self.num_held_out, seed=HELD_OUT_SEED, scenes=training.SCENES)
-        figures = training.evaluate(model, held_out)
+        state = train(training, settings.steps, out, save_every=self.save_every, report=_print_row)
+        model = _rounded(recipe.trained(state))
+        held_out = scenes_dataset(self.num_held_out, seed=HELD_OUT_SEED, scenes=recipe.scenes)
+        figures = recipe.evaluate(model, held_out)
         print(json.dumps(figures, indent=1))
         if self.weights is not None:
             arrays = {
@@ -99,12 +144,12 @@ class TrainOptions:
     def _card(
         self, settings: Mapping[str, Any], figures: Mapping[str, Any], out: Path
     ) -> dict[str, Any]:
-        training = TRAININGS[self.network]
+        scenes = RECIPES[self.network].scenes or ("all scenes",)
         seconds = sum(row["seconds"] for row in read_metrics(out))
         return {
             "network": self.network,
-            "data": f"{self.num_images} drawn pictures of "
-            f"{', '.join(training.SCENES or ['all scenes'])}, seed {self.seed}, mirrored or not",
+            "data": f"{self.num_images} drawn pictures of {', '.join(scenes)}, seed {self.seed}, "
+            "mirrored or not",
             **settings,
             **figures,
             "held_out": f"{self.num_held_out} drawn pictures, seed {HELD_OUT_SEED}",
@@ -130,7 +175,7 @@ def _print_row(row: Row) -> None:
 
 
 def main() -> None:
-    """Train as the command line says."""
+    """Run the command line."""
     try:
         tyro.cli(TrainOptions, description=TrainOptions.__doc__).run()
     except (ValueError, OSError) as problem:

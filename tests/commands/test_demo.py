@@ -15,7 +15,9 @@ from jaxdissect.scenes import shipped
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.rendering import SCENES
 from jaxdissect.scenes.scene_classifier import CONVOLUTIONS
-from jaxdissect.scenes.training import train_classifier, train_generator, train_segmenter
+from jaxdissect.scenes.training.train_classifier import evaluate_classifier
+from jaxdissect.scenes.training.train_generator import evaluate_generator
+from jaxdissect.scenes.training.train_segmenter import evaluate_parser
 
 pytestmark = [pytest.mark.slow, pytest.mark.optimised]
 
@@ -147,7 +149,7 @@ def test_weights_are_small():
 
 def test_classifier_knows_scenes_that_it_has_not_seen():
     held_out = scenes_dataset(1000, seed=5_000_003)
-    measured = train_classifier.evaluate(shipped.load_classifier(), held_out)
+    measured = evaluate_classifier(shipped.load_classifier(), held_out)
     assert measured["accuracy"] >= 0.95
     assert measured["accuracy"] == pytest.approx(
         shipped.read_card("classifier")["accuracy"], abs=0.02
@@ -156,13 +158,13 @@ def test_classifier_knows_scenes_that_it_has_not_seen():
 
 def test_segmenter_knows_objects_that_it_has_not_seen():
     held_out = scenes_dataset(300, seed=5_000_003)
-    measured = train_segmenter.evaluate(shipped.load_parser(), held_out)
+    measured = evaluate_parser(shipped.load_parser(), held_out)
     assert measured["mean_iou_object"] >= 0.6
 
 
 def test_generator_makes_pictures_like_the_drawn_ones():
-    held_out = scenes_dataset(300, seed=5_000_003, scenes=train_generator.SCENES)
-    measured = train_generator.evaluate(shipped.load_generator(), held_out)
+    held_out = scenes_dataset(300, seed=5_000_003, scenes=shipped.GENERATOR_SCENES)
+    measured = evaluate_generator(shipped.load_generator(), held_out)
     distance, noise = measured["frechet_distance"], measured["frechet_distance_of_noise"]
     assert measured["frechet_distance_of_other_drawn_pictures"] < distance < noise / 20
     network = as_network(shipped.load_generator())

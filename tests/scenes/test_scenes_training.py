@@ -17,13 +17,13 @@ from jaxdissect.scenes.concepts import CONCEPTS
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.training import train_generator, train_segmenter
 from jaxdissect.scenes.training.discriminator import halved
-from jaxdissect.scenes.training.loop import Task, read_metrics, train
+from jaxdissect.scenes.training.loop import Training, read_metrics, train
 from jaxdissect.scenes.training.pool import draw_batch, draw_pool
 
 # --- a training that takes no time ----------------------------------------------------------------
 
 
-def counting_task(*, stop_at=None, broken_at=None):
+def counting_training(*, stop_at=None, broken_at=None):
     """State: how far a random walk has come; it may be stopped, or break."""
 
     @jax.jit
@@ -37,7 +37,7 @@ def counting_task(*, stop_at=None, broken_at=None):
         state = walk(state, number)
         return state, {"loss": jnp.nan if number == broken_at else state.sum()}
 
-    return Task(jnp.zeros(5), take, {"kind": "walk", "sizes": (1, 2)})
+    return Training(jnp.zeros(5), take, {"kind": "walk", "sizes": (1, 2)})
 
 
 def without_seconds(rows):
@@ -46,10 +46,10 @@ def without_seconds(rows):
 
 @pytest.mark.parametrize("stop_at", [1, 4, 5, 8])
 def test_training_that_was_stopped_ends_like_one_that_was_not(tmp_path, stop_at):
-    whole = train(counting_task(), 9, tmp_path / "whole", save_every=2)
+    whole = train(counting_training(), 9, tmp_path / "whole", save_every=2)
     with pytest.raises(KeyboardInterrupt):
-        train(counting_task(stop_at=stop_at), 9, tmp_path / "parts", save_every=2)
-    resumed = train(counting_task(), 9, tmp_path / "parts", save_every=2)
+        train(counting_training(stop_at=stop_at), 9, tmp_path / "parts", save_every=2)
+    resumed = train(counting_training(), 9, tmp_path / "parts", save_every=2)
     np.testing.assert_array_equal(whole, resumed)
     rows = [read_metrics(tmp_path / folder) for folder in ("whole", "parts")]
     assert without_seconds(rows[0]) == without_seconds(rows[1])
@@ -57,27 +57,27 @@ def test_training_that_was_stopped_ends_like_one_that_was_not(tmp_path, stop_at)
 
 
 def test_training_that_is_done_is_not_done_again(tmp_path):
-    first = train(counting_task(), 4, tmp_path, save_every=4)
-    again = train(counting_task(stop_at=0), 4, tmp_path, save_every=4)
+    first = train(counting_training(), 4, tmp_path, save_every=4)
+    again = train(counting_training(stop_at=0), 4, tmp_path, save_every=4)
     np.testing.assert_array_equal(first, again)
 
 
 def test_training_refuses_the_folder_of_another(tmp_path):
-    train(counting_task(), 2, tmp_path)
+    train(counting_training(), 2, tmp_path)
     with pytest.raises(ValueError, match="steps is 2 there and 3 here"):
-        train(counting_task(), 3, tmp_path)
+        train(counting_training(), 3, tmp_path)
 
 
 def test_training_stops_when_a_metric_is_not_finite(tmp_path):
     with pytest.raises(ValueError, match="loss not finite by step 4"):
-        train(counting_task(broken_at=3), 6, tmp_path, save_every=2)
+        train(counting_training(broken_at=3), 6, tmp_path, save_every=2)
     assert read_metrics(tmp_path)[-1]["step"] == 2
 
 
 @pytest.mark.parametrize(("steps", "save_every"), [(0, 1), (1, 0)])
 def test_training_refuses_no_steps(tmp_path, steps, save_every):
     with pytest.raises(ValueError, match="must be at least 1"):
-        train(counting_task(), steps, tmp_path, save_every=save_every)
+        train(counting_training(), steps, tmp_path, save_every=save_every)
 
 
 def test_checkpoints_keep_the_last_states(tmp_path):
@@ -135,13 +135,13 @@ def test_batches_mirror_pictures_with_their_labels(pool):
 
 def test_schedule_grows_and_fades_in():
     steps = 200
-    told = [train_generator.schedule(number, steps) for number in range(steps)]
-    assert sorted({phase.resolution for phase, _, _ in told}) == [8, 16, 32, 64]
-    assert [phase.resolution for phase, _, _ in told] == sorted(p.resolution for p, _, _ in told)
+    found = [train_generator.schedule(number, steps) for number in range(steps)]
+    assert sorted({phase.resolution for phase, _, _ in found}) == [8, 16, 32, 64]
+    assert [phase.resolution for phase, _, _ in found] == sorted(p.resolution for p, _, _ in found)
     for phase in train_generator.PHASES:
-        numbers = [i for i, (own, _, _) in enumerate(told) if own is phase]
-        fades = [told[i][2] for i in numbers]
-        assert {told[i][1] for i in numbers} == {numbers[0]}
+        numbers = [i for i, (own, _, _) in enumerate(found) if own is phase]
+        fades = [found[i][2] for i in numbers]
+        assert {found[i][1] for i in numbers} == {numbers[0]}
         assert fades == sorted(fades) and fades[-1] == 1 and fades[0] > 0
         assert sum(fade < 1 for fade in fades) == max(round(phase.fade * steps) - 1, 0)
     assert sum(phase.share for phase in train_generator.PHASES) == pytest.approx(1)
@@ -163,17 +163,18 @@ LAYERS = ("layer1", "layer6", "layer7", "layer9")
 @pytest.mark.slow
 def test_generator_learns_at_every_resolution(pool):
     """A step changes the layers of its resolution and below, and none above."""
-    task = train_generator.task(pool, train_generator.Settings(steps=100, batch_size=4))
+    settings = train_generator.GeneratorSettings(steps=100, batch_size=4)
+    training = train_generator.generator_training(pool, settings)
 
     def kernels(state):
         layers = nnx.to_pure_dict(state.generator)["generator"]
         return {name: np.asarray(layers[name]["conv"]["kernel"]) for name in LAYERS}
 
-    before = kernels(task.state)
+    before = kernels(training.state)
     first = next(i for i in range(100) if train_generator.schedule(i, 100)[0].resolution == 16)
     with jax.numpy_dtype_promotion("standard"):  # optax mixes floats and integers
-        state, told = task.step(task.state, first)
-    assert set(told) >= {"critic_loss", "generator_loss"}
+        state, metrics = training.step(training.state, first)
+    assert set(metrics) >= {"critic_loss", "generator_loss"}
     changed = {name for name, kernel in kernels(state).items() if (kernel != before[name]).any()}
     assert changed == {"layer1", "layer6"}
 
@@ -210,7 +211,7 @@ def command(folder, *options):
 
 
 @pytest.mark.slow
-def test_command_that_is_killed_goes_on(tmp_path, monkeypatch):
+def test_command_that_is_killed_resumes(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))  # all run the same
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     whole, parts = tmp_path / "whole", tmp_path / "parts"

@@ -1,7 +1,7 @@
 """Train step by step: metrics, checkpoints, and resuming where a run was stopped.
 
 Whatever a step draws at random depends on the seed and the number of the step alone, so a run that
-was stopped and taken up again goes through the same states as one that was not.
+was stopped and resumes goes through the same states as one that was not.
 """
 
 import json
@@ -21,8 +21,8 @@ Row = dict[str, float | int]
 """Metrics by name, with the number of steps taken and the seconds that they took."""
 
 
-class Task(NamedTuple):
-    """Something to train.
+class Training(NamedTuple):
+    """A training that has not begun.
 
     Attributes:
         state: All arrays that change, before the first step.
@@ -36,7 +36,7 @@ class Task(NamedTuple):
 
 
 def train(
-    task: Task,
+    training: Training,
     steps: int,
     folder: Path,
     *,
@@ -49,7 +49,7 @@ def train(
     since the last one are appended to `metrics.jsonl`, with the seconds that these steps took.
 
     Args:
-        task: What to train.
+        training: What to train.
         steps: How many steps in all.
         folder: For checkpoints and metrics; made if it does not exist.
         save_every: Steps between checkpoints.
@@ -64,15 +64,16 @@ def train(
     """
     if min(steps, save_every) < 1:
         raise ValueError(f"`steps` (={steps}) and `save_every` (={save_every}) must be at least 1")
-    with Checkpoints(folder, {**task.settings, "steps": steps, "save_every": save_every}) as saved:
-        done, state = saved.latest or 0, task.state
+    settings = {**training.settings, "steps": steps, "save_every": save_every}
+    with Checkpoints(folder, settings) as saved:
+        done, state = saved.latest or 0, training.state
         if done:
             state = saved.load(done, state)
         _cut(folder / METRICS, done)
         for first in range(done, steps, save_every):
             last, rows, start = min(first + save_every, steps), [], time.perf_counter()
             for number in range(first, last):
-                state, metrics = task.step(state, number)
+                state, metrics = training.step(state, number)
                 rows.append(metrics)
             row = _mean_row(last, rows, time.perf_counter() - start)
             with (folder / METRICS).open("a") as file:

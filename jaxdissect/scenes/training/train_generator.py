@@ -27,9 +27,9 @@ from jaxdissect.networks.models.layers import upsample_nearest
 from jaxdissect.networks.models.proggan import Colors, ProgressiveGenerator, to_pixels
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.scene_classifier import BLOCKS
-from jaxdissect.scenes.shipped import load_classifier
+from jaxdissect.scenes.shipped import GENERATOR_SCENES, load_classifier
 from jaxdissect.scenes.training.discriminator import Discriminator, halved
-from jaxdissect.scenes.training.loop import Task
+from jaxdissect.scenes.training.loop import Training
 from jaxdissect.scenes.training.pool import Pool, draw_batch
 from jaxdissect.stats import moments
 from jaxdissect.stats.frechet import frechet_distance
@@ -39,9 +39,6 @@ SIZES = (128, 128, 128, 96, 64, 32)
 
 CRITIC_SIZES = (128, 128, 96, 48, 24)
 """Units of the discriminator at 4 x 4, ..., 64 x 64."""
-
-SCENES = ("farm",)
-"""Scenes that it is trained on: one that has doors, windows and trees."""
 
 PENALTY_EVERY = 8
 
@@ -69,8 +66,8 @@ PHASES = (
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a training depends on, but for its data."""
+class GeneratorSettings:
+    """What the training of the generator depends on, except its data."""
 
     steps: int = 5000
     batch_size: int = 32
@@ -109,7 +106,7 @@ class Growing(nnx.Module):
         return getattr(self.generator, self.generator.output)
 
 
-class State(NamedTuple):
+class GeneratorState(NamedTuple):
     """All arrays that change."""
 
     generator: PyTree
@@ -119,8 +116,8 @@ class State(NamedTuple):
     mean_generator: PyTree
 
 
-def task(pool: Pool, settings: Settings) -> Task:
-    """Set the training up.
+def generator_training(pool: Pool, settings: GeneratorSettings) -> Training:
+    """Set up the training of the generator.
 
     Args:
         pool: Images to learn from.
@@ -130,7 +127,7 @@ def task(pool: Pool, settings: Settings) -> Task:
     generator_definition, generator = nnx.split(Growing(SIZES, rngs=rngs))
     critic_definition, critic = nnx.split(Discriminator(CRITIC_SIZES, rngs=rngs))
     optimizer = optax.adam(settings.learning_rate, b1=0.0, b2=0.99)
-    start = State(
+    start = GeneratorState(
         generator,
         critic,
         optimizer.init(generator),
@@ -147,15 +144,15 @@ def task(pool: Pool, settings: Settings) -> Task:
         return nnx.merge(critic_definition, params)(images, fade)
 
     @partial(jax.jit, static_argnames=("resolution", "penalise"), donate_argnums=0)
-    def step(
-        state: State,
+    def update(
+        state: GeneratorState,
         images: Array,
         number: Array,
         fade: Array,
         *,
         resolution: int,
         penalise: bool,
-    ) -> tuple[State, dict[str, Array]]:
+    ) -> tuple[GeneratorState, dict[str, Array]]:
         reals = at_resolution(images, resolution, fade)
         latents, others = (
             jax.random.normal(own, (len(images), SIZES[0]))
@@ -166,16 +163,16 @@ def task(pool: Pool, settings: Settings) -> Task:
             fakes = make(state.generator, latents, resolution, fade)
             fake_scores, real_scores = judge(params, fakes, fade), judge(params, reals, fade)
             loss = jax.nn.softplus(fake_scores).mean() + jax.nn.softplus(-real_scores).mean()
-            told = {"critic_loss": loss, "real_found": (real_scores > 0).mean()}
+            metrics = {"critic_loss": loss, "real_found": (real_scores > 0).mean()}
             if penalise:
-                slopes = jax.grad(lambda images: judge(params, images, fade).sum())(reals)
-                square = jnp.square(slopes).sum((1, 2, 3)).mean()
+                gradients = jax.grad(lambda images: judge(params, images, fade).sum())(reals)
+                square = jnp.square(gradients).sum((1, 2, 3)).mean()
                 loss += PENALTY_EVERY * settings.penalty / 2 * square
-                told["slope"] = square
-            return loss, told
+                metrics["slope"] = square
+            return loss, metrics
 
-        slopes, told = jax.grad(critic_loss, has_aux=True)(state.discriminator)
-        updates, critic_moments = optimizer.update(slopes, state.discriminator_moments)
+        gradients, metrics = jax.grad(critic_loss, has_aux=True)(state.discriminator)
+        updates, critic_moments = optimizer.update(gradients, state.discriminator_moments)
         critic = optax.apply_updates(state.discriminator, updates)
 
         def generator_loss(params: PyTree) -> Array:
@@ -183,15 +180,15 @@ def task(pool: Pool, settings: Settings) -> Task:
                 -judge(critic, make(params, others, resolution, fade), fade)
             ).mean()
 
-        loss, slopes = jax.value_and_grad(generator_loss)(state.generator)
-        updates, moments = optimizer.update(slopes, state.generator_moments)
+        loss, gradients = jax.value_and_grad(generator_loss)(state.generator)
+        updates, moments = optimizer.update(gradients, state.generator_moments)
         generator = optax.apply_updates(state.generator, updates)
         keep = jnp.minimum(forget, (number + 1.0) / (number + 10.0))
         mean = jax.tree.map(lambda m, p: keep * m + (1 - keep) * p, state.mean_generator, generator)
-        told |= {"generator_loss": loss}
-        return State(generator, critic, moments, critic_moments, mean), told
+        metrics |= {"generator_loss": loss}
+        return GeneratorState(generator, critic, moments, critic_moments, mean), metrics
 
-    def take(state: State, number: int) -> tuple[State, Mapping[str, Any]]:
+    def step(state: GeneratorState, number: int) -> tuple[GeneratorState, Mapping[str, Any]]:
         phase, first, fade = schedule(number, settings.steps)
         if number == first:
             # Moments of layers that have not been trained yet would make their first steps huge.
@@ -200,7 +197,7 @@ def task(pool: Pool, settings: Settings) -> Task:
                 discriminator_moments=optimizer.init(state.discriminator),
             )
         batch = draw_batch(pool, settings.batch_size, seed=settings.seed, step=number)
-        return step(
+        return update(
             state,
             batch["image"],
             number,
@@ -209,16 +206,16 @@ def task(pool: Pool, settings: Settings) -> Task:
             penalise=number % PENALTY_EVERY == 0,
         )
 
-    return Task(start, take, asdict(settings) | {"sizes": SIZES, "critic_sizes": CRITIC_SIZES})
+    return Training(start, step, asdict(settings) | {"sizes": SIZES, "critic_sizes": CRITIC_SIZES})
 
 
-def trained(state: State) -> ProgressiveGenerator:
-    """Return what ships: the running mean, at full resolution."""
+def trained_generator(state: GeneratorState) -> ProgressiveGenerator:
+    """Return the trained generator: the running mean, at full resolution."""
     definition = nnx.graphdef(nnx.eval_shape(lambda: Growing(SIZES, rngs=nnx.Rngs(0))))
     return nnx.merge(definition, state.mean_generator).generator
 
 
-def evaluate(model: ProgressiveGenerator, held_out: Source) -> dict[str, float]:
+def evaluate_generator(model: ProgressiveGenerator, held_out: Source) -> dict[str, float]:
     """Measure Fréchet distances to held-out pictures, in features of the scene classifier.
 
     Features are the means over the picture of `features.relu4_2`. For comparison, the distance of
@@ -252,7 +249,7 @@ def evaluate(model: ProgressiveGenerator, held_out: Source) -> dict[str, float]:
         return batch["image"]
 
     truth = measure(drawn, held_out)
-    others = scenes_dataset(len(held_out), seed=OTHER_SEED, scenes=SCENES)
+    others = scenes_dataset(len(held_out), seed=OTHER_SEED, scenes=GENERATOR_SCENES)
     return {
         "frechet_distance": frechet_distance(measure(made, held_out), truth),
         "frechet_distance_of_other_drawn_pictures": frechet_distance(measure(drawn, others), truth),
@@ -261,7 +258,7 @@ def evaluate(model: ProgressiveGenerator, held_out: Source) -> dict[str, float]:
 
 
 def schedule(number: int, steps: int) -> tuple[Phase, int, float]:
-    """Say which phase a step belongs to, the first step of it, and how far it is faded in."""
+    """Find the phase of a step, the first step of it, and how far it is faded in."""
     first = 0
     for phase in PHASES:
         last = first + round(phase.share * steps)

@@ -6,104 +6,77 @@ some of the pictures it learns from are blurred, and some are noisy.
 Letters of shapes: B batch, H W = 64 pixels, K channels of labels, C outputs.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Key, PyTree, UInt8
+from jaxtyping import Array, Float, Key, UInt8
 
 from jaxdissect.engine.batching import Source, batches
 from jaxdissect.networks.models.layers import upsample_nearest
 from jaxdissect.scenes.concepts import CONCEPTS
 from jaxdissect.scenes.scene_parser import CONCEPT_IDS, HEADS, SceneParser, scene_segmenter
 from jaxdissect.scenes.training.discriminator import halved
-from jaxdissect.scenes.training.loop import Task
-from jaxdissect.scenes.training.pool import Pool, draw_batch
-
-SCENES = None
-"""Scenes that it is trained on: all."""
+from jaxdissect.scenes.training.loop import Training
+from jaxdissect.scenes.training.pool import Pool
+from jaxdissect.scenes.training.supervised import (
+    SupervisedSettings,
+    SupervisedState,
+    adamw,
+    supervised_training,
+    trained_model,
+)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a training depends on, but for its data."""
+class SegmenterSettings(SupervisedSettings):
+    """What the training of the segmenter depends on, except its data."""
 
     steps: int = 3000
     batch_size: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
-    seed: int = 0
 
 
-class State(NamedTuple):
-    """All arrays that change."""
-
-    params: PyTree
-    moments: PyTree
-
-
-def task(pool: Pool, settings: Settings) -> Task:
-    """Set the training up.
+def segmenter_training(pool: Pool, settings: SegmenterSettings) -> Training:
+    """Set up the training of the segmenter.
 
     Args:
         pool: Images and their labels.
         settings: What it depends on.
     """
-    definition, params = nnx.split(SceneParser(rngs=nnx.Rngs(settings.seed)))
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(1.0),
-        optax.adamw(
-            optax.warmup_cosine_decay_schedule(
-                0.0, settings.learning_rate, settings.steps // 20, settings.steps
-            ),
-            weight_decay=settings.weight_decay,
-        ),
-    )
     weights = {name: jnp.asarray(rarity_weights(pool, name)) for name in HEADS}
     outputs = {name: jnp.asarray(_outputs(name)) for name in HEADS}
     key = jax.random.key(settings.seed)
 
-    @partial(jax.jit, donate_argnums=0)
-    def step(
-        state: State, images: Array, labels: Array, number: Array
-    ) -> tuple[State, dict[str, Array]]:
-        seen = disturbed(jax.random.fold_in(key, number), images.astype(jnp.float32) / 255)
+    def loss(
+        model: SceneParser, batch: dict[str, Array], number: Array
+    ) -> tuple[Array, dict[str, Array]]:
+        images = batch["image"].astype(jnp.float32) / 255
+        logits = model(disturbed(jax.random.fold_in(key, number), images))
+        losses, accuracies = [], {}
+        for channel, name in enumerate(HEADS):
+            targets = outputs[name][batch["labels"][..., channel].astype(jnp.int32)]
+            weight = weights[name][targets]
+            each = optax.softmax_cross_entropy_with_integer_labels(logits[name], targets)
+            losses.append((each * weight).sum() / weight.sum())
+            accuracies[name] = (logits[name].argmax(-1) == targets).mean()
+        return sum(losses, jnp.float32(0)), accuracies
 
-        def loss(params: PyTree) -> tuple[Array, dict[str, Array]]:
-            logits = nnx.merge(definition, params)(seen)
-            losses, told = [], {}
-            for channel, name in enumerate(HEADS):
-                targets = outputs[name][labels[..., channel].astype(jnp.int32)]
-                weight = weights[name][targets]
-                each = optax.softmax_cross_entropy_with_integer_labels(logits[name], targets)
-                losses.append((each * weight).sum() / weight.sum())
-                told[name] = (logits[name].argmax(-1) == targets).mean()
-            return sum(losses, jnp.float32(0)), told
-
-        (value, told), slopes = jax.value_and_grad(loss, has_aux=True)(state.params)
-        updates, moments = optimizer.update(slopes, state.moments, state.params)
-        return State(optax.apply_updates(state.params, updates), moments), told | {"loss": value}
-
-    def take(state: State, number: int) -> tuple[State, Mapping[str, Any]]:
-        batch = draw_batch(pool, settings.batch_size, seed=settings.seed, step=number)
-        return step(state, batch["image"], batch["labels"], jnp.int32(number))
-
-    return Task(State(params, optimizer.init(params)), take, asdict(settings))
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), adamw(settings))
+    return supervised_training(pool, _build, loss, optimizer, settings)
 
 
-def trained(state: State) -> SceneParser:
-    """Return what ships."""
-    definition = nnx.graphdef(nnx.eval_shape(lambda: SceneParser(rngs=nnx.Rngs(0))))
-    return nnx.merge(definition, state.params)
+def trained_parser(state: SupervisedState) -> SceneParser:
+    """Return the network of the trained segmenter."""
+    return trained_model(_build, state)
 
 
-def evaluate(model: SceneParser, held_out: Source) -> dict[str, Any]:
+def evaluate_parser(model: SceneParser, held_out: Source) -> dict[str, Any]:
     """Measure the IoU of every concept, at full size, and its mean over every category."""
     segmenter = scene_segmenter(model)
     size = held_out[0]["image"].shape[:2]
@@ -158,3 +131,7 @@ def _outputs(category: str) -> UInt8[np.ndarray, "_"]:
     table = np.zeros(1 + len(CONCEPTS), np.uint8)
     table[CONCEPT_IDS[category]] = np.arange(1, 1 + len(CONCEPT_IDS[category]))
     return table
+
+
+def _build(rngs: nnx.Rngs) -> SceneParser:
+    return SceneParser(rngs=rngs)
