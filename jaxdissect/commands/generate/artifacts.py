@@ -26,6 +26,7 @@ from jaxdissect.generators.realism import (
 from jaxdissect.networks.ablation_masks import single_unit_masks, unit_set_masks
 from jaxdissect.plots.figure_files import save_figure
 from jaxdissect.scenes.dataset import scenes_dataset
+from jaxdissect.scenes.shipped import GENERATOR_SCENES
 
 _REAL_SEED = 5_000_003  # pictures that no built-in network was trained on
 _SHOWN_IMAGES = 8
@@ -125,9 +126,7 @@ class FindArtifacts(LatentOptions, GeneratorOptions, TableOptions):
             return image_folder(self.real_images, image_size=size, limit=self.num_real)
         if self.model != BUILT_IN:
             raise ValueError(f"`real_images` are needed for `model` {self.model!r}")
-        from jaxdissect.scenes.training.train_generator import SCENES  # brings what trains
-
-        return scenes_dataset(self.num_real, seed=_REAL_SEED, scenes=SCENES)
+        return scenes_dataset(self.num_real, seed=_REAL_SEED, scenes=GENERATOR_SCENES)
 
     def _features(self, real: Source) -> Features:
         model = find_model(self.features)
