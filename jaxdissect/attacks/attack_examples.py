@@ -3,13 +3,11 @@
 Letters: B images, h w layer grid, H W image, U units, k chosen units.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float32, Int, PyTree
+from jaxtyping import Array, Bool, Float, Float32, Int
 
 from jaxdissect.arrays.resampling import (
     Alignment,
@@ -22,8 +20,10 @@ from jaxdissect.arrays.resampling import (
 from jaxdissect.attacks.attack_study import AttackStudy
 from jaxdissect.attacks.effect_on_units import PeakChanges
 from jaxdissect.dissection.top_images import active_regions
-from jaxdissect.engine.layer_reader import image_input
-from jaxdissect.networks.network import as_maps, as_network
+from jaxdissect.engine.batching import Batch, Stored
+from jaxdissect.engine.folding import map_batches
+from jaxdissect.engine.layer_reader import Inputs, image_input, layer_reader
+from jaxdissect.networks.network import as_network
 from jaxdissect.stats.quantile import upper_quantile
 
 LEAST_CHANGE = 10.0
@@ -61,6 +61,8 @@ def find_attack_examples(
     *,
     number: int = 8,
     least_change: float = LEAST_CHANGE,
+    inputs: Inputs = image_input,
+    batch_size: int = 16,
 ) -> list[AttackExample]:
     """Show the first images on which an attack succeeded, and the unit that changes most in each.
 
@@ -73,6 +75,8 @@ def find_attack_examples(
         peaks: Peaks of units on those images on which the attack succeeded.
         number: Number of examples, fewer if the attack succeeded on fewer images.
         least_change: Change of an activation above which it counts as a rise or a fall.
+        inputs: Makes the network's input from ``{"image": images}``.
+        batch_size: Images in a step.
 
     Raises:
         ValueError: If `least_change` is negative.
@@ -81,14 +85,16 @@ def find_attack_examples(
     units = peaks.change.argmax(axis=1)[:number]
     kinds = np.unique(units)
     images, adversarial = study.images[there], study.adversarial[there]
-    before = unit_maps(network, jnp.asarray(images), study.layer, kinds)
-    after = unit_maps(network, jnp.asarray(adversarial[:number]), study.layer, kinds)
-    thresholds = upper_quantile(np.asarray(before).reshape(-1, len(kinds)), FRACTION)
+    before, after = (
+        unit_maps(network, shown, study.layer, kinds, inputs=inputs, batch_size=batch_size)
+        for shown in (images, adversarial[:number])
+    )
+    thresholds = upper_quantile(before.reshape(-1, len(kinds)), FRACTION)
     size = (images.shape[1], images.shape[2])
     found = []
     for i, unit in enumerate(units.tolist()):
         own = int(np.searchsorted(kinds, unit))
-        pair = [maps[i : i + 1, ..., own : own + 1] for maps in (before, after)]
+        pair = [jnp.asarray(maps[i : i + 1, ..., own : own + 1]) for maps in (before, after)]
         threshold = jnp.asarray(thresholds[own : own + 1], jnp.float32)
         regions = (
             *(active_regions(maps, threshold, size) for maps in pair),
@@ -133,21 +139,31 @@ def changed_regions(
 
 def unit_maps(
     network: Any,
-    images: Float[Array, "B H W C"],
+    images: Float[np.ndarray, "B H W C"],
     layer: str,
     units: Int[np.ndarray, "k"],
     *,
-    inputs: Callable[[Mapping[str, Array]], Array] = image_input,
-) -> Float32[Array, "B h w k"]:
-    """Compute the maps of some units for a few images."""
+    inputs: Inputs = image_input,
+    batch_size: int = 16,
+) -> Float32[np.ndarray, "B h w k"]:
+    """Compute the maps of some units, always by the same program."""
     network = as_network(network)
+    reader = layer_reader(network, (layer,), inputs=inputs)
+    found = []
 
-    @jax.jit
-    def maps(params: PyTree, images: Array, units: Array) -> Array:
-        found = network.activations(params, inputs({"image": images}), layers=(layer,))[layer]
-        return as_maps(found)[..., units].astype(jnp.float32)
+    def receive(batch: Batch, maps: Array) -> None:
+        found.append(np.asarray(maps, np.float32)[batch["weight"]])
 
-    return maps(network.params, jnp.asarray(images), jnp.asarray(units, jnp.int32))
+    map_batches(
+        lambda batch: reader.read(network.params, {"image": batch["image"]}).maps[layer][
+            ..., units
+        ],
+        Stored({"image": images}),
+        batch_size=batch_size,
+        receive=receive,
+        description="maps of attacked units",
+    )
+    return np.concatenate(found)
 
 
 def amplified_difference(

@@ -7,7 +7,6 @@ attack changes most the units that matter to the class that it aims at and to th
 original image.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -16,8 +15,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Float64, Int, Int64, PyTree
 
 from jaxdissect.engine.batching import Batch, Stored
-from jaxdissect.engine.folding import Progress, fold, no_progress
-from jaxdissect.engine.layer_reader import image_input
+from jaxdissect.engine.folding import Progress, map_batches, no_progress
+from jaxdissect.engine.layer_reader import Inputs, image_input
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats.paired_changes import NORMAL_99
 
@@ -65,7 +64,7 @@ def measure_peaks(
     adversarial: Float[np.ndarray, "B H W C"],
     layer: str,
     *,
-    inputs: Callable[[Mapping[str, Array]], Array] = image_input,
+    inputs: Inputs = image_input,
     batch_size: int = 16,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
@@ -93,23 +92,21 @@ def measure_peaks(
         )
 
     @jax.jit
-    def peaks(params: PyTree, batch: dict[str, Array]) -> list[Array]:
-        found = []
-        for name in ("image", "adversarial"):
-            shown = inputs({"image": batch[name]})
-            maps = network.activations(params, shown, layers=(layer,))[layer]
-            found.append(maps.astype(jnp.float32).max(tuple(range(1, maps.ndim - 1))))
-        return found
+    def peaks(params: PyTree, images: Array) -> Float[Array, "B U"]:
+        maps = network.activations(params, inputs({"image": images}), layers=(layer,))[layer]
+        return maps.astype(jnp.float32).max(tuple(range(1, maps.ndim - 1)))
 
     rows: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
 
-    def receive(batch: Batch, found: Any) -> None:
+    def receive(batch: Batch, found: tuple[Array, Array]) -> None:
         for part, new in zip(rows, found, strict=True):
             part.append(np.asarray(new)[batch["weight"]])
 
-    fold(
-        lambda state, batch: (state, peaks(network.params, batch)),
-        None,
+    map_batches(
+        # One program, run twice: images that the attack left as they were do not change.
+        lambda batch: tuple(
+            peaks(network.params, batch[name]) for name in ("image", "adversarial")
+        ),
         Stored({"image": images, "adversarial": adversarial}),
         batch_size=batch_size,
         receive=receive,

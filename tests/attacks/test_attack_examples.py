@@ -25,9 +25,9 @@ def test_amplified_difference_is_grey_where_nothing_changes():
 
 
 def test_maps_of_some_units():
-    network, images = toy.classifier(), jnp.asarray(toy.images(7))
-    maps = network.activations(network.params, images, layers=("conv2",))["conv2"]
-    some = attack_examples.unit_maps(network, images, "conv2", np.array([5, 2]))
+    network, images = toy.classifier(), toy.images(7)
+    maps = network.activations(network.params, jnp.asarray(images), layers=("conv2",))["conv2"]
+    some = attack_examples.unit_maps(network, images, "conv2", np.array([5, 2]), batch_size=4)
     np.testing.assert_allclose(some, np.asarray(maps)[..., [5, 2]], 1e-5)
 
 

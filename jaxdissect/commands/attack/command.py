@@ -74,6 +74,7 @@ class AttackOptions(AttackedImages):
                 peaks,
                 number=self.num_shown,
                 least_change=self.least_change,
+                batch_size=self.batch_size,
             )
             sheet = figures.example_sheet(examples, names, factor=self.amplify)
             sheet.save(folder / "examples.png")
