@@ -1,19 +1,20 @@
-"""Which units see shapes, and which see textures: where are they active when the style changes?
+"""Which units are sensitive to shapes, which to textures: where are they active in another style?
 
 Shapes: B batch, h w cells of a layer, H W label grid, U units.
 
 Every layout is shown twice, in its own style and in another (see `jaxdissect.engine.data.pairs`).
-A unit that sees shapes is active at the same places in both images; one that sees textures is not.
+A shape-sensitive unit is active at the same places in both images; a texture-sensitive one is not.
 
 Method (Bau et al. 2020 and its code): each condition has thresholds of its own, exceeded on at most
-1% of the pixels of all its images, so that a unit which is merely quieter on stylised images is not
-mistaken for one that misses them. The IoU of a unit's two regions, over all pixels of all pairs,
-says how far they agree. Both conditions are dissected with the same labels, those of the originals:
-shapes have not moved, while materials and colors are those that the image has lost.
+1% of the pixels of all its images, so that lower activations on stylised images alone do not make a
+unit texture-sensitive. The IoU of a unit's two regions, over all pixels of all pairs, measures how
+far they agree. Both conditions are dissected with the same labels, those of the originals: shapes
+have not moved, while materials and colors are those that the image had before.
 
 The published code compares activations at a layer's own resolution with thresholds of resampled
-ones; here thresholds and regions come from the same pixels of the label grid. It also gives every
-unit the 1% that only units without ties have; see `region_overlap.reference_score`.
+ones; here thresholds and regions come from the same pixels of the label grid. It also assumes that
+every unit is active on 1% of the pixels, which holds only for units without ties; see
+`region_overlap.reference_score`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +42,7 @@ from jaxdissect.engine.layer_reader import KEPT, Inputs, image_input
 from jaxdissect.stats import quantile, region_overlap
 
 MIN_STYLE_IOU = 0.1
-"""Units whose regions agree with an IoU above this see shapes, as in the paper's code."""
+"""IoU of the two regions above which a unit is shape-sensitive, as in the paper's code."""
 
 _LABELS = f"{KEPT}labels of originals"
 
@@ -50,12 +51,12 @@ Thresholds = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class LayerStyle:
-    """What the units of one layer do when the style changes.
+    """How the units of one layer respond when the style changes.
 
     Attributes:
-        original, stylised: What they respond to under each condition, by the same labels.
-        pixels: Pixels of the label grid on which they are active under both, and under each.
-        min_style_iou: IoU of the two regions above which a unit sees shapes.
+        original, stylised: The dissection of the layer under each condition, by the same labels.
+        pixels: Pixels of the label grid on which units are active under both, and under each.
+        min_style_iou: IoU of the two regions above which a unit is shape-sensitive.
     """
 
     original: LayerDissection
@@ -104,12 +105,12 @@ class LayerStyle:
 
 @dataclass(frozen=True)
 class StyleStudy:
-    """What the units of several layers do when the style changes.
+    """How the units of several layers respond when the style changes.
 
     Attributes:
-        layers: Results by layer, in the order asked for.
+        layers: Results by layer, in the order in which they were requested.
         vocabulary: The concepts.
-        settings: How it was done, as JSON values.
+        settings: The settings of the study, as JSON values.
         provenance: What the activations came from.
     """
 
@@ -156,24 +157,30 @@ def study_style(
         model: A Network or an nnx.Module.
         source: Pairs, such as `Paired`: what `dissect` takes, with the stylised image under
             "stylised".
-        labeler: Finds the concepts of the originals; see `dissect`.
+        labeler: Finds the concepts of the originals, such as `annotated` or `segmented`.
         layers: Names of layers, all studied at once.
-        min_style_iou: IoU of the two regions above which a unit sees shapes, in [0, 1].
-        preset, grid, alignments, token_grid: As for `dissect`.
-        inputs: Makes the network's input of a batch. For the stylised images it is given the same
+        min_style_iou: IoU of the two regions above which a unit is shape-sensitive, in [0, 1].
+        preset: Convention for thresholds and scores.
+        grid: Height and width of the label grid.
+        inputs: Makes the network's input from a batch. For the stylised images it is given the same
             batch with these as its "image".
+        alignments: Where the label grid reads each layer; pixel centers when None.
+        token_grid: Rows and columns of token layers [B, T, U], if not square.
         thresholds: Given thresholds [U] for every layer, of the originals and of the stylised
             images, instead of those of these images.
-        num_top_images, batch_size, mesh, progress: As for `dissect`.
+        num_top_images: Number of images with the highest peaks to find for each unit.
+        batch_size: Images in a forward pass.
         memory_budget: Bytes of activations that may be kept of both conditions together.
+        mesh: Devices to spread batches over (see `fold`).
+        progress: Is called with how far each pass has come.
 
     Returns:
         Both dissections, and exact counts of shared pixels, of every layer.
 
     Raises:
-        ValueError: if `min_style_iou` is out of range, examples have no stylised image of the same
-            size, or as for `dissect`.
-        TypeError: as for `dissect`.
+        ValueError: If `min_style_iou` is out of range, examples have no stylised image of the same
+            size, or an argument does not fit a dissection.
+        TypeError: If `model` is neither a Network nor an nnx.Module.
     """
     if not 0 <= min_style_iou <= 1:
         raise ValueError(f"`min_style_iou` (={min_style_iou}) must lie in [0, 1]")
