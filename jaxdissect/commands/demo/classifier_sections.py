@@ -1,12 +1,15 @@
 """The second part of the demonstration: what the units of the scene classifier detect and cause."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxdissect.classifiers import ablation, importance
+from jaxdissect.classifiers import importance
+from jaxdissect.classifiers.ablation import Ablation, ablation_sweep
 from jaxdissect.commands.output import dissection_tables
+from jaxdissect.commands.output.table_files import Rows
 from jaxdissect.dissection.result import Dissection
 from jaxdissect.dissection.run import dissect
 from jaxdissect.dissection.top_images import top_images
@@ -46,8 +49,6 @@ def dissection_section(
     last = CONVOLUTIONS[-1]
     alone = result.only(last)
     rows = top_images(alone, network, source, progress=progress)[last]
-    header, layer_rows = dissection_tables.layer_table(result)
-    unit_header, unit_rows = dissection_tables.best_unit_table(result)
     return PageSection(
         "What the units of the classifier detect",
         (
@@ -56,15 +57,21 @@ def dissection_section(
             f"above it, by intersection over union, on {result.settings['examples']} pictures. A "
             f"unit whose IoU exceeds {result[last].min_iou:g} is called a detector.",
             "Colors and materials come first. Objects and their parts appear in the later layers, "
-            "although nobody told the network about objects.",
+            "although the network was never given labels of objects.",
         ),
         (
-            PageTable("Detectors by category, with (distinct concepts).", header, layer_rows),
+            PageTable(
+                "Detectors by category, with (distinct concepts).",
+                *dissection_tables.layer_table(result),
+            ),
             PageFigure(
                 "How many units of every layer detect each concept.",
                 concept_chart.concept_figure(result),
             ),
-            PageTable("The ten most interpretable units of all layers.", unit_header, unit_rows),
+            PageTable(
+                "The ten most interpretable units of all layers.",
+                *dissection_tables.best_unit_table(result),
+            ),
             PageFigure(
                 f"The best units of {last}: the pictures with their highest peaks, lit where the "
                 "unit exceeds its threshold.",
@@ -74,79 +81,78 @@ def dissection_section(
     )
 
 
-class Removals(NamedTuple):
+class ClassRemovals(NamedTuple):
     """What the most important units of every class do, measured on other pictures.
 
     Attributes:
         units: The most important units of every class, most important first.
-        baseline: Balanced accuracy of every class, with all units.
-        own: Balanced accuracy of every class, without its own units.
-        overall: Share of all pictures told right, with all units.
-        overall_without: The same without the units of each class.
+        ablation: Removals of the units of each class, one condition for every class.
     """
 
     units: Int[np.ndarray, "N k"]
-    baseline: Float[np.ndarray, "N"]
-    own: Float[np.ndarray, "N"]
-    overall: float
-    overall_without: Float[np.ndarray, "N"]
+    ablation: Ablation
 
-    def rows(self) -> list[tuple[str, str, float, float, float, float]]:
-        """A row for every class: units, balanced accuracies, and accuracy over all classes."""
-        return [
-            (
-                name,
-                " ".join(map(str, self.units[i])),
-                float(self.baseline[i]),
-                float(self.own[i]),
-                self.overall,
-                float(self.overall_without[i]),
-            )
-            for i, name in enumerate(SCENES)
-        ]
+    @property
+    def own(self) -> Float[np.ndarray, "N"]:
+        """Balanced accuracy of every class, without its own units."""
+        return np.diagonal(accuracy.balanced_accuracy(self.ablation.counts))
 
+    @property
+    def baseline(self) -> Float[np.ndarray, "N"]:
+        """Balanced accuracy of every class, with all units."""
+        return accuracy.balanced_accuracy(self.ablation.baseline)
 
-REMOVAL_HEADER = (
-    "class",
-    "units removed",
-    "balanced accuracy before",
-    "balanced accuracy after",
-    "accuracy over all classes before",
-    "accuracy over all classes after",
-)
+    @property
+    def overall(self) -> float:
+        """Share of all pictures classified correctly, with all units."""
+        return float(accuracy.overall_accuracy(self.ablation.baseline))
+
+    @property
+    def overall_without(self) -> Float[np.ndarray, "N"]:
+        """Share of all pictures classified correctly, without the units of each class."""
+        return accuracy.overall_accuracy(self.ablation.counts)
 
 
 def remove_important_units(
     network: Network, ranking: Source, judging: Source, progress: Progress
-) -> Removals:
+) -> ClassRemovals:
     """Rank the units of the last convolution on some pictures, remove the first on others.
 
     Args:
         network: The classifier.
         ranking: Pictures to rank units with, one by one.
         judging: Pictures to measure with.
-        progress: Told how far the passes have come.
+        progress: Is called with how far the passes have come.
     """
     layer = CONVOLUTIONS[-1]
     num_units = BLOCKS[-1][-1]
-    options = {"label_key": "scene", "batch_size": 32, "progress": progress}
-    each = ablation.ablation_sweep(
-        network, ranking, layer, ablation_masks.single_unit_masks(num_units), **options
-    )
-    units = importance.ranking(each.damage(accuracy.confidence))[:, :NUM_REMOVED]
-    together = ablation.ablation_sweep(
-        network, judging, layer, ablation_masks.unit_set_masks(units, num_units), **options
-    )
-    return Removals(
-        units,
-        accuracy.balanced_accuracy(together.baseline),
-        np.diagonal(accuracy.balanced_accuracy(together.counts)),
-        float(accuracy.overall_accuracy(together.baseline)),
-        accuracy.overall_accuracy(together.counts),
-    )
+    sweep = partial(ablation_sweep, label_key="scene", batch_size=32, progress=progress)
+    singles = sweep(network, ranking, layer, ablation_masks.single_unit_masks(num_units))
+    units = importance.ranking(singles.damage(accuracy.confidence))[:, :NUM_REMOVED]
+    masks = ablation_masks.unit_set_masks(units, num_units)
+    return ClassRemovals(units, sweep(network, judging, layer, masks))
 
 
-def removal_section(removals: Removals, result: Dissection) -> PageSection:
+def removal_table(removals: ClassRemovals) -> Rows:
+    """One row per class: the removed units, balanced accuracies, accuracies over all classes."""
+    header = (
+        *("class", "units removed", "balanced accuracy before", "balanced accuracy after"),
+        *("accuracy over all classes before", "accuracy over all classes after"),
+    )
+    return header, [
+        (
+            name,
+            " ".join(map(str, removals.units[i])),
+            float(removals.baseline[i]),
+            float(removals.own[i]),
+            removals.overall,
+            float(removals.overall_without[i]),
+        )
+        for i, name in enumerate(SCENES)
+    ]
+
+
+def removal_section(removals: ClassRemovals, result: Dissection) -> PageSection:
     """Show what each class loses without its most important units."""
     layer = result[CONVOLUTIONS[-1]]
     concepts = [
@@ -160,8 +166,8 @@ def removal_section(removals: Removals, result: Dissection) -> PageSection:
             "the probability falls that pictures of a class are given. On other pictures, the "
             f"{NUM_REMOVED} most important units of each class are then removed together, and its "
             "balanced accuracy is measured (chance is 0.5).",
-            f"With all units, the classifier is right about {removals.overall:.1%} of the pictures "
-            "of all classes.",
+            f"With all units, {removals.overall:.1%} of the pictures of all classes are classified "
+            "correctly.",
         ),
         (
             PageFigure(
@@ -178,7 +184,7 @@ def removal_section(removals: Removals, result: Dissection) -> PageSection:
                     unit="accuracy",
                 ),
             ),
-            PageTable("The same in numbers.", REMOVAL_HEADER, removals.rows()),
+            PageTable("The same in numbers.", *removal_table(removals)),
             PageTable(
                 "The best concept of each class's most important units, whether or not they are "
                 "detectors.",

@@ -8,14 +8,17 @@ from tyro.conf import arg
 
 from jaxdissect.commands.demo import classifier_sections, generator_sections
 from jaxdissect.commands.demo.scene_sections import scenes_section
+from jaxdissect.commands.generate import tables
+from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.output import OutputOptions
-from jaxdissect.commands.output import dissection_tables, table_files
+from jaxdissect.commands.output import dissection_tables
 from jaxdissect.commands.output.dissection_files import write_dissection
+from jaxdissect.commands.output.table_files import aligned, write_csv
 from jaxdissect.dissection.result import Dissection
 from jaxdissect.engine.batching import Stored
 from jaxdissect.engine.data.latent_vectors import latents
 from jaxdissect.engine.folding import Progress
-from jaxdissect.generators.dissection import dissect_generator
+from jaxdissect.generators.dissection import dissect_generator, ranked_units
 from jaxdissect.generators.generator import Generator
 from jaxdissect.generators.images import GeneratedImages
 from jaxdissect.networks.network import as_network
@@ -48,11 +51,12 @@ class DemoOptions(OutputOptions):
     """
 
     num_images: Annotated[int, arg(metavar="N")] = 640
-    """Pictures to dissect; 4 times as many rank units, twice as many others measure effects."""
+    """Number of pictures to dissect; 4 times as many rank units, twice as many others measure
+    effects."""
     num_latents: Annotated[int, arg(metavar="N")] = 256
-    """Images of the generator."""
+    """Number of images of the generator."""
     seed: int = 0
-    """Of pictures and latents."""
+    """Seed of pictures and latents."""
 
     def run(self) -> None:
         """Run all parts; write the report and print where it is.
@@ -60,9 +64,7 @@ class DemoOptions(OutputOptions):
         Raises:
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
-        for name in ("num_images", "num_latents"):
-            if getattr(self, name) < 16:
-                raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least 16")
+        check_at_least(self, num_images=16, num_latents=16)
         self.check_free()
         with self.working() as (folder, progress):
             result, sections = self._classifier_part(folder, progress)
@@ -70,7 +72,7 @@ class DemoOptions(OutputOptions):
             sections.insert(0, scenes_section(self.seed))
             write_page(folder / REPORT, TITLE, LEAD, sections)
         header, rows = dissection_tables.best_unit_table(result)
-        units = "\n".join(table_files.aligned([header, *rows]))
+        units = "\n".join(aligned([header, *rows]))
         report = f"The report is {self.out / REPORT}"
         self.print_summary(f"The ten most interpretable units:\n\n{units}\n\n{report}")
 
@@ -79,14 +81,12 @@ class DemoOptions(OutputOptions):
     ) -> tuple[Dissection, list[PageSection]]:
         network = as_network(load_classifier())
         pictures = scenes_dataset(4 * self.num_images, seed=SEEDS[0] + self.seed)
-        others = scenes_dataset(2 * self.num_images, seed=SEEDS[1] + self.seed)
+        held_out = scenes_dataset(2 * self.num_images, seed=SEEDS[1] + self.seed)
         first = Stored(pictures.read(0, self.num_images))
         result = classifier_sections.dissect_classifier(network, first, progress)
-        removals = classifier_sections.remove_important_units(network, pictures, others, progress)
+        removals = classifier_sections.remove_important_units(network, pictures, held_out, progress)
         write_dissection(folder, result, first, self)
-        table_files.write_csv(
-            folder / "removals.csv", classifier_sections.REMOVAL_HEADER, removals.rows()
-        )
+        write_csv(folder / "removals.csv", *classifier_sections.removal_table(removals))
         return result, [
             classifier_sections.dissection_section(network, first, result, progress),
             classifier_sections.removal_section(removals, result),
@@ -100,20 +100,20 @@ class DemoOptions(OutputOptions):
         result = dissect_generator(
             generator, source, layers=generator_sections.LAYERS, progress=progress
         )
-        removal = generator_sections.remove_trees(generator, source, result, progress)
-        few = [source[i] for i in range(self.num_latents // 4)]
-        doors = generator_sections.insert_doors(generator, few, result, progress)
-        result.write_csv(folder / "generator_units.csv")
-        table_files.write_csv(
-            folder / "trees.csv",
-            generator_sections.TREES_HEADER,
-            generator_sections.tree_rows(removal),
+        tree, door = (
+            result.vocabulary.index(*concept)
+            for concept in (generator_sections.TREE, generator_sections.DOOR)
         )
-        rows = generator_sections.door_rows(doors.insertion)
-        table_files.write_csv(folder / "doors.csv", generator_sections.DOORS_HEADER, rows)
+        ranking = ranked_units(result, generator_sections.TREE_LAYER, tree)
+        removal = generator_sections.remove_trees(generator, source, ranking, progress)
+        few = [source[i] for i in range(self.num_latents // 4)]
+        insertion = generator_sections.insert_doors(generator, few, result, progress)
+        result.write_csv(folder / "generator_units.csv")
+        write_csv(folder / "trees.csv", *tables.set_table(removal, tree, ranking))
+        write_csv(folder / "doors.csv", *tables.context_table(insertion, door))
         return [
             generator_sections.samples_section(generated),
             generator_sections.dissection_section(generator, source, result, progress),
             generator_sections.trees_section(generator, source, removal),
-            generator_sections.doors_section(generator, source, doors),
+            generator_sections.doors_section(generator, source, insertion),
         ]

@@ -1,11 +1,9 @@
 """The third part of the demonstration: what the units of the generator cause in its images."""
 
-from typing import NamedTuple
-
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Int
 
-from jaxdissect.commands.generate import figures
+from jaxdissect.commands.generate import figures, tables
 from jaxdissect.commands.output import dissection_tables
 from jaxdissect.dissection.result import Dissection
 from jaxdissect.dissection.top_images import top_images
@@ -21,7 +19,7 @@ from jaxdissect.generators.images import (
 from jaxdissect.generators.insertion import Insertion, insert_units
 from jaxdissect.generators.removal import Removal, remove_units
 from jaxdissect.networks.ablation_masks import best_unit_masks
-from jaxdissect.plots import bars_and_curves, concept_chart, unit_strips
+from jaxdissect.plots import concept_chart, unit_strips
 from jaxdissect.plots.image_grid import draw_grid
 from jaxdissect.report.page import PageFigure, PageSection, PageTable
 
@@ -36,49 +34,27 @@ DOOR_LAYER = "layer4"
 
 MOST_REMOVED = 20
 NUM_INSERTED = 20
-CONTEXTS = ("barn", "house", "tree", "hill", "grass", "sky", "cloud")
-"""Where doors are inserted: contexts to report."""
+TREE, DOOR = ("tree", "object"), ("door", "object")
 
 
 def remove_trees(
-    generator: Generator,
-    source: Source,
-    result: Dissection,
-    progress: Progress,
+    generator: Generator, source: Source, ranking: Int[np.ndarray, "U"], progress: Progress
 ) -> Removal:
-    """Remove the 0, 1, ..., `MOST_REMOVED` units that match trees best."""
-    ranking = ranked_units(result, TREE_LAYER, result.vocabulary.index("tree", "object"))
-    keep = best_unit_masks(ranking, MOST_REMOVED, result[TREE_LAYER].num_units)
+    """Remove the 0, 1, ..., `MOST_REMOVED` units that match trees best, which are ranked first."""
+    keep = best_unit_masks(ranking, MOST_REMOVED, len(ranking))
     return remove_units(
         generator, source, TREE_LAYER, keep, batch_size=4, chunk_size=7, progress=progress
     )
 
 
-class Doors(NamedTuple):
-    """Door units, and what comes of inserting them.
-
-    Attributes:
-        units: The units that match doors best.
-        values: What they are set to.
-        insertion: The changes.
-    """
-
-    units: Int[np.ndarray, "k"]
-    values: Float32[np.ndarray, "k"]
-    insertion: Insertion
-
-
 def insert_doors(
-    generator: Generator,
-    source: Source,
-    result: Dissection,
-    progress: Progress,
-) -> Doors:
+    generator: Generator, source: Source, result: Dissection, progress: Progress
+) -> Insertion:
     """Set the units that match doors best to the peaks of their top images, cell by cell."""
-    door = result.vocabulary.index("door", "object")
+    door = result.vocabulary.index(*DOOR)
     units = ranked_units(result, DOOR_LAYER, door)[:NUM_INSERTED]
     values = result[DOOR_LAYER].top_values[units].mean(axis=1)
-    insertion = insert_units(
+    return insert_units(
         generator,
         source,
         DOOR_LAYER,
@@ -89,7 +65,6 @@ def insert_doors(
         chunk_size=8,
         progress=progress,
     )
-    return Doors(units, values, insertion)
 
 
 def samples_section(generated: GeneratedImages) -> PageSection:
@@ -100,7 +75,7 @@ def samples_section(generated: GeneratedImages) -> PageSection:
         "A generator of farms",
         (
             "A progressive GAN has learned to make pictures of farms from random numbers. It has "
-            "never seen a label. A segmenter, trained on drawn scenes, tells what its images show.",
+            "never seen a label. A segmenter, trained on drawn scenes, labels its images.",
         ),
         (PageFigure("Images of the generator, the first ones, not chosen.", draw_grid(rows)),),
     )
@@ -119,7 +94,6 @@ def dissection_section(
         output_image=generator.to_pixels,
         progress=progress,
     )[TREE_LAYER]
-    header, layer_rows = dissection_tables.layer_table(result)
     return PageSection(
         "What the units of the generator stand for",
         (
@@ -128,7 +102,10 @@ def dissection_section(
             f"IoU of {result[TREE_LAYER].min_iou:g}.",
         ),
         (
-            PageTable("Matching units by category, with (distinct concepts).", header, layer_rows),
+            PageTable(
+                "Matching units by category, with (distinct concepts).",
+                *dissection_tables.layer_table(result),
+            ),
             PageFigure(
                 "How many units of every layer match each concept.",
                 concept_chart.concept_figure(result),
@@ -143,7 +120,7 @@ def dissection_section(
 
 def trees_section(generator: Generator, source: Source, removal: Removal) -> PageSection:
     """Show how trees go when their units are removed."""
-    tree = removal.vocabulary.index("tree", "object")
+    tree = removal.vocabulary.index(*TREE)
     left = removal.fraction_left[:, tree]
     numbers = (0, 2, 5, 10, MOST_REMOVED)
     shown = removal.most_shown(tree, 8)
@@ -174,78 +151,48 @@ def trees_section(generator: Generator, source: Source, removal: Removal) -> Pag
     )
 
 
-TREES_HEADER = ("units removed", "fraction of tree pixels left", "99% band")
-
-
-def tree_rows(removal: Removal) -> list[tuple[int, float, float]]:
-    """A row for every number of removed units: what is left of the trees, and how sure that is."""
-    tree = removal.vocabulary.index("tree", "object")
-    left, band = removal.fraction_left[:, tree], removal.fraction_band[:, tree]
-    return [(number, float(left[number]), float(band[number])) for number in range(len(left))]
-
-
-DOORS_HEADER = ("was there", "samples", "door pixels added", "standard error by images")
-
-
-def door_rows(insertion: Insertion) -> list[tuple[str, int, float, float]]:
-    """A row for every context that was seen: how many door pixels one insertion adds there."""
-    known = insertion.vocabulary
-    door = known.index("door", "object")
-    contexts = [known.index(name, "object") for name in CONTEXTS]
-    error = insertion.clustered_error(door)
-    return [
-        (
-            known.names[context],
-            int(insertion.number[context]),
-            float(insertion.mean_change[context, door]),
-            float(error[context]),
-        )
-        for context in contexts
-        if np.isfinite(error[context])
-    ]
-
-
-def doors_section(generator: Generator, source: Source, doors: Doors) -> PageSection:
+def doors_section(generator: Generator, source: Source, insertion: Insertion) -> PageSection:
     """Show where inserted units make doors."""
-    insertion = doors.insertion
-    rows = door_rows(insertion)
-    names, _, change, error = zip(*rows, strict=True)
+    door = insertion.vocabulary.index(*DOOR)
+    header, rows = tables.context_table(insertion, door)
+    contexts = [row for row in rows if row[header.index("category")] == DOOR[1]]
+    chart = figures.context_figure(insertion, door, category=DOOR[1], min_samples=2)
     return PageSection(
         "Inserting doors",
         (
-            f"The {len(doors.units)} units of {DOOR_LAYER} that match doors best are set to high "
-            f"values at one cell of an image: {insertion.number[0]} times, in "
+            f"The {len(insertion.units)} units of {DOOR_LAYER} that match doors best are set to "
+            f"high values at one cell of an image: {insertion.number[0]} times, in "
             f"{len(insertion.before)} images. Whether a door appears depends on what was there.",
         ),
         (
-            PageFigure(
-                "Door pixels that appear, by what the image showed at that place; standard errors "
-                "by images.",
-                bars_and_curves.bar_figure(
-                    names,
-                    {"door": np.array(change)},
-                    errors={"door": np.array(error)},
-                    title="Inserting door units",
-                    unit="door pixels added",
-                ),
+            *(
+                [
+                    PageFigure(
+                        "Door pixels that appear, by what the image showed at that place; standard "
+                        "errors by images.",
+                        chart,
+                    )
+                ]
+                if chart is not None
+                else []
             ),
             PageFigure(
                 "The same units at the same two places, one above the other below the middle: "
                 "before (above) and after (below).",
-                draw_grid(_before_and_after(generator, source, doors)),
+                draw_grid(_before_and_after(generator, source, insertion)),
             ),
-            PageTable("The same in numbers.", DOORS_HEADER, rows),
+            PageTable("The same in numbers.", header, contexts),
         ),
     )
 
 
 def _before_and_after(
-    generator: Generator, source: Source, doors: Doors
+    generator: Generator, source: Source, insertion: Insertion
 ) -> Float[np.ndarray, "2 n H W 3"]:
     height, width, _ = generator.map_shape(DOOR_LAYER)
     examples = np.tile(np.arange(min(8, len(source))), (2, 1))
     where = np.zeros((*examples.shape, height, width), np.float32)
     where[1, :, 4:6, 4] = 1
     return images_with_units(
-        generator, source, DOOR_LAYER, doors.units, doors.values, examples, where
+        generator, source, DOOR_LAYER, insertion.units, insertion.values, examples, where
     )
