@@ -1,4 +1,4 @@
-"""Time the removal of every single unit of VGG-16's conv5_3: four ways that predict the same.
+"""Time the removal of every single unit of VGG-16's conv5_3: four methods that predict the same.
 
     python benchmarks/ablation.py [--images 4] [--sampled 6] [--repeats 3] [--record]
 
@@ -45,7 +45,7 @@ Predict = Callable[[], np.ndarray]
 """Predicted classes [units, images]."""
 
 
-def swept(module: VGG16, images: np.ndarray, way: ablation_methods.Way) -> Predict:
+def swept(module: VGG16, images: np.ndarray, method: ablation_methods.AblationMethod) -> Predict:
     """All removals in one step, as `ablation_sweep` runs it."""
     network = as_network(module)
     sets = jnp.asarray(single_unit_masks(NUM_UNITS))
@@ -53,8 +53,10 @@ def swept(module: VGG16, images: np.ndarray, way: ablation_methods.Way) -> Predi
     @jax.jit
     def step(params: Any, images: jax.Array, sets: jax.Array) -> jax.Array:
         nothing = jnp.zeros((), jnp.float32)
-        scores = way(ablation_methods.Case(network, params, images, LAYER, NUM_UNITS, nothing))
-        assert scores is not None  # both ways lead from conv5_3
+        scores = method(
+            ablation_methods.AblationCase(network, params, images, LAYER, NUM_UNITS, nothing)
+        )
+        assert scores is not None  # both methods apply to conv5_3
         together = conditions_together(MEMORY_BUDGET, scores, sets)
         return jax.lax.map(lambda keep: scores(keep).argmax(-1), sets, batch_size=together)
 

@@ -1,6 +1,6 @@
 """Remove units of a classifier: which classes need which units?
 
-Letters: B batch, S conditions (sets of removed units), U units, N classes.
+Letters: B batch, S conditions (sets of removed units), U units, N classes, n images.
 
 Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020: units
 of a layer are forced to zero, and a unit is important to a class if the balanced accuracy of the
@@ -21,55 +21,52 @@ from jaxtyping import Array, Bool, Float64, Int32, PyTree, UInt16
 from jaxdissect.classifiers import ablation_methods, replacements
 from jaxdissect.engine.batching import Batch, Source, read_block
 from jaxdissect.engine.folding import Progress, no_progress
-from jaxdissect.engine.layer_reader import image_input
+from jaxdissect.engine.layer_reader import Inputs, image_input
 from jaxdissect.engine.resume import digest, fold_resumably
 from jaxdissect.networks import ablation_masks
+from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.jaxpr.partial_eval import largest_value
-from jaxdissect.networks.network import as_network, layer_shapes
+from jaxdissect.networks.network import Network, as_network, layer_shapes
 from jaxdissect.stats import accuracy, auroc
+
+Measure = Callable[[accuracy.Accuracy], np.ndarray]
+"""Measures every class, or all together, by their counts; see `jaxdissect.stats.accuracy`."""
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """Predictions with all units in place, and with sets of units removed.
+    """Predictions of a classifier with all units in place, and with sets of units removed.
 
     Attributes:
         layer: Where units were removed.
-        keep: For each condition, the units that were left in place.
-        way: How it was computed, a function of `jaxdissect.classifiers.ablation_methods`.
+        keep: For each condition, the units that stayed.
+        method: How it was computed, a function of `jaxdissect.classifiers.ablation_methods`.
         baseline: Counts with all units in place, [N].
         counts: Counts under each condition, [S, N].
         labels: The class of every image.
-        predictions: The class that every image was taken for, with all units in place and then
+        predictions: The class that every image was classified as, with all units in place and then
             under each condition; None unless they were to be kept.
-        separations: How far scores set classes apart, with all units in place [N] and under each
-            condition [S, N]; None unless it was asked for.
+        auroc_counts: Counts of images by score, with all units in place [N] and under each
+            condition [S, N]; None unless they were asked for.
     """
 
     layer: str
     keep: Bool[np.ndarray, "S U"]
-    way: str
+    method: str
     baseline: accuracy.Accuracy
     counts: accuracy.Accuracy
     labels: Int32[np.ndarray, "n"]
     predictions: UInt16[np.ndarray, "S+1 n"] | None = None
-    separations: tuple[auroc.AurocCounts, auroc.AurocCounts] | None = None
+    auroc_counts: tuple[auroc.AurocCounts, auroc.AurocCounts] | None = None
 
-    def damage(
-        self, measure: Callable[[accuracy.Accuracy], np.ndarray] = accuracy.balanced_accuracy
-    ) -> Float64[np.ndarray, "S N"]:
-        """How far a measure of every class falls under every condition.
+    def damage(self, measure: Measure = accuracy.balanced_accuracy) -> Float64[np.ndarray, "S N"]:
+        """Compute how far a measure of every class falls under every condition.
 
         Args:
-            measure: Of `jaxdissect.stats.accuracy`: balanced accuracy is the paper's; confidence
-                tells more from few images.
+            measure: Balanced accuracy is the paper's; confidence distinguishes more from few
+                images.
         """
         return measure(self.baseline)[None] - measure(self.counts)
-
-
-class _State(NamedTuple):
-    accuracy: accuracy.AccuracyState
-    separation: auroc.AurocState | None
 
 
 def ablation_sweep(
@@ -79,11 +76,11 @@ def ablation_sweep(
     keep: Bool[np.ndarray, "S U"],
     *,
     label_key: str = "label",
-    inputs: Callable[[Mapping[str, Array]], Array] = image_input,
+    inputs: Inputs = image_input,
     replacement: replacements.Replacement = replacements.zero,
-    choose: Sequence[ablation_methods.Way] = (ablation_methods.low_rank, ablation_methods.edited),
+    methods: Sequence[ablation_methods.AblationMethod] = ablation_methods.FASTEST,
     keep_predictions: bool = False,
-    separate: bool = False,
+    count_scores: bool = False,
     batch_size: int = 16,
     chunk_size: int | None = None,
     memory_budget: int = 2**30,
@@ -96,99 +93,64 @@ def ablation_sweep(
 
     Units are replaced at the layer's output; what comes before it runs once per image. The
     prediction is the first of the greatest scores. Counts are exact; `batch_size`, `chunk_size`,
-    `choose` and `mesh` change them only where they change how the network rounds, and then where
+    `methods` and `mesh` change them only where they change how the network rounds, and then where
     two scores are equal but for that.
 
     Args:
         network: A Network or an nnx.Module that scores classes, [B, N].
         source: Examples with the class under `label_key`, and what `inputs` reads.
         layer: Where to remove units.
-        keep: For each condition, False for the units that are removed together; `conditions` makes
-            them.
+        keep: For each condition, False for the units that are removed together; the functions of
+            `jaxdissect.networks.ablation_masks` make such masks.
         label_key: Name of the class of an example, an integer in [0, N).
         inputs: Makes the network's input of a batch.
-        replacement: What removed units say instead: see `replacements`.
-        choose: Ways to compute it; the first that leads is taken.
+        replacement: What removed units output instead, see `jaxdissect.classifiers.replacements`.
+        methods: Methods to compute it; the first that applies is taken.
         keep_predictions: Keep the prediction of every image under every condition, 2 bytes each,
             for bootstrap intervals.
-        separate: Count scores in bins too, for AUROC and mean margins.
+        count_scores: Count scores in bins too, for AUROC and mean margins.
         batch_size: Examples in a step.
         chunk_size: Conditions that run together; None takes as many as fit `memory_budget`.
         memory_budget: Bytes for what conditions that run together hold at once, about.
-        checkpoints: Folder in which the sweep can be interrupted and taken up again, with the same
-            result; None keeps none.
+        checkpoints: Folder from which an interrupted sweep resumes, with the same result; None
+            keeps none.
         save_every: Steps between checkpoints.
-        mesh: Devices to spread batches over (see `fold`).
-        progress: Told how far the pass has come.
+        mesh: Devices to spread batches over (see `jaxdissect.engine.folding.fold`).
+        progress: Called with how far the pass has come.
 
     Returns:
         Counts by class, under every condition and none.
 
     Raises:
-        ValueError: if there are no examples, they have no class or one beyond [0, N), the layer is
-            unknown, `keep` does not fit it, no way of `choose` leads, `checkpoints` holds another
-            computation, or another argument makes no sense.
-        TypeError: if `network` is neither a Network nor an nnx.Module.
+        ValueError: If there are no examples, they have no class or one beyond [0, N), the layer is
+            unknown, `keep` does not fit it, no method of `methods` applies, `checkpoints` holds
+            another computation, or another argument makes no sense.
+        TypeError: If `network` is neither a Network nor an nnx.Module.
     """
     network = as_network(network)
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"`chunk_size` (={chunk_size}) must be at least 1")
-    if len(source) < 1:
-        raise ValueError("`source` has no examples")
-    example = read_block(source, 0, 1)
-    if label_key not in example:
-        raise ValueError(
-            f"`label_key` (={label_key!r}) is not in the examples; they have: "
-            f"{', '.join(sorted(example))}"
-        )
-    label = example[label_key]
-    if label.shape != (1,) or not np.issubdtype(label.dtype, np.integer):
-        raise ValueError(
-            f"{label_key!r} of an example (={label.dtype}{list(label.shape[1:])}) must be one "
-            "integer, its class"
-        )
-    num_classes = _num_classes(network, inputs, example)
-    num_units = layer_shapes(network, inputs(_arrays(example)), (layer,))[layer].shape[-1]
+    example = _first_example(source, label_key)
+    placed = {name: jnp.asarray(array) for name, array in example.items()}
+    num_classes = _num_classes(network, inputs, placed)
+    num_units = layer_shapes(network, inputs(placed), (layer,))[layer].shape[-1]
     keep = ablation_masks.checked_masks(keep, num_units, layer)
     # Condition 0: nothing is removed.
-    sets = jnp.asarray(np.concatenate([np.ones_like(keep[:1]), keep]))
-
-    def scores_of(
-        way: ablation_methods.Way, params: PyTree, batch: Mapping[str, Array]
-    ) -> ablation_methods.Scores | None:
-        replaced = replacement(params, batch)
-        return way(
-            ablation_methods.Case(network, params, inputs(batch), layer, num_units, replaced)
-        )
-
-    way = _first_that_leads(choose, scores_of, network.params, _arrays(example))
-
-    @partial(jax.jit, donate_argnums=0)
-    def step(
-        state: _State, params: PyTree, batch: dict[str, Array], sets: Array
-    ) -> tuple[_State, Array | None]:
-        labels = batch[label_key].astype(jnp.int32)
-        scores = scores_of(way, params, batch)
-        assert scores is not None
-
-        def predict(keep: Bool[Array, "U"]) -> tuple[Array, Array, auroc.BinnedScores | None]:
-            found = scores(keep)
-            chances = jax.nn.softmax(found.astype(jnp.float32))
-            own = jnp.take_along_axis(chances, labels[:, None], 1)[:, 0]
-            return found.argmax(-1), own, auroc.measure(found, labels) if separate else None
-
-        number = chunk_size or conditions_together(memory_budget, scores, sets)
-        predictions, confidences, apart = jax.lax.map(predict, sets, batch_size=number)
-        weight = batch["weight"]
-        told = accuracy.update(state.accuracy, predictions, confidences, labels, weight)
-        counts = state.separation
-        if counts is not None and apart is not None:
-            counts = auroc.update(counts, apart.bins, apart.margins, labels, weight)
-        return _State(told, counts), predictions.astype(jnp.uint16) if keep_predictions else None
-
+    masks = jnp.asarray(np.concatenate([np.ones_like(keep[:1]), keep]))
+    classifier = _AblatedClassifier(Structure(network), inputs, replacement, layer, num_units)
+    method = _first_that_applies(methods, classifier, network.params, placed)
+    step = _Step(
+        classifier=classifier,
+        method=method,
+        label_key=label_key,
+        keep_predictions=keep_predictions,
+        count_scores=count_scores,
+        chunk_size=chunk_size,
+        memory_budget=memory_budget,
+    )
     kept: dict[str, np.ndarray] = {"labels": np.zeros(len(source), np.int32)}
     if keep_predictions:
-        kept["predictions"] = np.zeros((len(sets), len(source)), np.uint16)
+        kept["predictions"] = np.zeros((len(masks), len(source)), np.uint16)
 
     def receive(batch: Batch, predictions: Any) -> None:
         classes, examples = batch[label_key], batch["example"]
@@ -203,21 +165,21 @@ def ablation_sweep(
             kept["predictions"][:, examples] = np.asarray(predictions)
 
     state = fold_resumably(
-        lambda state, batch: step(state, network.params, batch, sets),
-        _State(
-            accuracy.init(num_classes, len(sets)),
-            auroc.init(num_classes, len(sets)) if separate else None,
+        lambda state, batch: _run_step(step, state, network.params, batch, masks),
+        _SweepState(
+            accuracy.init(num_classes, len(masks)),
+            auroc.init(num_classes, len(masks)) if count_scores else None,
         ),
         source,
         checkpoints,
         settings={
             "layer": layer,
             "conditions": digest(keep),
-            "way": way.__name__,
+            "method": method.__name__,
             "network": digest(network.params) if checkpoints else "",
             "first example": digest(example),
             "predictions kept": keep_predictions,
-            "scores counted": separate,
+            "scores counted": count_scores,
         },
         kept=kept,
         batch_size=batch_size,
@@ -232,76 +194,171 @@ def ablation_sweep(
         accuracy.Accuracy(counts.true, *(count[part] for count in counts[1:]))
         for part in (0, slice(1, None))
     )
-    separations = None
-    if state.separation is not None:
-        found = auroc.finalize(state.separation)
-        separations = (
+    auroc_counts = None
+    if state.auroc is not None:
+        found = auroc.finalize(state.auroc)
+        auroc_counts = (
             auroc.AurocCounts(*(count[0] for count in found)),
             auroc.AurocCounts(*(count[1:] for count in found)),
         )
     return Ablation(
         layer,
         keep,
-        way.__name__,
+        method.__name__,
         whole,
         removed,
         kept["labels"],
         kept.get("predictions"),
-        separations,
+        auroc_counts,
     )
+
+
+# --- one step -------------------------------------------------------------------------------------
+
+
+class _SweepState(NamedTuple):
+    accuracy: accuracy.AccuracyState
+    auroc: auroc.AurocState | None
+
+
+@dataclass(frozen=True)
+class _AblatedClassifier:
+    """A classifier without its parameters, and what is put in the place of removed units."""
+
+    structure: Structure
+    inputs: Inputs
+    replacement: replacements.Replacement
+    layer: str
+    num_units: int
+
+    def scores(
+        self,
+        method: ablation_methods.AblationMethod,
+        params: PyTree,
+        batch: Mapping[str, Array],
+    ) -> ablation_methods.MaskedScores | None:
+        """Prepare the scores of a batch; None where the method does not apply."""
+        replaced = self.replacement(params, batch)
+        return method(
+            ablation_methods.AblationCase(
+                self.structure, params, self.inputs(batch), self.layer, self.num_units, replaced
+            )
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Step:
+    """What a step computes: a value, so that sweeps with equal steps share a compiled program."""
+
+    classifier: _AblatedClassifier
+    method: ablation_methods.AblationMethod
+    label_key: str
+    keep_predictions: bool
+    count_scores: bool
+    chunk_size: int | None
+    memory_budget: int
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _run_step(
+    step: _Step,
+    state: _SweepState,
+    params: PyTree,
+    batch: dict[str, Array],
+    masks: Bool[Array, "S U"],
+) -> tuple[_SweepState, Array | None]:
+    """Count a batch under every condition; return the predictions too if they are to be kept."""
+    labels = batch[step.label_key].astype(jnp.int32)
+    scores = step.classifier.scores(step.method, params, batch)
+    assert scores is not None  # the method applies
+
+    def predict(keep: Bool[Array, "U"]) -> tuple[Array, Array, auroc.BinnedScores | None]:
+        found = scores(keep)
+        probabilities = jax.nn.softmax(found.astype(jnp.float32))
+        own = jnp.take_along_axis(probabilities, labels[:, None], 1)[:, 0]
+        return found.argmax(-1), own, auroc.measure(found, labels) if step.count_scores else None
+
+    together = step.chunk_size or conditions_together(step.memory_budget, scores, masks)
+    predictions, confidences, binned = jax.lax.map(predict, masks, batch_size=together)
+    weight = batch["weight"]
+    counts = accuracy.update(state.accuracy, predictions, confidences, labels, weight)
+    auroc_state = state.auroc
+    if auroc_state is not None and binned is not None:
+        auroc_state = auroc.update(auroc_state, binned.bins, binned.margins, labels, weight)
+    kept = predictions.astype(jnp.uint16) if step.keep_predictions else None
+    return _SweepState(counts, auroc_state), kept
 
 
 _COPIES = 4  # what a step reads, what it makes, and what the compiler lays out anew
 
 
 def conditions_together(
-    budget: int, scores: ablation_methods.Scores, sets: Bool[Array, "S U"]
+    budget: int, scores: ablation_methods.MaskedScores, masks: Bool[Array, "S U"]
 ) -> int:
     """Find how many conditions may run together.
 
     Args:
         budget: Bytes for what they hold at once, about.
         scores: What runs for each of them.
-        sets: The conditions, of which shape and type count only.
+        masks: The conditions, of which only shape and type count.
     """
-    together = budget // (_COPIES * max(largest_value(scores, sets[0]), 1))
-    return int(min(max(together, 1), len(sets)))
+    together = budget // (_COPIES * max(largest_value(scores, masks[0]), 1))
+    return int(min(max(together, 1), len(masks)))
 
 
-def _first_that_leads(
-    choose: Sequence[ablation_methods.Way],
-    scores_of: Callable[..., Any],
+# --- checks ---------------------------------------------------------------------------------------
+
+
+def _first_example(source: Source, label_key: str) -> Batch:
+    """Read a batch of one example, and check that it has a class."""
+    if len(source) < 1:
+        raise ValueError("`source` has no examples")
+    example = read_block(source, 0, 1)
+    if label_key not in example:
+        raise ValueError(
+            f"`label_key` (={label_key!r}) is not in the examples; they have: "
+            f"{', '.join(sorted(example))}"
+        )
+    label = example[label_key]
+    if label.shape != (1,) or not np.issubdtype(label.dtype, np.integer):
+        raise ValueError(
+            f"{label_key!r} of an example (={label.dtype}{list(label.shape[1:])}) must be one "
+            "integer, its class"
+        )
+    return example
+
+
+def _first_that_applies(
+    methods: Sequence[ablation_methods.AblationMethod],
+    classifier: _AblatedClassifier,
     params: PyTree,
-    batch: Any,
-) -> ablation_methods.Way:
-    """Try the ways without computing anything."""
-    for way in choose:
-        leads = []
+    batch: dict[str, Array],
+) -> ablation_methods.AblationMethod:
+    """Try the methods in their order, without computing anything."""
+    for method in methods:
+        applies = []
 
         def attempt(
-            params: PyTree, batch: Any, way: ablation_methods.Way = way, leads: list[bool] = leads
-        ):
-            leads.append(scores_of(way, params, batch) is not None)
+            params: PyTree,
+            batch: dict[str, Array],
+            method: ablation_methods.AblationMethod = method,
+            applies: list[bool] = applies,
+        ) -> None:
+            applies.append(classifier.scores(method, params, batch) is not None)
 
         jax.eval_shape(attempt, params, batch)
-        if leads == [True]:
-            return way
+        if applies == [True]:
+            return method
     raise ValueError(
-        f"`choose` (={[way.__name__ for way in choose]}): no way leads from the layer to scores; "
+        f"`methods` (={[method.__name__ for method in methods]}): none applies to the layer; "
         "`ablation_methods.edited` always does"
     )
 
 
-def _num_classes(network: Any, inputs: Callable[..., Array], example: Batch) -> int:
+def _num_classes(network: Network, inputs: Inputs, batch: dict[str, Array]) -> int:
     scores = jax.eval_shape(
-        lambda params, batch: network.apply(params, inputs(batch))[0],
-        network.params,
-        _arrays(example),
+        lambda params, batch: network.apply(params, inputs(batch))[0], network.params, batch
     )
     if not hasattr(scores, "shape") or len(scores.shape) != 2:
         raise ValueError(f"`network` must score classes, [B, N], and gives {scores}")
     return scores.shape[1]
-
-
-def _arrays(batch: Batch) -> dict[str, Any]:
-    return {name: jnp.asarray(array) for name, array in batch.items()}

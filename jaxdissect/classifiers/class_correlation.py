@@ -1,29 +1,31 @@
-"""How units respond to images of classes: peak activations against probabilities of classes.
+"""Correlate units with classes: peak activations against probabilities of classes.
 
 Letters: B batch, U units, N classes.
 
 Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020,
-supporting information: units that are important to a class mostly respond to it.
+supporting information: units that are important to a class mostly have a positive correlation with
+it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float64, PyTree
+from jaxtyping import Array, Bool, Float32, Float64, PyTree
 
-from jaxdissect.engine.batching import Source
+from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.folding import Progress, fold, no_progress
-from jaxdissect.engine.layer_reader import image_input
+from jaxdissect.engine.layer_reader import Inputs, image_input
+from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats import int64_counter, moments
 
 
-class Responses(NamedTuple):
-    """What units and classes have to do with each other.
+class ClassCorrelation(NamedTuple):
+    """How the units of a layer go with classes, and how the classes of images rank.
 
     Attributes:
         correlation: Pearson correlation of the peak activation of a unit with the probability of a
@@ -37,73 +39,53 @@ class Responses(NamedTuple):
 
 
 class PositiveShares(NamedTuple):
-    """Shares of the pairs of a unit and a class whose correlation is positive."""
+    """Shares of the pairs of a unit and a class whose correlation is positive.
+
+    Attributes:
+        important: Of the pairs in which the unit is important to the class.
+        other: Of all other pairs.
+    """
 
     important: float
     other: float
 
 
-class _State(NamedTuple):
-    units: moments.MomentsState  # [U, U]
-    classes: moments.MomentsState  # [N, N]
-    both: moments.MomentsState  # [U, N]
-    ranks: int64_counter.Int64Counter  # [N]: images whose class has so many before it
-
-
-def unit_responses(
+def correlate_with_classes(
     network: Any,
     source: Source,
     layer: str,
     *,
     label_key: str = "label",
-    inputs: Callable[[Mapping[str, Array]], Array] = image_input,
+    inputs: Inputs = image_input,
     batch_size: int = 16,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
-) -> Responses:
+) -> ClassCorrelation:
     """Correlate peak activations with probabilities of classes, and count how classes rank.
 
     Args:
         network: A Network or an nnx.Module that scores classes, [B, N].
         source: Examples with the class under `label_key`, and what `inputs` reads.
-        layer: Whose units.
+        layer: The layer whose units are looked at.
         label_key: Name of the class of an example, an integer in [0, N).
         inputs: Makes the network's input of a batch.
         batch_size: Examples in a step; changes correlations by rounding only.
-        mesh: Devices to spread batches over (see `fold`).
-        progress: Told how far the pass has come.
+        mesh: Devices to spread batches over (see `jaxdissect.engine.folding.fold`).
+        progress: Called with how far the pass has come.
 
     Raises:
-        ValueError: if there are no examples, or the layer is unknown.
+        ValueError: If there are no examples, or the layer is unknown.
     """
     network = as_network(network)
-
-    def respond(params: PyTree, batch: Mapping[str, Array]) -> tuple[Array, Array]:
-        scores, recorded = network.apply(params, inputs(batch), layers=(layer,))
-        maps = recorded[layer].astype(jnp.float32)
-        return maps.max(tuple(range(1, maps.ndim - 1))), scores.astype(jnp.float32)
-
-    @partial(jax.jit, donate_argnums=0)
-    def step(state: _State, params: PyTree, batch: dict[str, Array]) -> tuple[_State, None]:
-        peaks, scores = respond(params, batch)
-        weight, labels = batch["weight"], batch[label_key].astype(jnp.int32)
-        chances = jax.nn.softmax(scores)
-        own = jnp.take_along_axis(scores, labels[:, None], 1)
-        earlier = jnp.arange(scores.shape[1], dtype=jnp.int32)[None] < labels[:, None]
-        before = ((scores > own) | ((scores == own) & earlier)).sum(1, dtype=jnp.int32)
-        counts = jnp.zeros(scores.shape[1], jnp.int32).at[before].add(weight.astype(jnp.int32))
-        return _State(
-            moments.update(state.units, peaks, peaks, weight),
-            moments.update(state.classes, chances, chances, weight),
-            moments.update(state.both, peaks, chances, weight),
-            int64_counter.add(state.ranks, counts),
-        ), None
-
-    example = jax.tree.map(lambda item: jnp.asarray(item)[None], dict(source[0]))
-    peaks, scores = jax.eval_shape(respond, network.params, example)
+    if len(source) < 1:
+        raise ValueError("`source` has no examples")
+    recording = Structure(network), layer, inputs
+    peaks, scores = jax.eval_shape(
+        partial(_peaks_and_scores, *recording), network.params, read_block(source, 0, 1)
+    )
     num_units, num_classes = peaks.shape[1], scores.shape[1]
     state = fold(
-        lambda state, batch: step(state, network.params, batch),
+        lambda state, batch: _update(*recording, label_key, state, network.params, batch),
         _State(
             moments.init(num_units, num_units),
             moments.init(num_classes, num_classes),
@@ -118,17 +100,19 @@ def unit_responses(
     )
     units, classes, both = map(moments.finalize, state[:3])
     ranks = int64_counter.to_int64(state.ranks)
-    return Responses(moments.correlation(both, units, classes), np.cumsum(ranks) / ranks.sum())
+    return ClassCorrelation(
+        moments.correlation(both, units, classes), np.cumsum(ranks) / ranks.sum()
+    )
 
 
 def positive_shares(
     correlation: Float64[np.ndarray, "U N"], important: Bool[np.ndarray, "U N"]
 ) -> PositiveShares:
-    """Compare pairs of units that are important to a class with all others.
+    """Compare pairs of a unit and a class to which it is important with all other pairs.
 
     Args:
-        correlation: Of `unit_responses`.
-        important: Of `jaxdissect.classifiers.importance.is_important`.
+        correlation: Correlations of `correlate_with_classes`.
+        important: Which pairs these are (see `jaxdissect.classifiers.importance.is_important`).
 
     Returns:
         Shares in [0, 1]; 0 where there is no such pair.
@@ -138,3 +122,43 @@ def positive_shares(
         float(positive[pairs].mean()) if pairs.any() else 0.0 for pairs in (important, ~important)
     )
     return PositiveShares(*shares)
+
+
+class _State(NamedTuple):
+    units: moments.MomentsState  # [U, U]
+    classes: moments.MomentsState  # [N, N]
+    both: moments.MomentsState  # [U, N]
+    ranks: int64_counter.Int64Counter  # [N]: images whose class has so many before it
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=4)
+def _update(
+    structure: Structure,
+    layer: str,
+    inputs: Inputs,
+    label_key: str,
+    state: _State,
+    params: PyTree,
+    batch: dict[str, Array],
+) -> tuple[_State, None]:
+    peaks, scores = _peaks_and_scores(structure, layer, inputs, params, batch)
+    weight, labels = batch["weight"], batch[label_key].astype(jnp.int32)
+    probabilities = jax.nn.softmax(scores)
+    own = jnp.take_along_axis(scores, labels[:, None], 1)
+    earlier = jnp.arange(scores.shape[1], dtype=jnp.int32)[None] < labels[:, None]
+    before = ((scores > own) | ((scores == own) & earlier)).sum(1, dtype=jnp.int32)
+    counts = jnp.zeros(scores.shape[1], jnp.int32).at[before].add(weight.astype(jnp.int32))
+    return _State(
+        moments.update(state.units, peaks, peaks, weight),
+        moments.update(state.classes, probabilities, probabilities, weight),
+        moments.update(state.both, peaks, probabilities, weight),
+        int64_counter.add(state.ranks, counts),
+    ), None
+
+
+def _peaks_and_scores(
+    structure: Structure, layer: str, inputs: Inputs, params: PyTree, batch: Mapping[str, Array]
+) -> tuple[Float32[Array, "B U"], Float32[Array, "B N"]]:
+    scores, recorded = structure.apply(params, inputs(batch), layers=(layer,))
+    activations = recorded[layer].astype(jnp.float32)
+    return activations.max(tuple(range(1, activations.ndim - 1))), scores.astype(jnp.float32)

@@ -4,27 +4,28 @@ For every class, units are ranked by the damage of their single removals; then t
 ones are removed, or all but these. Important units hurt their class and hardly the others; alone,
 they keep their class and nothing else.
 
-Letters: U units, N classes, Z sizes of sets, k classes with a whole curve.
+Letters: U units, N classes, S sets of the grid, Z sizes of sets, k classes with a whole curve.
 
 Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from jaxdissect.classifiers import importance
-from jaxdissect.classifiers.ablation import Ablation, ablation_sweep
+from jaxdissect.classifiers import ablation_methods, importance, replacements
+from jaxdissect.classifiers.ablation import Ablation, Measure, ablation_sweep
 from jaxdissect.engine.batching import Source
+from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.engine.layer_reader import Inputs, image_input
 from jaxdissect.networks.ablation_masks import single_unit_masks
-from jaxdissect.stats import accuracy
+from jaxdissect.stats import accuracy, auroc
 from jaxdissect.stats.bootstrap import Interval, paired_bootstrap
-
-Measure = Callable[[accuracy.Accuracy], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -32,131 +33,231 @@ class ClassStudy:
     """What the most and the least important units of every class do.
 
     Attributes:
-        singles: Single removals, on the images to rank with.
-        judged: Single removals, on the other images.
+        ranking_removals: Single removals, on the images to rank with.
+        judging_removals: Single removals, on the other images.
         ranked_by: Damage of single removals by which units are ranked, [U, N].
         sizes: Numbers of units n.
         curve_classes: Classes with sets of every size.
-        sets: Removals of sets, on the other images: for each class and size the n most important
-            units, then for each all but these; then the curves in the same order, n = 1 ... U - 1.
+        set_removals: Removals of sets, on the other images: for each class and size the n most
+            important units, then for each all but these; then the curves in the same order,
+            n = 1 ... U - 1.
     """
 
-    singles: Ablation
-    judged: Ablation
+    ranking_removals: Ablation
+    judging_removals: Ablation
     ranked_by: Float64[np.ndarray, "U N"]
     sizes: tuple[int, ...]
     curve_classes: tuple[int, ...]
-    sets: Ablation
+    set_removals: Ablation
 
     @property
     def ranking(self) -> Int64[np.ndarray, "N U"]:
         """Units of every class, most important first."""
         return importance.ranking(self.ranked_by)
 
+    @property
+    def auroc_counts(self) -> tuple[auroc.AurocCounts, auroc.AurocCounts]:
+        """Counts of the other images by score, with all units [N] and without each [U, N]."""
+        found = self.judging_removals.auroc_counts
+        assert found is not None  # `study_classes` counts scores
+        return found
+
     def without_best(self, measure: Measure) -> Float64[np.ndarray, "Z N *N"]:
-        """A measure of every class, without the n most important units of each class [n, of, c]."""
+        """Measure every class without the n most important units of each class [n, of, c]."""
         return self._grid(measure, 0)
 
     def with_best_alone(self, measure: Measure) -> Float64[np.ndarray, "Z N *N"]:
-        """A measure of every class, with the n most important units of each class alone."""
+        """Measure every class with the n most important units of each class alone [n, of, c]."""
         return self._grid(measure, 1)
 
-    def curves(self, measure: Measure) -> Float64[np.ndarray, "k 2 _ *N"]:
-        """A measure without the n most important units, and without the n least, n = 1 ... U - 1.
+    def own_balanced_accuracies(self) -> Float64[np.ndarray, "V N"]:
+        """Measure each class with all units, then without its n best, then with these alone.
 
-        Whole curves of `curve_classes`.
+        Returns:
+            Balanced accuracies; V is 1 and twice the number of `sizes`, in their order.
         """
-        num_units = self.sets.keep.shape[1]
-        after = measure(self.sets.counts)[self._first_curve :]
+        measure = accuracy.balanced_accuracy
+        grids = (self.without_best(measure), self.with_best_alone(measure))
+        own = [np.diagonal(grid, axis1=1, axis2=2) for grid in grids]
+        return np.concatenate([measure(self.set_removals.baseline)[None], *own])
+
+    def curves(self, measure: Measure) -> Float64[np.ndarray, "k 2 _ *N"]:
+        """Measure without the n most important units, and without the n least, n = 1 ... U - 1.
+
+        Returns:
+            Whole curves of `curve_classes`.
+        """
+        num_units = self.set_removals.keep.shape[1]
+        after = measure(self.set_removals.counts)[self._first_curve :]
         curves = after.reshape(len(self.curve_classes), 2, num_units - 1, *after.shape[1:])
         # All but the n best are the U - n least important.
         return np.stack([curves[:, 0], curves[:, 1, ::-1]], axis=1)
 
-    def intervals(self, measure: Measure, **options: Any) -> Interval:
-        """Bootstrap intervals of the change of a measure by every set of the grid.
+    def intervals(
+        self, measure: Measure, *, level: float = 0.99, num_draws: int = 1000, seed: int = 0
+    ) -> Interval:
+        """Find bootstrap intervals of how much every set of the grid changes a measure.
 
         Args:
-            measure: Of `jaxdissect.stats.accuracy`.
-            options: Of `paired_bootstrap`.
-        """
-        return _intervals(self.sets, self._first_curve, measure, options)
+            measure: The measure, per class or over all classes.
+            level: Share of the draws that lie in the interval.
+            num_draws: How often images are drawn again.
+            seed: Seed of the draws.
 
-    def single_intervals(self, measure: Measure, **options: Any) -> Interval:
-        """The same by every single removal, on the images that units were not ranked with."""
-        return _intervals(self.judged, len(self.judged.keep), measure, options)
+        Returns:
+            Differences [S, N], or [S] for a measure over all classes.
+        """
+        return _intervals(
+            self.set_removals, self._first_curve, measure,
+            level=level, num_draws=num_draws, seed=seed,
+        )  # fmt: skip
+
+    def single_intervals(
+        self, measure: Measure, *, level: float = 0.99, num_draws: int = 1000, seed: int = 0
+    ) -> Interval:
+        """Find bootstrap intervals of how much every single removal changes a measure.
+
+        They are those of the images that units were not ranked with; for the arguments see
+        `intervals`.
+
+        Returns:
+            Differences [U, N], or [U] for a measure over all classes.
+        """
+        return _intervals(
+            self.judging_removals, len(self.judging_removals.keep), measure,
+            level=level, num_draws=num_draws, seed=seed,
+        )  # fmt: skip
 
     @property
     def _first_curve(self) -> int:
         return 2 * len(self.sizes) * self.ranked_by.shape[1]
 
-    def _grid(self, measure: Measure, half: int) -> Any:
-        after = measure(self.sets.counts)[: self._first_curve]
+    def _grid(self, measure: Measure, half: int) -> Float64[np.ndarray, "Z N *N"]:
+        after = measure(self.set_removals.counts)[: self._first_curve]
         num_classes = self.ranked_by.shape[1]
         return after.reshape(2, len(self.sizes), num_classes, *after.shape[1:])[half]
 
 
 def study_classes(
     network: Any,
-    ranking: Source,
-    judging: Source,
+    ranking_images: Source,
+    judging_images: Source,
     layer: str,
     num_units: int,
     *,
     sizes: Sequence[int] = (4, 20),
     curve_classes: Sequence[int] = (),
     rank_by: Measure = accuracy.balanced_accuracy,
+    label_key: str = "label",
+    inputs: Inputs = image_input,
+    replacement: replacements.Replacement = replacements.zero,
+    methods: Sequence[ablation_methods.AblationMethod] = ablation_methods.FASTEST,
+    batch_size: int = 16,
+    chunk_size: int | None = None,
+    memory_budget: int = 2**30,
     checkpoints: Path | None = None,
-    **options: Any,
+    save_every: int = 100,
+    mesh: jax.sharding.Mesh | None = None,
+    progress: Progress = no_progress,
 ) -> ClassStudy:
     """Rank units on some images, and remove sets of them on others.
 
     Args:
         network: A Network or an nnx.Module that scores classes, [B, N].
-        ranking: Images to rank with; the paper takes training images.
-        judging: Images to measure with, others.
+        ranking_images: Images to rank units with; the paper takes training images.
+        judging_images: Other images, to measure with.
         layer: Where to remove units.
         num_units: Units of the layer, U.
         sizes: Numbers of units n, each below U.
         curve_classes: Classes for which to remove every number of units.
         rank_by: Measure whose fall makes a unit important.
-        checkpoints: Folder in which the study can be interrupted and taken up again.
-        options: Of `ablation_sweep`.
+        label_key: Name of the class of an example, an integer in [0, N).
+        inputs: Makes the network's input of a batch.
+        replacement: What removed units output instead, see `jaxdissect.classifiers.replacements`.
+        methods: Methods to compute removals; the first that applies is taken.
+        batch_size: Examples in a step.
+        chunk_size: Sets of units that run together; None takes as many as fit `memory_budget`.
+        memory_budget: Bytes for what sets that run together hold at once, about.
+        checkpoints: Folder from which an interrupted study resumes, with the same result; None
+            keeps none.
+        save_every: Steps between checkpoints.
+        mesh: Devices to spread batches over (see `jaxdissect.engine.folding.fold`).
+        progress: Called with how far each of the three passes has come.
 
     Raises:
-        ValueError: if a size or class makes no sense, or `ablation_sweep` refuses the rest.
+        ValueError: If a size or class makes no sense, or `ablation_sweep` refuses the rest.
     """
     wrong = [size for size in sizes if not 1 <= size < num_units]
     if wrong or not sizes:
         raise ValueError(f"`sizes` (={list(sizes)}) must be at least 1 and below {num_units}")
 
-    def sweep(part: str, source: Source, keep: Bool[np.ndarray, "S U"], **more: Any) -> Ablation:
-        folder = None if checkpoints is None else checkpoints / part
-        return ablation_sweep(network, source, layer, keep, checkpoints=folder, **more, **options)
+    def sweep(
+        part: str, source: Source, keep: Bool[np.ndarray, "S U"], *, judges: bool, counts: bool
+    ) -> Ablation:
+        return ablation_sweep(
+            network,
+            source,
+            layer,
+            keep,
+            label_key=label_key,
+            inputs=inputs,
+            replacement=replacement,
+            methods=methods,
+            keep_predictions=judges,
+            count_scores=counts,
+            batch_size=batch_size,
+            chunk_size=chunk_size,
+            memory_budget=memory_budget,
+            checkpoints=None if checkpoints is None else checkpoints / part,
+            save_every=save_every,
+            mesh=mesh,
+            progress=progress,
+        )
 
-    each = single_unit_masks(num_units)
-    singles = sweep("ranking", ranking, each)
-    damage = singles.damage(rank_by)
+    singles = single_unit_masks(num_units)
+    ranking_removals = sweep("ranking", ranking_images, singles, judges=False, counts=False)
+    damage = ranking_removals.damage(rank_by)
     order = importance.ranking(damage)
     unknown = [c for c in curve_classes if not 0 <= c < len(order)]
     if unknown:
         raise ValueError(f"`curve_classes` (={unknown}) must lie in [0, {len(order)})")
+    return ClassStudy(
+        ranking_removals,
+        sweep("judging", judging_images, singles, judges=True, counts=True),
+        damage,
+        tuple(sizes),
+        tuple(curve_classes),
+        sweep(
+            "sets", judging_images, _set_masks(order, sizes, curve_classes),
+            judges=True, counts=False,
+        ),
+    )  # fmt: skip
+
+
+def _set_masks(
+    order: Int64[np.ndarray, "N U"], sizes: Sequence[int], curve_classes: Sequence[int]
+) -> Bool[np.ndarray, "S U"]:
+    """Make the masks of `ClassStudy.set_removals`, given the units of every class, best first."""
     # place[c, u]: how many units are more important to class c than unit u.
     place = np.argsort(order, axis=1, kind="stable")
     best = [place < size for size in sizes]
     grid = np.concatenate([*(~few for few in best), *best])
-    each_size = np.arange(1, num_units)[:, None]
+    each_size = np.arange(1, order.shape[1])[:, None]
     curves = [
         np.concatenate([place[c][None] >= each_size, place[c][None] < each_size])
         for c in curve_classes
     ]
-    keep = np.concatenate([grid, *curves])
-    judged = sweep("judging", judging, each, keep_predictions=True, separate=True)
-    sets = sweep("sets", judging, keep, keep_predictions=True)
-    return ClassStudy(singles, judged, damage, tuple(sizes), tuple(curve_classes), sets)
+    return np.concatenate([grid, *curves])
 
 
 def _intervals(
-    removals: Ablation, number: int, measure: Measure, options: dict[str, Any]
+    removals: Ablation,
+    number: int,
+    measure: Measure,
+    *,
+    level: float,
+    num_draws: int,
+    seed: int,
 ) -> Interval:
     predictions = removals.predictions
     assert predictions is not None  # `study_classes` keeps them
@@ -166,5 +267,7 @@ def _intervals(
         removals.labels,
         len(removals.baseline.true),
         measure,
-        **options,
+        level=level,
+        num_draws=num_draws,
+        seed=seed,
     )

@@ -1,29 +1,37 @@
 """One unit as a detector of a class: its peak activation against a threshold.
 
-Letters: n images, U units, N classes, k units per class.
+Letters: n images, B batch, h w cells of a layer, U units, N classes, C classes that can be judged,
+k units per class.
 
 Method (Bau et al. 2020, "airplane" unit 150 of conv5_3): the peak of a unit over an image is
 compared with a threshold. Here the threshold is chosen on some images, the best of all there are,
 and judged on others; so is the unit, if the best of many is looked for. The published code chooses
-and judges on the same images, by a rule of its own: `threshold_classifier.reference_threshold`.
+and judges on the same images, by a rule of its own: see `reference_threshold` in
+`jaxdissect.stats.threshold_classifier`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32, Float64, Int, Int64, PyTree
+from jaxtyping import Array, Bool, Float, Float32, Float64, Int, Int64
 
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, fold, no_progress
-from jaxdissect.engine.layer_reader import all_finite, check_finite, image_input
+from jaxdissect.engine.folding import Progress, map_batches, no_progress
+from jaxdissect.engine.layer_reader import (
+    Inputs,
+    all_finite,
+    check_finite,
+    image_input,
+    layer_reader,
+)
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats import threshold_classifier
 
 
-class Peaks(NamedTuple):
+class PeakActivations(NamedTuple):
     """Peak activations of the units of a layer over images, and the class of each image."""
 
     values: Float32[np.ndarray, "n U"]
@@ -36,10 +44,10 @@ class Detectors(NamedTuple):
     Attributes:
         classes: The classes that can be judged: those with images in both parts.
         units: Their units.
-        thresholds: An image is taken for the class where the peak exceeds this, strictly.
+        thresholds: An image is classified as the class where the peak exceeds this, strictly.
         chosen_accuracy, chosen_auroc: Balanced accuracy and AUROC on the images to choose with,
             where they are too good to be true.
-        accuracy, auroc: On the others.
+        accuracy, auroc: Balanced accuracy and AUROC on the images to judge with.
     """
 
     classes: Int64[np.ndarray, "C"]
@@ -51,8 +59,44 @@ class Detectors(NamedTuple):
     auroc: Float64[np.ndarray, "C k"]
 
     def order(self) -> Int64[np.ndarray, "C"]:
-        """Places of the classes, by the accuracy that their best unit was chosen for."""
+        """Order the classes by the accuracy that their best unit was chosen for; give places."""
         return np.argsort(-self.chosen_accuracy[:, 0], kind="stable")
+
+    def of_class(self, number: int) -> "Detectors":
+        """Leave out all classes but one."""
+        return Detectors(*(column[self.classes == number] for column in self))
+
+
+class UnitDetectors(NamedTuple):
+    """All units as detectors of all classes, each with its best threshold.
+
+    Attributes:
+        classes: The classes that can be judged: those with images in both parts.
+        thresholds: An image is classified as the class where the peak exceeds this, strictly.
+        chosen_accuracy: Balanced accuracy on the images to choose with.
+        auroc: AUROC on the images to judge with.
+    """
+
+    classes: Int64[np.ndarray, "C"]
+    thresholds: Float32[np.ndarray, "U C"]
+    chosen_accuracy: Float64[np.ndarray, "U C"]
+    auroc: Float64[np.ndarray, "U C"]
+
+
+class ReferenceDetector(NamedTuple):
+    """The best unit of a class, with the threshold that the paper's rule gives it.
+
+    Attributes:
+        number: The class.
+        unit: Its best unit.
+        threshold: The threshold.
+        chosen_accuracy: Balanced accuracy on the images that the threshold was chosen with.
+    """
+
+    number: int
+    unit: int
+    threshold: float
+    chosen_accuracy: float
 
 
 def peak_activations(
@@ -61,25 +105,30 @@ def peak_activations(
     layers: Sequence[str],
     *,
     label_key: str = "label",
-    inputs: Callable[[Mapping[str, Array]], Array] = image_input,
+    inputs: Inputs = image_input,
+    token_grid: tuple[int, int] | None = None,
     batch_size: int = 16,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
-) -> dict[str, Peaks]:
+) -> dict[str, PeakActivations]:
     """Find the greatest activation of every unit over each image, in one pass.
+
+    Every call for the same network and layers reads them with the same compiled program, so that
+    thresholds of one call hold for the peaks of another.
 
     Args:
         network: A Network or an nnx.Module.
         source: Examples with the class under `label_key`, and what `inputs` reads.
-        layers: Whose units.
+        layers: The layers whose units are looked at.
         label_key: Name of the class of an example, an integer from 0, or a bool.
         inputs: Makes the network's input of a batch.
-        batch_size: Examples in a step; it does not change the result.
-        mesh: Devices to spread batches over (see `fold`).
-        progress: Told how far the pass has come.
+        token_grid: Rows and columns of token layers; a square when None.
+        batch_size: Examples in a step; changes results by rounding only.
+        mesh: Devices to spread batches over (see `jaxdissect.engine.folding.fold`).
+        progress: Called with how far the pass has come.
 
     Raises:
-        ValueError: if there are no examples or layers, a layer is unknown, an example has no class,
+        ValueError: If there are no examples or layers, a layer is unknown, an example has no class,
             or activations are not finite.
     """
     network, names = as_network(network), tuple(layers)
@@ -87,28 +136,19 @@ def peak_activations(
         raise ValueError("`layers` must name at least one layer")
     if len(source) and label_key not in source[0]:
         raise ValueError(f"`label_key` (={label_key!r}) must be one of: {', '.join(source[0])}")
+    reader = layer_reader(network, names, inputs=inputs, token_grid=token_grid)
     values: dict[str, list[np.ndarray]] = {name: [] for name in names}
     labels: list[np.ndarray] = []
 
-    @jax.jit
-    def find(params: PyTree, batch: dict[str, Array]) -> tuple[dict[str, Array], ...]:
-        recorded = network.activations(params, inputs(batch), layers=names)
-        peaks = {
-            name: maps.astype(jnp.float32).max(tuple(range(1, maps.ndim - 1)))
-            for name, maps in recorded.items()
-        }
-        return peaks, {name: all_finite(maps) for name, maps in recorded.items()}
-
-    def receive(batch: Batch, found: tuple[dict[str, Array], ...]) -> None:
+    def receive(batch: Batch, found: tuple[dict[str, Array], dict[str, Array]]) -> None:
         peaks, finite = found
         check_finite(finite, batch)
         labels.append(batch[label_key][batch["weight"]])
         for name, of_layer in peaks.items():
             values[name].append(np.asarray(of_layer)[batch["weight"]])
 
-    fold(
-        lambda state, batch: (state, find(network.params, batch)),
-        None,
+    map_batches(
+        lambda batch: _peaks(reader.read(network.params, batch).maps),
         source,
         receive=receive,
         batch_size=batch_size,
@@ -117,12 +157,21 @@ def peak_activations(
         progress=progress,
     )
     classes = np.concatenate(labels).astype(np.int64)
-    return {name: Peaks(np.concatenate(values[name]), classes) for name in names}
+    return {name: PeakActivations(np.concatenate(values[name]), classes) for name in names}
+
+
+@jax.jit
+def _peaks(
+    maps: dict[str, Float[Array, "B h w U"]],
+) -> tuple[dict[str, Float32[Array, "B U"]], dict[str, Bool[Array, "B"]]]:
+    """Find the peaks of every layer, and whether all activations of an example are finite."""
+    peaks = {name: of_layer.astype(jnp.float32).max((1, 2)) for name, of_layer in maps.items()}
+    return peaks, {name: all_finite(of_layer) for name, of_layer in maps.items()}
 
 
 def best_detectors(
-    choosing: Peaks,
-    judging: Peaks,
+    choosing: PeakActivations,
+    judging: PeakActivations,
     *,
     units: Sequence[int] | None = None,
     units_per_class: int = 1,
@@ -133,14 +182,14 @@ def best_detectors(
     Every unit is tried for every class with its best threshold, which is the best of all there are.
 
     Args:
-        choosing: Peaks of images to choose with.
-        judging: Of other images, for the same units.
+        choosing: Peaks over images to choose with.
+        judging: Peaks of the same units over other images.
         units: Which units to try; all when None.
-        units_per_class: How many to name, k; fewer if there are not so many.
+        units_per_class: How many units to name for each class, k; fewer if there are not so many.
         num_classes: N; one more than the greatest label when None.
 
     Raises:
-        ValueError: if `units` are out of range, `units_per_class` is below 1, the parts have
+        ValueError: If `units` are out of range, `units_per_class` is below 1, the parts have
             different units or no class in common, or images of one part are all of one class.
     """
     num_units = choosing.values.shape[1]
@@ -183,13 +232,63 @@ def best_detectors(
     )
 
 
+def unit_detectors(
+    choosing: PeakActivations, judging: PeakActivations, num_classes: int
+) -> UnitDetectors:
+    """Choose the threshold of every unit for every class on some images, and judge it on others.
+
+    Args:
+        choosing: Peaks over images to choose with.
+        judging: Peaks of the same units over other images.
+        num_classes: N.
+
+    Raises:
+        ValueError: If images of one part are all of one class, or a class is not in [0, N).
+    """
+    chosen, whole = (
+        threshold_classifier.fit(part.values, part.labels, num_classes)
+        for part in (choosing, judging)
+    )
+    classes = np.intersect1d(choosing.labels, judging.labels)
+    columns = (chosen.threshold, chosen.balanced_accuracy, whole.auroc)
+    return UnitDetectors(classes, *(column[:, classes] for column in columns))
+
+
+def reference_detectors(found: Detectors, choosing: PeakActivations) -> list[ReferenceDetector]:
+    """Choose thresholds by the rule of the paper's code, on the images to choose with.
+
+    Args:
+        found: Detectors, of which the best unit of each class is taken.
+        choosing: Peaks over images to choose with.
+
+    Returns:
+        Classes in the order of `Detectors.order`; those for which the rule gives no threshold are
+        left out.
+    """
+    detectors = []
+    for place in found.order():
+        unit, number = int(found.units[place, 0]), int(found.classes[place])
+        try:
+            rule = threshold_classifier.reference_threshold(
+                choosing.values[:, unit], choosing.labels == number
+            )
+        except ValueError:  # fewer others than images of the class, or all of them lower
+            continue
+        detectors.append(ReferenceDetector(number, unit, *rule))
+    return detectors
+
+
 def as_binary(labels: Int[np.ndarray, "n"], wanted: Int[np.ndarray, "_"]) -> Int64[np.ndarray, "n"]:
     """Join some classes into class 1, and all others into class 0.
 
-    The paper so looks for a unit that sees airplanes among images of airliners and warplanes.
+    So the paper looks for a unit that detects airplanes: images of airliners and warplanes.
+
+    Args:
+        labels: The class of each image.
+        wanted: The classes to join.
 
     Raises:
-        ValueError: if all images are of these classes, or none.
+        ValueError: If all images are of these classes, or none.
     """
     joined = np.isin(labels, wanted).astype(np.int64)
     if len(np.unique(joined)) < 2:

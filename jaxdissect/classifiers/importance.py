@@ -147,6 +147,11 @@ def rank_correlation(a: Float[np.ndarray, "U"], b: Float[np.ndarray, "U"]) -> fl
     return float(np.dot(*deviations) / scale) if scale else 0.0
 
 
+def mean_rank_correlation(a: Float[np.ndarray, "U N"], b: Float[np.ndarray, "U N"]) -> float:
+    """Average the rank correlations of two rankings of units over the classes."""
+    return float(np.mean([rank_correlation(x, y) for x, y in zip(a.T, b.T, strict=True)]))
+
+
 def _ranks(values: Float[np.ndarray, "U"]) -> Float64[np.ndarray, "U"]:
     _, place, number = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(number) - 1

@@ -1,9 +1,11 @@
-"""What removed units say instead: nothing, their mean, or what they say of another image.
+"""What removed units output instead: zero, their mean, or what they output for another image.
 
 Letters: B batch, U units.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,40 +14,43 @@ import numpy as np
 from jaxtyping import Array, Float, Float64, PyTree
 
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, fold, no_progress
-from jaxdissect.engine.layer_reader import image_input
-from jaxdissect.networks.network import Network, as_network
+from jaxdissect.engine.data.pairs import DONOR
+from jaxdissect.engine.folding import Progress, map_batches, no_progress
+from jaxdissect.engine.layer_reader import Inputs, image_input
+from jaxdissect.networks.adapters.structure import Structure
+from jaxdissect.networks.network import as_network
 
 Replacement = Callable[[PyTree, Mapping[str, Array]], Float[Array, "*places"]]
-"""Says, given parameters and a batch, what removed units say instead."""
+"""Makes, of parameters and a batch, what removed units output instead.
+
+Equal replacements share compiled programs.
+"""
 
 
 def zero(params: PyTree, batch: Mapping[str, Array]) -> Float[Array, ""]:
-    """Removed units say nothing, as in the paper."""
+    """Removed units output nothing, as in the paper."""
     return jnp.zeros((), jnp.float32)
 
 
-def mean(means: Float[Array, "U"]) -> Replacement:
-    """Removed units always say their mean, which takes their information but not their level."""
-    return lambda params, batch: jnp.asarray(means, jnp.float32)
-
-
-def resampled(
-    network: Network, layer: str, inputs: Callable[[Mapping[str, Array]], Any]
-) -> Replacement:
-    """Removed units say what they say of another image, ``batch["other"]``.
+def mean(means: Float[Array, "U"] | Float64[np.ndarray, "U"]) -> Replacement:
+    """Removed units always output their mean, which takes their information but not their level.
 
     Args:
-        network: The classifier.
-        layer: Where units are removed.
-        inputs: Makes the network's input of a batch.
+        means: Means of all units, see `mean_activations`.
     """
+    return _Mean(tuple(np.asarray(means, np.float32).tolist()))
 
-    def replacement(params: PyTree, batch: Mapping[str, Array]) -> Array:
-        others = inputs({**batch, "image": batch["other"]})
-        return network.activations(params, others, layers=(layer,))[layer]
 
-    return replacement
+def resampled(network: Any, layer: str, *, inputs: Inputs = image_input) -> Replacement:
+    """Removed units output what they output for the donor image of every example.
+
+    Args:
+        network: The classifier, a Network or an nnx.Module.
+        layer: Where units are removed.
+        inputs: Makes the network's input of a batch whose "image" is the donor image (see
+            `jaxdissect.engine.data.pairs.WithDonors`).
+    """
+    return _Resampled(Structure(as_network(network)), layer, inputs)
 
 
 def mean_activations(
@@ -53,35 +58,32 @@ def mean_activations(
     source: Source,
     layer: str,
     *,
-    inputs: Callable[[Mapping[str, Array]], Array] = image_input,
+    inputs: Inputs = image_input,
     batch_size: int = 16,
     progress: Progress = no_progress,
 ) -> Float64[np.ndarray, "U"]:
-    """Find what every unit says on average, over all places of all images.
+    """Compute the mean activation of every unit, over all places of all images.
 
     Args:
         network: A Network or an nnx.Module.
         source: Images.
-        layer: Whose units.
+        layer: The layer whose units are looked at.
         inputs: Makes the network's input of a batch.
         batch_size: Examples in a step; changes results by rounding only.
-        progress: Told how far the pass has come.
+        progress: Called with how far the pass has come.
+
+    Raises:
+        ValueError: If there are no examples, or the layer is unknown.
     """
     network = as_network(network)
-
-    @jax.jit
-    def means(params: PyTree, batch: dict[str, Array]) -> Float[Array, "B U"]:
-        maps = network.activations(params, inputs(batch), layers=(layer,))[layer]
-        return maps.astype(jnp.float32).mean(tuple(range(1, maps.ndim - 1)))
-
+    structure = Structure(network)
     rows: list[np.ndarray] = []
 
-    def receive(batch: Batch, found: Any) -> None:
-        rows.append(np.asarray(found)[batch["weight"]])
+    def receive(batch: Batch, means: Array) -> None:
+        rows.append(np.asarray(means)[batch["weight"]])
 
-    fold(
-        lambda state, batch: (state, means(network.params, batch)),
-        None,
+    map_batches(
+        lambda batch: _means(structure, layer, inputs, network.params, batch),
         source,
         batch_size=batch_size,
         receive=receive,
@@ -89,3 +91,30 @@ def mean_activations(
         progress=progress,
     )
     return np.concatenate(rows).mean(axis=0, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class _Mean:
+    means: tuple[float, ...]
+
+    def __call__(self, params: PyTree, batch: Mapping[str, Array]) -> Float[Array, "U"]:
+        return jnp.asarray(self.means, jnp.float32)
+
+
+@dataclass(frozen=True)
+class _Resampled:
+    structure: Structure
+    layer: str
+    inputs: Inputs
+
+    def __call__(self, params: PyTree, batch: Mapping[str, Array]) -> Array:
+        donors = self.inputs({**batch, "image": batch[DONOR]})
+        return self.structure.activations(params, donors, layers=(self.layer,))[self.layer]
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _means(
+    structure: Structure, layer: str, inputs: Inputs, params: PyTree, batch: dict[str, Array]
+) -> Float[Array, "B U"]:
+    activations = structure.activations(params, inputs(batch), layers=(layer,))[layer]
+    return activations.astype(jnp.float32).mean(tuple(range(1, activations.ndim - 1)))

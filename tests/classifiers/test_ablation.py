@@ -39,7 +39,7 @@ def brute_counts(model, source, keep):
 
 
 def tally(scores, labels, classes):
-    """By class: images that are taken for it, those of them that are of it, confidence."""
+    """By class: images classified as it, those of them that are of it, confidence."""
     found = np.asarray(scores).argmax(-1)
     return [
         np.bincount(found, minlength=classes),
@@ -205,7 +205,7 @@ def test_only_what_follows_the_layer_runs_for_every_condition(
         return state
 
     monkeypatch.setattr(ablation, "fold_resumably", trace)
-    options = {"choose": (ablation_methods.edited,), "batch_size": 8, "chunk_size": chunk_size}
+    options = {"methods": (ablation_methods.edited,), "batch_size": 8, "chunk_size": chunk_size}
     ablation_sweep(pooled(), source, layer, single_unit_masks(WIDTH), **options)
     found = list(outputs(programs[0].jaxpr))
     first, second = 8 * (8 * 6) * WIDTH, 8 * (4 * 3) * WIDTH

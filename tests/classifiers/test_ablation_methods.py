@@ -1,4 +1,4 @@
-"""Ways to remove units: all give the same predictions, whatever removed units say instead."""
+"""Methods of ablation: all give the same predictions, whatever removed units output instead."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from support.toy_classifiers import pooled, scenes
 from jaxdissect.classifiers import ablation_methods, replacements
 from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.engine.batching import Joined, Stored
-from jaxdissect.engine.layer_reader import image_input
+from jaxdissect.engine.data.pairs import DONOR
 from jaxdissect.networks.ablation_masks import single_unit_masks, unit_set_masks
 from jaxdissect.networks.network import as_network
 from jaxdissect.scenes.dataset import scenes_dataset
@@ -27,7 +27,7 @@ KEEP = np.concatenate(
 def source():
     plain = scenes(NUMBER, CLASSES)
     shifted = np.roll(plain.read(0, NUMBER)["image"], 7, axis=0)
-    return Joined(plain, Stored({"other": shifted}))
+    return Joined(plain, Stored({DONOR: shifted}))
 
 
 def assert_same(found, expected):
@@ -36,21 +36,21 @@ def assert_same(found, expected):
     np.testing.assert_allclose(found.confidence, expected.confidence, atol=2 * NUMBER)
 
 
-@pytest.mark.parametrize("way", [ablation_methods.low_rank, ablation_methods.masked_parameters])
-def test_ways_lead_to_the_same_counts(source, way):
-    expected = ablation_sweep(pooled(), source, "conv2", KEEP, choose=[ablation_methods.edited])
-    found = ablation_sweep(pooled(), source, "conv2", KEEP, choose=[way])
-    assert (expected.way, found.way) == ("edited", way.__name__)
+@pytest.mark.parametrize("method", [ablation_methods.low_rank, ablation_methods.masked_parameters])
+def test_methods_give_the_same_counts(source, method):
+    expected = ablation_sweep(pooled(), source, "conv2", KEEP, methods=[ablation_methods.edited])
+    found = ablation_sweep(pooled(), source, "conv2", KEEP, methods=[method])
+    assert (expected.method, found.method) == ("edited", method.__name__)
     assert len(np.unique(expected.counts.predicted, axis=0)) > 4
     assert_same(found.counts, expected.counts)
     assert_same(found.baseline, expected.baseline)
 
 
-def test_the_fastest_way_that_leads_is_taken(source):
-    assert ablation_sweep(pooled(), source, "conv2", KEEP).way == "low_rank"
-    assert ablation_sweep(pooled(), source, "conv1", KEEP).way == "edited"
-    with pytest.raises(ValueError, match=r"`choose` \(=\['low_rank'\]\): no way leads"):
-        ablation_sweep(pooled(), source, "conv1", KEEP, choose=[ablation_methods.low_rank])
+def test_the_fastest_method_that_applies_is_taken(source):
+    assert ablation_sweep(pooled(), source, "conv2", KEEP).method == "low_rank"
+    assert ablation_sweep(pooled(), source, "conv1", KEEP).method == "edited"
+    with pytest.raises(ValueError, match=r"`methods` \(=\['low_rank'\]\): none applies"):
+        ablation_sweep(pooled(), source, "conv1", KEEP, methods=[ablation_methods.low_rank])
 
 
 def replacements_of(model):
@@ -59,13 +59,13 @@ def replacements_of(model):
     return {
         "zero": replacements.zero,
         "mean": replacements.mean(means),
-        "resampled": replacements.resampled(network, "conv2", image_input),
+        "resampled": replacements.resampled(network, "conv2"),
     }
 
 
-@pytest.mark.parametrize("way", [ablation_methods.low_rank, ablation_methods.edited])
+@pytest.mark.parametrize("method", [ablation_methods.low_rank, ablation_methods.edited])
 @pytest.mark.parametrize("kind", ["zero", "mean", "resampled"])
-def test_removed_units_say_what_they_are_told(source, kind, way):
+def test_removed_units_output_their_replacement(source, kind, method):
     """Maps are changed by hand, condition after condition."""
     model = pooled()
     block = source.read(0, NUMBER)
@@ -78,10 +78,10 @@ def test_removed_units_say_what_they_are_told(source, kind, way):
     instead = {
         "zero": np.zeros_like(maps),
         "mean": np.broadcast_to(np.arange(WIDTH, dtype=np.float32) / 8, maps.shape),
-        "resampled": maps_of(block["other"]),
+        "resampled": maps_of(block[DONOR]),
     }[kind]
     found = ablation_sweep(
-        model, source, "conv2", KEEP, replacement=replacements_of(model)[kind], choose=[way],
+        model, source, "conv2", KEEP, replacement=replacements_of(model)[kind], methods=[method],
         keep_predictions=True,
     )  # fmt: skip
     assert found.predictions is not None
@@ -92,12 +92,14 @@ def test_removed_units_say_what_they_are_told(source, kind, way):
         np.testing.assert_array_equal(predictions, np.asarray(scores).argmax(-1))
 
 
-def test_ways_agree_on_the_scene_classifier():
+def test_methods_agree_on_the_scene_classifier():
     images = scenes_dataset(30, seed=9)
     model, layer = load_classifier(), CONVOLUTIONS[-1]
     keep = np.concatenate([single_unit_masks(48), unit_set_masks([range(20), range(10, 48)], 48)])
     found, expected = (
-        ablation_sweep(model, images, layer, keep, choose=[way], label_key="scene", chunk_size=16)
-        for way in (ablation_methods.low_rank, ablation_methods.edited)
+        ablation_sweep(
+            model, images, layer, keep, methods=[method], label_key="scene", chunk_size=16
+        )
+        for method in (ablation_methods.low_rank, ablation_methods.edited)
     )
     jax.tree.map(np.testing.assert_array_equal, found.counts[:3], expected.counts[:3])

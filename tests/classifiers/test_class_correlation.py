@@ -7,10 +7,10 @@ import pytest
 from support import golden
 from support.toy_classifiers import pooled, scenes
 
-from jaxdissect.classifiers.class_correlation import positive_shares, unit_responses
+from jaxdissect.classifiers.class_correlation import correlate_with_classes, positive_shares
 from jaxdissect.classifiers.replacements import mean_activations
 from jaxdissect.engine.batching import Stored
-from jaxdissect.engine.data.donors import WithOthers
+from jaxdissect.engine.data.pairs import DONOR, WithDonors
 from jaxdissect.networks.network import as_network
 
 NUMBER, CLASSES = 50, 5
@@ -18,7 +18,7 @@ NUMBER, CLASSES = 50, 5
 
 @pytest.fixture(scope="module")
 def recorded():
-    """What the toy classifier says: maps of its second layer, and scores."""
+    """What the toy classifier outputs: maps of its second layer, and scores."""
     network, source = as_network(pooled()), scenes(NUMBER, CLASSES)
     images = jnp.asarray(source.read(0, NUMBER)["image"])
     scores, maps = network.apply(network.params, images, layers=("conv2",))
@@ -32,7 +32,7 @@ def test_correlations_are_those_of_the_reference():
     logits = jnp.asarray(arrays["logits"])
 
     class Given:
-        """Says what is stored of the examples whose numbers it is given."""
+        """Outputs what is stored of the examples whose numbers it is given."""
 
         params = {}
 
@@ -44,7 +44,9 @@ def test_correlations_are_those_of_the_reference():
 
     numbers = np.arange(len(acts), dtype=np.int32)
     source = Stored({"number": numbers, "label": arrays["labels"]})
-    found = unit_responses(Given(), source, "layer", inputs=lambda b: b["number"], batch_size=8)
+    found = correlate_with_classes(
+        Given(), source, "layer", inputs=lambda b: b["number"], batch_size=8
+    )
     expected = arrays["max_act_vs_softmax_correlation"]
     np.testing.assert_allclose(found.correlation, expected, atol=1e-5)
     np.testing.assert_allclose(found.top_n_accuracy, arrays["topn_accuracy"], atol=1e-6)
@@ -58,7 +60,9 @@ def test_correlations_equal_the_oracle(recorded):
     expected = np.corrcoef(peaks.T, chances.T)[: peaks.shape[1], peaks.shape[1] :]
     ranks = (np.argsort(-scores, axis=1, kind="stable") == labels[:, None]).argmax(1)
     for batch_size in (16, NUMBER):
-        found = unit_responses(pooled(), scenes(NUMBER, CLASSES), "conv2", batch_size=batch_size)
+        found = correlate_with_classes(
+            pooled(), scenes(NUMBER, CLASSES), "conv2", batch_size=batch_size
+        )
         np.testing.assert_allclose(found.correlation, expected, atol=1e-4)
         shares = [(ranks < n).mean() for n in range(1, CLASSES + 1)]
         np.testing.assert_allclose(found.top_n_accuracy, shares)
@@ -78,15 +82,15 @@ def test_mean_activations(recorded):
         np.testing.assert_allclose(found, maps.mean((0, 1, 2), dtype="f8"), rtol=1e-4, atol=1e-6)
 
 
-def test_every_image_is_the_other_of_one():
+def test_every_image_is_the_donor_of_one():
     source = scenes(9, 3)
-    paired = WithOthers(source, seed=4)
-    assert sorted(paired.partners) == list(range(9)) and len(paired) == 9
-    assert (paired.partners != np.arange(9)).all()
+    paired = WithDonors(source, seed=4)
+    assert sorted(paired.donors) == list(range(9)) and len(paired) == 9
+    assert (paired.donors != np.arange(9)).all()
     for index in range(9):
         item = paired[index]
-        partner = source[int(paired.partners[index])]
-        np.testing.assert_array_equal(item["other"], partner["image"])
+        donor = source[int(paired.donors[index])]
+        np.testing.assert_array_equal(item[DONOR], donor["image"])
         np.testing.assert_array_equal(item["image"], source[index]["image"])
     with pytest.raises(ValueError, match="at least 2"):
-        WithOthers(scenes(1, 1))
+        WithDonors(scenes(1, 1))

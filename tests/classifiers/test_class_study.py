@@ -58,7 +58,7 @@ def test_curves_remove_units_from_either_end(study, judging):
 def test_intervals_hold_the_differences(study):
     measure = accuracy.balanced_accuracy
     found = study.intervals(measure)
-    before = measure(study.sets.baseline)
+    before = measure(study.set_removals.baseline)
     grid = np.concatenate([study.without_best(measure), study.with_best_alone(measure)])
     np.testing.assert_allclose(found.difference, grid.reshape(-1, CLASSES) - before, atol=1e-12)
 

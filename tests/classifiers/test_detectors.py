@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from support.toy_classifiers import pooled, scenes
 
-from jaxdissect.classifiers.detectors import Peaks, as_binary, best_detectors, peak_activations
+from jaxdissect.classifiers.detectors import (
+    PeakActivations,
+    as_binary,
+    best_detectors,
+    peak_activations,
+)
 from jaxdissect.engine.batching import Stored
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats import threshold_classifier
@@ -34,7 +39,7 @@ def parts():
         labels = np.arange(number) % 3
         values = rng.integers(0, 12, (number, 4)).astype(np.float32)
         values[labels == 1, 2] += 6
-        return Peaks(values, labels.astype(np.int64))
+        return PeakActivations(values, labels.astype(np.int64))
 
     return part(60), part(45)
 
@@ -97,7 +102,7 @@ def test_few_units_are_tried(parts):
 def test_classes_without_images_are_left_out(parts):
     choosing, judging = parts
     few = judging.labels != 2
-    only = Peaks(judging.values[few], judging.labels[few])
+    only = PeakActivations(judging.values[few], judging.labels[few])
     best = best_detectors(choosing, only, num_classes=7)
     np.testing.assert_array_equal(best.classes, [0, 1])
     assert np.isfinite(best.thresholds).all()
@@ -113,7 +118,9 @@ def test_classes_are_joined():
 
 def test_what_cannot_be_detected(network, parts):
     choosing, judging = parts
-    alone = Peaks(judging.values[judging.labels == 1], judging.labels[judging.labels == 1])
+    alone = PeakActivations(
+        judging.values[judging.labels == 1], judging.labels[judging.labels == 1]
+    )
     with pytest.raises(ValueError, match="two classes or more"):
         best_detectors(choosing, alone)
     with pytest.raises(ValueError, match="`units_per_class`"):
@@ -122,7 +129,7 @@ def test_what_cannot_be_detected(network, parts):
         with pytest.raises(ValueError, match="`units` "):
             best_detectors(choosing, judging, units=units)
     with pytest.raises(ValueError, match="3 units"):
-        best_detectors(choosing, Peaks(judging.values[:, :3], judging.labels))
+        best_detectors(choosing, PeakActivations(judging.values[:, :3], judging.labels))
     with pytest.raises(ValueError, match="some class that `choosing` has"):
         best_detectors(choosing, judging._replace(labels=judging.labels + 3))
     arrays = scenes(8, 2).arrays

@@ -11,7 +11,7 @@ from jaxdissect.engine.resume import digest, fold_resumably
 from jaxdissect.networks.ablation_masks import single_unit_masks
 
 WIDTH, CLASSES, NUMBER = 6, 5, 40
-OPTIONS = {"keep_predictions": True, "separate": True, "batch_size": 8}
+OPTIONS = {"keep_predictions": True, "count_scores": True, "batch_size": 8}
 
 
 class Killed(Exception):
@@ -48,7 +48,7 @@ def test_what_was_interrupted_goes_on(interrupted, tmp_path):
     found = sweep(interrupted, count, save_every=2)
     assert steps == [2, 3, 4, 5]
     expected = sweep()
-    for name in ("baseline", "counts", "labels", "predictions", "separations"):
+    for name in ("baseline", "counts", "labels", "predictions", "auroc_counts"):
         parts = getattr(found, name), getattr(expected, name)
         jax.tree.map(np.testing.assert_array_equal, *parts)
     assert expected.predictions is not None and len(np.unique(expected.predictions)) > 2
@@ -57,7 +57,7 @@ def test_what_was_interrupted_goes_on(interrupted, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"keep": ~single_unit_masks(WIDTH)}, {"batch_size": 10}, {"separate": False}]
+    "options", [{"keep": ~single_unit_masks(WIDTH)}, {"batch_size": 10}, {"count_scores": False}]
 )
 def test_another_sweep_is_refused(interrupted, options):
     with pytest.raises(ValueError, match="holds a computation with other settings"):

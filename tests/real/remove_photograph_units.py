@@ -106,7 +106,7 @@ def effect_rows(
     )
     accuracy_lost = -study.single_intervals(accuracy.overall_accuracy).difference[first]
     header = ("class", "unit", "balanced accuracy", "lost", "99% from", "99% to", "lost by all")
-    before = accuracy.balanced_accuracy(study.judged.baseline)
+    before = accuracy.balanced_accuracy(study.judging_removals.baseline)
     return header, [
         (classes[c], units[int(first[c])], before[c], lost[c], low[c], high[c], accuracy_lost[c])
         for c in np.argsort(-lost, kind="stable").tolist()
@@ -115,14 +115,15 @@ def effect_rows(
 
 def report(study: ClassStudy, classes: Sequence[str], dissection: jd.Dissection | None) -> str:
     """Accuracy, the classes with the largest effects of single units, importance against IoU."""
-    overall = float(accuracy.overall_accuracy(study.judged.baseline))
+    overall = float(accuracy.overall_accuracy(study.judging_removals.baseline))
     overall_change = study.single_intervals(accuracy.overall_accuracy)
     worst = int(overall_change.difference.argmin())
     lines = [
-        f"ranked on {len(study.singles.labels)}, judged on {len(study.judged.labels)} photographs "
-        f"of {len(classes)} scenes; removals computed by {study.judged.way}",
+        f"ranked on {len(study.ranking_removals.labels)}, judged on "
+        f"{len(study.judging_removals.labels)} photographs of {len(classes)} scenes; "
+        f"removals computed by {study.judging_removals.method}",
         f"accuracy over all classes {overall:.3f}; ranking photographs "
-        f"{float(accuracy.overall_accuracy(study.singles.baseline)):.3f}; chance "
+        f"{float(accuracy.overall_accuracy(study.ranking_removals.baseline)):.3f}; chance "
         f"{1 / len(classes):.3f}",
         f"the single unit that costs most accuracy: {worst}, "
         f"{overall_change.difference[worst]:+.4f}"
@@ -154,7 +155,7 @@ def report(study: ClassStudy, classes: Sequence[str], dissection: jd.Dissection 
 
 def _set_rows(study: ClassStudy) -> Rows:
     """Mean balanced accuracy of all classes, each without its n best units and with them alone."""
-    whole, *sets = tables.own_accuracies(study).mean(axis=1)
+    whole, *sets = study.own_balanced_accuracies().mean(axis=1)
     without, alone = sets[: len(study.sizes)], sets[len(study.sizes) :]
     rows = [(str(n), a, b) for n, a, b in zip(study.sizes, without, alone, strict=True)]
     return ("n", "without the n best", "the n best alone"), [("all units", whole, whole), *rows]
@@ -210,7 +211,7 @@ def main() -> None:
         write_csv(options.out / "first_units.csv", *effect_rows(study, own, classes, names))
         np.savez(
             options.out / "single_removals.npz",
-            damage=study.judged.damage(),
+            damage=study.judging_removals.damage(),
             ranked_by=study.ranked_by,
         )
 

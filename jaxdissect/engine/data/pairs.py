@@ -1,7 +1,8 @@
-"""Images that come in pairs: the same layout in its own style and in another.
+"""Images that come in pairs: with the same layout in another style, or with any other image.
 
-An example of `Paired` is that of the original, with the other image under "stylised". Two folders
-are matched by the names of their files, see `pair_name`.
+An example of `Paired` is that of the original, with the stylised image under `STYLISED`. Two
+folders are matched by the names of their files, see `pair_name`. An example of `WithDonors` holds
+under `DONOR` the image whose activations stand in for its own in resample ablation.
 """
 
 import re
@@ -16,7 +17,10 @@ from jaxdissect.engine.batching import Batch, Source, read_block
 from jaxdissect.engine.data.folders import ImageFolder
 
 STYLISED = "stylised"
-"""Key of the other image of a pair."""
+"""Key of the stylised image of a pair."""
+
+DONOR = "donor"
+"""Key of the donor image of an example."""
 
 STYLE_MARK = "-stylized-"
 """What stands between the names of content and style in the files of the paper's code."""
@@ -65,10 +69,43 @@ class Paired:
         return {**read_block(self.originals, first, last), STYLISED: other}
 
 
-def pair_name(path: str) -> str:
-    """Return what both files of a pair have in common.
+class WithDonors:
+    """Examples, each with a donor image: that of another example, as unlike as chance makes it.
 
-    That is the path below its folder, without ending, and without what follows the number of an
+    Every example is the donor of exactly one, and none of itself.
+
+    Args:
+        source: Examples with an "image".
+        seed: Seed of the order in which examples are paired.
+
+    Attributes:
+        donors: For each example, the number of the one whose image it holds too.
+
+    Raises:
+        ValueError: If there are less than two examples.
+    """
+
+    def __init__(self, source: Source, *, seed: int = 0) -> None:
+        number = len(source)
+        if number < 2:
+            raise ValueError(f"`source` (={number} examples) must have at least 2, to pair them")
+        order = np.random.default_rng(seed).permutation(number)
+        self.source = source
+        self.donors = np.empty(number, np.int64)
+        self.donors[order] = np.roll(order, 1)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        donor = self.source[int(self.donors[index])]["image"]
+        return {**self.source[index], DONOR: donor}
+
+
+def pair_name(path: str) -> str:
+    """Return the part of a path that both files of a pair have in common.
+
+    That is the path below the folder, without ending, and without what follows the number of an
     image of Places365 or else `STYLE_MARK`. So `a/1.png` and `a/1-stylized-monet.jpg` have the same
     name, and so have `Places365_val_00000001.jpg` and `Places365_val_00000001_cubist.png`.
     """
@@ -105,19 +142,19 @@ def paired_folders(
         if other != place:
             raise ValueError(f"`originals`: {originals.names[other]} and {path} have the same name")
     wanted = [name(path) for path in stylised.names]
-    lonely = {
+    unmatched = {
         "originals": [originals.names[of_name[key]] for key in of_name.keys() - set(wanted)],
         "stylised": [
             path for path, key in zip(stylised.names, wanted, strict=True) if key not in of_name
         ],
     }
-    if any(lonely.values()):
-        told = [
+    if any(unmatched.values()):
+        listed = [
             f"{len(paths)} of `{folder}`: {_listing(sorted(paths))}"
-            for folder, paths in lonely.items()
+            for folder, paths in unmatched.items()
             if paths
         ]
-        raise ValueError(f"images without a partner of the same name: {'; '.join(told)}")
+        raise ValueError(f"images without a partner of the same name: {'; '.join(listed)}")
     places = [of_name[key] for key in wanted][:limit]
     return Paired(_chosen(originals, places), _chosen(stylised, range(len(places))))
 
