@@ -3,30 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 from tyro.conf import arg
 
 from jaxdissect.classifiers import ablation_methods, importance, replacements
-from jaxdissect.classifiers.class_correlation import Responses, unit_responses
+from jaxdissect.classifiers.class_correlation import ClassCorrelation, correlate_with_classes
 from jaxdissect.classifiers.class_study import ClassStudy, study_classes
 from jaxdissect.classifiers.taylor_importance import estimated_damage
 from jaxdissect.commands.ablate import figures, tables
 from jaxdissect.commands.options.class_images import ClassImages, ClassSources, class_numbers
-from jaxdissect.commands.options.model import choose_layers, find_model
+from jaxdissect.commands.options.model import FoundLayer, LayerOptions
+from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.dissection.result import load_dissection
-from jaxdissect.engine.data.donors import WithOthers
-from jaxdissect.engine.layer_reader import image_input
-from jaxdissect.networks.network import Network, layer_shapes
+from jaxdissect.engine.data.pairs import WithDonors
+from jaxdissect.engine.folding import Progress
 from jaxdissect.plots.figure_files import save_figure
 
-WAYS = {
-    "fastest": (ablation_methods.low_rank, ablation_methods.edited),
+METHODS = {
+    "fastest": ablation_methods.FASTEST,
     "low-rank": (ablation_methods.low_rank,),
     "edited": (ablation_methods.edited,),
     "masked-parameters": (ablation_methods.masked_parameters,),
@@ -34,44 +33,38 @@ WAYS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblateOptions(TableOptions, ClassImages):
-    """Remove units of a classifier, and count what it still tells right.
+class AblateOptions(LayerOptions, ClassImages, TableOptions):
+    """Remove units of a classifier, and count what it still classifies correctly.
 
     Units are ranked for every class on some images, and sets of them are removed on others. Images
     come from --sample, from two folders (--rank-images, --images) that hold a folder for every
     class, or from two splits of --tfds.
     """
 
-    model: Annotated[str, arg(metavar="NAME")]
-    """The classifier; see `jaxdissect dissect --help`."""
-    layer: Annotated[str | None, arg(metavar="L", help_behavior_hint="(default: the last)")] = None
-    """Where to remove units. A wrong name lists the right ones."""
-    weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """Weights of a kind of network."""
     sizes: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (4, 20, 256)
-    """Numbers of most important units to remove together, or to keep alone; those that are less
-    than the layer has."""
+    """Numbers of most important units to remove together, or to keep alone; those that are not
+    below the number of units of the layer are left out."""
     curves: Annotated[
         tuple[str, ...], arg(metavar="CLASS [CLASS ...]", help_behavior_hint="(default: none)")
     ] = ()
     """Classes for which to remove every number of units."""
     rank_by: Literal["balanced-accuracy", "confidence"] = "balanced-accuracy"
     """What a removal must lower to make a unit important: the paper's measure, or the mean
-    probability of the class, which tells more from few images."""
+    probability of the class, which distinguishes more from few images."""
     dissection: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Results of `jaxdissect dissect` for the same layer, to compare importance with."""
     replace: Literal["zero", "mean", "resample"] = "zero"
-    """What removed units say: nothing, their mean over the images to rank with, or what they say of
-    another image."""
+    """What removed units output instead: zero, their mean over the images to rank with, or what
+    they output for another image."""
     way: Literal["fastest", "low-rank", "edited", "masked-parameters"] = "fastest"
     """How removals are computed: by subtracting from a linear map where the layer leads to one, by
-    running what follows the layer, or by zeroing parameters; same predictions."""
+    running what follows the layer, or by zeroing parameters; all give the same predictions."""
     batch_size: Annotated[int, arg(metavar="N")] = 16
     """Images in a step; does not change results."""
     memory_gib: Annotated[float, arg(metavar="GIB")] = 1.0
     """Memory for sets of units that run together, about; does not change results."""
     checkpoints: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
-    """Folder in which an interrupted run is taken up again by the same command."""
+    """Folder from which the same command resumes when it was interrupted."""
 
     def run(self) -> None:
         """Rank and remove units as the options say; write and print the results.
@@ -79,21 +72,16 @@ class AblateOptions(TableOptions, ClassImages):
         Raises:
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
+        check_at_least(self, batch_size=1, memory_gib=0)
         self.check_free()
         data = self.find_classes()
-        model = find_model(self.model, self.weights)
-        wanted = (self.layer,) if self.layer else model.default_layers[-1:]
-        image_size = data.image_size
-        (layer,) = choose_layers(model, wanted, image_size)
-        example = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
-        num_units = layer_shapes(model.network, example, (layer,))[layer].shape[-1]
+        found = self.find_layer(data.image_size)
+        network, layer, num_units = found
         iou = None if self.dissection is None else _best_iou(self.dissection, layer, num_units)
-        options = {"label_key": data.label_key, "batch_size": self.batch_size}
         with self.working() as (folder, progress):
-            options["progress"] = progress
-            data, replacement = self._replacing(data, model.network, layer, options)
+            data, replacement = self._replacing(data, found, progress)
             study = study_classes(
-                model.network,
+                network,
                 data.ranking,
                 data.judging,
                 layer,
@@ -101,50 +89,64 @@ class AblateOptions(TableOptions, ClassImages):
                 sizes=tuple(size for size in self.sizes if size < num_units),
                 curve_classes=class_numbers("curves", self.curves, data.class_names),
                 rank_by=importance.MEASURES[self.rank_by],
+                label_key=data.label_key,
                 replacement=replacement,
-                choose=WAYS[self.way],
+                methods=METHODS[self.way],
+                batch_size=self.batch_size,
                 memory_budget=int(self.memory_gib * 2**30),
                 checkpoints=self.checkpoints,
-                **options,
+                progress=progress,
             )
             num_classes = study.ranked_by.shape[1]
-            estimate = estimated_damage(model.network, data.ranking, layer, num_classes, **options)
-            responses = unit_responses(model.network, data.judging, layer, **options)
-            names = data.all_names(num_classes)
-            self._write(folder, study, estimate, responses, names, iou)
-        self.print_summary(tables.summary(study, names))
-
-    def _replacing(
-        self, data: ClassSources, network: Network, layer: str, options: dict[str, Any]
-    ) -> tuple[ClassSources, replacements.Replacement]:
-        """Find what removed units say instead, and the images that it takes."""
-        if self.replace == "mean":
-            means = replacements.mean_activations(
+            estimate = estimated_damage(
                 network,
                 data.ranking,
                 layer,
+                num_classes,
+                label_key=data.label_key,
                 batch_size=self.batch_size,
-                progress=options["progress"],
+                progress=progress,
             )
-            return data, replacements.mean(jnp.asarray(means, jnp.float32))
+            correlation = correlate_with_classes(
+                network,
+                data.judging,
+                layer,
+                label_key=data.label_key,
+                batch_size=self.batch_size,
+                progress=progress,
+            )
+            names = data.all_names(num_classes)
+            self._write(folder, study, estimate, correlation, names, iou)
+        self.print_summary(tables.summary(study, names))
+
+    def _replacing(
+        self, data: ClassSources, found: FoundLayer, progress: Progress
+    ) -> tuple[ClassSources, replacements.Replacement]:
+        """Find what removed units output instead, and the images that this takes."""
+        network, layer, _ = found
+        if self.replace == "mean":
+            means = replacements.mean_activations(
+                network, data.ranking, layer, batch_size=self.batch_size, progress=progress
+            )
+            return data, replacements.mean(means)
         if self.replace == "resample":
             paired = data._replace(
-                ranking=WithOthers(data.ranking), judging=WithOthers(data.judging)
+                ranking=WithDonors(data.ranking), judging=WithDonors(data.judging)
             )
-            return paired, replacements.resampled(network, layer, image_input)
+            return paired, replacements.resampled(network, layer)
         return data, replacements.zero
 
     def _write(
         self,
         folder: Path,
         study: ClassStudy,
-        estimate: np.ndarray,
-        responses: Responses,
+        estimate: Float[np.ndarray, "U N"],
+        correlation: ClassCorrelation,
         names: Sequence[str],
-        iou: np.ndarray | None,
+        iou: Float[np.ndarray, "U"] | None,
     ) -> None:
         written = {
-            "units": tables.unit_table(study, estimate, responses, names),
+            "units": tables.unit_table(study, estimate, correlation, names),
             "classes": tables.class_table(study, names),
             "rates": tables.rate_table(study, names),
             "sets": tables.set_table(study, names),
@@ -165,11 +167,12 @@ class AblateOptions(TableOptions, ClassImages):
         self.write_tables(folder, written)
         for name, figure in drawn.items():
             save_figure(folder / f"{name}.png", figure)
-        facts = tables.facts(study, estimate, responses)
+        facts = tables.facts(study, estimate, correlation)
         write_settings(folder / "ablation.json", self, facts)
 
 
-def _best_iou(folder: Path, layer: str, num_units: int) -> np.ndarray:
+def _best_iou(folder: Path, layer: str, num_units: int) -> Float[np.ndarray, "U"]:
+    """Read the IoU of every unit with its best concept from the results of a dissection."""
     result = load_dissection(folder)
     if layer not in result.layers or result[layer].num_units != num_units:
         raise ValueError(

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.class_study import ClassStudy
-from jaxdissect.commands.ablate.tables import MOST_SHOWN, own_accuracies
+from jaxdissect.commands.ablate.tables import MOST_SHOWN
 from jaxdissect.plots import bars_and_curves
 from jaxdissect.plots.palette import SERIES_COLORS
 from jaxdissect.stats import accuracy
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 def class_figure(study: ClassStudy, names: Sequence[str]) -> "Figure":
     """Draw balanced accuracies of the classes that lose most: whole, without, alone."""
-    own = own_accuracies(study)
+    own = study.own_balanced_accuracies()
     order = np.argsort(own[1] - own[0], kind="stable")[:MOST_SHOWN]
-    # The largest set that is still a small part of the layer: all but half of it tell little.
+    # The largest set that is a small part of the layer: a half and all but it differ little.
     few = [i for i, size in enumerate(study.sizes) if 4 * size <= study.ranked_by.shape[0]]
     place = few[-1] if few else 0
     size, middle = study.sizes[place], 1 + len(study.sizes)
@@ -44,7 +44,7 @@ def distribution_figure(study: ClassStudy) -> "Figure":
     """Draw the balanced accuracies of all classes, best first, a panel for every size of sets."""
     from matplotlib.figure import Figure
 
-    own = own_accuracies(study)
+    own = study.own_balanced_accuracies()
     order = np.argsort(-own[0], kind="stable")
     places = np.arange(len(order))
     num_sizes = len(study.sizes)
@@ -75,7 +75,7 @@ def distribution_figure(study: ClassStudy) -> "Figure":
 def curve_figure(study: ClassStudy, names: Sequence[str]) -> "Figure":
     """Draw balanced accuracy against the number of units removed, from either end."""
     own = study.curves(accuracy.balanced_accuracy)
-    whole = accuracy.balanced_accuracy(study.sets.baseline)
+    whole = accuracy.balanced_accuracy(study.set_removals.baseline)
     curves = {
         f"{names[c]}, {end}": np.concatenate([whole[c : c + 1], own[k, i, :, c], [0.5]])
         for k, c in enumerate(study.curve_classes)

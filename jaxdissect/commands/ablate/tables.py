@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxdissect.classifiers import importance
-from jaxdissect.classifiers.class_correlation import Responses, positive_shares
+from jaxdissect.classifiers.class_correlation import ClassCorrelation, positive_shares
 from jaxdissect.classifiers.class_study import ClassStudy
 from jaxdissect.commands.output import table_files
 from jaxdissect.commands.output.table_files import Rows
@@ -17,13 +17,10 @@ MOST_SHOWN = 20
 """Classes in a figure or on the terminal, those that lose most."""
 
 
-# --- tables ---------------------------------------------------------------------------------------
-
-
 def unit_table(
     study: ClassStudy,
     estimate: Float[np.ndarray, "U N"],
-    responses: Responses,
+    correlation: ClassCorrelation,
     names: Sequence[str],
 ) -> Rows:
     """One row per unit and class: what the single removal does, how sure, and what was estimated.
@@ -32,18 +29,18 @@ def unit_table(
     """
     place = np.argsort(study.ranking, axis=1, kind="stable").T
     own = study.single_intervals(accuracy.balanced_accuracy)
-    whole, without = _separations(study)
+    whole, without = study.auroc_counts
     columns: dict[str, np.ndarray] = {
         "rank": place + 1,
-        "balanced accuracy lost when ranked": study.singles.damage(),
+        "balanced accuracy lost when ranked": study.ranking_removals.damage(),
         "balanced accuracy lost": -own.difference,
         "99% from": -own.high,
         "99% to": -own.low,
-        "confidence lost": study.judged.damage(accuracy.confidence),
+        "confidence lost": study.judging_removals.damage(accuracy.confidence),
         "AUROC lost": auroc.auroc(whole)[None] - auroc.auroc(without),
         "margin lost": auroc.mean_margin(whole)[None] - auroc.mean_margin(without),
         "log-probability lost, estimated": estimate,
-        "correlation of peak and probability": responses.correlation,
+        "correlation of peak and probability": correlation.correlation,
     }
     rows = [
         (unit, name, *(column[unit, c].item() for column in columns.values()))
@@ -58,9 +55,9 @@ def class_table(study: ClassStudy, names: Sequence[str]) -> Rows:
     header = ["class", "images", "most important units", "all units"]
     header += [f"without its {size}" for size in study.sizes]
     header += [f"with its {size} alone" for size in study.sizes]
-    counts = study.sets.baseline.true
+    counts = study.set_removals.baseline.true
     top = study.ranking[:, : importance.NUM_TOP]
-    own = own_accuracies(study)
+    own = study.own_balanced_accuracies()
     return tuple(header), [
         (name, int(counts[c]), " ".join(map(str, top[c])), *map(float, own[:, c]))
         for c, name in enumerate(names)
@@ -69,8 +66,8 @@ def class_table(study: ClassStudy, names: Sequence[str]) -> Rows:
 
 def rate_table(study: ClassStudy, names: Sequence[str]) -> Rows:
     """One row per class, with all units: all the rates that its counts give."""
-    counts = study.judged.baseline
-    whole, _ = _separations(study)
+    counts = study.judging_removals.baseline
+    whole, _ = study.auroc_counts
     columns = {
         "precision": accuracy.precision(counts),
         "recall": accuracy.recall(counts),
@@ -183,7 +180,7 @@ def curve_table(study: ClassStudy, names: Sequence[str]) -> Rows:
 
 def improvement_table(study: ClassStudy, names: Sequence[str]) -> Rows:
     """One row per unit whose single removal improves a class, greatest gain first."""
-    found = importance.improvements(study.judged.damage())
+    found = importance.improvements(study.judging_removals.damage())
     return ("unit", "class", "balanced accuracy gained"), [
         (unit, names[c], gain) for unit, c, gain in found
     ]
@@ -191,15 +188,16 @@ def improvement_table(study: ClassStudy, names: Sequence[str]) -> Rows:
 
 def summary(study: ClassStudy, names: Sequence[str]) -> str:
     """What the removals do, over all classes and to the classes that lose most, as text."""
-    overall = float(accuracy.overall_accuracy(study.sets.baseline))
+    overall = float(accuracy.overall_accuracy(study.set_removals.baseline))
     header, rows = class_table(study, names)
-    own = own_accuracies(study)
+    own = study.own_balanced_accuracies()
     shown = [rows[c] for c in np.argsort(own[1] - own[0], kind="stable")[:MOST_SHOWN]]
     printed = table_files.three_decimals(shown)
     mean = ("mean of all", "", "", *(f"{value:.3f}" for value in own.mean(axis=1)))
     return "\n".join(
         [
-            f"Accuracy over all classes {overall:.3f} (removals computed by {study.sets.way}).",
+            f"Accuracy over all classes {overall:.3f} "
+            f"(removals computed by {study.set_removals.method}).",
             "Balanced accuracy of each class, without its most important units and with these "
             "alone (chance 0.5):",
             "",
@@ -209,26 +207,25 @@ def summary(study: ClassStudy, names: Sequence[str]) -> str:
 
 
 def facts(
-    study: ClassStudy, estimate: Float[np.ndarray, "U N"], responses: Responses
+    study: ClassStudy, estimate: Float[np.ndarray, "U N"], correlation: ClassCorrelation
 ) -> dict[str, Any]:
     """How the study was made and its figures over all classes, as JSON values."""
-    damage = study.singles.damage(accuracy.confidence)
-    correlations = [
-        importance.rank_correlation(a, b) for a, b in zip(damage.T, estimate.T, strict=True)
-    ]
-    whole, _ = _separations(study)
-    own = own_accuracies(study).mean(axis=1)
+    whole, _ = study.auroc_counts
+    own = study.own_balanced_accuracies().mean(axis=1)
     number = len(study.sizes)
     without, alone = own[1 : 1 + number], own[1 + number :]
-    shares = positive_shares(responses.correlation, importance.is_important(study.ranked_by))
+    shares = positive_shares(correlation.correlation, importance.is_important(study.ranked_by))
     return {
-        "layer": study.sets.layer,
+        "layer": study.set_removals.layer,
         "units": study.ranked_by.shape[0],
         "classes": study.ranked_by.shape[1],
-        "images": {"ranked with": len(study.singles.labels), "measured": len(study.sets.labels)},
-        "way": study.sets.way,
-        "accuracy over all classes": float(accuracy.overall_accuracy(study.sets.baseline)),
-        "accuracy of the first n guesses": responses.top_n_accuracy.tolist(),
+        "images": {
+            "ranked with": len(study.ranking_removals.labels),
+            "measured": len(study.set_removals.labels),
+        },
+        "way": study.set_removals.method,
+        "accuracy over all classes": float(accuracy.overall_accuracy(study.set_removals.baseline)),
+        "accuracy of the first n guesses": correlation.top_n_accuracy.tolist(),
         "mean AUROC": float(auroc.auroc(whole).mean()),
         "mean margin": float(auroc.mean_margin(whole).mean()),
         "mean balanced accuracy": {
@@ -236,26 +233,11 @@ def facts(
             **{f"without {n}": float(x) for n, x in zip(study.sizes, without, strict=True)},
             **{f"{n} alone": float(x) for n, x in zip(study.sizes, alone, strict=True)},
         },
-        "rank correlation of estimated and measured importance": float(np.mean(correlations)),
+        "rank correlation of estimated and measured importance": importance.mean_rank_correlation(
+            study.ranking_removals.damage(accuracy.confidence), estimate
+        ),
         "positive correlations of peak and probability": {
             "of important units": shares.important,
             "of other units": shares.other,
         },
     }
-
-
-# --- parts ----------------------------------------------------------------------------------------
-
-
-def own_accuracies(study: ClassStudy) -> Float[np.ndarray, "V N"]:
-    """Balanced accuracy of each class [V, N]: all units, without its n for all n, these alone."""
-    measure = accuracy.balanced_accuracy
-    grids = (study.without_best(measure), study.with_best_alone(measure))
-    own = [np.diagonal(grid, axis1=1, axis2=2) for grid in grids]
-    return np.concatenate([measure(study.sets.baseline)[None], *own])
-
-
-def _separations(study: ClassStudy) -> tuple[auroc.AurocCounts, auroc.AurocCounts]:
-    found = study.judged.separations
-    assert found is not None  # `study_classes` counts scores
-    return found

@@ -11,44 +11,41 @@ from tyro.conf import arg
 
 from jaxdissect.classifiers.detectors import (
     Detectors,
-    Peaks,
+    PeakActivations,
     as_binary,
     best_detectors,
     peak_activations,
+    reference_detectors,
+    unit_detectors,
 )
 from jaxdissect.commands.detect import figures, tables
 from jaxdissect.commands.options.class_images import ClassImages, class_numbers
-from jaxdissect.commands.options.model import choose_layers, find_model
+from jaxdissect.commands.options.model import LayerOptions
+from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.plots.figure_files import save_figure
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectOptions(TableOptions, ClassImages):
-    """Find the single unit whose peak activation tells each class best.
+class DetectOptions(LayerOptions, ClassImages, TableOptions):
+    """Find the single unit whose peak activation detects each class best.
 
     Units and thresholds are chosen on some images and judged on others. Images come from --sample,
     from two folders (--rank-images, --images) that hold a folder for every class, or from two
     splits of --tfds.
     """
 
-    model: Annotated[str, arg(metavar="NAME")]
-    """The network; see `jaxdissect dissect --help`."""
-    weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """Weights of a kind of network."""
-    layer: Annotated[str | None, arg(metavar="L", help_behavior_hint="(default: the last)")] = None
-    """Whose units. A wrong name lists the right ones."""
     unit: Annotated[int | None, arg(metavar="U", help_behavior_hint="(default: all)")] = None
     """Look at one unit only."""
     classes: Annotated[
         tuple[str, ...], arg(metavar="CLASS [CLASS ...]", help_behavior_hint="(default: each)")
     ] = ()
-    """Join these classes into one, and look for units that tell it from all others."""
+    """Join these classes into one, and look for units that distinguish it from all others."""
     units_per_class: Annotated[int, arg(metavar="N")] = 3
     """How many units to name for each class."""
     num_figures: Annotated[int, arg(metavar="N")] = 3
-    """Detectors whose peaks are drawn, those that were best when chosen."""
+    """How many detectors to draw the peaks of, the best on the images to choose with."""
     batch_size: Annotated[int, arg(metavar="N")] = 16
     """Images in a step; does not change results."""
 
@@ -58,19 +55,15 @@ class DetectOptions(TableOptions, ClassImages):
         Raises:
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
-        for name, least in (("units_per_class", 1), ("num_figures", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"`{name}` (={getattr(self, name)}) must be at least {least}")
+        check_at_least(self, units_per_class=1, num_figures=0, batch_size=1)
         self.check_free()
         data = self.find_classes()
         wanted = class_numbers("classes", self.classes, data.class_names)
-        model = find_model(self.model, self.weights)
-        layers = (self.layer,) if self.layer else model.default_layers[-1:]
-        (layer,) = choose_layers(model, layers, data.image_size)
+        network, layer, _ = self.find_layer(data.image_size)
         with self.working() as (folder, progress):
             choosing, judging = (
                 peak_activations(
-                    model.network,
+                    network,
                     source,
                     (layer,),
                     label_key=data.label_key,
@@ -94,8 +87,8 @@ class DetectOptions(TableOptions, ClassImages):
                 units_per_class=self.units_per_class,
                 num_classes=len(names),
             )
-            if wanted:  # nobody asks what tells that it is none of these classes
-                found = Detectors(*(column[1:] for column in found))
+            if wanted:  # nobody asks which unit detects all others
+                found = found.of_class(1)
             self._write(folder, found, choosing, judging, names, layer)
         self.print_summary(tables.summary(found, names, layer))
 
@@ -103,15 +96,16 @@ class DetectOptions(TableOptions, ClassImages):
         self,
         folder: Path,
         found: Detectors,
-        choosing: Peaks,
-        judging: Peaks,
+        choosing: PeakActivations,
+        judging: PeakActivations,
         names: Sequence[str],
         layer: str,
     ) -> None:
+        every = unit_detectors(choosing, judging, len(names))
         written = {
             "detectors": tables.detector_table(found, names),
-            "units": tables.unit_table(choosing, judging, names),
-            "reference": tables.reference_table(found, choosing, names),
+            "units": tables.unit_table(every, names),
+            "reference": tables.reference_table(reference_detectors(found, choosing), names),
         }
         self.write_tables(folder, written)
         save_figure(folder / "detectors.png", figures.detector_figure(found, names))

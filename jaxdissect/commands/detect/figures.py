@@ -1,4 +1,4 @@
-"""Figures of units as detectors: where the peaks of a class lie, and how well thresholds part them.
+"""Figures of units as detectors: accuracy of the best, and peaks on either side of a threshold.
 
 As in `jaxdissect.plots.concept_chart`, lengths are in inches.
 """
@@ -50,9 +50,9 @@ def peak_figure(
         values: Peaks of the unit.
         is_own: Which images are of the class.
         threshold: Drawn as a line.
-        name: Of the class.
+        name: Name of the class.
         title: What the figure shows.
-        seed: Of the heights of the points, and of which images are points if there are many.
+        seed: Seed of the heights of the points, and of the choice of images if there are many.
     """
     from matplotlib.figure import Figure
 

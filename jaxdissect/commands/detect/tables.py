@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from jaxdissect.classifiers.detectors import Detectors, Peaks
+from jaxdissect.classifiers.detectors import (
+    Detectors,
+    PeakActivations,
+    ReferenceDetector,
+    UnitDetectors,
+)
 from jaxdissect.commands.output import table_files
 from jaxdissect.commands.output.table_files import Rows
-from jaxdissect.stats import threshold_classifier
 
 MOST_SHOWN = 20
 """Classes in a figure or on the terminal, those with the best detectors."""
@@ -33,43 +35,28 @@ def detector_table(found: Detectors, names: Sequence[str]) -> Rows:
     return header, rows
 
 
-def reference_table(found: Detectors, choosing: Peaks, names: Sequence[str]) -> Rows:
+def reference_table(found: Sequence[ReferenceDetector], names: Sequence[str]) -> Rows:
     """One row per class: the threshold of its best unit by the rule of the paper's code.
 
-    Its accuracy is that on the images it was chosen with, as there. Classes for which the rule
-    gives no threshold are left out.
+    Its accuracy is that on the images it was chosen with, as there.
     """
-    rows = []
-    for c in found.order():
-        unit, number = int(found.units[c, 0]), int(found.classes[c])
-        try:
-            rule = threshold_classifier.reference_threshold(
-                choosing.values[:, unit], choosing.labels == number
-            )
-        except ValueError:  # fewer others than images of the class, or all of them lower
-            continue
-        rows.append((names[number], unit, *rule))
-    return ("class", "unit", "threshold", "balanced accuracy when chosen"), rows
+    header = ("class", "unit", "threshold", "balanced accuracy when chosen")
+    return header, [(names[number], *columns) for number, *columns in found]
 
 
-def unit_table(choosing: Peaks, judging: Peaks, names: Sequence[str]) -> Rows:
+def unit_table(found: UnitDetectors, names: Sequence[str]) -> Rows:
     """One row per unit and class, of the classes with images in both parts."""
-    chosen, whole = (
-        threshold_classifier.fit(part.values, part.labels, len(names))
-        for part in (choosing, judging)
-    )
     header = ("unit", "class", "threshold", "balanced accuracy when chosen", "AUROC")
-    classes = np.intersect1d(choosing.labels, judging.labels)
-    columns = (chosen.threshold, chosen.balanced_accuracy, whole.auroc)
+    classes, *columns = found
     return header, [
-        (unit, names[c], *(column[unit, c].item() for column in columns))
-        for unit in range(choosing.values.shape[1])
-        for c in classes
+        (unit, names[number], *(column[unit, place].item() for column in columns))
+        for unit in range(len(found.thresholds))
+        for place, number in enumerate(classes)
     ]
 
 
 def summary(found: Detectors, names: Sequence[str], layer: str) -> str:
-    """The best detectors and what they are on average, as text."""
+    """List the best detectors and their averages over classes, as text."""
     header, rows = detector_table(found, names)
     best = [row for row in rows if row[1] == 1][:MOST_SHOWN]
     printed = table_files.three_decimals(best)
@@ -87,8 +74,10 @@ def summary(found: Detectors, names: Sequence[str], layer: str) -> str:
     )
 
 
-def facts(found: Detectors, choosing: Peaks, judging: Peaks, layer: str) -> dict[str, Any]:
-    """How detectors were found, and what they are on average, as JSON values."""
+def facts(
+    found: Detectors, choosing: PeakActivations, judging: PeakActivations, layer: str
+) -> dict[str, Any]:
+    """List how detectors were found, and their averages over classes, as JSON values."""
     return {
         "layer": layer,
         "units": choosing.values.shape[1],
