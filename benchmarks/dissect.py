@@ -31,14 +31,15 @@ from flax import nnx
 from vgg16 import VGG16Trunk, xla_conv2d
 
 from jaxdissect.arrays.concepts import vocabulary
-from jaxdissect.dissection.activation_cache import survey_step, take_survey
-from jaxdissect.dissection.count_agreement import count_overlap, overlap_step
+from jaxdissect.dissection.activation_cache import fill_cache
+from jaxdissect.dissection.count_agreement import count_agreement_of_layers
 from jaxdissect.dissection.presets import PNAS2020
-from jaxdissect.dissection.setup import FoldOptions, Task, image_input
+from jaxdissect.dissection.setup import dissection_setup
 from jaxdissect.dissection.thresholds import find_thresholds
 from jaxdissect.engine.batching import Stored
-from jaxdissect.engine.label_grid import plan_memory
+from jaxdissect.engine.folding import FoldOptions
 from jaxdissect.engine.labelers import annotated
+from jaxdissect.engine.memory_plan import plan_memory
 
 GRID, NUM_CONCEPTS, CHANNELS, LABELS_PER_IMAGE = (56, 56), 1825, 6, 65
 LAST = "features.conv5_3"
@@ -68,28 +69,27 @@ CONCEPTS = vocabulary((f"concept {i}", "object") for i in range(1, NUM_CONCEPTS)
 
 
 class Run:
-    """A dissection whose steps are compiled once, so that stages can be timed again and again."""
+    """A dissection whose stages can be timed again and again; its programs are compiled once."""
 
     def __init__(self, trunk: nnx.Module, data: dict[str, np.ndarray], layers: list[str]) -> None:
-        source, labeler = Stored(data), annotated(CONCEPTS)
-        self.task = Task(trunk, source, labeler, layers, PNAS2020, GRID, image_input, None, None)
-        self.plan = plan_memory(self.task.readings, len(source), BUDGET)
-        self.look = survey_step(self.task, self.plan)
-        self.count = overlap_step(self.task, self.plan)
+        self.setup = dissection_setup(
+            trunk, Stored(data), annotated(CONCEPTS), layers=layers, preset=PNAS2020, grid=GRID
+        )
+        self.plan = plan_memory(self.setup.layers, len(self.setup.source), BUDGET)
 
     def __call__(self) -> dict[str, float]:
         """Seconds of each stage, and of all."""
         options = FoldOptions(BATCH_SIZE)
         begin = time.perf_counter()
-        survey = take_survey(self.task, self.plan, self.look, 10, options)
-        surveyed = time.perf_counter()
-        thresholds = find_thresholds(self.task, self.plan, survey, options)
+        cache = fill_cache(self.setup, self.plan, 10, options)
+        filled = time.perf_counter()
+        thresholds = find_thresholds(self.setup, self.plan, cache, options)
         found = time.perf_counter()
-        count_overlap(self.task, self.plan, survey, self.count, thresholds, options)
+        count_agreement_of_layers(self.setup, self.plan, cache, thresholds, options)
         end = time.perf_counter()
         return {
-            "forward": surveyed - begin,
-            "thresholds": found - surveyed,
+            "forward": filled - begin,
+            "thresholds": found - filled,
             "counting": end - found,
             "pipeline": end - begin,
         }

@@ -19,10 +19,10 @@ from jaxdissect.arrays.resampling import (
 )
 from jaxdissect.attacks.attack_study import AttackStudy
 from jaxdissect.attacks.effect_on_units import PeakChanges
-from jaxdissect.dissection.top_images import active_regions
+from jaxdissect.dissection.unit_images import active_regions
 from jaxdissect.engine.batching import Batch, Stored
 from jaxdissect.engine.folding import map_batches
-from jaxdissect.engine.layer_reader import Inputs, image_input, layer_reader
+from jaxdissect.engine.layer_reader import Inputs, LayerReader, image_input
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats.quantile import upper_quantile
 
@@ -148,7 +148,7 @@ def unit_maps(
 ) -> Float32[np.ndarray, "B h w k"]:
     """Compute the maps of some units, always by the same program."""
     network = as_network(network)
-    reader = layer_reader(network, (layer,), inputs=inputs)
+    reader = LayerReader.of(network, (layer,), inputs=inputs)
     found = []
 
     def receive(batch: Batch, maps: Array) -> None:

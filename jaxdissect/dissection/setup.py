@@ -24,7 +24,6 @@ from jaxdissect.engine.layer_reader import (
     OutputImage,
     check_inputs,
     image_input,
-    layer_reader,
 )
 from jaxdissect.networks.network import Network, as_network
 from jaxdissect.stats import agreement
@@ -134,7 +133,7 @@ def dissection_setup(
         raise ValueError("`layers` must name at least one layer")
     if len(source) < 1:
         raise ValueError("`source` has no examples")
-    reader = layer_reader(
+    reader = LayerReader.of(
         network,
         layers,
         inputs=inputs,
@@ -167,7 +166,7 @@ def dissection_setup(
         layers={
             name: LayerOnGrid(
                 grid,
-                found.maps[name].shape[1:3],
+                (found.maps[name].shape[1], found.maps[name].shape[2]),
                 found.maps[name].shape[3],
                 (alignments or {}).get(name, pixel_centers),
                 preset.border,

@@ -125,7 +125,7 @@ def _alignment_from_json(description: Mapping[str, Any]) -> Alignment | None:
     if kind not in _ALIGNMENTS:
         return None
     field = ReceptiveField(*map(tuple, values.pop("field")))
-    shapes = {name: None if size is None else tuple(size) for name, size in values.items()}
+    shapes: Any = {name: None if size is None else tuple(size) for name, size in values.items()}
     return _ALIGNMENTS[kind](field, **shapes)
 
 

@@ -51,7 +51,7 @@ class LayerMaps(NamedTuple):
 
 @dataclass(frozen=True)
 class LayerReader:
-    """Some layers of a network, and how it is run; built by `layer_reader`.
+    """Some layers of a network, and how it is run; built by `LayerReader.of`.
 
     Readers are values: equal ones share the compiled program, also between calls of experiments.
 
@@ -69,6 +69,19 @@ class LayerReader:
     token_grid: tuple[int, int] | None
     output_image: OutputImage | None
 
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        layers: Sequence[str],
+        *,
+        inputs: Inputs = image_input,
+        token_grid: tuple[int, int] | None = None,
+        output_image: OutputImage | None = None,
+    ) -> "LayerReader":
+        """Prepare to read layers of a network; for the arguments see the attributes."""
+        return cls(Structure(network), tuple(layers), inputs, token_grid, output_image)
+
     def read(self, params: PyTree, batch: Mapping[str, Any]) -> LayerMaps:
         """Run the network on a batch, as far as the layers; all of it where it makes images."""
         own = {name: array for name, array in batch.items() if not name.startswith(KEPT)}
@@ -77,18 +90,6 @@ class LayerReader:
     def shapes(self, params: PyTree, batch: Mapping[str, Any]) -> LayerMaps:
         """Find the shapes of what `read` gives, without running the network."""
         return LayerMaps(*jax.eval_shape(partial(_maps, self), params, dict(batch)))
-
-
-def layer_reader(
-    network: Network,
-    layers: Sequence[str],
-    *,
-    inputs: Inputs = image_input,
-    token_grid: tuple[int, int] | None = None,
-    output_image: OutputImage | None = None,
-) -> LayerReader:
-    """Prepare to read layers of a network; for the arguments see `LayerReader`."""
-    return LayerReader(Structure(network), tuple(layers), inputs, token_grid, output_image)
 
 
 def check_inputs(network: Network, reader: LayerReader, batch: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxdissect.dissection.top_images import UnitImages
+from jaxdissect.dissection.unit_images import UnitImages
 from jaxdissect.plots.fonts import sans_serif
 from jaxdissect.plots.regions import highlight
 

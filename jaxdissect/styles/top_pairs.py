@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxdissect.dissection.top_images import UnitImages, top_images
+from jaxdissect.dissection.unit_images import UnitImages, top_images
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.data.pairs import STYLISED
 from jaxdissect.engine.folding import Progress, no_progress

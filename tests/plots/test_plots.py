@@ -12,7 +12,7 @@ from PIL import Image
 from jaxdissect.arrays.concepts import Vocabulary, vocabulary
 from jaxdissect.commands.output import dissection_tables
 from jaxdissect.commands.output.table_files import write_csv
-from jaxdissect.dissection import top_images
+from jaxdissect.dissection import unit_images
 from jaxdissect.dissection.result import Dissection, LayerDissection
 from jaxdissect.dissection.run import dissect
 from jaxdissect.engine.batching import Stored
@@ -221,7 +221,7 @@ def test_active_regions_against_an_oracle():
             across = np.stack([np.interp(columns, np.arange(5), m) for m in maps[batch, ..., unit]])
             down = [np.interp(rows, np.arange(4), column) for column in across.T]
             wide[batch, ..., unit] = np.stack(down, axis=1)
-    found = top_images.active_regions(jnp.asarray(maps), jnp.asarray(thresholds), (12, 10))
+    found = unit_images.active_regions(jnp.asarray(maps), jnp.asarray(thresholds), (12, 10))
     clear = np.abs(wide - thresholds) > 1e-5
     assert clear.mean() > 0.99
     np.testing.assert_array_equal(np.asarray(found)[clear], (wide > thresholds)[clear])
@@ -229,7 +229,7 @@ def test_active_regions_against_an_oracle():
 
 def test_the_bound_is_strict():
     maps = jnp.full((2, 2, 1), 0.5)
-    assert not top_images.active_regions(maps, jnp.array([0.5]), (4, 4)).any()
+    assert not unit_images.active_regions(maps, jnp.array([0.5]), (4, 4)).any()
 
 
 def test_best_units_leave_out_units_without_a_concept():
@@ -267,7 +267,7 @@ def channels(request):
 
 def test_strips_show_where_units_are_active_in_their_top_images(channels):
     network, source, result = channels
-    found = top_images.top_images(result, network, source, num_images=3)
+    found = unit_images.top_images(result, network, source, num_images=3)
     assert list(found) == ["whole", "pooled"]
     layer = result["whole"]
     assert [strip.unit for strip in found["whole"]] == layer.best_units(12)
@@ -285,18 +285,18 @@ def test_strips_show_where_units_are_active_in_their_top_images(channels):
 
 def test_strips_of_fewer_images_units_or_none(channels):
     network, source, result = channels
-    few = top_images.top_images(result, network, source, num_units=1)
+    few = unit_images.top_images(result, network, source, num_units=1)
     assert [len(rows) for rows in few.values()] == [1, 1]
     assert len(few["whole"][0].images) == 4  # as many as were found
     nothing = Dissection({"whole": layer_with("whole", [0, 0, 0])}, CONCEPTS)
-    assert top_images.top_images(nothing, network, source) == {"whole": []}
+    assert unit_images.top_images(nothing, network, source) == {"whole": []}
 
 
-def strip_of(images: np.ndarray, *, detects: bool = True) -> top_images.UnitImages:
+def strip_of(images: np.ndarray, *, detects: bool = True) -> unit_images.UnitImages:
     pixels = images.astype(np.float32) / 255
     everywhere = np.ones(images.shape[:-1], bool)
     name = "a concept of quite some length"
-    return top_images.UnitImages(3, name, "object", 0.123, detects, pixels, everywhere)
+    return unit_images.UnitImages(3, name, "object", 0.123, detects, pixels, everywhere)
 
 
 def test_a_sheet_holds_enlarged_images_in_rows_with_labels():

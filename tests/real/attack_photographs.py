@@ -73,7 +73,9 @@ def main() -> None:
     options = parser.parse_args()
     classifier = real_folder("squeezenet_places365")
     mean = read_mean(classifier)
-    network = PreparedNetwork(load_squeezenet(classifier), lambda images: preprocess(images, mean))
+    network = PreparedNetwork(
+        as_network(load_squeezenet(classifier)), lambda images: preprocess(images, mean)
+    )
     names = read_categories(classifier)
     target = names.index(options.target)
     scores = ClassScores(network)

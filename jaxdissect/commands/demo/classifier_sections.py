@@ -12,7 +12,7 @@ from jaxdissect.commands.output import dissection_tables
 from jaxdissect.commands.output.table_files import Rows
 from jaxdissect.dissection.result import Dissection
 from jaxdissect.dissection.run import dissect
-from jaxdissect.dissection.top_images import top_images
+from jaxdissect.dissection.unit_images import top_images
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.folding import Progress
 from jaxdissect.engine.labelers import annotated

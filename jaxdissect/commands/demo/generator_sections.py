@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from jaxdissect.commands.generate import figures, tables
 from jaxdissect.commands.output import dissection_tables
 from jaxdissect.dissection.result import Dissection
-from jaxdissect.dissection.top_images import top_images
+from jaxdissect.dissection.unit_images import top_images
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.folding import Progress
 from jaxdissect.generators.dissection import ranked_units

@@ -18,7 +18,7 @@ from jaxdissect.commands.options.preset import PresetOptions
 from jaxdissect.commands.output import dissection_tables
 from jaxdissect.commands.output.dissection_files import write_dissection
 from jaxdissect.dissection.run import dissect
-from jaxdissect.dissection.top_images import top_images
+from jaxdissect.dissection.unit_images import top_images
 from jaxdissect.plots import concept_chart, figure_files, unit_strips
 
 

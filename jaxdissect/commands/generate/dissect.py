@@ -13,7 +13,7 @@ from jaxdissect.commands.output import dissection_tables
 from jaxdissect.commands.output.dissection_files import write_dissection
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.dissection.presets import PRESETS
-from jaxdissect.dissection.top_images import top_images
+from jaxdissect.dissection.unit_images import top_images
 from jaxdissect.generators.dissection import dissect_generator
 from jaxdissect.generators.generator import latent_input
 from jaxdissect.plots import concept_chart, unit_strips

@@ -154,7 +154,7 @@ def _known(name: str, architecture: str, load: Callable[[], nnx.Module]) -> Foun
     known = ARCHITECTURES[architecture]
     if known.prepare is None:
         raise ValueError(f"`model` (={name!r}) is no network that images can be shown to")
-    network = PreparedNetwork(load(), known.prepare)
+    network = PreparedNetwork(as_network(load()), known.prepare)
     return FoundModel(name, network, Path(__file__).parent, known.layers)
 
 

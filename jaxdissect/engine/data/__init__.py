@@ -1,1 +1,13 @@
-"""Data sources: anything with ``len()`` whose items are dictionaries of arrays."""
+"""Sources of examples: folders of images, TensorFlow data sets, pairs of images, latents."""
+
+from jaxdissect.engine.data.classes import with_classes as with_classes
+from jaxdissect.engine.data.folders import ImageFolder as ImageFolder
+from jaxdissect.engine.data.folders import image_folder as image_folder
+from jaxdissect.engine.data.latent_vectors import Latents as Latents
+from jaxdissect.engine.data.latent_vectors import latents as latents
+from jaxdissect.engine.data.latent_vectors import reference_latents as reference_latents
+from jaxdissect.engine.data.pairs import Paired as Paired
+from jaxdissect.engine.data.pairs import pair_name as pair_name
+from jaxdissect.engine.data.pairs import paired_folders as paired_folders
+from jaxdissect.engine.data.tfds import TfdsSource as TfdsSource
+from jaxdissect.engine.data.tfds import tfds_source as tfds_source

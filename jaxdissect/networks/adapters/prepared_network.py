@@ -7,26 +7,24 @@ from jaxtyping import Array, PyTree
 
 from jaxdissect.networks.adapters.structure import Structure, Structured
 from jaxdissect.networks.edits import Edit
-from jaxdissect.networks.network import Network, as_network
 
 
 class PreparedNetwork(Structured):
     """A network whose inputs go through a function first, such as the normalisation of images.
 
     Args:
-        model: A Network, or what `as_network` takes.
-        prepare: From the inputs to those of the model; pure, traced with it.
+        network: A Network.
+        prepare: From the inputs to those of the network; pure, traced with it.
 
     Attributes:
-        params: Those of the model.
-        layer_names: Those of the model, where it can tell.
+        params: Those of the network.
+        layer_names: Those of the network, where it knows them.
     """
 
-    def __init__(self, model: Any, prepare: Callable[[Any], Any]):
-        network = as_network(model)
+    def __init__(self, network: Any, prepare: Callable[[Any], Any]):
         self.params = network.params
         self.layer_names: tuple[str, ...] = tuple(getattr(network, "layer_names", ()))
-        self._network: Network | Structure = network
+        self._network = network
         self._prepare = prepare
 
     def apply(

@@ -24,7 +24,7 @@ from jaxdissect.dissection.result import Dissection, LayerDissection, Provenance
 from jaxdissect.engine.batching import Source, batches
 from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.engine.label_grid import LayerOnGrid
-from jaxdissect.engine.layer_reader import Inputs, OutputImage, image_input, layer_reader
+from jaxdissect.engine.layer_reader import Inputs, LayerReader, OutputImage, image_input
 from jaxdissect.engine.resume import digest
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats.quantile import exceeds
@@ -127,7 +127,7 @@ def top_images(
     provenance, on_grid = _known_reading(dissection, names)
     if digest(network.params) != provenance.network:
         raise ValueError("`network` is not the one that was dissected: its parameters are others")
-    reader = layer_reader(
+    reader = LayerReader.of(
         network,
         provenance.layers,
         inputs=inputs,
