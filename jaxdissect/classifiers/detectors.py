@@ -25,7 +25,6 @@ from jaxdissect.engine.layer_reader import (
     all_finite,
     check_finite,
     image_input,
-    layer_reader,
 )
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats import threshold_classifier
@@ -136,7 +135,7 @@ def peak_activations(
         raise ValueError("`layers` must name at least one layer")
     if len(source) and label_key not in source[0]:
         raise ValueError(f"`label_key` (={label_key!r}) must be one of: {', '.join(source[0])}")
-    reader = layer_reader(network, names, inputs=inputs, token_grid=token_grid)
+    reader = LayerReader.of(network, names, inputs=inputs, token_grid=token_grid)
     values: dict[str, list[np.ndarray]] = {name: [] for name in names}
     labels: list[np.ndarray] = []
 
