@@ -1,7 +1,7 @@
 """The command line: `jaxdissect dissect ...` and others, see `jaxdissect --help`.
 
-Exit codes: 0 when all is written, 2 when what the user gave cannot work (one line on stderr says
-why), 130 when interrupted. Anything else is a bug and ends with a traceback.
+Exit codes: 0 when all is written, 2 when what the user gave cannot work (one line on stderr gives
+the reason), 130 when interrupted. Anything else is a bug and ends with a traceback.
 """
 
 import sys

@@ -56,7 +56,7 @@ class _Row(NamedTuple):
 
     @property
     def bars_width(self) -> float:
-        """Width of the bars; an empty layer says so in the width of a short row."""
+        """Width of the bars; a layer without detectors has room for a sentence."""
         return _PITCH * (len(self.concepts) or _MIN_BARS)
 
     @property
@@ -78,7 +78,7 @@ def concept_figure(dissection: Dissection) -> "Figure":
 
     Every layer has its own axes: one bar per concept, grouped by category and sorted by units,
     and a legend with the number of detectors and of distinct concepts per category. A layer with
-    more than `BARS_PER_ROW` concepts continues in further axes; one without says so.
+    more than `BARS_PER_ROW` concepts continues in further axes; one without any has a sentence.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""The font of the text on pictures."""
+"""The font of the text on sheets of images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

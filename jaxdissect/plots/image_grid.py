@@ -1,4 +1,4 @@
-"""Sheets of pictures in rows and columns, with names beside the rows.
+"""Sheets of images in rows and columns, with names beside them.
 
 Shapes: R rows, C columns, H W pixels.
 """
@@ -19,23 +19,23 @@ _GAP, _FONT_SIZE = 4, 15  # pixels
 
 
 def draw_grid(
-    pictures: Float[np.ndarray, "R C H W 3"],
+    images: Float[np.ndarray, "R C H W 3"],
     *,
     scale: int = 2,
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
 ) -> "Image.Image":
-    """Lay pictures out in rows and columns.
+    """Lay images out in rows and columns.
 
     Args:
-        pictures: RGB in [0, 1].
+        images: RGB in [0, 1].
         scale: Whole factor of enlargement.
         rows: A name for each row, on its left; none if empty.
         columns: A name for each column, above it; none if empty. Names must fit their columns.
     """
     from PIL import Image, ImageDraw
 
-    enlarged = np.rint(np.clip(pictures, 0, 1) * 255).astype(np.uint8)
+    enlarged = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
     enlarged = enlarged.repeat(scale, axis=2).repeat(scale, axis=3)
     num_rows, num_columns, height, width, _ = enlarged.shape
     face = sans_serif(_FONT_SIZE)

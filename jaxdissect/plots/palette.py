@@ -1,4 +1,4 @@
-"""Colours of charts and pictures."""
+"""Colours of charts and images."""
 
 from collections.abc import Sequence
 

@@ -163,7 +163,7 @@ def removal_section(removals: ClassRemovals, result: Dissection) -> PageSection:
         "What the units of the classifier are for",
         (
             f"Every unit of {CONVOLUTIONS[-1]} is removed once, and units are ranked by how much "
-            "the probability falls that pictures of a class are given. On other pictures, the "
+            "the mean probability of a class falls on its own pictures. On other pictures, the "
             f"{NUM_REMOVED} most important units of each class are then removed together, and its "
             "balanced accuracy is measured (chance is 0.5).",
             f"With all units, {removals.overall:.1%} of the pictures of all classes are classified "

@@ -35,6 +35,8 @@ DOOR_LAYER = "layer4"
 MOST_REMOVED = 20
 NUM_INSERTED = 20
 TREE, DOOR = ("tree", "object"), ("door", "object")
+MIN_SAMPLES = 20
+"""Contexts with fewer insertions are not shown."""
 
 
 def remove_trees(
@@ -154,9 +156,23 @@ def trees_section(generator: Generator, source: Source, removal: Removal) -> Pag
 def doors_section(generator: Generator, source: Source, insertion: Insertion) -> PageSection:
     """Show where inserted units make doors."""
     door = insertion.vocabulary.index(*DOOR)
-    header, rows = tables.context_table(insertion, door)
+    header, rows = tables.context_table(insertion, door, min_samples=MIN_SAMPLES)
     contexts = [row for row in rows if row[header.index("category")] == DOOR[1]]
-    chart = figures.context_figure(insertion, door, category=DOOR[1], min_samples=2)
+    content: list[PageFigure | PageTable] = [
+        PageFigure(
+            "The same units at the same two places, one above the other below the middle: before "
+            "(above) and after (below).",
+            draw_grid(_before_and_after(generator, source, insertion)),
+        ),
+        PageTable("The same in numbers.", header, contexts),
+    ]
+    chart = figures.context_figure(insertion, door, category=DOOR[1], min_samples=MIN_SAMPLES)
+    if chart is not None:
+        caption = (
+            "Door pixels that appear, by what the image showed at that place; standard errors by "
+            "images."
+        )
+        content.insert(0, PageFigure(caption, chart))
     return PageSection(
         "Inserting doors",
         (
@@ -164,25 +180,7 @@ def doors_section(generator: Generator, source: Source, insertion: Insertion) ->
             f"high values at one cell of an image: {insertion.number[0]} times, in "
             f"{len(insertion.before)} images. Whether a door appears depends on what was there.",
         ),
-        (
-            *(
-                [
-                    PageFigure(
-                        "Door pixels that appear, by what the image showed at that place; standard "
-                        "errors by images.",
-                        chart,
-                    )
-                ]
-                if chart is not None
-                else []
-            ),
-            PageFigure(
-                "The same units at the same two places, one above the other below the middle: "
-                "before (above) and after (below).",
-                draw_grid(_before_and_after(generator, source, insertion)),
-            ),
-            PageTable("The same in numbers.", header, contexts),
-        ),
+        content,
     )
 
 

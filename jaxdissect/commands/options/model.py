@@ -1,7 +1,7 @@
 """Options that name a network and its layers, and the network that they name.
 
 A name is `BUILT_IN`, a published network of images such as `vgg16_places365`, a kind of network
-such as `vgg16` whose weights are in a file of the user's, or says where a function is:
+such as `vgg16` whose weights are in a file of the user's, or the place of a function:
 `FILE.py:FUNCTION` or `package.module:FUNCTION`. The function takes no arguments and returns an
 nnx.Module, a Network, or whatever `as_network` takes, whose input is float images [B, H, W, 3] in
 [0, 1].
@@ -195,7 +195,7 @@ def checked_layers(
         model: The network.
         layers: What the user asks for; empty for the model's own choice.
         inputs: Shape of a batch of inputs.
-        failure: What to say if the network does not take them.
+        failure: Beginning of the message if the network does not take them.
     """
     chosen = tuple(dict.fromkeys(layers)) or model.default_layers
     with user_code(failure, model.home):
@@ -207,7 +207,7 @@ def checked_layers(
 
 
 def _layer_names(network: Network, images: jax.ShapeDtypeStruct) -> tuple[str, ...]:
-    """Layers of a network, where it can tell; linen modules must see images first."""
+    """Return the layers of a network, if it lists them; linen modules must see images first."""
     if isinstance(network, LinenNetwork):
         return network.layer_names(images)
     return tuple(getattr(network, "layer_names", ()))

@@ -1,6 +1,6 @@
 """Import the functions that a user names on the command line, and report what they raise.
 
-Whatever the user's own code raises becomes one ValueError that says where in it.
+Whatever the user's own code raises becomes one ValueError that names the place in it.
 """
 
 import importlib

@@ -13,7 +13,7 @@ from jaxdissect.engine.data.folders import ImageFolder
 
 
 def write_dissection(folder: Path, result: Dissection, source: Source, options: Any) -> None:
-    """Write everything but the pictures.
+    """Write everything but the charts and images.
 
     Args:
         folder: Where to write.
