@@ -22,6 +22,7 @@ from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
 from jaxdissect.engine.layer_reader import (
     Inputs,
+    LayerReader,
     all_finite,
     check_finite,
     image_input,
