@@ -94,11 +94,12 @@ def find_attack_examples(
     found = []
     for i, unit in enumerate(units.tolist()):
         own = int(np.searchsorted(kinds, unit))
-        pair = [jnp.asarray(maps[i : i + 1, ..., own : own + 1]) for maps in (before, after)]
+        old, new = (jnp.asarray(maps[i : i + 1, ..., own : own + 1]) for maps in (before, after))
         threshold = jnp.asarray(thresholds[own : own + 1], jnp.float32)
         regions = (
-            *(active_regions(maps, threshold, size) for maps in pair),
-            *changed_regions(*pair, size, least=least_change),
+            active_regions(old, threshold, size),
+            active_regions(new, threshold, size),
+            *changed_regions(old, new, size, least=least_change),
         )
         masks = (np.asarray(region)[0, ..., 0] for region in regions)
         found.append(

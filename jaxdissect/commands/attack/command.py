@@ -38,7 +38,7 @@ class AttackOptions(AttackedImages):
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
         self.check_free()
-        check_at_least(self, num_shown=1)
+        check_at_least(self, num_shown=1, least_change=0)
         with self.working() as (folder, progress):
             classifier = self.find_classifier()
             names = classifier.names
