@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxdissect.engine.batching import Joined, Stored, batches
-from jaxdissect.engine.folding import fold
+from jaxdissect.engine.folding import fold, map_batches
 from jaxdissect.stats import int64_counter
 
 
@@ -93,3 +93,15 @@ def test_errors_of_the_source_arrive():
         list(batches([], 4))
     with pytest.raises(ValueError, match=r"`batch_size` \(=0\)"):
         list(batches(source(3), 0))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 50])
+def test_mapped_batches_come_in_order(batch_size):
+    received = []
+    map_batches(
+        jax.jit(lambda batch: batch["x"].max(axis=(1, 2)) + 1),
+        source(7),
+        batch_size=batch_size,
+        receive=lambda batch, output: received.extend(np.asarray(output)[batch["weight"]]),
+    )
+    assert received == list(range(1, 8))
