@@ -29,6 +29,7 @@ def generate(
     generator: Generator,
     params: GeneratorParams,
     latents: Float[Array, "B Z"],
+    *,
     edits: Mapping[str, Edit] | None = None,
 ) -> Float[Array, "B height width 3"]:
     """Make images of latents under edits of any layers; a pure function, to be jitted or mapped.
@@ -88,7 +89,7 @@ def paint_units(
             "for all images or for each"
         )
     edit = insert(units, values, num_units, where=where.astype(jnp.float32))
-    return generate(generator, params, latents, {layer: edit})
+    return generate(generator, params, latents, edits={layer: edit})
 
 
 def concept_areas(labels: Int[Array, "B H W K"], num_concepts: int) -> Int32[Array, "B C"]:
@@ -168,7 +169,7 @@ def images_without_units(
 
     @jax.jit
     def make(params: GeneratorParams, latents: Array, keep: Array) -> Array:
-        return generate(generator, params, latents, {layer: keep_units(keep)})
+        return generate(generator, params, latents, edits={layer: keep_units(keep)})
 
     latents = _latents_of(source, examples)
     return np.stack([np.asarray(make(generator.params, latents, jnp.asarray(k))) for k in keep])

@@ -51,7 +51,7 @@ class EditedLayer:
         self, params: GeneratorParams, latents: Float[Array, "B Z"], edit: Edit
     ) -> Float[Array, "B height width 3"]:
         """Make images under an edit of the layer; a pure function."""
-        return generate(self.generator, params, latents, {self.name: edit})
+        return generate(self.generator, params, latents, edits={self.name: edit})
 
     def observe_each(
         self,

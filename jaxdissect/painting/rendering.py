@@ -75,7 +75,7 @@ def renderer(generator: Generator, layer: str) -> Render:
 
     @jax.jit
     def render(params: GeneratorParams, latent: Array, edit: Edit) -> Array:
-        images = generate(generator, params, latent[None], {layer: edit})
+        images = generate(generator, params, latent[None], edits={layer: edit})
         return images[0].astype(jnp.float32)
 
     return render

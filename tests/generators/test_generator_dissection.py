@@ -137,10 +137,10 @@ def test_edits_of_zero_strength_change_nothing_bit_for_bit():
         partial_edit(jnp.zeros(6), values, jnp.ones((3, 4, 4))),
         partial_edit(jnp.ones(6), values, jnp.zeros((3, 4, 4))),
     ):
-        found = generate(subject, subject.params, vectors, {"maps": edit})
+        found = generate(subject, subject.params, vectors, edits={"maps": edit})
         np.testing.assert_array_equal(found, plain)
     everywhere = partial_edit(jnp.ones(6), values, jnp.ones((3, 4, 4)))
-    assert (generate(subject, subject.params, vectors, {"maps": everywhere}) != plain).any()
+    assert (generate(subject, subject.params, vectors, edits={"maps": everywhere}) != plain).any()
 
 
 def test_they_change_nothing_in_one_and_the_same_program():
@@ -149,7 +149,7 @@ def test_they_change_nothing_in_one_and_the_same_program():
     @jax.jit
     def images(params, strength, values, where):
         edit = partial_edit(strength, values, where)
-        return generate(subject, params, vectors, {"layer2": edit})
+        return generate(subject, params, vectors, edits={"layer2": edit})
 
     none, every = jnp.zeros((7, 4, 4)), jnp.ones((7, 4, 4))
     plain = images(subject.params, jnp.zeros(10), jnp.zeros(10), none)
