@@ -72,7 +72,7 @@ def dissect(
             the image edge to edge (see `align_receptive_field`).
         token_grid: Rows and columns of token layers [B, T, U], if not square.
         output_image: For a network that makes images: RGB in [0, 1] of what it gives, which
-            `labeler` finds as ``image`` (see `generator_dissection.dissect_generator`).
+            `labeler` finds as ``image`` (see `jaxdissect.generators`).
         thresholds: Given thresholds [U] for every layer, instead of those of this data.
         num_top_images: Number of images with the highest peaks to find for each unit.
         batch_size: Images in a forward pass. It does not change the result.

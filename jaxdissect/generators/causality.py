@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, Float32, Float64, Int32, Key
 from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, fold, no_progress
+from jaxdissect.engine.folding import Progress, map_batches, no_progress
 from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.interventions import (
     EditedLayer,
@@ -212,9 +212,8 @@ def causal_effect(
     nothing = np.zeros((1, 2, len(values)), np.float32)
     inserted, ablated = (np.stack([strengths, to], axis=1) for to in (targets, 0 * targets))
     interventions = jnp.asarray(np.concatenate([nothing, inserted, ablated]))
-    fold(
-        lambda state, batch: (state, step(generator.params, batch, interventions)),
-        None,
+    map_batches(
+        lambda batch: step(generator.params, batch, interventions),
         source,
         batch_size=batch_size,
         receive=receive,
@@ -287,9 +286,8 @@ def mean_where_present(
         for total, part in zip((sums, parts), found, strict=True):
             total += np.asarray(part, np.float64)[batch["weight"]].sum(axis=0)
 
-    fold(
-        lambda state, batch: (state, step(generator.params, batch)),
-        None,
+    map_batches(
+        lambda batch: step(generator.params, batch),
         source,
         batch_size=batch_size,
         receive=receive,

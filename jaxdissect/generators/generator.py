@@ -146,7 +146,8 @@ class Generator:
                 raise ValueError(
                     f"`layer` (={layer!r}) must give maps [B, h, w, U], it gives {maps[layer]}"
                 )
-            self._map_shapes[layer] = maps[layer][1:]
+            _, height, width, num_units = maps[layer]
+            self._map_shapes[layer] = height, width, num_units
         return self._map_shapes[layer]
 
     def check_latents(self, source: Source) -> None:
@@ -170,7 +171,9 @@ class Generator:
                 f"input of the generator, not {shape}"
             )
 
-    def _shapes(self, layers: tuple[str, ...]) -> tuple[tuple[int, ...], dict[str, Any]]:
+    def _shapes(
+        self, layers: tuple[str, ...]
+    ) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
         latents = jax.ShapeDtypeStruct((1, self.latent_size), jnp.float32)
         images, maps = jax.eval_shape(
             lambda params, latents: self.network.apply(params, latents, layers=layers),

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Float32, Float64, Int, Int32, Int64
 from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, fold, no_progress
+from jaxdissect.engine.folding import Progress, map_batches, no_progress
 from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.images import images_with_units
 from jaxdissect.generators.interventions import (
@@ -277,9 +277,8 @@ def insert_units(
 
     # The first place is no cell: nothing is inserted.
     places = jnp.asarray(np.concatenate([[[-1, -1]], cells]), jnp.int32)
-    fold(
-        lambda state, batch: (state, step(generator.params, batch, places)),
-        None,
+    map_batches(
+        lambda batch: step(generator.params, batch, places),
         source,
         batch_size=batch_size,
         receive=receive,

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Float32, Int64, Key
+from jaxtyping import Array, Float, Float32, Int64, Key, PyTree
 
 from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.folding import Progress, no_progress
@@ -33,6 +33,9 @@ from jaxdissect.generators.causality import (
 )
 from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.interventions import EditedLayer, checked_concepts, checked_values
+
+Learned = tuple[Float[Array, "U"], PyTree]
+"""Strengths of the units, and the state of the optimiser."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,10 @@ def optimise_units(
         return penalty * length - caused, caused
 
     @partial(jax.jit, static_argnames="number")
-    def run(params: Any, latents: Array, state: Any, first: Array, *, number: int) -> Any:
-        def step(state: Any, place: Array) -> Any:
+    def run(
+        params: GeneratorParams, latents: Array, state: Learned, first: Array, *, number: int
+    ) -> tuple[Learned, tuple[Array, Array]]:
+        def step(state: Learned, place: Array) -> tuple[Learned, tuple[Array, Array]]:
             strengths, moments = state
             draw, places = jax.random.split(jax.random.fold_in(key, place))
             chosen = latents[jax.random.randint(draw, (batch_size,), 0, len(latents))]
@@ -151,7 +156,7 @@ def optimise_units(
         return lax.scan(step, state, first + jnp.arange(number))
 
     strengths = jnp.asarray(begun)
-    state: Any = (strengths, optimiser.init(strengths))
+    state: Learned = (strengths, optimiser.init(strengths))
     # A few steps at a time, so that one can see how far it has come.
     number = max(part for part in range(1, 11) if steps % part == 0)
     curves: list[np.ndarray] = []

@@ -1,4 +1,4 @@
-"""Find the units that make a generator's images look wrong, and what they look like without these.
+"""Find the units whose removal brings a generator's images closer to real ones.
 
 Shapes: B batch, N images, F features, S conditions (sets of removed units), U units, P parts.
 
@@ -8,19 +8,19 @@ realism as the distance falls without it. As the least of many noisy numbers is 
 true, units are ranked on some latents and judged on others.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float64, Int64
+from jaxtyping import Array, Bool, Float, Float64, Int64, PyTree
 
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.folding import Progress, fold, no_progress
 from jaxdissect.engine.layer_reader import image_input
-from jaxdissect.generators.generator import Generator
+from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.interventions import EditedLayer
 from jaxdissect.networks import ablation_masks
 from jaxdissect.networks.edits import keep_units
@@ -30,31 +30,31 @@ from jaxdissect.stats.frechet import frechet_distance
 
 
 class Features(NamedTuple):
-    """What images are compared by: the means over the image of the units of a layer.
+    """The features that images are compared by: the means over the image of a layer's units.
 
     Attributes:
         network: A network of images, such as a classifier.
         layer: Layer with activations [B, h, w, F] or [B, T, F].
-        prepare: From RGB images in [0, 1] to the network's input.
+        prepare: Makes the network's input of RGB images in [0, 1].
     """
 
     network: Network
     layer: str
     prepare: Callable[[Array], Array] = lambda images: images
 
-    def of(self, params: Any, images: Float[Array, "B height width 3"]) -> Float[Array, "B F"]:
+    def of(self, params: PyTree, images: Float[Array, "B height width 3"]) -> Float[Array, "B F"]:
         """Compute the features of images, given the network's parameters."""
         inputs = self.prepare(images)
         maps = self.network.activations(params, inputs, layers=(self.layer,))[self.layer]
         return maps.astype(jnp.float32).mean(axis=tuple(range(1, maps.ndim - 1)))
 
-    def number(self, image: Any) -> int:
+    def number(self, images: Array | jax.ShapeDtypeStruct) -> int:
         """Count the features, F, given a batch of images or its shape.
 
         Raises:
             ValueError: If there is no such layer, or it has other axes.
         """
-        inputs = jax.eval_shape(self.prepare, image)
+        inputs = jax.eval_shape(self.prepare, images)
         return layer_shapes(self.network, inputs, (self.layer,))[self.layer].shape[-1]
 
 
@@ -95,7 +95,11 @@ class Realism:
 
 
 def check_parts(parts: int, source: Source) -> None:
-    """Raise ValueError if a part of the images has less than two."""
+    """Refuse parts of the images that have less than two.
+
+    Raises:
+        ValueError: If `parts` is below 1, or more than half the number of images.
+    """
     if parts < 1 or len(source) < 2 * parts:
         raise ValueError(
             f"`parts` (={parts}) must be at least 1, and have two images each or more; `source` "
@@ -150,7 +154,12 @@ def measure_realism(
     part_ids = jnp.arange(parts)
 
     @jax.jit
-    def step(state: Any, params: Any, batch: Any, sets: Array) -> Any:
+    def step(
+        state: moments.MomentsState,
+        params: tuple[GeneratorParams, PyTree],
+        batch: Mapping[str, Array],
+        sets: Array,
+    ) -> moments.MomentsState:
         generator_params, feature_params = params
 
         def look(images: Array) -> Float[Array, "B F"]:
@@ -160,7 +169,7 @@ def measure_realism(
         if found.shape[-1] != number:
             raise ValueError(f"`features` are {found.shape[-1]}, those of `real` {number}")
 
-        def update(part: Array, state: Any, images: Array) -> Any:
+        def update(part: Array, state: moments.MomentsState, images: Array) -> moments.MomentsState:
             weight = batch["weight"] & (batch["example"] % parts == part)
             return moments.update(state, images, images, weight)
 
@@ -199,7 +208,7 @@ def moments_of_images(
     features: Features,
     source: Source,
     *,
-    images: Callable[[Any], Array] = image_input,
+    images: Callable[[Mapping[str, Array]], Array] = image_input,
     batch_size: int = 32,
     progress: Progress = no_progress,
 ) -> moments.Moments:
@@ -219,7 +228,9 @@ def moments_of_images(
         raise ValueError("`source` has no examples")
 
     @jax.jit
-    def step(state: moments.MomentsState, params: Any, batch: Any) -> moments.MomentsState:
+    def step(
+        state: moments.MomentsState, params: PyTree, batch: Mapping[str, Array]
+    ) -> moments.MomentsState:
         found = features.of(params, images(batch))
         return moments.update(state, found, found, batch["weight"])
 
@@ -236,5 +247,5 @@ def moments_of_images(
     return moments.finalize(state)
 
 
-def _at(state: Any, part: int, condition: int) -> Any:
+def _at(state: moments.MomentsState, part: int, condition: int) -> moments.MomentsState:
     return jax.tree.map(lambda leaf: leaf[part, condition], state)

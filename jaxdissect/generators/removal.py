@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float64, Int32, Int64
 
 from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, fold, no_progress
+from jaxdissect.engine.folding import Progress, map_batches, no_progress
 from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.interventions import EditedLayer, checked_areas, checked_concepts
 from jaxdissect.networks import ablation_masks
@@ -150,8 +150,8 @@ def remove_units(
         layer: Where to remove units, a layer that gives [B, h, w, U].
         keep: For each condition, False for the units that are removed together;
             `jaxdissect.networks.ablation_masks` makes them.
-        concepts: Ids of concepts whose areas are to be kept for every image and condition, and
-            whose places to look at.
+        concepts: Ids of concepts to keep the areas of for every image and condition, and what
+            replaces them.
         batch_size: Latents in a step.
         chunk_size: Conditions that run together; ``batch_size * chunk_size`` images are made and
             segmented at once, which is what needs memory.
@@ -208,9 +208,8 @@ def remove_units(
 
     # Condition 0: nothing is removed.
     sets = jnp.asarray(np.concatenate([np.ones_like(keep[:1]), keep]))
-    fold(
-        lambda state, batch: (state, step(generator.params, batch, sets)),
-        None,
+    map_batches(
+        lambda batch: step(generator.params, batch, sets),
         source,
         batch_size=batch_size,
         receive=receive,

@@ -72,7 +72,7 @@ class Painting:
     """All that makes a painted image, given the generator.
 
     Attributes:
-        layer: Whose units are painted with.
+        layer: Layer of the units that are painted with.
         image_size: Height and width of the image that the strokes are on.
         latent_size: Z, the length of the generator's input.
         seed: With `example`, the input: example `example` of `latents(_, Z, seed=seed)`.

@@ -1,4 +1,4 @@
-"""`jaxdissect generate`: every task writes what it says, and wrong input gets one clear message."""
+"""`jaxdissect generate`: every subcommand writes its results, and refuses wrong input clearly."""
 
 import csv
 import json
@@ -151,7 +151,7 @@ def test_insert(place, tmp_path):
     assert [row["place"] for row in rows_of(out / "places.csv")] == ["best"] * 8 + ["worst"] * 8
 
 
-def test_insert_tells_what_a_single_image_cannot(place, tmp_path, capsys):
+def test_insert_of_a_single_image_has_no_standard_errors(place, tmp_path, capsys):
     out = tmp_path / "results"
     options = {"num_images": 1, "num_units": 1, "tables": ["json"]}
     assert main(words(place, "insert", out, **options)) == 0  # no context has 100 samples

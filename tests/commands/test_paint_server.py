@@ -238,7 +238,7 @@ def test_other_addresses_methods_and_types(client):
     assert still_up(client)
 
 
-def test_bugs_are_told_and_survived(client, monkeypatch):
+def test_bugs_are_reported_and_survived(client, monkeypatch):
     def broken(painting):
         raise ZeroDivisionError("secret")
 

@@ -8,7 +8,7 @@ tabs cannot disturb each other, and what is undone was never there. Refused requ
 import secrets
 from collections.abc import Mapping
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jaxdissect.commands.paint.studio import Studio, as_answer, png_of
 from jaxdissect.painting.json_document import from_json
@@ -16,7 +16,7 @@ from jaxdissect.painting.json_document import from_json
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 4 * 2**20
 """Bytes of a request; the longest painting that is allowed fits."""
@@ -151,7 +151,7 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
 
-        async def send_with_headers(message: Any) -> None:
+        async def send_with_headers(message: "Message") -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)

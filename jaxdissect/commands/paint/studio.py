@@ -78,7 +78,7 @@ class Studio:
 
     Args:
         generator: What makes the images; without a segmenter, no areas of concepts are counted.
-        layer: The layer whose units are painted with.
+        layer: Layer of the units that are painted with.
         result: A dissection of this layer, which names the concepts of the units.
         name: What the generator is called.
         seed: Seed of the latents of the samples.
