@@ -52,7 +52,7 @@ def bring_photographs(folder, names, monkeypatch):
 
 def bring_painting(folder, names, monkeypatch):
     del names, monkeypatch
-    inputs = jd.engine.data.latents(1, 64)
+    inputs = jd.engine.data.latents(1, 128)
     size = len(inputs[0]["latent"])
     painted = jd.painting.Painting("layer4", (64, 64), size, 0, 0, {}, ())
     (folder / "painting_0.json").write_text(jd.painting.to_json(painted))
