@@ -58,7 +58,7 @@ def test_distances_are_those_of_the_reference_in_float32():
     assert_as_reference("cw_attack_b_float32", 0.02)
 
 
-def test_results_are_what_they_say():
+def test_results_are_those_of_the_network():
     images = toy.images(7)
     targets = toy.targets(images)
     found = attack(images, targets)
@@ -72,8 +72,8 @@ def test_results_are_what_they_say():
     assert found.images.min() >= 0 and found.images.max() <= 1
 
 
-def test_no_example_knows_of_the_others():
-    """In another order, among others, and in another number of slots."""
+def test_examples_do_not_depend_on_each_other():
+    """In another order, among other examples, and in another number of slots."""
     images = toy.images(11)
     targets = toy.targets(images)
     whole = attack(images[:7], targets[:7])
