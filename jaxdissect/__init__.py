@@ -46,7 +46,7 @@ from jaxdissect.networks.loading import load_network as load_network
 from jaxdissect.networks.loading import pretrained as pretrained
 from jaxdissect.networks.network import Network as Network
 from jaxdissect.networks.network import as_network as as_network
-from jaxdissect.networks.segmenters.published import pretrained_segmenter as pretrained_segmenter
+from jaxdissect.networks.segmenters.pretrained import pretrained_segmenter as pretrained_segmenter
 from jaxdissect.networks.segmenters.segmenter import Segmenter as Segmenter
 
 if TYPE_CHECKING:

@@ -1,10 +1,10 @@
-"""Edits: change what single units say, as arrays that can be batched, differentiated and composed.
+"""Edits: change the output of single units, by arrays to be batched, differentiated and composed.
 
 Letters: B batch, h w layer grid, T tokens, U units, k chosen units.
 
 An edit replaces a layer's activations a by a * keep + add. Both halves are broadcast against the
-activations from the right, so [U] speaks about units everywhere, [h, w, U] about units at places,
-and [B, h, w, U] about each example. Because an edit is a pytree of two arrays, `jax.vmap` over
+activations from the right, so [U] edits units everywhere, [h, w, U] units at places, and
+[B, h, w, U] each example. Because an edit is a pytree of two arrays, `jax.vmap` over
 edits runs many interventions at once while everything upstream of the layer is computed once.
 """
 
@@ -32,7 +32,7 @@ def apply_edit(activations: Float[Array, "*a"], edit: Edit) -> Float[Array, "*a"
     """Compute a * keep + add in the dtype of the activations.
 
     Args:
-        activations: What a layer says, [B, h, w, U] or [B, T, U].
+        activations: Output of a layer, [B, h, w, U] or [B, T, U].
         edit: Its halves have any shape that broadcasts, from the right, to that of `activations`.
 
     Returns:

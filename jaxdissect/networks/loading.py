@@ -41,7 +41,7 @@ def pretrained(
         folder: Where downloads are kept; by default the user's cache folder.
 
     Returns:
-        The network, in evaluation mode. What input it takes is said by its class;
+        The network, in evaluation mode. The docstring of its class describes its input;
         `load_network` reads files of the same kind from elsewhere.
 
     Raises:
@@ -62,18 +62,21 @@ def fetch(
     folder: FilePath | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> dict[str, Path]:
-    """Make sure that published files are in the cache.
+    """Download published files that are not in the cache yet.
 
     Args:
-        name: As for `pretrained`.
-        folder: As for `pretrained`.
-        progress: Told the MiB of the file that is being downloaded, and of all of it.
+        name: One of `jaxdissect.networks.weights.published.PUBLISHED`, such as "vgg16_places365".
+        folder: Where downloads are kept; by default the user's cache folder.
+        progress: Called with what is downloaded, its MiB so far, and its MiB in all.
 
     Returns:
         Paths by part of the network, "" for a network in one file.
 
     Raises:
-        ValueError, OSError: As `pretrained`.
+        ValueError: If there is no such name (lists those there are), or a file is not the
+            published one.
+        OSError: If a file can neither be found nor downloaded; the message names the URL, and
+            where to put the file by hand.
     """
     files = find_published(name).files
     home = Path(folder) if folder is not None else cache_folder()
@@ -98,8 +101,8 @@ def load_network(
         path: File that `read_weights` reads, in a published naming or written by
             `convert`; or a folder with a file per part, `encoder*.pth` and `decoder*.pth`.
         dtype: Floating dtype of the parameters, and of what the network computes.
-        **options: What weights do not tell of the network; further arguments of `from_shapes` of
-            its module.
+        **options: What cannot be read from weights: further arguments of `from_shapes` of the
+            network's module.
 
     Raises:
         ValueError: If there is no such architecture (lists those there are), or the weights are
@@ -114,16 +117,19 @@ def load_network(
 def convert(architecture: str, source: FilePath, target: FilePath) -> None:
     """Write weights of any format and naming as safetensors, in the names and layout used here.
 
-    A file that is there already is replaced. The new one says in its metadata which architecture it
-    is for, and which file, with which SHA-256 hash, it was made from.
+    A file that is there already is replaced. The metadata of the new one name the architecture, the
+    file that it was made from, and the SHA-256 hash of that file.
 
     Args:
-        architecture: As for `load_network`.
-        source: As `path` of `load_network`.
+        architecture: One of `jaxdissect.networks.models.catalog.ARCHITECTURES`, such as "vgg16".
+        source: File that `read_weights` reads, in a published naming; or a folder with a file per
+            part, `encoder*.pth` and `decoder*.pth`.
         target: File to write, ending in `.safetensors`.
 
     Raises:
-        ValueError, OSError: As `load_network` and `write_weights`; nothing is written then.
+        ValueError: If there is no such architecture, the weights are damaged or do not fit it, or
+            `target` has another ending. Nothing is written then.
+        OSError: If a file cannot be opened or written.
     """
     check_target(target)
     files = _part_files(find_architecture(architecture), Path(source))

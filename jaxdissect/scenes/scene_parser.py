@@ -1,8 +1,8 @@
 """A small segmenter of scenes, for pictures that nobody drew: those of a generator.
 
 After Xiao et al., "Unified Perceptual Parsing for Scene Understanding", ECCV 2018: a pyramid of
-features with a pyramid pooling on top, from which a head for each category says what every pixel
-shows. Colors are measured from the pixels.
+features with a pyramid pooling on top, from which a head for each category classifies every pixel.
+Colors are measured from the pixels.
 
 Letters of shapes: B batch, h w layer grid, H W grid of labels, U units, C outputs, K = 4 channels.
 """
@@ -20,7 +20,7 @@ from jaxdissect.arrays.colors import color_labels
 from jaxdissect.networks.convolution import Conv2D, max_pool2d
 from jaxdissect.networks.models.layers import Chain, adaptive_average_pool, float_images
 from jaxdissect.networks.models.pyramid_pooling import resized, size_of
-from jaxdissect.networks.segmenters.rules import DEFAULT
+from jaxdissect.networks.segmenters.rules import DEFAULT_RULES
 from jaxdissect.networks.segmenters.segmenter import (
     Grid,
     Segmenter,
@@ -41,7 +41,7 @@ POOLS = (1, 2, 4)
 IMAGE_SIZE = 64
 
 HEADS = tuple(channel for channel in CHANNELS if channel != "color")
-"""Categories that the network tells."""
+"""Categories that have a head of their own."""
 
 CONCEPT_IDS = {
     category: [i for i, (_, own) in enumerate(CONCEPTS, 1) if own == category]
@@ -127,7 +127,11 @@ def scene_segmenter(parser: SceneParser) -> Segmenter:
         return {name: resized(maps, grid) for name, maps in logits.items()}
 
     parse = partial(
-        predict_at_sizes, answer, sizes=[(IMAGE_SIZE, IMAGE_SIZE)], prepare=_as_it_is, rules=DEFAULT
+        predict_at_sizes,
+        answer,
+        sizes=[(IMAGE_SIZE, IMAGE_SIZE)],
+        prepare=_as_it_is,
+        rules=DEFAULT_RULES,
     )
 
     def segment(params: PyTree, images: Any, grid: Grid) -> Int32[Array, "B H W K"]:

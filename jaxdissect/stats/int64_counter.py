@@ -19,7 +19,7 @@ class Int64Counter(NamedTuple):
     low: UInt32[Array, "*shape"]
 
 
-def zeros(shape: tuple[int, ...] = ()) -> Int64Counter:
+def zeros(shape: tuple[int, ...]) -> Int64Counter:
     """Counters at zero."""
     # Two separate buffers: a state must not alias itself, or it could not be donated.
     return Int64Counter(jnp.zeros(shape, jnp.uint32), jnp.zeros(shape, jnp.uint32))

@@ -45,7 +45,7 @@ class Moments(NamedTuple):
 def init(num_a: int, num_b: int) -> MomentsState:
     """No samples seen."""
     return MomentsState(
-        int64_counter.zeros(),
+        int64_counter.zeros(()),
         jnp.zeros(num_a, jnp.float32),
         jnp.zeros(num_b, jnp.float32),
         jnp.zeros((num_a, num_b), jnp.float32),
@@ -69,7 +69,7 @@ def update(
     products = jnp.matmul(apart_a.T, apart_b, precision="highest")
     return merge(
         state,
-        MomentsState(int64_counter.add(int64_counter.zeros(), number), mean_a, mean_b, products),
+        MomentsState(int64_counter.add(int64_counter.zeros(()), number), mean_a, mean_b, products),
     )
 
 

@@ -57,7 +57,7 @@ def init(candidates: Float32[Array, "M Q"]) -> QuantileState:
         candidates,
         int64_counter.zeros(candidates.shape),
         jnp.full((columns,), -jnp.inf, jnp.float32),
-        int64_counter.zeros(),
+        int64_counter.zeros(()),
     )
 
 

@@ -48,7 +48,7 @@ class OverlapCounts(NamedTuple):
 def init(num_units: int) -> OverlapState:
     """No pixels seen."""
     each = (int64_counter.zeros((num_units,)) for _ in range(3))
-    return OverlapState(*each, total=int64_counter.zeros())
+    return OverlapState(*each, total=int64_counter.zeros(()))
 
 
 def update(

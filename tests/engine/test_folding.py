@@ -37,7 +37,7 @@ def test_fold_counts_the_last_partial_batch_exactly(batch_size):
     received, heard = [], []
     state = fold(
         step,
-        int64_counter.zeros(),
+        int64_counter.zeros(()),
         source(7),
         batch_size=batch_size,
         receive=lambda batch, output: received.append((batch["weight"].sum(), int(output))),
@@ -51,7 +51,7 @@ def test_fold_counts_the_last_partial_batch_exactly(batch_size):
 
 
 def test_stopping_and_resuming_changes_nothing():
-    whole = fold(step, int64_counter.zeros(), source(11), batch_size=2)
+    whole = fold(step, int64_counter.zeros(()), source(11), batch_size=2)
     checkpoints = {}
 
     class KilledError(Exception):
@@ -63,7 +63,7 @@ def test_stopping_and_resuming_changes_nothing():
             raise KilledError
 
     with pytest.raises(KilledError):
-        fold(step, int64_counter.zeros(), source(11), batch_size=2, after_step=save_then_die)
+        fold(step, int64_counter.zeros(()), source(11), batch_size=2, after_step=save_then_die)
     state = jax.tree.map(jnp.asarray, checkpoints[4])
     resumed = fold(step, state, source(11), batch_size=2, start=4)
     assert int64_counter.to_int64(resumed) == int64_counter.to_int64(whole)
@@ -71,7 +71,7 @@ def test_stopping_and_resuming_changes_nothing():
 
 def test_mesh_gives_the_same_state():
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    state = fold(step, int64_counter.zeros(), source(10), batch_size=4, mesh=mesh)
+    state = fold(step, int64_counter.zeros(()), source(10), batch_size=4, mesh=mesh)
     assert int64_counter.to_int64(state) == 4 * sum(range(10))
 
 

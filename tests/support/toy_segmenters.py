@@ -9,9 +9,9 @@ from support import golden
 
 from jaxdissect.arrays.resampling import resample
 from jaxdissect.networks.segmenters.parsing_segmenter import unified_parsing
-from jaxdissect.networks.segmenters.rules import DEFAULT, Rules
+from jaxdissect.networks.segmenters.rules import DEFAULT_RULES, Rules
 from jaxdissect.networks.segmenters.segmenter import Segmenter
-from jaxdissect.networks.segmenters.semantic_segmenter import semantic
+from jaxdissect.networks.segmenters.semantic_segmenter import semantic_segmentation
 
 # Objects 1 wall, 2 sky, 3 door, 4 lamp; `door` of the wall is the object, `knob` is one part.
 PARSED = {
@@ -155,7 +155,7 @@ def small_network(seed, widths):
     return params, predict
 
 
-def small_parsing(*, sizes=((12, 12),), rules: Rules = DEFAULT) -> Segmenter:
+def small_parsing(*, sizes=((12, 12),), rules: Rules = DEFAULT_RULES) -> Segmenter:
     lists = [PARSED["object"], PARSED["material"], *part_lists(PARSED)]
     params, network = small_network(3, [len(names) for names in lists])
 
@@ -166,10 +166,10 @@ def small_parsing(*, sizes=((12, 12),), rules: Rules = DEFAULT) -> Segmenter:
     return unified_parsing(predict, params, PARSED, sizes=sizes, rules=rules)
 
 
-def small_semantic(*, sizes=((12, 12), (9, 10)), rules: Rules = DEFAULT) -> Segmenter:
+def small_semantic(*, sizes=((12, 12), (9, 10)), rules: Rules = DEFAULT_RULES) -> Segmenter:
     params, network = small_network(4, [len(MASKED["labels"])])
 
     def predict(params, inputs, grid):
         return network(params, inputs, grid)[0]
 
-    return semantic(predict, params, MASKED, sizes=sizes, rules=rules)
+    return semantic_segmentation(predict, params, MASKED, sizes=sizes, rules=rules)

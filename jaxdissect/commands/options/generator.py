@@ -21,7 +21,7 @@ from jaxdissect.generators.generator import Generator, ToPixels, in_range
 from jaxdissect.networks.loading import load_network, pretrained
 from jaxdissect.networks.models.proggan import ProgressiveGenerator
 from jaxdissect.networks.network import as_network
-from jaxdissect.networks.segmenters.published import pretrained_segmenter
+from jaxdissect.networks.segmenters.pretrained import pretrained_segmenter
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.networks.weights.published import PUBLISHED
 from jaxdissect.scenes.shipped import load_generator, load_segmenter

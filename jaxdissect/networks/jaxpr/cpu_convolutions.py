@@ -21,8 +21,8 @@ def loop_body(function: Callable[[Any], Any], example: PyTree) -> Program:
     """Run what does not depend on the argument, and return the rest with quick convolutions.
 
     Args:
-        function: Of one pytree of arrays; it may close over others, also traced ones.
-        example: An argument, of which shapes and types count only.
+        function: Function of one pytree of arrays; it may close over others, also traced ones.
+        example: An argument, of which only shapes and types count.
 
     Returns:
         A function of the argument, with the same results but for rounding. Convolutions within

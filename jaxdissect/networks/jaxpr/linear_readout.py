@@ -6,7 +6,8 @@ changes z by exactly W_u (p_u(replaced) - p_u(a)). All removals cost one pass th
 the small rest of the network for each. VGG's conv5_3 -> pool5 -> fc6 is such a place, and so is
 every global average pool before a classifier.
 
-`find_readout` reads the network's own steps (see `program`); nothing is assumed about its layers.
+`find_readout` reads the network's own steps (see `partial_eval`); nothing is assumed about its
+layers.
 
 Shapes: U units, *z whatever the linear map gives.
 """
@@ -95,7 +96,7 @@ def find_readout(program: Program) -> Readout | None:
     """Look for the linear map that reads the units.
 
     Args:
-        program: `program.split` of a function of a layer's activations, [..., U].
+        program: What `split` leaves of a function of a layer's activations, [..., U].
 
     Returns:
         The readout; None if units mix in another way, or are used again after the map.

@@ -99,8 +99,8 @@ def split(function: Callable[[Any], Any], example: PyTree) -> Program:
     """Run all of a function that does not depend on its argument.
 
     Args:
-        function: Of one pytree of arrays; it may close over others, also traced ones.
-        example: An argument, of which shapes and types count only.
+        function: Function of one pytree of arrays; it may close over others, also traced ones.
+        example: An argument, of which only shapes and types count.
 
     Returns:
         The rest, a function of the argument.
@@ -116,8 +116,8 @@ def largest_value(function: Callable[[Any], Any], example: PyTree) -> int:
     """Find the size of the largest array that a function makes on its way, in bytes.
 
     Args:
-        function: Of one pytree of arrays; it may close over others, also traced ones.
-        example: An argument, of which shapes and types count only.
+        function: Function of one pytree of arrays; it may close over others, also traced ones.
+        example: An argument, of which only shapes and types count.
     """
     steps = jax.make_jaxpr(function)(example).jaxpr.eqns
     made = (variable.aval for step in steps for variable in step.outvars)

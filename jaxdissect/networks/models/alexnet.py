@@ -9,14 +9,13 @@ Letters of shapes: B batch, U units, N classes.
 """
 
 from functools import partial
-from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxdissect.networks.convolution import Conv2D
-from jaxdissect.networks.models.layers import Chain, checked_images, max_pool, units_in
+from jaxdissect.networks.models.layers import ImageClassifier, max_pool, units_in
 from jaxdissect.networks.models.vgg16 import HIDDEN, PLACES365
 from jaxdissect.networks.weights.mapping import Shapes
 
@@ -24,13 +23,13 @@ WIDTHS = (96, 256, 384, 384, 256)
 """Units of the five convolutions."""
 
 SIDES = range(227, 259)
-"""Heights and widths of images that make `pool5` 6 x 6, as `fc6` expects."""
+"""Heights and widths of images that make `pool5` 6 x 6, as `fc6` expects; 227 in training."""
 
 
 def local_response_norm(
     inputs: Float[Array, "*places U"], *, size: int = 5, alpha: float = 1e-4, beta: float = 0.75
 ) -> Float[Array, "*places U"]:
-    """Divide every unit by what it and its neighbours among the units say (section 3.3).
+    """Divide every unit by the outputs of it and of its neighbours among the units (section 3.3).
 
     Args:
         inputs: Activations.
@@ -51,7 +50,7 @@ def local_response_norm(
     return inputs / (1 + alpha / size * total) ** beta
 
 
-class AlexNet(Chain):
+class AlexNet(ImageClassifier):
     """Five convolutions and three linear maps, in one chain of layers.
 
     Layers are `conv1`, `relu1`, `pool1`, `lrn1`, `conv2`, `relu2`, `pool2`, `lrn2`, `conv3`,
@@ -113,30 +112,10 @@ class AlexNet(Chain):
         optional = {"lrn": include_lrn, "dropout": include_dropout}
         absent = tuple(kind for kind, included in optional.items() if not included)
         super().__init__(
-            {name: layer for name, layer in layers.items() if not name.startswith(absent)}
+            {name: layer for name, layer in layers.items() if not name.startswith(absent)},
+            side=SIDES[0],
+            sides=SIDES,
         )
-
-    def __call__(self, inputs: Any) -> Float[Array, "B N"]:
-        """Score the classes.
-
-        Args:
-            inputs: Images, floats [B, H, W, 3]: RGB in [0, 1], less the mean (0.485, 0.456,
-                0.406), over the deviation (0.229, 0.224, 0.225); 227 x 227 in training, H and W
-                in 227..258.
-
-        Returns:
-            Logits, of which `jax.nn.softmax` makes probabilities.
-
-        Raises:
-            ValueError: If the images have other axes or sides, or are no floats.
-        """
-        images = checked_images(inputs, dtype=getattr(self, self.names[0]).kernel.dtype)
-        if not all(side in SIDES for side in images.shape[1:3]):
-            raise ValueError(
-                f"`images` (={images.shape}) must be {SIDES[0]} x {SIDES[0]} pixels (H x W; up to "
-                f"{SIDES[-1]} gives the same 6 x 6 cells of pool5) for this network"
-            )
-        return super().__call__(images)
 
 
 def _flatten(units: Float[Array, "B h w U"]) -> Float[Array, "B UhW"]:

@@ -44,11 +44,11 @@ class Architecture(NamedTuple):
 
     Attributes:
         from_shapes: Builds it in the sizes of some weights, given PyTorch's names and shapes, and
-            whatever else the weights do not tell.
+            whatever else cannot be read from weights.
         reference_names: Rewrites other published namings into the one that the module follows.
         parts: Parts that are published in files of their own.
         prepare: From RGB images in [0, 1] to the network's input, for networks of images.
-        layers: What is dissected unless told otherwise: where the published numbers come from.
+        layers: Layers that are dissected by default: where the published numbers come from.
     """
 
     from_shapes: Callable[..., nnx.Module]

@@ -1,6 +1,6 @@
-"""What the models are built of, beside convolutions: named chains, pooling, resizing, input checks.
+"""Building blocks of the models beside convolutions: named chains, pooling, resizing, input checks.
 
-Letters of shapes: B batch, H W input, h w output, U units.
+Letters of shapes: B batch, H W input, h w output, U units, N classes.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,6 +44,42 @@ class Chain(nnx.Module):
         for name in self.names:
             inputs = getattr(self, name)(inputs)
         return inputs
+
+
+class ImageClassifier(Chain):
+    """Layers that score classes of images, with linear maps that expect one number of cells.
+
+    Args:
+        layers: Modules, or functions, by name in the order of calls.
+        side: Height and width of the images in training.
+        sides: Heights and widths that give as many cells.
+    """
+
+    def __init__(self, layers: Mapping[str, Callable[[Any], Any]], *, side: int, sides: range):
+        super().__init__(layers)
+        self.side, self.sides = side, sides
+
+    def __call__(self, inputs: Any) -> Float[Array, "B N"]:
+        """Score the classes.
+
+        Args:
+            inputs: Images, floats [B, H, W, 3]: RGB in [0, 1], less the mean (0.485, 0.456,
+                0.406), over the deviation (0.229, 0.224, 0.225), see `imagenet_normalised`; H and W
+                are among `sides`.
+
+        Returns:
+            Logits, of which `jax.nn.softmax` makes probabilities.
+
+        Raises:
+            ValueError: If the images have other axes or sides, or are no floats.
+        """
+        images = checked_images(inputs, dtype=getattr(self, self.names[0]).kernel.dtype)
+        if not all(side in self.sides for side in images.shape[1:3]):
+            raise ValueError(
+                f"`images` (={images.shape}) must be {self.side} x {self.side} pixels (H x W; "
+                f"{self.sides[0]} to {self.sides[-1]} give as many cells) for this network"
+            )
+        return super().__call__(images)
 
 
 def batch_norm(units: int) -> nnx.BatchNorm:
@@ -115,7 +151,7 @@ def float_images(
 
     Args:
         images: What should be images.
-        expected: What the message says that they must be.
+        expected: The dtype and range that the error message asks for.
 
     Raises:
         ValueError: If they are not.
@@ -133,7 +169,7 @@ def units_in(shapes: Shapes, name: str, default: int) -> int:
 
     Args:
         shapes: PyTorch's names and shapes.
-        name: Of the weight of a convolution [O, I, kh, kw] or linear map [O, I].
+        name: Name of the weight of a convolution [O, I, kh, kw] or linear map [O, I].
         default: Units otherwise.
     """
     shape = shapes.get(name, ())

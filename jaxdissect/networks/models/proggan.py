@@ -245,10 +245,10 @@ def sizes_of(shapes: Shapes) -> tuple[int, ...]:
     """Read the sizes of a generator from PyTorch's names and shapes of its weights.
 
     Only the first block of each resolution is read, up to 1024 x 1024; whether all others agree is
-    told when the weights are put in.
+    checked when the weights are put in.
 
     Raises:
-        ValueError: If there are no layers to tell them.
+        ValueError: If the first layers are missing.
     """
     weights = [shapes.get(f"layer{number}.conv.weight", ()) for number in (1, *range(3, 18, 2))]
     known = list(itertools.takewhile(lambda shape: len(shape) == 4, weights))
@@ -265,7 +265,7 @@ def from_shapes(shapes: Shapes, *, clamp_output: bool = False) -> ProgressiveGen
     """Make the generator that fits some weights, given PyTorch's names and shapes.
 
     Raises:
-        ValueError: See `sizes_of`.
+        ValueError: If the first layers, from which sizes are read, are missing.
     """
     return ProgressiveGenerator(sizes_of(shapes), clamp_output=clamp_output, rngs=nnx.Rngs(0))
 
@@ -313,7 +313,7 @@ def _from_tensorflow(arrays: Arrays) -> dict[str, np.ndarray]:
         elif place in places and own == "weight":
             result[f"{places[place]}.conv.weight"] = _pytorch_weight(place, array)
         elif not re.match(r"lod$|ToRGB_lod\d+/", name):
-            result[name] = array  # to be told of
+            result[name] = array  # to be listed as unexpected
     return result
 
 
@@ -324,7 +324,7 @@ def _pytorch_weight(place: str, array: np.ndarray) -> np.ndarray:
         latent, cells = array.shape
         return array.reshape(latent, cells // 16, 4, 4).transpose(1, 0, 2, 3)[..., ::-1, ::-1]
     if array.ndim != 4:
-        return array  # to be told of
+        return array  # to be listed as misshapen
     if place.endswith("Conv0_up"):
         # Of a transposed convolution, [kh, kw, O, I].
         return array.transpose(2, 3, 0, 1)[..., ::-1, ::-1]

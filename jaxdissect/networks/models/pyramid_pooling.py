@@ -51,7 +51,7 @@ def prepare(images: Any) -> Float[Array, "B H W 3"]:
 class PyramidPoolingNetwork(nnx.Module):
     """A dilated ResNet-18 (`encoder`) whose last stage is pooled and classified (`decoder`).
 
-    Layers and parameters have the names of the published network, which tells eleven colors apart.
+    Layers and parameters have the names of the published network, which knows eleven colors.
     Where a rectified output is a layer of its own, such as "decoder.conv_last.2" after
     "decoder.conv_last.1", published numbers are those of the rectified one, since the reference's
     ReLU overwrites its input; edits act where they are named.

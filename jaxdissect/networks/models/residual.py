@@ -2,7 +2,8 @@
 
 They are those of He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, table 1,
 but for the stem, and end with the stages, whose outputs all count. A block is described by its
-convolutions, and a network by the blocks of its stages.
+convolutions (`Block`), and a network by the blocks of its stages; so is the ResNet-152 of
+`jaxdissect.networks.models.resnet152`, whose parameters have other published names.
 
 Letters of shapes: B batch, H W input, h w output, I channels in, U units.
 """
@@ -51,6 +52,14 @@ def bottleneck(width: int, *, stride: int = 1) -> Block:
     return Filters(width, size=1), Filters(width, stride=stride), Filters(4 * width, size=1)
 
 
+def bottleneck_stages(widths: Sequence[int], depths: Sequence[int]) -> list[list[Block]]:
+    """Describe stages of bottlenecks, of which all but the first begin with a stride of 2."""
+    return [
+        [bottleneck(width, stride=2 if number and not index else 1) for index in range(depth)]
+        for number, (width, depth) in enumerate(zip(widths, depths, strict=True))
+    ]
+
+
 def convolution(inputs: int, filters: Filters, *, bias: bool = False, rngs: nnx.Rngs) -> Conv2D:
     """Make a convolution of odd size with PyTorch's padding: the same zeros on every side."""
     zeros = filters.dilation * (filters.size // 2)
@@ -77,6 +86,13 @@ def rectified(inputs: int, units: int, *, size: int = 3, rngs: nnx.Rngs) -> Chai
     )
 
 
+def projection(inputs: int, block: Block, *, rngs: nnx.Rngs) -> Chain:
+    """Make the 1 x 1 convolution ("0") from a block's input to its output, and its norm ("1")."""
+    stride = max(filters.stride for filters in block)
+    shortcut = Filters(block[-1].units, size=1, stride=stride)
+    return Chain({"0": convolution(inputs, shortcut, rngs=rngs), "1": batch_norm(shortcut.units)})
+
+
 class ResidualBlock(nnx.Module):
     """Convolutions whose output is added to their input.
 
@@ -98,18 +114,8 @@ class ResidualBlock(nnx.Module):
             if number < self.depth:
                 setattr(self, f"relu{number}", Layer(nnx.relu))
             units = filters.units
-        stride = max(filters.stride for filters in block)
-        shortcut = Filters(units, size=1, stride=stride)
-        self.downsample = (
-            Chain(
-                {
-                    "0": convolution(inputs, shortcut, rngs=rngs),
-                    "1": batch_norm(units),
-                }
-            )
-            if stride > 1 or units != inputs
-            else None
-        )
+        changes_size = units != inputs or any(filters.stride > 1 for filters in block)
+        self.downsample = projection(inputs, block, rngs=rngs) if changes_size else None
         self.relu = Layer(nnx.relu)
 
     def __call__(self, inputs: Float[Array, "B H W I"]) -> Float[Array, "B h w U"]:
@@ -166,7 +172,7 @@ class ResidualNetwork(nnx.Module):
         self.widths = tuple(blocks[-1][-1].units for blocks in stages)
 
     def __call__(self, images: Any) -> tuple[Float[Array, "B _ _ _"], ...]:
-        """Give what every stage says, finest first.
+        """Compute the output of every stage, finest first.
 
         Args:
             images: Float images [B, H, W, 3], 32 pixels or more down and across, which leave the
@@ -207,10 +213,7 @@ RESNET50 = RESNET18._replace(depths=(3, 4, 6, 3))
 
 def resnet50(sizes: Sizes = RESNET50, *, rngs: nnx.Rngs) -> ResidualNetwork:
     """Make bottlenecks; stages are 1/4, 1/8, 1/16 and 1/32 of the input in size, rounded up."""
-    stages = [
-        [bottleneck(width, stride=2 if number and not index else 1) for index in range(depth)]
-        for number, (width, depth) in enumerate(zip(sizes.widths, sizes.depths, strict=True))
-    ]
+    stages = bottleneck_stages(sizes.widths, sizes.depths)
     return ResidualNetwork(sizes.stem, stages, rngs=rngs)
 
 

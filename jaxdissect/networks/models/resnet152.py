@@ -9,7 +9,6 @@ Letters of shapes: B batch, h w layer grid, I channels in, U units, N classes.
 
 import re
 from functools import partial
-from typing import Any
 
 import numpy as np
 from flax import nnx
@@ -17,13 +16,19 @@ from jaxtyping import Array, Float
 
 from jaxdissect.networks.models.layers import (
     Chain,
+    ImageClassifier,
     Layer,
     batch_norm,
-    checked_images,
     max_pool,
     units_in,
 )
-from jaxdissect.networks.models.residual import Filters, bottleneck, convolution
+from jaxdissect.networks.models.residual import (
+    Block,
+    Filters,
+    bottleneck_stages,
+    convolution,
+    projection,
+)
 from jaxdissect.networks.models.vgg16 import PLACES365
 from jaxdissect.networks.weights.mapping import Arrays, Shapes
 
@@ -40,17 +45,18 @@ FIRST_STAGE = 4
 """Stages are the layers "4" to "7"."""
 
 SIDES = range(193, 225)
-"""Heights and widths of images that make the last stage 7 x 7, as the average pool expects."""
+"""Heights and widths of images that make the last stage 7 x 7, as the average pool expects; 224 in
+training."""
 
 
-class ResNet152(Chain):
+class ResNet152(ImageClassifier):
     """A convolution, four stages of residual blocks, an average and a linear map.
 
     Layers are `0` convolution, `1` normalisation, `2` ReLU, `3` pooling, `4` to `7` the stages, `8`
     average, `9` flattening, `10` linear map (`10.1`). Block B of stage S is `S.B`; within it
     `S.B.0.0` is its main branch (`0` convolution, `1` normalisation, `2` ReLU, ..., `7`
-    normalisation), `S.B.0.1` the other one, `S.B.1` their sum and `S.B.2` its ReLU. So stages and
-    blocks say what is rectified; the numbers of the paper come from `7`.
+    normalisation), `S.B.0.1` the other one, `S.B.1` their sum and `S.B.2` its ReLU. So the outputs
+    of stages and blocks are rectified; the numbers of the paper come from `7`.
 
     Args:
         num_classes: Classes, N.
@@ -76,69 +82,41 @@ class ResNet152(Chain):
             "3": partial(max_pool, size=3, stride=2, padding=1),
         }
         inputs = stem
-        for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+        for number, stage in enumerate(bottleneck_stages(widths, depths), FIRST_STAGE):
             blocks = {}
-            for index in range(depth):
-                stride = 2 if stage > 0 and index == 0 else 1
-                branches = Branches(inputs, width, stride=stride, project=index == 0, rngs=rngs)
+            for index, block in enumerate(stage):
+                branches = Branches(inputs, block, project=index == 0, rngs=rngs)
                 blocks[str(index)] = Chain({"0": branches, "1": Sum(), "2": nnx.relu})
-                inputs = 4 * width
-            layers[str(FIRST_STAGE + stage)] = Chain(blocks)
+                inputs = block[-1].units
+            layers[str(number)] = Chain(blocks)
         layers |= {
             "8": _mean,
             "9": _flatten,
             "10": Chain({"0": nnx.identity, "1": nnx.Linear(inputs, num_classes, rngs=rngs)}),
         }
-        super().__init__(layers)
-
-    def __call__(self, inputs: Any) -> Float[Array, "B N"]:
-        """Score the classes.
-
-        Args:
-            inputs: Images, floats [B, H, W, 3]: RGB in [0, 1], less the mean (0.485, 0.456,
-                0.406), over the deviation (0.229, 0.224, 0.225); 224 x 224 in training, H and W
-                in 193..224.
-
-        Returns:
-            Logits, of which `jax.nn.softmax` makes probabilities.
-
-        Raises:
-            ValueError: If the images have other axes or sides, or are no floats.
-        """
-        images = checked_images(inputs, dtype=getattr(self, self.names[0]).kernel.dtype)
-        if not all(side in SIDES for side in images.shape[1:3]):
-            raise ValueError(
-                f"`images` (={images.shape}) must be {SIDES[-1]} x {SIDES[-1]} pixels (H x W; from "
-                f"{SIDES[0]} on the last stage has the same 7 x 7 cells) for this network"
-            )
-        return super().__call__(images)
+        super().__init__(layers, side=SIDES[-1], sides=SIDES)
 
 
 class Branches(nnx.Module):
-    """The two halves of a residual block: three convolutions `0`, and a shortcut `1`.
+    """The two halves of a residual block: its convolutions `0`, and a shortcut `1`.
 
     Args:
         inputs: Channels in.
-        width: Units of the 3 x 3 convolution; a quarter of the units out.
-        stride: Steps down and across.
+        block: The convolutions.
         project: Whether the shortcut is a convolution; without, it is the input.
         rngs: Stream of the initial parameters.
     """
 
-    def __init__(self, inputs: int, width: int, *, stride: int, project: bool, rngs: nnx.Rngs):
+    def __init__(self, inputs: int, block: Block, *, project: bool, rngs: nnx.Rngs):
         units, main = inputs, {}
-        for number, filters in enumerate(bottleneck(width, stride=stride)):
+        for number, filters in enumerate(block):
             main[str(3 * number)] = convolution(units, filters, rngs=rngs)
             main[str(3 * number + 1)] = batch_norm(filters.units)
             main[str(3 * number + 2)] = nnx.relu
             units = filters.units
-        del main["8"]  # the sum is rectified instead
+        main.popitem()  # the sum is rectified instead
         setattr(self, "0", Chain(main))
-        if project:
-            projection = convolution(inputs, Filters(units, size=1, stride=stride), rngs=rngs)
-            shortcut = Chain({"0": projection, "1": batch_norm(units)})
-        else:
-            shortcut = Layer(nnx.identity)
+        shortcut = projection(inputs, block, rngs=rngs) if project else Layer(nnx.identity)
         setattr(self, "1", shortcut)
 
     def __call__(

@@ -2,7 +2,7 @@
 
 Xiao et al., "Unified Perceptual Parsing for Scene Understanding", ECCV 2018, section 3: pyramid
 pooling on top of a feature pyramid (Lin et al., "Feature Pyramid Networks for Object Detection",
-CVPR 2017, section 3), whose levels are fused for objects and parts; the finest alone tells
+CVPR 2017, section 3), whose levels are fused for objects and parts; the finest alone classifies
 materials, the coarsest the scene.
 
 Letters of shapes: B batch, H W input, G grid rows, X grid columns, h w finest stage, U units,
@@ -232,7 +232,7 @@ def from_shapes(shapes: Shapes, *, part_sizes: Sequence[int] = ()) -> UPerNet:
     Args:
         shapes: PyTorch's names and shapes, of both files together: names start with "encoder." or
             "decoder.". Sizes whose name is missing or malformed are those of the published network.
-        part_sizes: As for `UPerNet`.
+        part_sizes: Part classes of every object that has parts, as given to `UPerNet`.
 
     Raises:
         ValueError: If `part_sizes` do not add up to the part classes of the weights.

@@ -27,7 +27,7 @@ from jaxdissect.arrays.concepts import (
     read_unified_parsing,
 )
 from jaxdissect.networks.models.upernet import prepare
-from jaxdissect.networks.segmenters.rules import DEFAULT, Rules
+from jaxdissect.networks.segmenters.rules import DEFAULT_RULES, Rules
 from jaxdissect.networks.segmenters.segmenter import (
     Grid,
     Segmenter,
@@ -65,7 +65,7 @@ def unified_parsing(
     quadrants: bool = True,
     all_parts: bool = True,
     sizes: Sequence[Grid] = ((256, 256),),
-    rules: Rules = DEFAULT,
+    rules: Rules = DEFAULT_RULES,
 ) -> Segmenter:
     """Make a segmenter of a network for unified parsing.
 

@@ -1,7 +1,7 @@
 """The rules by which segmenters turn what networks answer into labels and scores.
 
-Where the code of Bau et al. (PNAS 2020) does what nobody would ask for, `DEFAULT` does not;
-`REFERENCE` does as their code does, for parity with their numbers.
+Where the code of Bau et al. (PNAS 2020) does what nobody would ask for, `DEFAULT_RULES` does not;
+`REFERENCE_RULES` does as their code does, for parity with their numbers.
 
 Letters of shapes: B batch, h w image, H W grid of labels, U channels, C alternatives.
 """
@@ -87,7 +87,7 @@ def merge_with_nones(
 
 
 class Rules(NamedTuple):
-    """How probabilities become labels and scores; `REFERENCE` differs in every field.
+    """How probabilities become labels and scores; `REFERENCE_RULES` differs in every field.
 
     Attributes:
         resize: ``resize(images, size)`` to the size at which a network runs. The reference
@@ -119,10 +119,10 @@ class Rules(NamedTuple):
     join: Callable[..., tuple[Vocabulary, tuple[np.ndarray, ...]]] = merge_vocabularies
 
 
-DEFAULT = Rules()
-"""What we hold to be right."""
+DEFAULT_RULES = Rules()
+"""The rules of Bau et al. without what is an error in their code."""
 
-REFERENCE = Rules(
+REFERENCE_RULES = Rules(
     resize=adaptive_average_pool,
     over_sizes=total,
     divided=all_but_last_component,
@@ -131,4 +131,4 @@ REFERENCE = Rules(
     halves_have_scores=False,
     join=merge_with_nones,
 )
-"""What the reference does, but for failing to find colors in images that are no squares."""
+"""The rules of the code of Bau et al., except that it fails to find colors in oblong images."""

@@ -1,4 +1,4 @@
-"""What a segmenter is, how to ask it, and how several join.
+"""What a segmenter is, how to run it, and how several join.
 
 Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020, label
 images with networks: objects, parts and materials by unified parsing
@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Int32, PyTree
 
 from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.networks.models.layers import float_images
-from jaxdissect.networks.segmenters.rules import DEFAULT, Rules
+from jaxdissect.networks.segmenters.rules import DEFAULT_RULES, Rules
 
 Grid = tuple[int, int]
 
@@ -36,7 +36,7 @@ def no_score(
 
 
 class Segmenter(NamedTuple):
-    """Concepts, a function that finds them in images, and one that says how much one is there.
+    """Concepts, a function that labels images with them, and one that scores one of them.
 
     Both are pure and work under `jax.jit` with `grid` and `concept_id` static, `jax.vmap` and,
     the scores, `jax.grad`. They take RGB images in [0, 1] of any height and width.
@@ -87,7 +87,7 @@ def predict_single_concept(
     *,
     grid: Grid | None = None,
 ) -> tuple[Float[Array, "B H W"], Bool[Array, "B H W"]]:
-    """Say how much of one concept is where, differentiably.
+    """Score one concept at every pixel, differentiably.
 
     Args:
         segmenter: In a function to be jitted, ``segmenter._replace(params=params)``.
@@ -112,14 +112,14 @@ def predict_single_concept(
 # --- several segmenters as one ------------------------------------------------------------------
 
 
-def merge_segmenters(*segmenters: Segmenter, rules: Rules = DEFAULT) -> Segmenter:
+def merge_segmenters(*segmenters: Segmenter, rules: Rules = DEFAULT_RULES) -> Segmenter:
     """Join segmenters: all their concepts; the labels of each become further channels.
 
     A concept of several of them has, as its score, the greatest of theirs.
 
     Args:
         segmenters: One or more; their parameters become a tuple.
-        rules: Says how vocabularies are joined.
+        rules: How vocabularies are joined.
 
     Raises:
         ValueError: If there are no segmenters.
@@ -173,7 +173,7 @@ def predict_at_sizes(
         grid: Height and width of the maps.
         sizes: Heights and widths at which the network sees the images.
         prepare: From RGB in [0, 1] to what the network takes.
-        rules: Say how to resize and join.
+        rules: How to resize and join.
 
     Raises:
         ValueError: If the images have other axes or are no floats, or the grid is empty.
@@ -193,7 +193,7 @@ def check_sizes(sizes: Sequence[Grid]) -> None:
     """Refuse sizes that are not pairs of a positive height and width.
 
     Raises:
-        ValueError: If they are not, or if there are none.
+        ValueError: If `sizes` are not such pairs, or if there are none.
     """
     if not sizes or any(np.shape(size) != (2,) or min(size) < 1 for size in sizes):
         raise ValueError(f"`sizes` (={sizes}) must be pairs (height, width) of positive numbers")

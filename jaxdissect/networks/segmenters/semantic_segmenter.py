@@ -1,7 +1,7 @@
 """Semantic segmentation: labels of one or several categories from a single softmax.
 
-Bau et al. (PNAS 2020) label colors so. The label file that comes with a network says how it takes
-images, and which category each of its outputs belongs to: a category is one question, such as
+Bau et al. (PNAS 2020) label colors so. The label file that comes with a network holds the format of
+its images, and which category each of its outputs belongs to: a category is one question, such as
 which color, and the most probable of its labels is the answer.
 
 Letters of shapes: B batch, h w image, H W grid of labels, K categories, C outputs.
@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxdissect.arrays.concepts import NONE, Vocabulary, vocabulary
-from jaxdissect.networks.segmenters.rules import DEFAULT, Rules
+from jaxdissect.networks.segmenters.rules import DEFAULT_RULES, Rules
 from jaxdissect.networks.segmenters.segmenter import (
     Grid,
     Segmenter,
@@ -45,13 +45,13 @@ class ImageFormat(NamedTuple):
         return (images[..., np.array(self.channels)] - mean) / stdev
 
 
-def semantic(
+def semantic_segmentation(
     predict: Callable[[PyTree, Array, Grid], Float[Array, "B H W C"]],
     params: PyTree,
     label_content: Mapping[str, Any],
     *,
     sizes: Sequence[Grid] = ((256, 256),),
-    rules: Rules = DEFAULT,
+    rules: Rules = DEFAULT_RULES,
 ) -> Segmenter:
     """Make a segmenter of a network for semantic segmentation.
 

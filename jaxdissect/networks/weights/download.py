@@ -2,7 +2,7 @@
 
 The file appears under its own name only after its hash has been checked, or where none is
 published, after it could be read. A download with a known hash that breaks off is kept beside its
-target, `NAME.part`, and taken up where it stopped the next time.
+target, `NAME.part`, and resumes the next time.
 """
 
 import json
@@ -15,7 +15,7 @@ from jaxdissect.networks.weights.files import sha256
 from jaxdissect.networks.weights.pickled import read_pickled
 
 Progress = Callable[[str, int, int], None]
-"""Told what is going on, how much of it is done, and how much there is in all."""
+"""``progress(what, done, total)``: called with what is downloaded, and its MiB."""
 
 CHUNK = 1 << 20
 TIMEOUT = 30.0
@@ -55,7 +55,7 @@ def download(
     Args:
         file: What to get.
         folder: Where it goes.
-        progress: Told the MiB that are there, and those of the whole file.
+        progress: Called with what is downloaded, its MiB so far, and its MiB in all.
 
     Raises:
         OSError: If the file can neither be found nor downloaded; the message names the URL, and
@@ -123,7 +123,7 @@ def _download(file: PublishedFile, folder: Path, progress: Progress) -> None:
 
 
 def _receive(url: str, partial: Path, progress: Callable[[int, int], None]) -> None:
-    """Append to `partial` what is missing of a file; `progress` is told done and total bytes."""
+    """Append to `partial` what is missing of a file; `progress` gets done and total bytes."""
     import requests
 
     done = partial.stat().st_size if partial.exists() else 0
@@ -131,7 +131,7 @@ def _receive(url: str, partial: Path, progress: Callable[[int, int], None]) -> N
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         if done and response.status_code == requests.codes.requested_range_not_satisfiable:
-            # Nothing is left to send, or the file on the server is another one: the hash tells.
+            # Nothing is left to send, or the file on the server is another one: the hash decides.
             return
         response.raise_for_status()
         resumed = response.status_code == requests.codes.partial_content

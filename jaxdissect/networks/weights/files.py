@@ -20,7 +20,7 @@ SUFFIXES = (*PYTORCH_SUFFIXES, ".safetensors", ".npz")
 
 
 def read_weights(path: FilePath) -> dict[str, np.ndarray]:
-    """Read a file of weights, in the format that its ending tells.
+    """Read a file of weights, whose ending decides the format.
 
     - `.pth`, `.pt`, `.bin`, `.tar`: PyTorch, see `read_pickled`. Of a checkpoint with more than
       weights, its `state_dict`. The prefix `module.`, left by PyTorch's parallel training, is

@@ -45,7 +45,7 @@ def _hashed(
 def _segmenter(
     architecture: str, folder: str, epoch: int, licence: str, megabytes: tuple[float, float]
 ) -> Published:
-    """An encoder, a decoder, and the file that says what the outputs mean."""
+    """An encoder, a decoder, and the file with the meaning of the outputs."""
     url = f"{_SEGMENTERS}/{folder}"
     encoder, decoder = (f"{part}_epoch_{epoch}.pth" for part in ("encoder", "decoder"))
     files = {

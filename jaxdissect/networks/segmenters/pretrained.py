@@ -20,9 +20,9 @@ from jaxtyping import Array, PyTree
 from jaxdissect.arrays.concepts import read_unified_parsing
 from jaxdissect.networks.loading import fetch, load_network
 from jaxdissect.networks.segmenters.parsing_segmenter import unified_parsing
-from jaxdissect.networks.segmenters.rules import DEFAULT, Rules
+from jaxdissect.networks.segmenters.rules import DEFAULT_RULES, Rules
 from jaxdissect.networks.segmenters.segmenter import Grid, Segmenter, merge_segmenters
-from jaxdissect.networks.segmenters.semantic_segmenter import semantic
+from jaxdissect.networks.segmenters.semantic_segmenter import semantic_segmentation
 from jaxdissect.networks.weights.files import FilePath
 
 SIZES: tuple[Grid, ...] = ((256, 256),)
@@ -35,7 +35,7 @@ def pretrained_segmenter(
     folder: FilePath | None = None,
     dtype: Any = jnp.float32,
     sizes: Sequence[Grid] = SIZES,
-    rules: Rules = DEFAULT,
+    rules: Rules = DEFAULT_RULES,
 ) -> Segmenter:
     """Build a segmenter of the paper, whose weights are downloaded once.
 
@@ -69,7 +69,7 @@ def pretrained_segmenter(
     )
     if not colors:
         return parsing
-    coloring = load_semantic(home("color"), dtype=dtype, sizes=sizes, rules=rules)
+    coloring = load_semantic_segmentation(home("color"), dtype=dtype, sizes=sizes, rules=rules)
     return merge_segmenters(parsing, coloring, rules=rules)
 
 
@@ -80,14 +80,17 @@ def load_unified_parsing(
     all_parts: bool = True,
     dtype: Any = jnp.float32,
     sizes: Sequence[Grid] = SIZES,
-    rules: Rules = DEFAULT,
+    rules: Rules = DEFAULT_RULES,
 ) -> Segmenter:
     """Build a unified-parsing segmenter from a folder.
 
     Args:
         folder: Holds `encoder*` and `decoder*` with the weights of a UPerNet, and `labels.json`.
-        quadrants, all_parts: As for `unified_parsing`.
-        dtype, sizes, rules: As for `pretrained_segmenter`.
+        quadrants: Whether objects have halves.
+        all_parts: Whether all objects have parts, or those of `FREQUENT_OWNERS` alone.
+        dtype: Floating dtype of the parameters, and of what the network computes.
+        sizes: Heights and widths at which the network sees the images.
+        rules: How probabilities become labels and scores.
 
     Raises:
         ValueError: If the weights do not fit the network or the labels, or are damaged.
@@ -111,19 +114,21 @@ def load_unified_parsing(
     return _checked(segmenter, folder, sizes)
 
 
-def load_semantic(
+def load_semantic_segmentation(
     folder: FilePath,
     *,
     dtype: Any = jnp.float32,
     sizes: Sequence[Grid] = SIZES,
-    rules: Rules = DEFAULT,
+    rules: Rules = DEFAULT_RULES,
 ) -> Segmenter:
     """Build a semantic segmenter from a folder.
 
     Args:
         folder: Holds `encoder*` and `decoder*` with the weights of a dilated ResNet-18 with
             pyramid pooling, and `labels.json`.
-        dtype, sizes, rules: As for `pretrained_segmenter`.
+        dtype: Floating dtype of the parameters, and of what the network computes.
+        sizes: Heights and widths at which the network sees the images.
+        rules: How probabilities become labels and scores.
 
     Raises:
         ValueError: If the weights do not fit the network or the labels, or are damaged.
@@ -131,7 +136,9 @@ def load_semantic(
     """
     predict, params = _on_grid(load_network("ppm_resnet18dilated", folder, dtype=dtype))
     content = _read_labels(Path(folder))
-    return _checked(semantic(predict, params, content, sizes=sizes, rules=rules), folder, sizes)
+    return _checked(
+        semantic_segmentation(predict, params, content, sizes=sizes, rules=rules), folder, sizes
+    )
 
 
 def _checked(segmenter: Segmenter, folder: FilePath, sizes: Sequence[Grid]) -> Segmenter:

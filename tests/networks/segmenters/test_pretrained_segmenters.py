@@ -23,12 +23,12 @@ from jaxdissect.commands.main import main
 from jaxdissect.commands.options.labelled_images import LabelledImages, find_labelled_images
 from jaxdissect.engine.labelers import segmented
 from jaxdissect.networks.models.upernet import prepare
-from jaxdissect.networks.segmenters.published import (
-    load_semantic,
+from jaxdissect.networks.segmenters.pretrained import (
+    load_semantic_segmentation,
     load_unified_parsing,
     pretrained_segmenter,
 )
-from jaxdissect.networks.segmenters.rules import REFERENCE
+from jaxdissect.networks.segmenters.rules import REFERENCE_RULES
 from jaxdissect.networks.segmenters.segmenter import predict_labels, predict_single_concept
 from jaxdissect.networks.weights.download import CACHE_VARIABLE
 from jaxdissect.networks.weights.published import PUBLISHED
@@ -78,7 +78,7 @@ def test_published_segmenters_by_name(cache):
     own = labels_of(alone, images, (8, 10))
     assert own.shape == (1, 8, 10, 3)
     np.testing.assert_array_equal(own[..., 0], labels[..., 0])
-    colors = load_semantic(cache / "color", sizes=SIZES)
+    colors = load_semantic_segmentation(cache / "color", sizes=SIZES)
     assert labels_of(colors, images, (8, 10)).shape == (1, 8, 10, 2)
     halved = pretrained_segmenter("netq", folder=cache, sizes=SIZES, dtype=jnp.bfloat16)
     assert labels_of(halved, images, (8, 10)).shape == (1, 8, 10, 5)
@@ -102,7 +102,7 @@ def test_published_segmenter_has_1825_labels(tmp_path, monkeypatch):
     )
     save_segmenter(tmp_path / "color", partial(color_network, 11), colors, 20, write_zip)
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
-    known = pretrained_segmenter("netpqc", sizes=SIZES, rules=REFERENCE).vocabulary
+    known = pretrained_segmenter("netpqc", sizes=SIZES, rules=REFERENCE_RULES).vocabulary
     assert len(known) == 1825
     counts = {category: known.categories.count(category) for category in set(known.categories)}
     assert counts == {"-": 1, "object": 335, "part": 1452, "material": 25, "none": 1, "color": 11}
@@ -133,7 +133,7 @@ def test_segmenters_whose_files_do_not_fit_are_refused(cache, tmp_path, monkeypa
     with pytest.raises(ValueError, match="do not go together: .* labels ask: materials"):
         load_unified_parsing(tmp_path / "materials", sizes=SIZES)
     with pytest.raises(ValueError, match="does not fit the network"):
-        load_semantic(cache / "unified_parsing")
+        load_semantic_segmentation(cache / "unified_parsing")
     for content in ({"object": 5}, {"object_part": {"a": 3}, "object": ["a"]}):
         (tmp_path / "parts" / "labels.json").write_text(json.dumps(content))
         with pytest.raises(ValueError, match="must"):

@@ -23,9 +23,9 @@ from support.toy_segmenters import (
 
 from jaxdissect.arrays.components import halves
 from jaxdissect.networks.segmenters.parsing_segmenter import unified_parsing
-from jaxdissect.networks.segmenters.rules import REFERENCE, Rules, antialiased, shares
+from jaxdissect.networks.segmenters.rules import REFERENCE_RULES, Rules, antialiased, shares
 from jaxdissect.networks.segmenters.segmenter import predict_labels, predict_single_concept
-from jaxdissect.networks.segmenters.semantic_segmenter import semantic
+from jaxdissect.networks.segmenters.semantic_segmenter import semantic_segmentation
 
 
 def ids_without_halves(known):
@@ -41,7 +41,7 @@ def test_parsing_of_the_reference(name, code):
     case = golden_case(name, parsing_answers)
     options = {"quadrants": "q" in code, "all_parts": code in ("p", "pq")}
     segmenter = unified_parsing(
-        constant, case.answers, case.content, sizes=case.sizes, rules=REFERENCE, **options
+        constant, case.answers, case.content, sizes=case.sizes, rules=REFERENCE_RULES, **options
     )
     scored = "q" not in code
     assert_labels_and_scores_of_reference(segmenter, case, f"seg_{code}", f"single_{code}_", scored)
@@ -64,8 +64,8 @@ def assert_labels_and_scores_of_reference(segmenter, case, key, prefix, scored=T
     [
         ("upp_labels_a", unified_parsing, parsing_answers),
         ("upp_labels_b", unified_parsing, parsing_answers),
-        ("semantic_color", semantic, semantic_answers),
-        ("semantic_masked", semantic, semantic_answers),
+        ("semantic_color", semantic_segmentation, semantic_answers),
+        ("semantic_masked", semantic_segmentation, semantic_answers),
     ],
 )
 def test_segmenter_networks_see_what_they_see_in_the_reference(name, make, answers_of):
@@ -76,7 +76,7 @@ def test_segmenter_networks_see_what_they_see_in_the_reference(name, make, answe
         seen.append(inputs)
         return answers
 
-    segmenter = make(look, case.answers, case.content, sizes=case.sizes, rules=REFERENCE)
+    segmenter = make(look, case.answers, case.content, sizes=case.sizes, rules=REFERENCE_RULES)
 
     @jax.jit
     def run(images):
@@ -133,7 +133,7 @@ def test_scores_of_halves_are_the_objects_inside_them():
 
 
 def test_halves_have_no_scores_in_the_reference():
-    segmenter = small_parsing(rules=REFERENCE)
+    segmenter = small_parsing(rules=REFERENCE_RULES)
     with pytest.raises(ValueError, match=r"`concept_id` \(=5\): 'wall-t', a half, has no score"):
         predict_single_concept(segmenter, random_images(1, 8, 8), "wall-t")
 
@@ -163,13 +163,15 @@ def test_without_owners_there_are_no_parts():
 @pytest.mark.parametrize("name", ["semantic_color", "semantic_masked"])
 def test_semantic_segmentation_of_the_reference(name):
     case = golden_case(name, semantic_answers)
-    segmenter = semantic(constant, case.answers, case.content, sizes=case.sizes, rules=REFERENCE)
+    segmenter = semantic_segmentation(
+        constant, case.answers, case.content, sizes=case.sizes, rules=REFERENCE_RULES
+    )
     assert_labels_and_scores_of_reference(segmenter, case, "seg", "single_")
 
 
 def test_colors_by_our_rules_have_the_probabilities_of_the_network():
     case = golden_case("semantic_color", semantic_answers)
-    segmenter = semantic(constant, case.answers, case.content, sizes=case.sizes)
+    segmenter = semantic_segmentation(constant, case.answers, case.content, sizes=case.sizes)
     labels, found = labels_and_scores_of(segmenter, case.images, range(1, 12), case.grid)
     np.testing.assert_array_equal(labels[..., 0], case.answers.argmax(-1) + 1)
     scores = np.stack([score for score, _ in found], axis=-1)
@@ -180,7 +182,7 @@ def test_masked_categories_by_our_rules():
     images, grid = random_images(2, 12, 12), (6, 7)
     answers = softmax_maps(1, 5, grid, n=2, coarse=grid, scale=3)
     ground, wood, thing, metal, more_wood = np.moveaxis(np.asarray(answers), -1, 0)
-    segmenter = semantic(constant, answers, MASKED)
+    segmenter = semantic_segmentation(constant, answers, MASKED)
     assert segmenter.vocabulary.names == ("-", "wood", "thing", "metal")
     is_thing, is_metal = thing > ground, metal > np.maximum(wood, more_wood)
     labels, scores = labels_and_scores_of(segmenter, images, (1, 2), grid)

@@ -23,7 +23,7 @@ from support.toy_segmenters import (
 
 from jaxdissect.arrays.concepts import vocabulary
 from jaxdissect.networks.segmenters.parsing_segmenter import unified_parsing
-from jaxdissect.networks.segmenters.rules import DEFAULT, REFERENCE
+from jaxdissect.networks.segmenters.rules import DEFAULT_RULES, REFERENCE_RULES
 from jaxdissect.networks.segmenters.segmenter import (
     Segmenter,
     check_sizes,
@@ -31,7 +31,7 @@ from jaxdissect.networks.segmenters.segmenter import (
     predict_labels,
     predict_single_concept,
 )
-from jaxdissect.networks.segmenters.semantic_segmenter import semantic
+from jaxdissect.networks.segmenters.semantic_segmenter import semantic_segmentation
 
 
 def uniform_segmenter(concepts, label, score=0.0) -> Segmenter:
@@ -63,14 +63,14 @@ def merged_of_the_reference(rules):
     merged = merge_segmenters(
         unified_parsing(constant, parsed, objects, rules=rules),
         uniform_segmenter([], 0),
-        semantic(constant, colored, colors, rules=rules),
+        semantic_segmentation(constant, colored, colors, rules=rules),
         rules=rules,
     )
     return meta, merged, golden_images(arrays), np.moveaxis(arrays["seg"], 1, -1)
 
 
 def test_merging_of_the_reference():
-    meta, merged, images, reference = merged_of_the_reference(REFERENCE)
+    meta, merged, images, reference = merged_of_the_reference(REFERENCE_RULES)
     np.testing.assert_array_equal(labels_of(merged, images, (16, 16)), reference)
     assert reference_names(merged.vocabulary)[1:] == meta["labels"][1:]
     assert merged.vocabulary.names[45:47] == ("no concept", "no color")
@@ -79,7 +79,7 @@ def test_merging_of_the_reference():
 
 
 def test_merging_by_our_rules_keeps_none():
-    meta, merged, images, reference = merged_of_the_reference(DEFAULT)
+    meta, merged, images, reference = merged_of_the_reference(DEFAULT_RULES)
     labels = np.asarray(labels_of(merged, images, (16, 16)))
     assert len(merged.vocabulary) == len(meta["labels"]) - 2
     np.testing.assert_array_equal(labels[..., :3], reference[..., :3])
@@ -96,8 +96,8 @@ def test_published_vocabularies_have_1825_entries_with_both_nones():
     objects, colors = (
         json.loads((folder / f"{name}_labels.json").read_text()) for name in ("upp", "color")
     )
-    segmenters = unified_parsing(constant, (), objects), semantic(constant, (), colors)
-    known = merge_segmenters(*segmenters, rules=REFERENCE).vocabulary
+    segmenters = unified_parsing(constant, (), objects), semantic_segmentation(constant, (), colors)
+    known = merge_segmenters(*segmenters, rules=REFERENCE_RULES).vocabulary
     assert len(known) == 1825 and known.names[1813] == "no color"
     reference = [list(pair) for pair in zip(arrays["label"], arrays["category"], strict=True)]
     assert reference_names(known)[1:] == reference[1:]
@@ -122,10 +122,10 @@ def test_a_concept_of_several_segmenters():
 def test_the_reference_cannot_merge_segmenters_of_the_same_concept():
     colors = uniform_segmenter([("red", "color")], 1)
     with pytest.raises(ValueError, match="'red' of category 'color' is listed already"):
-        merge_segmenters(colors, colors, rules=REFERENCE)
+        merge_segmenters(colors, colors, rules=REFERENCE_RULES)
 
 
-@pytest.mark.parametrize("rules", [DEFAULT, REFERENCE], ids=["default", "reference"])
+@pytest.mark.parametrize("rules", [DEFAULT_RULES, REFERENCE_RULES], ids=["default", "reference"])
 @pytest.mark.parametrize("label", [-1, 2, 3])
 def test_labels_that_are_in_no_vocabulary_stay_so(rules, label):
     faulty = uniform_segmenter([("red", "color")], label)
@@ -204,7 +204,7 @@ def test_answers_that_do_not_fit_the_labels_are_refused():
         with pytest.raises(ValueError, match=message):
             predict_labels(parse._replace(params=answers._replace(**change)), images)
     with pytest.raises(ValueError, match=r"`predict` gives \(1, 1, 1, 3\).* ask for \(1, 1, 1, 5"):
-        predict_labels(semantic(constant, maps[1], MASKED), images)
+        predict_labels(semantic_segmentation(constant, maps[1], MASKED), images)
 
 
 @pytest.mark.parametrize(
@@ -226,4 +226,4 @@ def test_answers_that_do_not_fit_the_labels_are_refused():
 )
 def test_faulty_label_files_of_semantic_segmentation_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        semantic(constant, (), MASKED | change)
+        semantic_segmentation(constant, (), MASKED | change)
