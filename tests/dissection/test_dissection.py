@@ -27,28 +27,30 @@ VOCABULARY = vocabulary(
 LAYERS = ("early", "late")
 
 
+def convolve(x, kernel, stride):
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def early(params, x):
+    return convolve(x, params["early"], 1)
+
+
+def late(params, x):
+    y = jax.nn.relu(convolve(x, params["late"], 3))
+    dead, constant, negative = jnp.zeros_like(y[..., :1]), jnp.full_like(y[..., :1], 0.3), -y
+    return jnp.concatenate([y, dead, constant, negative], axis=-1)
+
+
 def small_network():
     """`early` is larger than the label grid used here, `late` is smaller."""
     rng = np.random.default_rng(0)
     params = {
-        "early": rng.standard_normal((3, 3, 3, 4)).astype(np.float32),
-        "late": rng.standard_normal((3, 3, 4, 6)).astype(np.float32),
+        "early": jnp.asarray(rng.standard_normal((3, 3, 3, 4)).astype(np.float32)),
+        "late": jnp.asarray(rng.standard_normal((3, 3, 4, 6)).astype(np.float32)),
     }
-
-    def convolve(x, kernel, stride):
-        return jax.lax.conv_general_dilated(
-            x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
-
-    def late(params, x):
-        y = jax.nn.relu(convolve(x, params["late"], 3))
-        dead, constant, negative = jnp.zeros_like(y[..., :1]), jnp.full_like(y[..., :1], 0.3), -y
-        return jnp.concatenate([y, dead, constant, negative], axis=-1)
-
-    return StagedNetwork(
-        {"early": lambda params, x: convolve(x, params["early"], 1), "late": late},
-        jax.tree.map(jnp.asarray, params),
-    )
+    return StagedNetwork({"early": early, "late": late}, params)
 
 
 def examples(number=13, size=18, label_size=12, seed=0):
