@@ -60,7 +60,7 @@ class Preset:
         score: Compares units and concepts on all pixels; None for IoU within the scope.
 
     Raises:
-        ValueError: if the fraction is out of range, or a scope is given with a score.
+        ValueError: If the fraction is out of range, or a scope is given with a score.
     """
 
     name: str

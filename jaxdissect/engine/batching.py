@@ -69,7 +69,7 @@ def read_block(source: Source, first: int, last: int) -> Batch:
     """Stack the items from `first` up to, not including, `last`.
 
     Raises:
-        ValueError: if the items do not have the same names and shapes.
+        ValueError: If the items do not have the same names and shapes.
     """
     if isinstance(source, BlockSource):
         return source.read(first, last)
@@ -102,7 +102,7 @@ def batches(source: Source, batch_size: int, *, start: int = 0) -> Iterator[Batc
         start: Number of batches to leave out, to resume.
 
     Raises:
-        ValueError: if the source is empty or uses a reserved name, or `batch_size` is not
+        ValueError: If the source is empty or uses a reserved name, or `batch_size` is not
             positive.
     """
     total = len(source)

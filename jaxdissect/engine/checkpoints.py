@@ -1,7 +1,7 @@
 """Checkpoints of long computations: a folder that holds the last few states, each complete.
 
 A state is any pytree of arrays. What shapes it, such as options and seeds, is not part of it: it
-is written beside the states, and compared when a computation is taken up again.
+is written beside the states, and compared when a computation resumes.
 """
 
 import json

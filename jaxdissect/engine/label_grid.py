@@ -38,7 +38,8 @@ class LayerOnGrid(NamedTuple):
         grid: Height and width of the label grid.
         shape: Height and width of the layer.
         num_units: U.
-        alignment, border: As for `resample`.
+        alignment: Where grid pixels read the layer.
+        border: What lies beyond the outermost cells.
     """
 
     grid: Shape

@@ -1,4 +1,4 @@
-"""Labelers say which concepts every pixel of the label grid shows.
+"""Labelers find which concepts every pixel of the label grid shows.
 
 Shapes: B batch, H W label grid, K labels per pixel, C concepts including "none".
 """

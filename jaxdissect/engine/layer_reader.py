@@ -23,7 +23,7 @@ from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.network import Network, as_maps, layer_shapes
 
 Inputs = Callable[[Mapping[str, Array]], Array]
-"""Makes the network's input of a batch, say by normalising its images."""
+"""Makes the network's input of a batch, for example by normalising its images."""
 
 OutputImage = Callable[[Array], Array]
 """Makes RGB in [0, 1] of what a generator gives."""

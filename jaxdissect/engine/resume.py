@@ -29,7 +29,9 @@ def fold_resumably(
     """Fold, and take up where an earlier call was interrupted.
 
     Args:
-        step, state, source: As for `fold`.
+        step: ``step(state, batch) -> (state, output)``, jitted by the caller.
+        state: Where to begin.
+        source: The examples.
         folder: Where to keep states; None keeps none. It may be removed when all is done.
         settings: What the result depends on, as JSON; batches are added.
         kept: Arrays on the host that ``receive`` fills, by name; filled as far as the earlier call
@@ -42,7 +44,7 @@ def fold_resumably(
         The state after the last batch, as without interruption.
 
     Raises:
-        ValueError: if the folder holds a computation with other settings, or `save_every` is not
+        ValueError: If the folder holds a computation with other settings, or `save_every` is not
             positive.
     """
     if folder is None:

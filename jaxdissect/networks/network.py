@@ -44,13 +44,13 @@ class Network(Protocol):
             params: Parameters to run with, such as `self.params`.
             inputs: A batch of images or latents.
             layers: Layers to record.
-            edits: Edits by layer, applied to what the layer says before it is passed on.
+            edits: Edits by layer, applied to the output of the layer before it is passed on.
 
         Returns:
             The output, and the activations of `layers` before any edit of the same layer.
 
         Raises:
-            ValueError: if a layer does not exist (the message lists those that do), is not called,
+            ValueError: If a layer does not exist (the message lists those that do), is not called,
                 is called more than once, or an edit does not fit its layer.
         """
         ...
@@ -99,7 +99,7 @@ def layer_shapes(
         layers: Layers to look at.
 
     Raises:
-        ValueError: if a layer does not exist, or does not give [B, h, w, U] or [B, T, U].
+        ValueError: If a layer does not exist, or does not give [B, h, w, U] or [B, T, U].
     """
     shapes = jax.eval_shape(
         lambda params, inputs: network.activations(params, inputs, layers=layers),
@@ -131,7 +131,7 @@ def as_maps(
         Activations [B, h, w, U].
 
     Raises:
-        ValueError: if the tokens do not fill the grid, with or without a class token.
+        ValueError: If the tokens do not fill the grid, with or without a class token.
     """
     if activations.ndim == 4:
         return activations

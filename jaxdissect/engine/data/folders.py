@@ -4,7 +4,7 @@
     objects/park/1.png          its label map, channel 0
     parts/park/1.png            its label map, channel 1
 
-What the files may be is said in `pictures`. Every image of the image folder must have a label map
+What the files may be stands in `pictures`. Every image of the image folder must have a label map
 at the same place in each mask folder; other files there are ignored. Whatever can be wrong with a
 folder without decoding pixels is found at once, before hours of work.
 """

@@ -29,7 +29,7 @@ class Recorder:
         called: Names tapped so far, in order.
 
     Raises:
-        ValueError: if `layers` or `edits` name a layer that is not among `names`.
+        ValueError: If `layers` or `edits` name a layer that is not among `names`.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Recorder:
             The output of `forward`, or None where the run was stopped early.
 
         Raises:
-            ValueError: if a recorded or edited layer was not called, or more than once.
+            ValueError: If a recorded or edited layer was not called, or more than once.
         """
         if self._stop_early and not self._layers:
             return None

@@ -45,7 +45,7 @@ class Structure:
             self._key = self._network
         try:
             self._hash = hash(self._key)
-        except TypeError:  # say, an array among the arguments of a call: equal to itself alone
+        except TypeError:  # an array among the arguments of a call, perhaps: equal to itself alone
             self._key = self
             self._hash = id(self)
 
