@@ -250,15 +250,15 @@ def test_where_colors_appear():
 # --- invariances ----------------------------------------------------------------------------------
 
 
-def removed(keep=None, *, grid=(8, 8), **options):
+def removed(keep=None, *, grid=(8, 8), concepts=(5,), **options):
     keep = single_unit_masks(10) if keep is None else keep
-    options = {"concepts": [5]} | options
-    return remove_units(labelled_generator(grid), source(), "layer2", keep, **options)
+    subject = labelled_generator(grid)
+    return remove_units(subject, source(), "layer2", keep, concepts=concepts, **options)
 
 
-def inserted(*, grid=(8, 8), **options):
-    options = {"units": UNITS, "values": VALUES, "concepts": [2, 0]} | options
-    return insert_units(labelled_generator(grid), source(), "layer2", **options)
+def inserted(*, grid=(8, 8), units=UNITS, values=VALUES, **options):
+    subject = labelled_generator(grid)
+    return insert_units(subject, source(), "layer2", units, values, concepts=[2, 0], **options)
 
 
 def four_devices():

@@ -275,12 +275,12 @@ def moments_by_hand(images):
     return Moments(len(rows), mean, mean, np.cov(rows.T), np.zeros((6, 6)))
 
 
-def realism(keep, **others):
+def realism(keep, **options):
     features = as_features()
     truth = moments_of_images(features, real_images(), batch_size=16)
     source = painter_source(20, seed=8)
-    given = {"batch_size": 8} | others
-    return measure_realism(subject(segmenter=None), source, "maps", keep, features, truth, **given)
+    painted = subject(segmenter=None)
+    return measure_realism(painted, source, "maps", keep, features, truth, batch_size=8, **options)
 
 
 def test_realism_is_the_brute_force_and_finds_what_is_wrong():

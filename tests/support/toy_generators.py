@@ -15,6 +15,7 @@ from flax import nnx
 from jaxdissect.arrays.concepts import vocabulary
 from jaxdissect.engine.batching import Stored
 from jaxdissect.generators import Generator
+from jaxdissect.generators.generator import from_signed
 from jaxdissect.networks.adapters.tapped_network import TappedNetwork
 from jaxdissect.networks.models.proggan import ProgressiveGenerator
 from jaxdissect.networks.segmenters.segmenter import Segmenter
@@ -118,7 +119,11 @@ def strongest_color() -> Segmenter:
     return Segmenter(COLORS, jnp.float32(10), segment, score)
 
 
-def labelled_painter(grid=(8, 8), **options) -> Generator:
-    """The painter with the segmenter of its colors."""
-    options = {"segmenter": strongest_color()} | options
-    return Generator(painter(), PAINTER_SIZE, grid=grid, **options)
+STRONGEST_COLOR = strongest_color()
+
+
+def labelled_painter(
+    grid=(8, 8), *, segmenter: Segmenter | None = STRONGEST_COLOR, to_pixels=from_signed
+) -> Generator:
+    """The painter with a segmenter, that of its colors."""
+    return Generator(painter(), PAINTER_SIZE, segmenter=segmenter, grid=grid, to_pixels=to_pixels)
