@@ -1,7 +1,8 @@
-"""For all tests: shapes checked, no no_progress promotion, four CPU devices, quick compilation."""
+"""For all tests: shapes checked, no silent promotion, four CPU devices, quick compilation."""
 
 import collections
 import os
+import tempfile
 
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
@@ -16,6 +17,16 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 install_import_hook("jaxdissect", "beartype.beartype")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What one test has compiled, others of this process need not compile again."""
+    if jax.config.read("jax_compilation_cache_dir") is None:
+        # Not one folder for all processes: one might read what another is just writing.
+        folder = tempfile.TemporaryDirectory(prefix="jaxdissect-")
+        config.add_cleanup(folder.cleanup)
+        jax.config.update("jax_compilation_cache_dir", folder.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
