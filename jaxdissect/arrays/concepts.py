@@ -77,7 +77,7 @@ class Vocabulary:
         known = tuple(category for category in CATEGORIES if category in present)
         return known + tuple(category for category in present if category not in CATEGORIES)
 
-    def index(self, name: str, category: str | None = None) -> int:
+    def index(self, name: str, *, category: str | None = None) -> int:
         """Return the id of a concept; `category` is needed where several have that name.
 
         Raises:

@@ -29,7 +29,11 @@ Shape = tuple[int, int]
 
 # (grid, layer shape) -> source positions of the grid's rows and columns
 Alignment = Callable[[Shape, Shape], tuple[Positions, Positions]]
+
+# (activations, rows, columns) -> activations with a border, and positions inside of them
 Border = Callable[[Array, Positions, Positions], tuple[Array, Positions, Positions]]
+
+# (activations, positions, axis) -> activations at these positions along the axis
 Interpolation = Callable[[Array, Positions, int], Array]
 
 

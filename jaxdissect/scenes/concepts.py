@@ -1,11 +1,10 @@
-"""The concepts of the small world: what its label maps say.
+"""The concepts of the small world, and their ids in its label maps.
 
 One vocabulary serves all channels of a label map, so an id means the same wherever it stands.
 """
 
 from jaxdissect.arrays.colors import COLOR_NAMES
-from jaxdissect.arrays.concepts import Vocabulary
-from jaxdissect.arrays.concepts import vocabulary as number_concepts
+from jaxdissect.arrays.concepts import Vocabulary, vocabulary
 
 CHANNELS = ("object", "part", "material", "color")
 """What each of the K = 4 channels of a label map names."""
@@ -42,9 +41,9 @@ CONCEPTS: tuple[tuple[str, str], ...] = tuple(
 """(name, category) of the label ids from 1 on."""
 
 
-def vocabulary() -> Vocabulary:
+def scene_vocabulary() -> Vocabulary:
     """Number the concepts: objects, parts, materials, colors."""
-    return number_concepts(CONCEPTS)
+    return vocabulary(CONCEPTS)
 
 
 def label(name: str | None, category: str) -> int:

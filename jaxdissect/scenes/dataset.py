@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdissect.scenes.rendering import SCENES, Picture, render, stylised
+from jaxdissect.scenes.rendering import SCENES, RenderedScene, render, stylised
 
 BLOCK_SIZE = 64  # neighbouring examples, drawn at once
 
@@ -18,9 +18,9 @@ BLOCK_SIZE = 64  # neighbouring examples, drawn at once
 class ScenesDataset:
     """A source of pictures; built by `scenes_dataset`.
 
-    `source[i]` is a dictionary of read-only NumPy arrays, see `render.Picture`: "image", float32
+    `source[i]` is a dictionary of read-only NumPy arrays, see `RenderedScene`: "image", float32
     [64, 64, 3] in [0, 1], "labels", int32 [64, 64, 4], and "scene", int32 [], a position in
-    `render.SCENES`. Blocks of pictures are drawn at once, and the last few are kept. Threads may
+    `SCENES`. Blocks of pictures are drawn at once, and the last few are kept. Threads may
     share a source.
     """
 
@@ -67,8 +67,8 @@ def scenes_dataset(
     Args:
         num_examples: How many pictures.
         seed: Another seed gives other pictures.
-        scenes: Names of the scenes to show; None shows all of `render.SCENES`.
-        stylised: Draw in any textures and colors, see `render.stylised`.
+        scenes: Names of the scenes to show; None shows all of `rendering.SCENES`.
+        stylised: Draw in any textures and colors, see `rendering.stylised`.
 
     Raises:
         ValueError: If `num_examples` is not positive, or `scenes` is empty or names an unknown or
@@ -94,7 +94,7 @@ def _draw_block(
     return {name: np.asarray(array) for name, array in picture._asdict().items()}
 
 
-def _draw_one_stylised(key: jax.Array, scene: jax.Array) -> Picture:
+def _draw_one_stylised(key: jax.Array, scene: jax.Array) -> RenderedScene:
     return stylised(key, scene, jax.random.fold_in(key, 1))
 
 

@@ -30,13 +30,13 @@ SCENES: tuple[str, ...] = tuple(scene.name for scene in tables.LAYOUTS)
 MATERIAL_LABELS = np.array([label(name, "material") for name in (None, *MATERIALS)])
 
 
-class Picture(NamedTuple):
+class RenderedScene(NamedTuple):
     """A picture and what it shows.
 
     Attributes:
         image: RGB in [0, 1], multiples of 1 / 255.
-        labels: Ids of `concepts.vocabulary()`, 0 = none: the object, part and material in front,
-            and the color.
+        labels: Ids of `scene_vocabulary()`, 0 = none: the object, part and material in front, and
+            the color.
         scene: Position in `SCENES`.
     """
 
@@ -45,7 +45,7 @@ class Picture(NamedTuple):
     scene: Int32[Array, ""]
 
 
-def render(key: Key[Array, ""], scene: int | Int[Array, ""]) -> Picture:
+def render(key: Key[Array, ""], scene: int | Int[Array, ""]) -> RenderedScene:
     """Draw a scene and its labels.
 
     Args:
@@ -53,7 +53,7 @@ def render(key: Key[Array, ""], scene: int | Int[Array, ""]) -> Picture:
         scene: Position in `SCENES`.
 
     Raises:
-        ValueError: If `key` is not one typed key, or `scene` no position in `SCENES` (told only
+        ValueError: If `key` is not one typed key, or `scene` no position in `SCENES` (checked only
             when it is not traced).
     """
     _check_key("key", key)
@@ -62,7 +62,7 @@ def render(key: Key[Array, ""], scene: int | Int[Array, ""]) -> Picture:
 
 def stylised(
     key: Key[Array, ""], scene: int | Int[Array, ""], style_key: Key[Array, ""]
-) -> Picture:
+) -> RenderedScene:
     """Draw the layout of `render(key, scene)` in any textures and colors.
 
     Outlines, and with them the labels of objects and parts, are the same to the pixel; so is the
@@ -75,7 +75,8 @@ def stylised(
         style_key: Typed random key of materials and colors.
 
     Raises:
-        ValueError: As `render`.
+        ValueError: If `key` or `style_key` is not one typed key, or `scene` no position in `SCENES`
+            (checked only when it is not traced).
     """
     _check_key("key", key)
     _check_key("style_key", style_key)
@@ -92,7 +93,9 @@ def _check_key(name: str, key: Array) -> None:
         raise ValueError(f"`{name}` (={key.dtype}{list(key.shape)}) must be one typed key")
 
 
-def _render(key: Key[Array, ""], scene: int | Int[Array, ""], painter: layout.Painter) -> Picture:
+def _render(
+    key: Key[Array, ""], scene: int | Int[Array, ""], painter: layout.Painter
+) -> RenderedScene:
     if not isinstance(scene, Tracer) and not 0 <= int(scene) < len(SCENES):
         raise ValueError(
             f"`scene` (={int(scene)}) must be a position in SCENES, 0 to {len(SCENES) - 1}"
@@ -111,7 +114,7 @@ def _render(key: Key[Array, ""], scene: int | Int[Array, ""], painter: layout.Pa
         color = color_labels(image) + (FIRST_COLOR - 1)
         objects, parts = front.object.astype(jnp.int32), front.part.astype(jnp.int32)
         labels = jnp.stack([objects, parts, material, color], axis=-1)
-    return Picture(image, labels, number)
+    return RenderedScene(image, labels, number)
 
 
 def _draw(

@@ -1,4 +1,4 @@
-"""A small VGG that says which scene a picture shows; it never saw a label of an object.
+"""A small VGG that classifies the scene of a picture; it never saw a label of an object.
 
 After Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
 ICLR 2015: 3 x 3 convolutions, each with a ReLU, in blocks that end in a pooling. One
@@ -47,7 +47,7 @@ class SceneClassifier(nnx.Module):
                 features[f"conv{block}_{index}"] = Conv2D(inputs, units, rngs=rngs)
                 features[f"relu{block}_{index}"] = nnx.relu
                 inputs = units
-            # The third keeps its 16 x 16 cells: units that see objects should say where.
+            # The third keeps its 16 x 16 cells: units that see objects should localise them.
             if block < 3:
                 features[f"pool{block}"] = max_pool2d
         features["pool4"] = _pool_to_grid
@@ -73,7 +73,7 @@ class SceneClassifier(nnx.Module):
         return self.fc5(units.reshape(len(units), -1))
 
     def pooled(self, images: Any) -> Float[Array, "B 4 4 U"]:
-        """Give the activations that the scores are made of, `features.pool4`."""
+        """Compute the activations that the scores are made of, `features.pool4`."""
         dtype = getattr(self.features, self.features.names[0]).kernel.dtype
         images = checked_images(images, dtype=dtype)
         if images.shape[1:3] != (IMAGE_SIZE, IMAGE_SIZE):

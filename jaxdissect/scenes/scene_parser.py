@@ -27,7 +27,7 @@ from jaxdissect.networks.segmenters.segmenter import (
     check_concept,
     predict_at_sizes,
 )
-from jaxdissect.scenes.concepts import CHANNELS, CONCEPTS, FIRST_COLOR, vocabulary
+from jaxdissect.scenes.concepts import CHANNELS, CONCEPTS, FIRST_COLOR, scene_vocabulary
 
 STAGES = ((24, 24), (48, 48), (72, 72), (112, 112))
 """Units of the convolutions of every stage, at 64 x 64, 32 x 32, ... cells for 64 x 64 pixels."""
@@ -154,7 +154,7 @@ def scene_segmenter(parser: SceneParser) -> Segmenter:
         position = 1 + CONCEPT_IDS[category].index(concept_id)
         return jax.nn.softmax(logits)[..., position], logits.argmax(-1) == position
 
-    known = vocabulary()
+    known = scene_vocabulary()
     return Segmenter(known, params, segment, score)
 
 

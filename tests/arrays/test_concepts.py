@@ -45,8 +45,8 @@ def test_ids_count_from_one_and_zero_is_none():
     assert pairs(ROOM)[0] == ("-", "-")
     assert len(ROOM) == 5
     assert ROOM.index("wood") == 1
-    assert ROOM.index("glass", "object") == 3
-    assert ROOM.index("glass", "material") == 4
+    assert ROOM.index("glass", category="object") == 3
+    assert ROOM.index("glass", category="material") == 4
     assert len(vocabulary([])) == 1
     assert hash(ROOM) == hash(vocabulary(pairs(ROOM)[1:]))
 
@@ -67,7 +67,7 @@ def test_unknown_and_ambiguous_names_are_explained():
     with pytest.raises(ValueError, match="of `name` .='glass'. must be one of: object, material"):
         ROOM.index("glass")
     with pytest.raises(ValueError, match="`category` .='color'. of `name` .='lamp'.*: object"):
-        ROOM.index("lamp", "color")
+        ROOM.index("lamp", category="color")
 
 
 @pytest.mark.parametrize("bad", ["", "-", " lamp", "lamp ", "a\nb"])
@@ -182,7 +182,7 @@ def test_unified_parsing_order():
     halved = read_unified_parsing(UNIFIED)
     assert len(halved) == len(plain) + 4 * 4
     assert halved.names[5:10] == ("wall-t", "sky-t", "door-t", "lamp-t", "wall-l")
-    assert halved.index("lamp-b", "part") == 2 * 4 + 8 and halved.index("brick") == 21
+    assert halved.index("lamp-b", category="part") == 2 * 4 + 8 and halved.index("brick") == 21
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_a_door_is_painted_undone_and_saved(page, folder):
 
     result = load_dissection(folder / "dissection")
     paint = document.paints["door, 20 units"]
-    door = result.vocabulary.index("door", "object")
+    door = result.vocabulary.index("door", category="object")
     assert list(paint.units) == ranked_units(result, "layer4", door)[:20].tolist()
     thresholds = result["layer4"].thresholds[np.array(paint.units)]
     np.testing.assert_array_equal(np.array(paint.values, np.float32), thresholds)

@@ -18,7 +18,7 @@ from jaxdissect.scenes.concepts import (
     MATERIALS,
     OBJECTS,
     label,
-    vocabulary,
+    scene_vocabulary,
 )
 from jaxdissect.scenes.dataset import BLOCK_SIZE, scenes_dataset
 from jaxdissect.scenes.rendering import SCENES, render, stylised
@@ -63,10 +63,10 @@ def occurrence(census):
 def test_world_is_as_large_as_promised():
     assert len(SCENES) == len(set(SCENES)) >= 9
     assert len(OBJECTS) >= 24
-    known = vocabulary()
+    known = scene_vocabulary()
     assert known.category_names == CHANNELS
     assert [known.names[i] for i in known.of_category("color")] == list(COLOR_NAMES)
-    assert known.index("door", "object") == label("door", "object")
+    assert known.index("door", category="object") == label("door", "object")
 
 
 def test_pictures_are_in_range_and_labels_are_of_their_channel(drawn):
@@ -75,7 +75,7 @@ def test_pictures_are_in_range_and_labels_are_of_their_channel(drawn):
     assert image.shape == (BLOCK_SIZE, 64, 64, 3) and labels.shape == (BLOCK_SIZE, 64, 64, 4)
     assert image.min() >= 0 and image.max() <= 1 and image.std() > 0.15
     np.testing.assert_allclose(image * 255, np.round(image * 255), atol=1e-3)
-    known = vocabulary()
+    known = scene_vocabulary()
     for channel, category in enumerate(CHANNELS):
         assert set(np.unique(labels[..., channel])) <= {0, *known.of_category(category)}
     assert (labels[..., [0, 3]] > 0).all()  # nothing is without an object and a color

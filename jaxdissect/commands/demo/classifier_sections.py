@@ -20,7 +20,7 @@ from jaxdissect.networks import ablation_masks
 from jaxdissect.networks.network import Network
 from jaxdissect.plots import bars_and_curves, concept_chart, unit_strips
 from jaxdissect.report.page import PageFigure, PageSection, PageTable
-from jaxdissect.scenes.concepts import vocabulary
+from jaxdissect.scenes.concepts import scene_vocabulary
 from jaxdissect.scenes.rendering import SCENES
 from jaxdissect.scenes.scene_classifier import BLOCKS, CONVOLUTIONS
 from jaxdissect.stats import accuracy
@@ -34,7 +34,7 @@ def dissect_classifier(network: Network, source: Source, progress: Progress) -> 
     return dissect(
         network,
         source,
-        annotated(vocabulary()),
+        annotated(scene_vocabulary()),
         layers=CONVOLUTIONS,
         grid=(32, 32),
         batch_size=32,

@@ -76,7 +76,7 @@ class ConceptOptions(SegmenterOptions, LatentOptions, GeneratorOptions):
         found = self.find_generator()
         generator = found.generator(self.find_segmenter(found.segmenter), grid=self.grid)
         generator.map_shape(self.layer)  # refuses layers that do not exist
-        return generator, generator.vocabulary.index(self.concept, self.category)
+        return generator, generator.vocabulary.index(self.concept, category=self.category)
 
     def rank_units(self, generator: Generator, concept: int, progress: Progress) -> RankedUnits:
         """Rank the units of the layer by their IoU with the concept, on latents of their own."""

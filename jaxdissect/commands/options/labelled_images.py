@@ -14,7 +14,7 @@ from jaxdissect.engine.data.folders import image_folder
 from jaxdissect.engine.data.tfds import tfds_source
 from jaxdissect.engine.labelers import Labeler, annotated, colored, segmented, together
 from jaxdissect.networks.segmenters.pretrained import pretrained_segmenter
-from jaxdissect.scenes.concepts import vocabulary as scene_vocabulary
+from jaxdissect.scenes.concepts import scene_vocabulary
 from jaxdissect.scenes.dataset import scenes_dataset
 
 Size = tuple[int, int]

@@ -149,12 +149,15 @@ def _layout(content: Mapping[str, Any], known: Vocabulary, *, all_parts: bool) -
 
     def part_ids(owner: str) -> np.ndarray:
         """Ids of an owner's parts; one that bears the name of an object is that object."""
-        categories = ["object" if name in objects else "part" for name in owned[owner][1:]]
-        return np.array([0, *map(known.index, owned[owner][1:], categories)], np.int32)
+        ids = (
+            known.index(name, category="object" if name in objects else "part")
+            for name in owned[owner][1:]
+        )
+        return np.array([0, *ids], np.int32)
 
-    material_ids = [0, *(known.index(name, "material") for name in materials[1:])]
+    material_ids = [0, *(known.index(name, category="material") for name in materials[1:])]
     owners = tuple(
-        _Owner(known.index(owner, "object"), place, part_ids(owner))
+        _Owner(known.index(owner, category="object"), place, part_ids(owner))
         for place, owner in enumerate(_owners(content))
         if all_parts or owner in FREQUENT_OWNERS
     )

@@ -83,8 +83,8 @@ def predict_single_concept(
     segmenter: Segmenter,
     images: Float[Array, "B h w 3"],
     name: str,
-    category: str | None = None,
     *,
+    category: str | None = None,
     grid: Grid | None = None,
 ) -> tuple[Float[Array, "B H W"], Bool[Array, "B H W"]]:
     """Score one concept at every pixel, differentiably.
@@ -104,7 +104,7 @@ def predict_single_concept(
         ValueError: If there is no such concept, the segmenter has no scores, the images have other
             axes or are no floats, or the grid is empty.
     """
-    concept_id = segmenter.vocabulary.index(name, category)
+    concept_id = segmenter.vocabulary.index(name, category=category)
     grid = _quarter(images) if grid is None else grid
     return segmenter.score(segmenter.params, images, concept_id, grid)
 

@@ -54,7 +54,7 @@ class Discriminator(nnx.Module):
     def __call__(
         self, images: Float[Array, "B R R 3"], fade: Float[Array, ""] | float
     ) -> Float[Array, "B"]:
-        """Say how real images look; larger is more real.
+        """Score how real images look; larger is more real.
 
         Args:
             images: RGB in [-1, 1], of any of the resolutions; B a multiple of `GROUP`.

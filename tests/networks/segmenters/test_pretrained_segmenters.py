@@ -59,7 +59,7 @@ def test_a_segmenter_from_a_folder_says_what_its_network_says(cache):
     answers = jax.jit(lambda images: filled(toy_parsing)(prepare(images), (16, 16)))(images)
     np.testing.assert_array_equal(labels[..., 0], answers.objects.argmax(-1))
     materials = answers.materials.argmax(-1)
-    first = segmenter.vocabulary.index("brick", "material")
+    first = segmenter.vocabulary.index("brick", category="material")
     np.testing.assert_array_equal(labels[..., 1], np.where(materials, materials + first - 1, 0))
     score, mask = jax.jit(partial(predict_single_concept, segmenter, name="sky", grid=(16, 16)))(
         images

@@ -123,7 +123,7 @@ def test_scores_of_halves_are_the_objects_inside_them():
     answers = parsing_answers(PARSED, 7, grid, n=2, coarse=(3, 4))
     segmenter = unified_parsing(constant, answers, PARSED)
     names = [f"{name}{half}" for name in ("sky", "lamp") for half in ("-t", "-l", "-b", "-r")]
-    concepts = [segmenter.vocabulary.index(name, "part") for name in names]
+    concepts = [segmenter.vocabulary.index(name, category="part") for name in names]
     labels, found = labels_and_scores_of(segmenter, images, concepts, grid)
     for name, concept_id, (score, mask) in zip(names, concepts, found, strict=True):
         assert mask.any(), name
@@ -240,7 +240,10 @@ def assert_gradients_are_finite_differences(segmenter, images, concepts, grid):
 
     def sums(images, params):
         given = segmenter._replace(params=params)
-        found = [predict_single_concept(given, images, *pair, grid=grid) for pair in concepts]
+        found = [
+            predict_single_concept(given, images, name, category=category, grid=grid)
+            for name, category in concepts
+        ]
         return jnp.stack([score.sum() for score, _ in found]), [mask for _, mask in found]
 
     gradients, masks = jax.jit(jax.jacrev(sums, has_aux=True))(images, segmenter.params)
