@@ -6,7 +6,7 @@ pixel of Broden carries one of the basic color terms of English (Berlin & Kay, *
 Real-World Applications*, IEEE Transactions on Image Processing 2009). Their labels come from a
 learned lookup table. Here the same terms are rules that can be read and argued with: a colour is
 a lightness, a chroma and a hue in OKLab (Ottosson, *A perceptual color space for image processing*,
-2020), and `COLOR_REGIONS` says which part of that space carries which name. The borders were drawn
+2020), and `COLOR_REGIONS` lists which part of that space carries which name. The borders were drawn
 by hand, comparing with the table on photographs of places: both give the same name to about 86 of
 100 pixels, and differ mostly along the borders of brown (with grey, orange and yellow).
 
@@ -157,7 +157,7 @@ def color_labels(
         linear = linear_light(images)
         if grid is not None and grid != size:
             linear = area_mean(linear, grid)
-        return name_colors(*lightness_chroma_hue(linear))
+        return _name_colors(*lightness_chroma_hue(linear))
 
 
 def linear_light(images: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
@@ -195,7 +195,7 @@ def lightness_chroma_hue(
     return lightness, jnp.hypot(a, b), jnp.rad2deg(jnp.arctan2(b, a)) % 360.0
 
 
-def name_colors(
+def _name_colors(
     lightness: Float[Array, "*batch"], chroma: Float[Array, "*batch"], hue: Float[Array, "*batch"]
 ) -> Int32[Array, "*batch"]:
     """Return the label of the first of `COLOR_REGIONS` that holds each colour."""

@@ -31,7 +31,7 @@ def connected_components(labels: Integer[Array, "*batch H W"]) -> Int32[Array, "
     """Number the components of label maps.
 
     Every pixel points to one of its component that does not come after it, at first to itself.
-    In every step a pixel looks at those to which its neighbours' pointers lead in two hops, and
+    In every step a pixel looks at those to which its neighbours' pointers point in two hops, and
     both the pixel and the one that it pointed to turn to the first of them; once nothing turns,
     all point to the first pixel of the component. Pointers over long distances double their reach
     with every step: a spiral or comb of 64 x 64 pixels takes 13. This is the algorithm FastSV

@@ -1,6 +1,6 @@
 """Concepts: what the numbers of a label map mean.
 
-A label map holds small integers. A `Vocabulary` says which concept each of them stands for: its
+A label map holds small integers. A `Vocabulary` names the concept that each of them stands for: its
 name and its category (object, part, material, ...). Id 0 is always "no label". A concept is a name
 together with a category: `glass` the object and `glass` the material are two concepts.
 

@@ -3,8 +3,8 @@
 Shapes: B batch, h w cells of the layer, H W pixels of the label grid, U units.
 
 Every output pixel reads its layer at one *source position* per axis, in units of layer cells. An
-`Alignment` says where these positions are, a `Border` says what lies beyond the outermost cells,
-and an interpolation says how to read between cells. All three are plain functions, so a new
+`Alignment` is where these positions are, a `Border` is what lies beyond the outermost cells, and an
+`Interpolation` is how to read between cells. All three are plain functions, so a new
 convention is a new function. Positions depend on shapes alone and are computed while tracing, in
 float64.
 
@@ -93,7 +93,7 @@ class ReceptiveFieldAlignment:
     image: Shape
 
     def __call__(self, grid: Shape, shape: Shape) -> tuple[Positions, Positions]:
-        """Find the source positions; receptive fields tell where cells are, however many."""
+        """Find the source positions; receptive fields place the cells, however many."""
         del shape
         rows, columns = pixel_centers(grid, self.image)
         return (

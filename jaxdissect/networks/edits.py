@@ -157,7 +157,7 @@ def mask_params(params: PyTree, layer: str, keep: Num[Array, "U"] | Bool[Array, 
     The kernel's output columns, the bias and, where the layer ends in a normalisation, its scale
     and bias are multiplied. With `keep` in {0, 1} a masked unit is exactly zero, as after
     `keep_units`, and stays zero through a ReLU. A normalisation under `layer` must come after the
-    kernel; parameters do not tell their order.
+    kernel; their order cannot be read from parameters.
 
     Args:
         params: nnx State, linen variables, or nested dicts that name leaves kernel, bias, scale.

@@ -78,12 +78,12 @@ def fetch(
         OSError: If a file can neither be found nor downloaded; the message names the URL, and
             where to put the file by hand.
     """
-    files = find_published(name).files
+    files = _find_published(name).files
     home = Path(folder) if folder is not None else cache_folder()
     return {part: download(file, home / name, progress=progress) for part, file in files.items()}
 
 
-def find_published(name: str) -> Published:
+def _find_published(name: str) -> Published:
     """Look a published set of weights up; ValueError lists the names there are."""
     if name not in PUBLISHED:
         raise ValueError(f"`name` (={name!r}) must be one of: {', '.join(PUBLISHED)}")
@@ -110,7 +110,7 @@ def load_network(
             misshapen.
         OSError: If a file cannot be opened.
     """
-    files = _part_files(find_architecture(architecture), Path(path))
+    files = _part_files(_find_architecture(architecture), Path(path))
     return _load(architecture, files, dtype, **options)
 
 
@@ -132,7 +132,7 @@ def convert(architecture: str, source: FilePath, target: FilePath) -> None:
         OSError: If a file cannot be opened or written.
     """
     check_target(target)
-    files = _part_files(find_architecture(architecture), Path(source))
+    files = _part_files(_find_architecture(architecture), Path(source))
     network = _load(architecture, files, jnp.float32)
     metadata = {"jaxdissect": version("jaxdissect"), "architecture": architecture}
     for part, path in files.items():
@@ -142,7 +142,7 @@ def convert(architecture: str, source: FilePath, target: FilePath) -> None:
     write_weights(target, arrays, metadata=metadata)
 
 
-def find_architecture(name: str) -> Architecture:
+def _find_architecture(name: str) -> Architecture:
     """Look an architecture up; ValueError lists the names there are."""
     if name not in ARCHITECTURES:
         raise ValueError(f"`architecture` (={name!r}) must be one of: {', '.join(ARCHITECTURES)}")
@@ -168,7 +168,7 @@ def _part_files(architecture: Architecture, path: Path) -> dict[str, Path]:
 
 
 def _load(name: str, files: Mapping[str, Path], dtype: Any, **options: Any) -> nnx.Module:
-    architecture = find_architecture(name)
+    architecture = _find_architecture(name)
     arrays: Arrays = {
         f"{part}.{key}" if part else key: array
         for part, path in files.items()

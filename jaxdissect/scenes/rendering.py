@@ -66,8 +66,8 @@ def stylised(
     """Draw the layout of `render(key, scene)` in any textures and colors.
 
     Outlines, and with them the labels of objects and parts, are the same to the pixel; so is the
-    light. The material and color of every paint of every specimen are chosen at random, and the
-    labels say which.
+    light. The material and color of every paint of every specimen are chosen at random, and
+    labelled.
 
     Args:
         key: Typed random key of the layout.

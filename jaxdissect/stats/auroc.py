@@ -92,7 +92,7 @@ def update(
 
     Args:
         state: Counts so far.
-        bins, margins: Of `measure`, under each condition.
+        bins, margins: Bins and margins that `measure` finds, under each condition.
         labels: Class of each image; beyond [0, N) the image does not count.
         weight: Which images count.
     """

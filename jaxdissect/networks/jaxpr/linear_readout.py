@@ -61,7 +61,7 @@ class Readout(NamedTuple):
         """Compute what the map gives, and how much of it goes when a unit is replaced.
 
         Args:
-            activations: Of the layer, all units in place.
+            activations: Activations of the layer, all units in place.
             replaced: What they are replaced by, such as zeros.
 
         Returns:

@@ -127,7 +127,7 @@ def checked_images(
 
     Args:
         images: What should be float images [B, H, W, 3].
-        dtype: Of the parameters.
+        dtype: Dtype of the parameters.
         least: The smallest height and width that leave the last layer a cell.
 
     Raises:

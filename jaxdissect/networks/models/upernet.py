@@ -89,7 +89,7 @@ class UPerNet(nnx.Module):
 
     Args:
         part_sizes: How many part classes each kind of object with parts has, "none" included, in
-            ascending order of the objects. Weights do not tell: they know the sum. If empty, no
+            ascending order of the objects. Weights only have their sum. If empty, no
             parts are given.
         num_objects, num_materials, num_scenes: Classes.
         num_parts: Part classes in all; by default the sum of `part_sizes`.

@@ -28,7 +28,7 @@ class PublishedFile(NamedTuple):
     Attributes:
         url: Where it is.
         name: Its name in the cache.
-        sha256: How its SHA-256 hash begins, as far as its publishers say, or None.
+        sha256: Beginning of its SHA-256 hash, as far as it is published, or None.
         megabytes: About how large it is (four bytes per parameter), or None where that is unknown.
     """
 
@@ -90,7 +90,7 @@ def _download(file: PublishedFile, folder: Path, progress: Progress) -> None:
 
     partial = folder / f"{file.name}.part"
     if file.sha256 is None:
-        # Nothing would tell whether the rest belongs to what is there.
+        # Nothing could show whether the rest belongs to what is there.
         partial.unlink(missing_ok=True)
 
     def partial_progress(done: int, total: int) -> None:
@@ -106,18 +106,14 @@ def _download(file: PublishedFile, folder: Path, progress: Progress) -> None:
         partial.replace(unfinished)
 
     downloader: Any = receive
-    pooch.get_logger().setLevel("WARNING")  # it would tell the user to pin the hash
+    pooch.get_logger().setLevel("WARNING")  # it would advise the user to pin the hash
     try:
         pooch.retrieve(file.url, None, fname=file.name, path=folder, downloader=downloader)
     except (RequestException, OSError) as problem:
         kept = partial.exists() and file.sha256 is not None
         raise OSError(
             f"{file.url} cannot be downloaded ({_reason(problem)})."
-            + (
-                " What has arrived is kept, and the next attempt goes on from there."
-                if kept
-                else ""
-            )
+            + (" What has arrived is kept, and the next attempt resumes there." if kept else "")
             + f" Or download it in another way and put it at {folder / file.name}"
         ) from problem
 
@@ -166,5 +162,5 @@ def _verify(path: Path, file: PublishedFile) -> None:
 def _reason(problem: Exception) -> str:
     response = getattr(problem, "response", None)
     if response is not None:
-        return f"the server says {response.status_code} {response.reason}"
+        return f"the server answers {response.status_code} {response.reason}"
     return f"{type(problem).__name__}: {str(problem):.200}"

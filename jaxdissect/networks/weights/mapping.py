@@ -67,7 +67,7 @@ PYTORCH = Naming(name=_pytorch_name, axes=lambda ndim: {4: (3, 2, 0, 1)}.get(ndi
 
 
 def naming_of(arrays: Mapping[str, Any]) -> Naming:
-    """Tell which naming a file follows: ours has kernels, PyTorch's has weights."""
+    """Find the naming that a file follows: ours has kernels, PyTorch's has weights."""
     ours = any(name.endswith("kernel") for name in arrays)
     return NATIVE if ours and not any(name.endswith("weight") for name in arrays) else PYTORCH
 
@@ -117,7 +117,7 @@ def with_parameters(
     }
     definition, streams, state = nnx.split(module, nnx.RngState, ...)
     flat = {".".join(map(str, path)): (path, leaf) for path, leaf in nnx.to_flat_state(state)}
-    check_arrays(
+    _check_arrays(
         arrays,
         {naming.name(name): naming.shape(leaf.shape) for name, (_, leaf) in flat.items()},
         source=source,
@@ -131,7 +131,7 @@ def with_parameters(
     return module
 
 
-def check_arrays(arrays: Arrays, expected: Mapping[str, Shape], *, source: str) -> None:
+def _check_arrays(arrays: Arrays, expected: Mapping[str, Shape], *, source: str) -> None:
     """Compare every name, shape and dtype with what a network expects.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Read tensors out of PyTorch's files without PyTorch, and without running what they say.
+"""Read tensors out of PyTorch's files without PyTorch, and without running code in them.
 
 A PyTorch file is a pickle, a little program that may call any function, whose tensors lie beside it
 as raw bytes. This reader knows a handful of harmless records by name, with functions of its own in

@@ -1,7 +1,7 @@
 """The weights that were published with the paper, and where they are.
 
 Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020, and
-its code. The file names carry how the SHA-256 hashes begin, where the publishers say so.
+its code. Where the publishers give them, file names carry the beginning of the SHA-256 hashes.
 """
 
 from collections.abc import Mapping

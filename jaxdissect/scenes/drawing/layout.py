@@ -75,7 +75,7 @@ class Pieces(NamedTuple):
     Attributes:
         number: How many are present.
         x, y: Centre.
-        cosine, sine: Of the turn around it, counterclockwise.
+        cosine, sine: Cosine and sine of the turn around it, counterclockwise.
         half_width, half_height: Half the size of one copy.
         columns, rows, step_x, step_y: Number of copies, and distance between them.
         taper, shear, cut, round_shape, opacity, soft, bulge, fade, ribs, plane: See `world.Piece`.

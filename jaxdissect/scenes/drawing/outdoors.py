@@ -1,7 +1,7 @@
 """Scenes in the open air, as lists of what may stand where.
 
 Hardly anything is certain and nothing is exclusive: cars stop on farms, ponds lie in parks, and
-mountains rise behind harbors, so that no object alone tells the scene.
+mountains rise behind harbors, so that no object alone decides the scene.
 """
 
 from dataclasses import replace

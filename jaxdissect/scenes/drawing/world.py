@@ -121,7 +121,7 @@ class Place:
         when: It is there when the plan of the picture, a number in [0, 1), lies between these.
         behind: It is painted before all that stands, in the order of the scene: walls, rugs.
         backdrop: It is painted behind, and its heights are shares of the picture, not metres.
-        name: For others to stand on.
+        name: Name by which other places refer to it in `on` and `match`.
         on: Name of the place of which it is part: `x` and `rise` are then given in the frame of
             the prop standing there, and it is there only if that is.
         match: Name of the place whose colors and materials it has: paints of the same position in

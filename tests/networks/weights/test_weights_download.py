@@ -97,7 +97,7 @@ def test_truncated_weights_without_a_length_fail_by_their_hash(server, tmp_path)
 def test_interrupted_weights_are_taken_up_where_they_stopped(server, tmp_path):
     url, log = server
     file = PublishedFile(f"{url}/interrupted.bin", "i.bin", DIGEST)
-    with pytest.raises(OSError, match="the next attempt goes on from there"):
+    with pytest.raises(OSError, match="the next attempt resumes there"):
         fetch_file(file, tmp_path)
     there = (tmp_path / "i.bin.part").stat().st_size
     assert 0 < there < len(CONTENT)
@@ -129,7 +129,7 @@ def test_weights_with_the_wrong_hash_are_thrown_away(server, tmp_path):
 
 def test_weights_that_are_absent_or_offline_name_url_and_place(server, tmp_path):
     url, _ = server
-    with pytest.raises(OSError, match="the server says 404 Not Found") as problem:
+    with pytest.raises(OSError, match="the server answers 404 Not Found") as problem:
         fetch_file(PublishedFile(f"{url}/absent.bin", "a.bin", DIGEST), tmp_path)
     assert f"{url}/absent.bin" in str(problem.value) and str(tmp_path / "a.bin") in str(
         problem.value
