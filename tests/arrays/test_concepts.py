@@ -202,7 +202,7 @@ def test_faulty_unified_parsing_labels_are_refused(change, message):
         read_unified_parsing(UNIFIED | change)
 
 
-def test_json_files_are_told_apart(tmp_path):
+def test_formats_of_json_files_are_distinguished(tmp_path):
     path = tmp_path / "labels.json"
     path.write_text(json.dumps(UNIFIED))
     assert read_concepts(path) == read_unified_parsing(path) == read_unified_parsing(UNIFIED)

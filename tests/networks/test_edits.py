@@ -248,7 +248,7 @@ def network(request):
 
 @pytest.mark.parametrize("layer", ["block", "conv"])
 def test_masked_parameters_agree_with_edits(network, layer):
-    """A unit whose parameters are masked says zero, before the ReLU and so after it."""
+    """A unit whose parameters are masked outputs zero, before the ReLU and so after it."""
     keep = jnp.asarray([True, False, True, True, False, False])
     masked = mask_params(network.params, layer, keep)
     output, recorded = network.apply(masked, images(), layers=(layer,))

@@ -98,13 +98,13 @@ def test_every_object_occurs_in_two_scenes_or_more(occurrence):
     assert not [name for name, number in zip(OBJECTS, homes, strict=True) if number < 2]
 
 
-def test_no_object_alone_tells_the_scene(occurrence):
+def test_no_object_alone_decides_the_scene(occurrence):
     """The best of all guesses from one object's presence, or absence, stays well off."""
     for scene, name in enumerate(SCENES):
         hits, alarms = occurrence[scene], np.delete(occurrence, scene, axis=0).mean(axis=0)
         balanced_accuracy = 0.5 + np.abs(hits - alarms) / 2
         best = balanced_accuracy.argmax()
-        assert balanced_accuracy[best] < 0.92, f"{OBJECTS[best]} tells {name}"
+        assert balanced_accuracy[best] < 0.92, f"{OBJECTS[best]} decides {name}"
 
 
 def test_all_objects_together_tell_the_scene(census):

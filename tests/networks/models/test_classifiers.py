@@ -112,7 +112,7 @@ def whole_network(case):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", GOLDEN)
-def test_model_says_in_every_layer_what_the_reference_says(case):
+def test_every_layer_outputs_what_that_of_the_reference_does(case):
     arrays, meta = golden.load(case)
     inputs = golden.recipe().array(meta["input_seed"], meta["input_shape"])
     reference = whole_network("vgg16_a" if case == "vgg16_b_256" else case)  # the same weights
@@ -171,7 +171,7 @@ RESTATED = {
 
 
 @pytest.mark.parametrize("small", RESTATED.values(), ids=RESTATED)
-def test_model_says_in_every_layer_what_pytorch_says(small):
+def test_every_layer_outputs_what_that_of_pytorch_does(small):
     torch = pytest.importorskip("torch")
     from support import torch_classifiers
 

@@ -218,7 +218,7 @@ def test_sizes_of_the_model_are_read_from_its_weights():
         ProgressiveGenerator((4, 4), rngs=nnx.Rngs(0))
 
 
-def test_models_weights_that_contradict_each_other_are_told():
+def test_models_weights_that_contradict_each_other_are_reported():
     arrays = small_arrays()
     del arrays["layer2.wscale.b"]
     arrays["layer4.conv.weight"] = np.zeros((8, 9, 3, 3), np.float32)

@@ -166,7 +166,7 @@ def test_color_network_segments_as_the_reference(case):
 
 @cache
 def segmented(build, dtype=jnp.float32):
-    """What a network says, as a list, of two images of an odd size on a coarser grid."""
+    """Outputs of a network, as a list, of two images of an odd size on a coarser grid."""
     return jax.tree.leaves(
         jitted(filled(build, dtype), grid=(25, 40))(random_images(2, 97, 130, 3))
     )

@@ -52,7 +52,7 @@ def random_images(*shape):
     return jnp.asarray(np.random.RandomState(0).random_sample(shape), jnp.float32)
 
 
-def test_a_segmenter_from_a_folder_says_what_its_network_says(cache):
+def test_a_segmenter_from_a_folder_labels_as_its_network_does(cache):
     segmenter = load_unified_parsing(cache / "unified_parsing", sizes=SIZES)
     images = random_images(2, 64, 64, 3)
     labels = labels_of(segmenter, images, (16, 16))

@@ -18,7 +18,7 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves CONTENT, with ranges, as the path says."""
+    """Serves CONTENT, with ranges, as the path asks."""
 
     def __init__(self, log, *arguments):
         self.log = log
@@ -69,11 +69,11 @@ def files(folder):
 def test_good_weights_arrive_once(server, tmp_path):
     url, log = server
     file = PublishedFile(f"{url}/good.bin", "good.bin", DIGEST)
-    told = []
-    path = fetch_file(file, tmp_path / "new", progress=lambda *report: told.append(report))
+    reports = []
+    path = fetch_file(file, tmp_path / "new", progress=lambda *report: reports.append(report))
     assert path.read_bytes() == CONTENT
     assert files(path.parent) == ["good.bin"]
-    assert told[-1] == ("good.bin (MiB)", len(CONTENT) >> 20, len(CONTENT) >> 20)
+    assert reports[-1] == ("good.bin (MiB)", len(CONTENT) >> 20, len(CONTENT) >> 20)
     assert fetch_file(file, tmp_path / "new") == path
     assert log == [("/good.bin", None)]
 

@@ -1,4 +1,4 @@
-"""Arrays meet a network: every name and shape is checked, and one message says all."""
+"""Arrays meet a network: every name and shape is checked, and one message lists all."""
 
 import jax
 import jax.numpy as jnp
@@ -100,7 +100,7 @@ def test_weights_are_never_rounded_to_integers(dtype):
         with_parameters(build, arrays(), dtype=dtype)
 
 
-def test_all_problems_of_weights_are_told_at_once():
+def test_all_problems_of_weights_are_reported_at_once():
     wrong = arrays()
     del wrong["0.weight"], wrong["5.bias"]
     wrong |= {"6.weight": np.zeros(3, "f4"), "1.bias": np.zeros(5, int)}
