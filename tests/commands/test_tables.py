@@ -1,9 +1,68 @@
-"""Tables as text: columns are laid out by their first row."""
+"""Tables: what they count, and how they are laid out as text."""
 
-from jaxdissect.commands.output.table_files import aligned
+import csv
+
+import pytest
+from support import drawn_results
+
+from jaxdissect.commands.options.output import TableOptions
+from jaxdissect.commands.output import dissection_tables
+from jaxdissect.commands.output.settings import write_settings
+from jaxdissect.commands.output.table_files import aligned, four_digits, three_decimals, write_csv
 
 
 def test_columns_follow_their_first_row():
     rows = [("name", "share"), ("tree", "0.5"), ("mean of all", "")]
     assert list(aligned(rows)) == ["  name         share", "  tree           0.5", "  mean of all"]
     assert list(aligned([("name", "share")])) == ["  name  share"]
+
+
+def test_numbers_with_fractions_are_rounded():
+    rows = [("tree", 12345, 0.123456, None), ("barn", 0, 12345.6, "")]
+    assert four_digits(rows) == [
+        ("tree", "12345", "0.1235", "None"),
+        ("barn", "0", "1.235e+04", ""),
+    ]
+    assert [row[2] for row in three_decimals(rows)] == ["0.123", "12345.600"]
+
+
+def test_settings_are_those_that_mark_a_folder_as_results(tmp_path):
+    options = TableOptions(out=tmp_path)
+    with pytest.raises(ValueError, match="must be named one of: dissection.json, ablation.json"):
+        write_settings(tmp_path / "settings.json", options, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tables_count_units_and_concepts(tmp_path):
+    result = drawn_results.dissection_with(early=[0, 0], late=[1, 1, 7, 2, 0])
+    write_csv(tmp_path / "concepts.csv", *dissection_tables.concept_table(result))
+    write_csv(tmp_path / "layers.csv", *dissection_tables.category_table(result))
+    with open(tmp_path / "concepts.csv", newline="") as file:
+        assert list(csv.reader(file)) == [
+            ["layer", "concept", "category", "units"],
+            ["late", drawn_results.CONCEPTS.names[1], "object", "2"],
+            ["late", drawn_results.CONCEPTS.names[7], "object", "1"],
+            ["late", drawn_results.CONCEPTS.names[2], "part", "1"],
+        ]
+    with open(tmp_path / "layers.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * len(drawn_results.KINDS)
+    assert [row["detectors"] for row in rows if row["category"] == "object"] == ["0", "3"]
+    assert [row["concepts"] for row in rows if row["category"] == "object"] == ["0", "2"]
+
+
+def test_summary_lists_the_best_units_of_all_layers():
+    lines = dissection_tables.summary(
+        drawn_results.dissection_with(early=[0, 3], late=[1, 1, 7, 2, 0])
+    ).splitlines()
+    table = [line.split() for line in lines]
+    assert ["late", "5", "4", "3", "3", "(2)", "1", "(1)"] in [row[:8] for row in table]
+    best = table[table.index(["layer", "unit", "IoU", "concept", "category"]) + 1 :]
+    assert [(row[0], row[1]) for row in best] == [
+        ("late", "0"),
+        ("late", "1"),
+        ("late", "2"),
+        ("late", "3"),
+        ("early", "1"),
+    ]
+    assert "Best units" not in dissection_tables.summary(drawn_results.dissection_with(conv=[0]))

@@ -1,0 +1,31 @@
+"""Charts of bars and curves: what is drawn is what was given."""
+
+import numpy as np
+import pytest
+from matplotlib.container import BarContainer
+
+from jaxdissect.plots.bars_and_curves import bar_figure, curve_figure
+
+
+def test_bars_stand_in_the_order_of_their_names():
+    values = {"before": np.array([1.0, 2.0, 3.0]), "after": np.array([0.5, 2.5, 1.0])}
+    figure = bar_figure(["a", "b", "c"], values, title="t", unit="u", errors={"after": np.ones(3)})
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b", "c"]
+    groups = [group for group in axes.containers if isinstance(group, BarContainer)]
+    widths = [[bar.get_width() for bar in group] for group in groups]
+    assert widths == [[1, 2, 3], [0.5, 2.5, 1]]
+    assert axes.yaxis_inverted()
+
+
+def test_curves_have_bands_and_begin_at_zero():
+    curves = {"left": np.array([1.0, 0.6, 0.4])}
+    figure = curve_figure(
+        [0, 1, 2], curves, title="t", across="n", up="f", bands={"left": np.full(3, 0.1)}
+    )
+    (axes,) = figure.axes
+    np.testing.assert_allclose(np.asarray(axes.lines[0].get_ydata()), curves["left"])
+    assert axes.get_ylim()[0] == 0
+    (band,) = axes.collections
+    heights = np.asarray(band.get_paths()[0].vertices)[:, 1]
+    assert heights.max() == pytest.approx(1.1) and heights.min() == pytest.approx(0.3)
