@@ -48,8 +48,8 @@ def stylise_folder(
         alpha: Strength of the style, from 0, the content as decoded from its own features, to 1,
             all of the style.
         styles_per_image: Number of different styles for each content.
-        seed: Seed of the choice of styles. The styles of an image depend on its place in the folder,
-            not on the images that follow.
+        seed: Seed of the choice of styles. The styles of an image depend on its place in the
+            folder, not on the images that follow.
         batch_size: Images in a step.
         progress: Is called with how many images are done.
 
