@@ -75,7 +75,7 @@ def removal_damage(measure: Measure) -> UnitDamage:
             batch_size=batch_size,
             progress=progress,
         )
-        return removals.damage(measure)
+        return removals.damage(measure=measure)
 
     return damage
 

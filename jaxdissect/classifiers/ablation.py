@@ -59,7 +59,9 @@ class Ablation:
     predictions: UInt16[np.ndarray, "S+1 n"] | None = None
     auroc_counts: tuple[auroc.AurocCounts, auroc.AurocCounts] | None = None
 
-    def damage(self, measure: Measure = accuracy.balanced_accuracy) -> Float64[np.ndarray, "S N"]:
+    def damage(
+        self, *, measure: Measure = accuracy.balanced_accuracy
+    ) -> Float64[np.ndarray, "S N"]:
         """Compute how far a measure of every class falls under every condition.
 
         Args:

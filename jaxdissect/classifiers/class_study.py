@@ -216,7 +216,7 @@ def study_classes(
 
     singles = single_unit_masks(num_units)
     ranking_removals = sweep("ranking", ranking_images, singles, judges=False, counts=False)
-    damage = ranking_removals.damage(rank_by)
+    damage = ranking_removals.damage(measure=rank_by)
     order = importance.ranking(damage)
     unknown = [c for c in curve_classes if not 0 <= c < len(order)]
     if unknown:

@@ -222,7 +222,7 @@ def test_damage_is_what_is_lost():
     damage = found.damage()
     for unit in range(WIDTH):
         np.testing.assert_allclose(damage[unit], before - after[unit])
-    confident = found.damage(accuracy.confidence)
+    confident = found.damage(measure=accuracy.confidence)
     np.testing.assert_allclose(
         confident, accuracy.confidence(found.baseline) - accuracy.confidence(found.counts)
     )

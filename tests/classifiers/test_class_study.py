@@ -101,7 +101,7 @@ def test_estimates_are_slopes(judging):
 def test_estimates_rank_units_like_removals(judging):
     estimate = estimated_damage(pooled(), judging, "conv2", CLASSES)
     exact = ablation_sweep(pooled(), judging, "conv2", ~np.eye(WIDTH, dtype=bool))
-    damage = exact.damage(accuracy.confidence)
+    damage = exact.damage(measure=accuracy.confidence)
     found = [importance.rank_correlation(a, b) for a, b in zip(damage.T, estimate.T, strict=True)]
     assert np.mean(found) > 0.7
     with pytest.raises(ValueError, match="must be a class"):

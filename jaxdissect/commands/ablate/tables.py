@@ -36,7 +36,7 @@ def unit_table(
         "balanced accuracy lost": -own.difference,
         "99% from": -own.high,
         "99% to": -own.low,
-        "confidence lost": study.judging_removals.damage(accuracy.confidence),
+        "confidence lost": study.judging_removals.damage(measure=accuracy.confidence),
         "AUROC lost": auroc.auroc(whole)[None] - auroc.auroc(without),
         "margin lost": auroc.mean_margin(whole)[None] - auroc.mean_margin(without),
         "log-probability lost, estimated": estimate,
@@ -234,7 +234,7 @@ def facts(
             **{f"{n} alone": float(x) for n, x in zip(study.sizes, alone, strict=True)},
         },
         "rank correlation of estimated and measured importance": importance.mean_rank_correlation(
-            study.ranking_removals.damage(accuracy.confidence), estimate
+            study.ranking_removals.damage(measure=accuracy.confidence), estimate
         ),
         "positive correlations of peak and probability": {
             "of important units": shares.important,

@@ -128,7 +128,7 @@ def remove_important_units(
     num_units = BLOCKS[-1][-1]
     sweep = partial(ablation_sweep, label_key="scene", batch_size=32, progress=progress)
     singles = sweep(network, ranking, layer, ablation_masks.single_unit_masks(num_units))
-    units = importance.ranking(singles.damage(accuracy.confidence))[:, :NUM_REMOVED]
+    units = importance.ranking(singles.damage(measure=accuracy.confidence))[:, :NUM_REMOVED]
     masks = ablation_masks.unit_set_masks(units, num_units)
     return ClassRemovals(units, sweep(network, judging, layer, masks))
 
