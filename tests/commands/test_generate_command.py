@@ -164,7 +164,6 @@ def test_insert_of_a_single_image_has_no_standard_errors(place, tmp_path, capsys
     assert len(cells) == 16 and all(cell["standard error"] is None for cell in cells)
 
 
-@pytest.mark.slow
 def test_optimise(place, tmp_path):
     out = tmp_path / "results"
     options = {"sizes": [1, 3], "steps": 20, "step_size": 4, "learning_rate": 0.1}
@@ -182,7 +181,6 @@ def test_optimise(place, tmp_path):
     assert float(effects[2]["more than by IoU"]) == 0
 
 
-@pytest.mark.slow
 def test_artifacts(place, tmp_path):
     out = tmp_path / "results"
     options = {"real_images": place / "real", "features": f"{place / 'features.py'}:features"}

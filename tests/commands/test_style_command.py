@@ -125,7 +125,6 @@ def read_csv(path):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.slow
 def test_style_writes_tables_and_figures(place, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(style_words(place, out, tables=["csv", "parquet"], min_style_iou=0.2)) == 0

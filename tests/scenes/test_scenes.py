@@ -145,6 +145,7 @@ def test_towns_and_farms_have_doors_that_can_be_seen(census):
         assert np.mean(trees >= 100) > 0.4
 
 
+@pytest.mark.slow
 def test_same_key_gives_the_same_picture_alone(drawn):
     alone = jax.jit(render)
     for i in (0, 17, 38):

@@ -31,7 +31,10 @@ def oracle(active, labels, concepts):
     return agreement.AgreementCounts(intersection.astype(np.int64), present.sum(axis=1))
 
 
-def count(active, labels, concepts, weight=None, update=agreement.update):
+update_jitted = jax.jit(agreement.update)
+
+
+def count(active, labels, concepts, weight=None, update=update_jitted):
     weight = np.ones(len(active), bool) if weight is None else weight
     state = agreement.init(concepts, active.shape[1])
     return update(state, jnp.asarray(active), jnp.asarray(labels), jnp.asarray(weight))
@@ -95,8 +98,8 @@ def test_repeated_labels_of_a_pixel_count_once():
 
 def test_jit_and_vmap_equal_eager():
     active, labels, concepts = random_case(3)
-    eager = agreement.finalize(count(active, labels, concepts))
-    jitted = count(active, labels, concepts, update=jax.jit(agreement.update))
+    eager = agreement.finalize(count(active, labels, concepts, update=agreement.update))
+    jitted = count(active, labels, concepts)
     assert_same(agreement.finalize(jitted), eager)
     stacked = jax.vmap(
         lambda a: agreement.update(

@@ -141,7 +141,6 @@ def test_upernet_segments_as_the_reference(case):
     assert_golden_layers(arrays, layers, activations)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", ["ppm_resnet18dilated_a"])
 def test_color_network_segments_as_the_reference(case):
     arrays, meta = golden.load(case)
