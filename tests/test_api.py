@@ -123,7 +123,9 @@ def test_every_name_is_documented(package):
         if not described:
             missing.append(f"{module}.{name}")
     missing += [
-        f"{package}.{name}" for name, value in public(package) if "." in name and not value.__doc__
+        f"{package}.{name}"
+        for name, value in public(package)
+        if "." in name and not inspect.getdoc(value)
     ]
     assert not missing, "not documented:\n" + "\n".join(missing)
 

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
 
     Raises:
-        SystemExit: With code 2 if the arguments are no command, with 0 after `--help`.
+        SystemExit: If the arguments are no command (code 2), or ask for help (code 0).
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments == ["--version"]:
@@ -75,7 +75,7 @@ def _parse(arguments: Sequence[str]) -> Any:
     """Make the options of the command that the arguments name, importing that command only.
 
     Raises:
-        SystemExit: With code 2 if the arguments are no command, with 0 after `--help`.
+        SystemExit: If the arguments are no command (code 2), or ask for help (code 0).
     """
     import tyro
 

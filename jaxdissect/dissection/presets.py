@@ -102,3 +102,4 @@ REFERENCE = Preset(
 with the frequency of activation, and dead units have NaN as best IoU."""
 
 PRESETS = {preset.name: preset for preset in (PNAS2020, NETDISSECT2017, GANDISSECT2019, REFERENCE)}
+"""All presets by name."""

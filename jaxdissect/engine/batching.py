@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 Batch = dict[str, np.ndarray]
+"""Arrays of several items by name; the first axis is that of the items."""
 
 
 @runtime_checkable
@@ -27,7 +28,9 @@ class Source(Protocol):
 class BlockSource(Source, Protocol):
     """A source that reads neighbouring items at once."""
 
-    def read(self, first: int, last: int, /) -> Batch: ...
+    def read(self, first: int, last: int, /) -> Batch:
+        """Stack the items from `first` up to, not including, `last`."""
+        ...
 
 
 class Stored:
@@ -43,6 +46,7 @@ class Stored:
         return {name: array[index] for name, array in self.arrays.items()}
 
     def read(self, first: int, last: int) -> Batch:
+        """Return the items from `first` up to, not including, `last`, as views."""
         return {name: array[first:last] for name, array in self.arrays.items()}
 
 
@@ -59,6 +63,7 @@ class Joined:
         return {name: value for source in self.sources for name, value in source[index].items()}
 
     def read(self, first: int, last: int) -> Batch:
+        """Stack the items from `first` up to, not including, `last`, of all sources."""
         joined: Batch = {}
         for source in self.sources:
             joined.update(read_block(source, first, last))

@@ -75,7 +75,7 @@ def as_network(model: Any) -> Network:
     """Make a Network of an nnx module, or return what already is one.
 
     Raises:
-        TypeError: for anything else; the message names the adapters.
+        TypeError: If `model` is anything else; the message names the adapters.
     """
     if isinstance(model, Network):
         return model

@@ -105,8 +105,8 @@ class ClassImages:
                 "`rank_images` and `images` go together: rank on some, measure on others"
             )
         found = [image_folder(folder, image_size=self.image_size) for folder in (first, second)]
-        ranking, names = with_classes(found[0], names)
-        judging, _ = with_classes(found[1], names)
+        ranking, names = with_classes(found[0], class_names=names)
+        judging, _ = with_classes(found[1], class_names=names)
         return ClassSources(ranking, judging, "label", names)
 
 

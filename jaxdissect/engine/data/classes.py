@@ -9,7 +9,7 @@ from jaxdissect.engine.data.folders import ImageFolder
 
 
 def with_classes(
-    source: ImageFolder, class_names: Sequence[str] | None = None
+    source: ImageFolder, *, class_names: Sequence[str] | None = None
 ) -> tuple[Joined, tuple[str, ...]]:
     """Add to every image its class under "label".
 
