@@ -101,8 +101,8 @@ class DemoOptions(OutputOptions):
             generator, source, layers=generator_sections.LAYERS, progress=progress
         )
         tree, door = (
-            result.vocabulary.index(*concept)
-            for concept in (generator_sections.TREE, generator_sections.DOOR)
+            result.vocabulary.index(name, category=category)
+            for name, category in (generator_sections.TREE, generator_sections.DOOR)
         )
         ranking = ranked_units(result, generator_sections.TREE_LAYER, tree)
         removal = generator_sections.remove_trees(generator, source, ranking, progress)

@@ -53,7 +53,7 @@ def insert_doors(
     generator: Generator, source: Source, result: Dissection, progress: Progress
 ) -> Insertion:
     """Set the units that match doors best to the peaks of their top images, cell by cell."""
-    door = result.vocabulary.index(*DOOR)
+    door = result.vocabulary.index(DOOR[0], category=DOOR[1])
     units = ranked_units(result, DOOR_LAYER, door)[:NUM_INSERTED]
     values = result[DOOR_LAYER].top_values[units].mean(axis=1)
     return insert_units(
@@ -122,7 +122,7 @@ def dissection_section(
 
 def trees_section(generator: Generator, source: Source, removal: Removal) -> PageSection:
     """Show how trees go when their units are removed."""
-    tree = removal.vocabulary.index(*TREE)
+    tree = removal.vocabulary.index(TREE[0], category=TREE[1])
     left = removal.fraction_left[:, tree]
     numbers = (0, 2, 5, 10, MOST_REMOVED)
     shown = removal.most_shown(tree, 8)
@@ -155,7 +155,7 @@ def trees_section(generator: Generator, source: Source, removal: Removal) -> Pag
 
 def doors_section(generator: Generator, source: Source, insertion: Insertion) -> PageSection:
     """Show where inserted units make doors."""
-    door = insertion.vocabulary.index(*DOOR)
+    door = insertion.vocabulary.index(DOOR[0], category=DOOR[1])
     header, rows = tables.context_table(insertion, door, min_samples=MIN_SAMPLES)
     contexts = [row for row in rows if row[header.index("category")] == DOOR[1]]
     content: list[PageFigure | PageTable] = [

@@ -189,7 +189,8 @@ def _read_labels(content: Mapping[str, Any]) -> tuple[Vocabulary, tuple[_Categor
                     f"{', '.join(masks)}, and is {label!r}"
                 )
     known = vocabulary(dict.fromkeys(concept for concept in concepts if concept))
-    ids = np.array([known.index(*concept) if concept else 0 for concept in concepts], np.int32)
+    numbers = (known.index(pair[0], category=pair[1]) if pair else 0 for pair in concepts)
+    ids = np.array([*numbers], np.int32)
     homes = np.array([category for _, category in outputs])
     names = np.array([name for name, _ in outputs])
     categories = []
