@@ -104,7 +104,7 @@ def test_session_says_what_there_is(client):
     assert session["percent"] == 99.5 and session["samples"] == 4 and session["cells"] == [4, 4]
     assert session["concepts"]
     for choice in session["concepts"]:
-        iou = layer.iou[CONCEPTS.index(choice["name"], "object")][choice["units"]]
+        iou = layer.iou[CONCEPTS.index(choice["name"], category="object")][choice["units"]]
         assert (np.diff(iou) <= 0).all() and len(set(choice["units"])) == layer.num_units
         assert choice["iou"] == pytest.approx(iou[0], abs=1e-4) and iou[0] > 0.02
     assert from_json(json.dumps(session["document"])) == studio().blank(0)
