@@ -9,7 +9,7 @@ from support import golden
 from support.probed_networks import KINDS, NUM_UNITS, normal, probed_network
 from support.toy_classifiers import Pooled, pooled, scenes
 
-from jaxdissect.classifiers import ablation, ablation_methods
+from jaxdissect.classifiers import ablation, ablation_methods, replacements
 from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.engine.batching import Stored, batches
 from jaxdissect.networks.ablation_masks import single_unit_masks, unit_set_masks
@@ -178,6 +178,20 @@ def test_what_comes_before_the_layer_runs_once(source):
     ablation_sweep(network, source, "conv2", keep, batch_size=NUMBER, chunk_size=2)
     jax.effects_barrier()
     assert len(calls) == 1
+
+
+def test_equal_sweeps_share_a_compiled_program(source):
+    """Also of different objects with the same structure, as long as what they do is equal."""
+    means = jnp.arange(WIDTH, dtype=jnp.float32)
+
+    def sweep(**changes):
+        options = {"replacement": replacements.mean(means), **changes}
+        ablation_sweep(pooled(), source, "conv2", single_unit_masks(WIDTH), **options)
+        return ablation._run_step._cache_size()
+
+    first = sweep()
+    assert sweep() == first
+    assert sweep(replacement=replacements.mean(means + 1)) == first + 1
 
 
 def outputs(jaxpr, times=1):

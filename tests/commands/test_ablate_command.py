@@ -9,41 +9,13 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 from support import command_line
+from support.class_folders import CLASSES, UNITS, write_class_folders
 
 from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.commands.ablate import command
 from jaxdissect.commands.main import main
 from jaxdissect.commands.options.model import find_model
 from jaxdissect.networks.ablation_masks import single_unit_masks
-
-UNITS, CLASSES = 6, ("dark", "grey", "light")
-
-MODEL = """
-import jax.numpy as jnp
-from flax import nnx
-
-
-class Tiny(nnx.Module):
-    \"\"\"Tells how light an image is, the nearest of three.\"\"\"
-
-    def __init__(self):
-        rngs = nnx.Rngs(3)
-        self.conv = nnx.Conv(3, 6, (3, 3), rngs=rngs)
-        self.conv.kernel[...] = abs(self.conv.kernel[...])
-        self.fc = nnx.Linear(6, 3, rngs=rngs)
-        light = self.conv(jnp.ones((1, 8, 8, 3))).mean((0, 1, 2))
-        levels = jnp.array([65.0, 125.0, 185.0]) / 255
-        share = jnp.arange(1.0, 7) / 21  # some units matter more than others
-        self.fc.kernel[...] = 80 * levels[None] * (share / light)[:, None]
-        self.fc.bias[...] = -40 * levels**2
-
-    def __call__(self, images):
-        return self.fc(nnx.relu(self.conv(images)).mean((1, 2)))
-
-
-def build():
-    return Tiny()
-"""
 
 TABLES = ("classes", "curves", "important", "improvements", "rates", "sets", "units")
 FIGURES = ("classes", "curves", "distribution")
@@ -53,14 +25,7 @@ FIGURES = ("classes", "curves", "distribution")
 def place(tmp_path_factory):
     """Two folders of images, a folder for every class in each; a model; a list of classes."""
     folder = tmp_path_factory.mktemp("given")
-    rng = np.random.default_rng(0)
-    for part, number in (("rank", 6), ("measure", 5)):
-        for level, name in enumerate(CLASSES):
-            (folder / part / name).mkdir(parents=True)
-            for index in range(number):
-                pixels = rng.integers(60 * level, 60 * level + 130, (8, 8, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / part / name / f"{index}.png")
-    (folder / "tiny.py").write_text(MODEL)
+    write_class_folders(folder)
     (folder / "classes.txt").write_text("dark\ngrey\n")
     (folder / "loose").mkdir()
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "loose" / "0.png")
@@ -168,7 +133,7 @@ def test_results_do_not_depend_on_how_they_are_computed(place, results, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("replace", ["mean", "resample"])
-def test_removed_units_may_say_something_else(place, results, tmp_path, replace):
+def test_removed_units_may_output_something_else(place, results, tmp_path, replace):
     out = tmp_path / replace
     assert main(words(place, out, replace=replace)) == 0
     assert (out / "units.csv").read_text() != (results / "units.csv").read_text()
