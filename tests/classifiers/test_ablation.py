@@ -182,16 +182,23 @@ def test_what_comes_before_the_layer_runs_once(source):
 
 def test_equal_sweeps_share_a_compiled_program(source):
     """Also of different objects with the same structure, as long as what they do is equal."""
-    means = jnp.arange(WIDTH, dtype=jnp.float32)
+    traced = []
 
-    def sweep(**changes):
-        options = {"replacement": replacements.mean(means), **changes}
-        ablation_sweep(pooled(), source, "conv2", single_unit_masks(WIDTH), **options)
-        return ablation._run_step._cache_size()
+    def counted(case):
+        traced.append(case.layer)
+        return ablation_methods.edited(case)
 
-    first = sweep()
-    assert sweep() == first
-    assert sweep(replacement=replacements.mean(means + 1)) == first + 1
+    def sweep(means):
+        traced.clear()
+        replacement = replacements.mean(jnp.asarray(means, jnp.float32))
+        keep = single_unit_masks(WIDTH)
+        ablation_sweep(pooled(), source, "conv2", keep, replacement=replacement, methods=[counted])
+        return len(traced)
+
+    # Once to see that the method applies, and once to compile.
+    assert sweep(range(WIDTH)) == 2
+    assert sweep(range(WIDTH)) == 1
+    assert sweep(range(1, WIDTH + 1)) == 2
 
 
 def outputs(jaxpr, times=1):
