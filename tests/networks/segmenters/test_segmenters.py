@@ -271,7 +271,8 @@ def test_gradients_of_parsing_scores():
 
 def test_gradients_of_semantic_scores():
     segmenter, images = small_semantic(), random_images(1, 12, 16)
-    assert_gradients_are_finite_differences(segmenter, images, [("wood",), ("thing",)], (5, 6))
+    concepts = [("wood", None), ("thing", None)]
+    assert_gradients_are_finite_differences(segmenter, images, concepts, (5, 6))
 
 
 def test_segmenter_parameters_are_no_constants_of_the_program():
