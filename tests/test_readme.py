@@ -75,7 +75,13 @@ BROUGHT = {
 PYTHON = [text for language, text in BLOCKS if language == "python"]
 
 
-@pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.splitlines()[0])
+def parameter(block):
+    # Scenes are drawn for long, if not by an optimised program.
+    marks = [pytest.mark.optimised] if "scenes_dataset(" in block else []
+    return pytest.param(block, marks=marks, id=block.splitlines()[0])
+
+
+@pytest.mark.parametrize("block", [parameter(block) for block in PYTHON])
 def test_python_runs(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
