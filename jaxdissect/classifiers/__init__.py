@@ -2,7 +2,7 @@
 
 - `ablation_sweep` counts what a classifier predicts without sets of units; `study_classes` ranks
   units by it for every class, and removes the most and the least important ones.
-- `ablation_methods` are ways to compute a removal, `replacements` what removed units output.
+- `ablation_methods` compute removals, `replacements` are what removed units output instead.
 - `importance` holds what follows from the damage of removals: rankings and groups of units.
 - `estimated_damage` estimates the damage of all removals in one backward pass, and
   `correlate_with_classes` compares peaks of units with probabilities of classes.

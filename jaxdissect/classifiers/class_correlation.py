@@ -42,8 +42,8 @@ class PositiveShares(NamedTuple):
     """Shares of the pairs of a unit and a class whose correlation is positive.
 
     Attributes:
-        important: Of the pairs in which the unit is important to the class.
-        other: Of all other pairs.
+        important: Share of the pairs in which the unit is important to the class.
+        other: Share of all other pairs.
     """
 
     important: float

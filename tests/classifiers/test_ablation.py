@@ -166,15 +166,15 @@ def test_rates_are_those_of_the_reference(name):
 
 
 def test_what_comes_before_the_layer_runs_once(source):
-    """The first layer tells whenever it runs."""
+    """The first layer is counted whenever it runs."""
     calls = []
 
-    class Telling(Pooled):
+    class Counted(Pooled):
         def __call__(self, images):
             jax.debug.callback(lambda _: calls.append(1), images.sum())
             return super().__call__(images)
 
-    network, keep = Telling(WIDTH, CLASSES, rngs=nnx.Rngs(0)), single_unit_masks(WIDTH)
+    network, keep = Counted(WIDTH, CLASSES, rngs=nnx.Rngs(0)), single_unit_masks(WIDTH)
     ablation_sweep(network, source, "conv2", keep, batch_size=NUMBER, chunk_size=2)
     jax.effects_barrier()
     assert len(calls) == 1

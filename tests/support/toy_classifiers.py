@@ -33,7 +33,7 @@ def scenes(number, classes, *, size=(8, 6), seed=0):
 
 
 def pooled(width=6, classes=5, seed=0):
-    """The classifier, with scores in balance, so that it tells several classes apart."""
+    """The classifier, with scores in balance, so that it predicts several classes."""
     model = Pooled(width, classes, rngs=nnx.Rngs(seed))
     scores = model(jnp.asarray(scenes(40, classes).read(0, 40)["image"]))
     assert model.fc.bias is not None

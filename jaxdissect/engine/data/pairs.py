@@ -65,8 +65,8 @@ class Paired:
 
     def read(self, first: int, last: int) -> Batch:
         """Stack the pairs from `first` up to, not including, `last`."""
-        other = read_block(self.stylised, first, last)["image"]
-        return {**read_block(self.originals, first, last), STYLISED: other}
+        stylised = read_block(self.stylised, first, last)["image"]
+        return {**read_block(self.originals, first, last), STYLISED: stylised}
 
 
 class WithDonors:
@@ -126,7 +126,7 @@ def paired_folders(
     An original may have several stylised images; each is a pair.
 
     Args:
-        originals, stylised: Of `image_folder`, read at the same size.
+        originals, stylised: Folders of images, read at the same size (see `image_folder`).
         name: From the path of a file below its folder to the name that both files of a pair have.
         limit: Take only so many pairs, the first by path of the stylised image.
 
