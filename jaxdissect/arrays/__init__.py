@@ -20,7 +20,7 @@ from jaxdissect.arrays.concepts import vocabulary as vocabulary
 from jaxdissect.arrays.concepts import write_concepts as write_concepts
 from jaxdissect.arrays.resampling import Alignment as Alignment
 from jaxdissect.arrays.resampling import Border as Border
-from jaxdissect.arrays.resampling import Convolution as Convolution
+from jaxdissect.arrays.resampling import ConvolutionGeometry as ConvolutionGeometry
 from jaxdissect.arrays.resampling import Interpolation as Interpolation
 from jaxdissect.arrays.resampling import ReceptiveField as ReceptiveField
 from jaxdissect.arrays.resampling import align_corners as align_corners

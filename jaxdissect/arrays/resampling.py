@@ -49,7 +49,7 @@ def pixel_centers(grid: Shape, shape: Shape) -> tuple[Positions, Positions]:
     return axis(grid[0], shape[0]), axis(grid[1], shape[1])
 
 
-class Convolution(NamedTuple):
+class ConvolutionGeometry(NamedTuple):
     """Geometry of a convolution or pooling layer along both axes; padding is that before."""
 
     kernel: Shape = (1, 1)
@@ -65,7 +65,7 @@ class ReceptiveField(NamedTuple):
     offset: tuple[float, float]
 
 
-def receptive_field(layers: Sequence[Convolution]) -> ReceptiveField:
+def receptive_field(layers: Sequence[ConvolutionGeometry]) -> ReceptiveField:
     """Compose convolutions and poolings, first to last, into one receptive field.
 
     The scale is the product of the strides; each layer shifts the centre by

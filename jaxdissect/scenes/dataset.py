@@ -1,4 +1,4 @@
-"""The scenes as a data set: pictures drawn in blocks, as they are asked for."""
+"""The scenes as a data set: images drawn in blocks, as they are asked for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ BLOCK_SIZE = 64  # neighbouring examples, drawn at once
 
 @dataclass(frozen=True)
 class ScenesDataset:
-    """A source of pictures; built by `scenes_dataset`.
+    """A source of images; built by `scenes_dataset`.
 
     `source[i]` is a dictionary of read-only NumPy arrays, see `RenderedScene`: "image", float32
     [64, 64, 3] in [0, 1], "labels", int32 [64, 64, 4], and "scene", int32 [], a position in
-    `SCENES`. Blocks of pictures are drawn at once, and the last few are kept. Threads may
+    `SCENES`. Blocks of images are drawn at once, and the last few are kept. Threads may
     share a source.
     """
 
@@ -65,8 +65,8 @@ def scenes_dataset(
     the layouts of the other, one by one.
 
     Args:
-        num_examples: How many pictures.
-        seed: Another seed gives other pictures.
+        num_examples: How many images.
+        seed: Another seed gives other images.
         scenes: Names of the scenes to show; None shows all of `rendering.SCENES`.
         stylised: Draw in any textures and colors, see `rendering.stylised`.
 
@@ -90,8 +90,8 @@ def _draw_block(
     places = np.arange(BLOCK_SIZE) + block * BLOCK_SIZE
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(jnp.asarray(places))
     numbers = jnp.asarray([SCENES.index(scenes[i % len(scenes)]) for i in places], jnp.int32)
-    picture = (_draw_stylised if stylised else _draw_plain)(keys, numbers)
-    return {name: np.asarray(array) for name, array in picture._asdict().items()}
+    drawn = (_draw_stylised if stylised else _draw_plain)(keys, numbers)
+    return {name: np.asarray(array) for name, array in drawn._asdict().items()}
 
 
 def _draw_one_stylised(key: jax.Array, scene: jax.Array) -> RenderedScene:

@@ -1,11 +1,11 @@
-"""Pictures of a small world, every pixel labelled: scenes that need no download.
+"""Images of a small world, every pixel labelled: scenes that need no download.
 
-A picture shows one of ten kinds of scenes. Each is a set of places where props (trees, houses,
+An image shows one of ten kinds of scenes. Each is a set of places where props (trees, houses,
 cars, tables, ...) may stand, with a camera above the ground: what is nearer is larger, lower, and
 in front. Pose, size, number, material, color, texture, light and hour vary. What is drawn is known,
 so every pixel comes with the object, part, and material in front, and the name of its color.
 
-A picture is a pure function of a random key and the number of the scene, to be mapped and compiled:
+An image is a pure function of a random key and the number of the scene, to be mapped and compiled:
 `jax.jit(jax.vmap(render))(keys, scenes)`.
 
 Letters of shapes: H W = 64 pixels, K = 4 channels of labels.
@@ -25,13 +25,13 @@ from jaxdissect.scenes.concepts import FIRST_COLOR, MATERIALS, label
 from jaxdissect.scenes.drawing import layout, light, raster, tables
 
 SCENES: tuple[str, ...] = tuple(scene.name for scene in tables.LAYOUTS)
-"""Names of the scenes; `scene` of a picture is a position in it."""
+"""Names of the scenes; `scene` of an image is a position in it."""
 
 MATERIAL_LABELS = np.array([label(name, "material") for name in (None, *MATERIALS)])
 
 
 class RenderedScene(NamedTuple):
-    """A picture and what it shows.
+    """An image and what it shows.
 
     Attributes:
         image: RGB in [0, 1], multiples of 1 / 255.
@@ -49,7 +49,7 @@ def render(key: Key[Array, ""], scene: int | Int[Array, ""]) -> RenderedScene:
     """Draw a scene and its labels.
 
     Args:
-        key: Typed random key; the same key gives the same picture.
+        key: Typed random key; the same key gives the same image.
         scene: Position in `SCENES`.
 
     Raises:
@@ -120,7 +120,7 @@ def _render(
 def _draw(
     key: Key[Array, ""], shapes: dict[str, tuple[int, ...]]
 ) -> dict[str, Float32[Array, "..."]]:
-    """Draw all random numbers of a picture at once, because every draw takes long to compile."""
+    """Draw all random numbers of an image at once, because every draw takes long to compile."""
     sizes = [math.prod(shape) for shape in shapes.values()]
     parts = jnp.split(jax.random.uniform(key, (sum(sizes),)), np.cumsum(sizes)[:-1])
     return {

@@ -1,4 +1,4 @@
-"""A small VGG that classifies the scene of a picture; it never saw a label of an object.
+"""A small VGG that classifies the scene of an image; it never saw a label of an object.
 
 After Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
 ICLR 2015: 3 x 3 convolutions, each with a ReLU, in blocks that end in a pooling. One

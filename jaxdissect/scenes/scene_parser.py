@@ -1,4 +1,4 @@
-"""A small segmenter of scenes, for pictures that nobody drew: those of a generator.
+"""A small segmenter of scenes, for images that nobody drew: those of a generator.
 
 After Xiao et al., "Unified Perceptual Parsing for Scene Understanding", ECCV 2018: a pyramid of
 features with a pyramid pooling on top, from which a head for each category classifies every pixel.
@@ -102,7 +102,7 @@ class SceneParser(nnx.Module):
         return {name: head(units) for name, head in self.heads.items()}
 
     def _pool(self, units: Float[Array, "B h w U"]) -> Float[Array, "B h w _"]:
-        """Add what is seen in ever larger parts of the picture."""
+        """Add what is seen in ever larger parts of the image."""
         parts = [
             resized(nnx.relu(convolve(adaptive_average_pool(units, (size, size)))), size_of(units))
             for size, convolve in zip(POOLS, self.pyramid, strict=True)

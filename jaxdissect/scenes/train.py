@@ -79,7 +79,7 @@ RECIPES: Mapping[str, Recipe] = {
 }
 
 HELD_OUT_SEED = 1_000_003
-"""Seed of the pictures that measure; those to train with have the seed of the options."""
+"""Seed of the images that measure; those to train with have the seed of the options."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,11 @@ class TrainOptions:
     ] = None
     """Steps in all; the learning rate follows them."""
     num_images: Annotated[int, arg(metavar="N")] = 16_000
-    """Pictures to draw for training."""
+    """Images to draw for training."""
     num_held_out: Annotated[int, arg(metavar="N")] = 2000
-    """Pictures to measure with, in the end."""
+    """Images to measure with, in the end."""
     seed: int = 0
-    """Seed of the initial parameters, the pictures, and their order."""
+    """Seed of the initial parameters, the images, and their order."""
     save_every: Annotated[int, arg(metavar="N")] = 100
     """Steps between checkpoints."""
     weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None

@@ -98,7 +98,7 @@ def test_border_values_by_hand():
 
 
 def test_receptive_fields_of_alexnet():
-    conv, pool = rs.Convolution, rs.Convolution((3, 3), (2, 2))
+    conv, pool = rs.ConvolutionGeometry, rs.ConvolutionGeometry((3, 3), (2, 2))
     layers = [
         conv((11, 11), (4, 4)),
         pool,
@@ -120,7 +120,7 @@ def test_receptive_field_alignment_finds_the_centres():
 
 def test_same_padding_network_is_pixel_centred():
     # kernel 3, padding 1, pooling 2: the receptive field agrees with stretching edge to edge.
-    block = [rs.Convolution((3, 3), padding=(1, 1)), rs.Convolution((2, 2), (2, 2))]
+    block = [rs.ConvolutionGeometry((3, 3), padding=(1, 1)), rs.ConvolutionGeometry((2, 2), (2, 2))]
     alignment = rs.align_receptive_field(rs.receptive_field(block * 3), (64, 64))
     for ours, plain in zip(
         alignment((16, 16), (8, 8)), rs.pixel_centers((16, 16), (8, 8)), strict=True

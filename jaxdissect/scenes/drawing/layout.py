@@ -1,7 +1,7 @@
 """Draw a layout: which props stand where, as one table of outlines and surfaces.
 
 All random choices of a scene but its light are made here, on small tables; nothing here knows of
-pixels. Points are x to the right and y upwards, both from 0 to 1 across the picture.
+pixels. Points are x to the right and y upwards, both from 0 to 1 across the image.
 
 Letters of shapes: S places, Q paints, M pieces.
 """
@@ -30,7 +30,7 @@ class View(NamedTuple):
     """Where the camera is, and the hour.
 
     Attributes:
-        horizon: Height of the horizon in the picture, 0 to 1.
+        horizon: Height of the horizon in the image, 0 to 1.
         camera: Height of the camera above the ground, in metres.
         back: How far below the horizon the ground ends, as a share of the horizon's height.
         plan: In [0, 1): which of the scene's alternatives are taken.

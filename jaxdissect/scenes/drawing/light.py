@@ -1,4 +1,4 @@
-"""Light the picture: texture and shading of what is in front, hour, exposure and noise.
+"""Light the image: texture and shading of what is in front, hour, exposure and noise.
 
 Letters of shapes: H W = 64 pixels.
 """

@@ -20,7 +20,7 @@ RED, BLUE, GREEN = (0.78, 0.14, 0.13), (0.16, 0.34, 0.76), (0.16, 0.52, 0.26)
 YELLOW, ORANGE, PINK = (0.94, 0.80, 0.20), (0.92, 0.50, 0.13), (0.92, 0.56, 0.68)
 PURPLE = (0.48, 0.24, 0.62)
 
-# By the mood of the picture, in the order of `light.LIGHTS`: clear, hazy, overcast, golden, dusk.
+# By the mood of the image, in the order of `light.LIGHTS`: clear, hazy, overcast, golden, dusk.
 SKY = of(
     None,
     (0.36, 0.60, 0.92),

@@ -3,7 +3,7 @@
 Every piece is a signed distance, negative inside: a box or an ellipse, turned, repeated, sheared,
 tapered, and bent by waves. Pieces are painted over one another from back to front, with soft edges;
 the piece that covers most of a pixel labels it. The loop ends with the last piece that is present,
-and its steps paint several pieces each, so that the picture stays in the fast memory meanwhile.
+and its steps paint several pieces each, so that the image stays in the fast memory meanwhile.
 
 Letters of shapes: H W = 64 pixels, M pieces.
 """
@@ -37,7 +37,7 @@ class Canvas(NamedTuple):
 
 
 def pixel_centers() -> tuple[Plane, Plane]:
-    """Return x to the right and y upwards, 0 to 1 across the picture."""
+    """Return x to the right and y upwards, 0 to 1 across the image."""
     steps = (jnp.arange(IMAGE_SIZE, dtype=jnp.float32) + 0.5) / IMAGE_SIZE
     x, y = jnp.meshgrid(steps, 1.0 - steps)
     return x, y

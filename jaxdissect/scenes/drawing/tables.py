@@ -38,7 +38,7 @@ class Swatches(NamedTuple):
         number: [P, Q] int32, how many a paint has.
         material: [P, Q, W] int32, rows of `materials.TEXTURE_TABLE`.
         color: [P, Q, W, 3] float32, sRGB.
-        by_mood: [P] bool, whether the mood of the picture chooses among them.
+        by_mood: [P] bool, whether the mood of the image chooses among them.
     """
 
     number: np.ndarray

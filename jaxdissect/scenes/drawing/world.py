@@ -4,7 +4,7 @@ A *prop* (a tree, a house) lists its *pieces* from back to front. A piece is a b
 bent, folded and textured, given in the prop's own frame: x from -0.5 to 0.5 is the prop's width,
 y from 0 (where it stands) to 1 its height. Pieces take their color and material from a *paint*:
 one of several swatches, chosen for every specimen anew, so a house's wall may be brick or wood.
-All of it is plain data, turned into arrays by `tables` and into pictures by `render`.
+All of it is plain data, turned into arrays by `tables` and into images by `render`.
 """
 
 from collections.abc import Mapping
@@ -94,7 +94,7 @@ class Prop:
         aspect: Range of its width as a share of its height.
         paints: Swatches by the name of the paint; one of each is chosen per specimen.
         pieces: From back to front.
-        by_mood: Choose swatches by the mood of the picture (the time of day), not by chance.
+        by_mood: Choose swatches by the mood of the image (the time of day), not by chance.
     """
 
     object: str
@@ -111,16 +111,16 @@ class Place:
 
     Attributes:
         prop: What stands there.
-        x: Range of its centre across the picture, 0 left to 1 right.
+        x: Range of its centre across the image, 0 left to 1 right.
         near: Range of how near it stands: 0 at the back (the horizon, the wall of a room), 1 at
-            the lower edge of the picture. What is nearer is larger, lower, and in front.
+            the lower edge of the image. What is nearer is larger, lower, and in front.
         rise: Range of its height above the ground there, in metres.
         height: Range of its height, in metres; None = the prop's.
         aspect: Range of width by height; None = the prop's.
         chance: Probability that it is there.
-        when: It is there when the plan of the picture, a number in [0, 1), lies between these.
+        when: It is there when the plan of the image, a number in [0, 1), lies between these.
         behind: It is painted before all that stands, in the order of the scene: walls, rugs.
-        backdrop: It is painted behind, and its heights are shares of the picture, not metres.
+        backdrop: It is painted behind, and its heights are shares of the image, not metres.
         name: Name by which other places refer to it in `on` and `match`.
         on: Name of the place of which it is part: `x` and `rise` are then given in the frame of
             the prop standing there, and it is there only if that is.
@@ -149,7 +149,7 @@ class Scene:
 
     Attributes:
         name: Name of the scene.
-        horizon: Range of the horizon's height in the picture, 0 bottom to 1 top.
+        horizon: Range of the horizon's height in the image, 0 bottom to 1 top.
         camera: Range of the camera's height above the ground, in metres.
         back: Range of how far below the horizon the ground ends, as a share of the horizon's
             height: 0 for a plain, more for the wall of a room.

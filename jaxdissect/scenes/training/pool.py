@@ -1,4 +1,4 @@
-"""Pictures to train with: drawn once, kept as bytes."""
+"""Images to train with: drawn once, kept as bytes."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ Pool = dict[str, np.ndarray]
 
 
 def draw_pool(dataset: ScenesDataset, *, progress: Progress = no_progress) -> Pool:
-    """Draw all pictures of a data set.
+    """Draw all images of a data set.
 
     Returns:
-        "image", uint8 [N, 64, 64, 3], 255 times the pictures'; "labels", uint8
+        "image", uint8 [N, 64, 64, 3], 255 times the images'; "labels", uint8
         [N, 64, 64, 4]; "scene", uint8 [N].
     """
     blocks = []
@@ -28,7 +28,7 @@ def draw_pool(dataset: ScenesDataset, *, progress: Progress = no_progress) -> Po
 
 
 def draw_batch(pool: Pool, batch_size: int, *, seed: int, step: int) -> Pool:
-    """Choose the pictures of a step, half of them mirrored; depends on seed and step alone."""
+    """Choose the images of a step, half of them mirrored; depends on seed and step alone."""
     generator = np.random.default_rng([seed, step])
     chosen = generator.integers(len(pool["scene"]), size=batch_size)
     mirrored = generator.random(batch_size) < 0.5

@@ -43,10 +43,10 @@ CRITIC_SIZES = (128, 128, 96, 48, 24)
 PENALTY_EVERY = 8
 
 FEATURES = "features.relu4_2"
-"""Layer of the scene classifier in which generated and drawn pictures are compared."""
+"""Layer of the scene classifier in which generated and drawn images are compared."""
 
 OTHER_SEED = 2_000_003
-"""Seed of the drawn pictures that held-out ones are compared with."""
+"""Seed of the drawn images that held-out ones are compared with."""
 
 
 class Phase(NamedTuple):
@@ -216,10 +216,10 @@ def trained_generator(state: GeneratorState) -> ProgressiveGenerator:
 
 
 def evaluate_generator(model: ProgressiveGenerator, held_out: Source) -> dict[str, float]:
-    """Measure Fréchet distances to held-out pictures, in features of the scene classifier.
+    """Measure Fréchet distances to held-out images, in features of the scene classifier.
 
-    Features are the means over the picture of `features.relu4_2`. For comparison, the distance of
-    as many other drawn pictures, and of noise.
+    Features are the means over the image of `features.relu4_2`. For comparison, the distance of
+    as many other drawn images, and of noise.
     """
     definition, params = nnx.split(model)
     make = jax.jit(lambda params, latents: to_pixels(nnx.merge(definition, params)(latents)))

@@ -1,7 +1,7 @@
-"""Train the segmenter of scenes on the labels of drawn pictures.
+"""Train the segmenter of scenes on the labels of drawn images.
 
-It is meant for pictures of a generator, which are softer than drawn ones and not free of noise: so
-some of the pictures it learns from are blurred, and some are noisy.
+It is meant for images of a generator, which are softer than drawn ones and not free of noise: so
+some of the images it learns from are blurred, and some are noisy.
 
 Letters of shapes: B batch, H W = 64 pixels, K channels of labels, C outputs.
 """
@@ -99,7 +99,7 @@ def evaluate_parser(model: SceneParser, held_out: Source) -> dict[str, Any]:
 
 
 def rarity_weights(pool: Pool, category: str) -> Float[np.ndarray, "C"]:
-    """Weigh the outputs of a category: the rarer in the pictures, the more, up to ten times."""
+    """Weigh the outputs of a category: the rarer in the images, the more, up to ten times."""
     labels = pool["labels"][..., HEADS.index(category)]
     counts = np.bincount(labels.ravel(), minlength=1 + len(CONCEPTS))[[0, *CONCEPT_IDS[category]]]
     shares = np.maximum(counts / labels.size, 1e-6)

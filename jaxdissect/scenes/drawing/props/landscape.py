@@ -1,6 +1,6 @@
 """Props that make the land: sky, mountains, ground, water, and roads.
 
-They are backdrops: heights are shares of the picture, and what begins at their foot and reaches
+They are backdrops: heights are shares of the image, and what begins at their foot and reaches
 down to its lower edge is given from y = 0 to -1.
 """
 
@@ -80,7 +80,7 @@ FOREST = Prop(
 
 
 def _plane(name: str, swatches: tuple[Swatch, ...]) -> Prop:
-    """Make a plain that reaches from its place down to the lower edge of the picture."""
+    """Make a plain that reaches from its place down to the lower edge of the image."""
     surface = box(None, "surface", (0.0, -0.5), (1.6, 1.0), warp=0.008, waves=2.0, plane=True)
     return Prop(name, (1.0, 1.0), (1.0, 1.0), {"surface": swatches}, (surface,))
 
