@@ -59,9 +59,9 @@ def test_how_layers_were_read_is_saved(tmp_path, alignment, preset):
     result.save(tmp_path)
     loaded = load_dissection(tmp_path)
     assert loaded.provenance == result.provenance
-    assert loaded["half"].on_grid == result["half"].on_grid
-    assert loaded["half"].on_grid.alignment == alignment
-    assert loaded["half"].on_grid.border is preset.border
+    on_grid = loaded["half"].on_grid
+    assert on_grid is not None and on_grid == result["half"].on_grid
+    assert on_grid.alignment == alignment and on_grid.border is preset.border
     units = {"half": [0, 2]}
     before, after = (
         top_images(r, network(), source(), units=units)["half"] for r in (result, loaded)

@@ -34,6 +34,7 @@ from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.networks.ablation_masks import single_unit_masks
 from jaxdissect.networks.adapters.prepared_network import PreparedNetwork
+from jaxdissect.networks.network import as_network
 from jaxdissect.stats.accuracy import confidence
 
 LAYER, NUM_UNITS = "fire9", 512
