@@ -199,9 +199,11 @@ def _blend(below: Array, above: Array, weight: np.ndarray) -> Array:
     high = (weight.view(np.uint32) & _HIGH_BITS).view(np.float32)
     difference = above - below
     bits = lax.bitcast_convert_type(difference, jnp.uint32) & _HIGH_BITS
-    leading = lax.bitcast_convert_type(bits, jnp.float32)
+    # Bits have no gradient. Both differences are exact, and the second one's gradient is whole.
+    rest = lax.stop_gradient(difference - lax.bitcast_convert_type(bits, jnp.float32))
+    leading = difference - rest
     blended = below + high * leading
-    blended = blended + high * (difference - leading)
+    blended = blended + high * rest
     if (weight != high).any():
         blended = blended + (weight - high) * leading
     return blended

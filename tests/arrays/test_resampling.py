@@ -153,3 +153,17 @@ def test_bfloat16_keeps_its_type():
 def test_empty_grid_is_refused():
     with pytest.raises(ValueError, match=r"`grid` \(=\(0, 4\)\)"):
         rs.resample(jnp.ones((1, 2, 2, 1)), (0, 4))
+
+
+def test_gradients_are_those_of_the_weights():
+    """However values are rounded, their gradient is that of the linear map."""
+    maps = jnp.asarray(np.random.default_rng(0).standard_normal((2, 7, 5, 3)), jnp.float32)
+    cotangent = jnp.asarray(np.random.default_rng(1).standard_normal((2, 13, 11, 3)), jnp.float32)
+    ours, expected = (
+        jax.grad(lambda maps, read=read: (read(maps) * cotangent).sum())(maps)
+        for read in (
+            lambda maps: rs.resample(maps, (13, 11)),
+            lambda maps: jax.image.resize(maps, cotangent.shape, "linear", antialias=False),
+        )
+    )
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
