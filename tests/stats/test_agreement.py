@@ -1,6 +1,8 @@
 """Agreement counts and scores against a literal oracle, the reference, and ways to split data."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +36,7 @@ def oracle(active, labels, concepts):
 update_jitted = jax.jit(agreement.update)
 
 
-def count(active, labels, concepts, weight=None, update=update_jitted):
+def count(active, labels, concepts, weight=None, update: Callable[..., Any] = update_jitted):
     weight = np.ones(len(active), bool) if weight is None else weight
     state = agreement.init(concepts, active.shape[1])
     return update(state, jnp.asarray(active), jnp.asarray(labels), jnp.asarray(weight))
