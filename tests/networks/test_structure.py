@@ -20,6 +20,16 @@ def nnx_network(size=3, seed=0, **arguments):
     return NnxNetwork(nnx.Linear(2, size, rngs=nnx.Rngs(seed)), **arguments)
 
 
+class Noisy(nnx.Module):
+    """A module that draws random numbers in evaluation mode too."""
+
+    def __init__(self, seed):
+        self.rngs = nnx.Rngs(noise=seed)
+
+    def __call__(self, x):
+        return x + jax.random.normal(self.rngs.noise(), x.shape)
+
+
 def double(params, x):
     return 2 * params * x
 
@@ -42,6 +52,7 @@ class Own:
 
 def test_parameters_do_not_matter():
     assert Structure(nnx_network()) == Structure(nnx_network(seed=1))
+    assert Structure(NnxNetwork(Noisy(0))) == Structure(NnxNetwork(Noisy(0)))
     assert hash(Structure(nnx_network())) == hash(Structure(nnx_network(seed=1)))
     module = nn.Dense(3)
     variables = [module.init(jax.random.key(i), jnp.ones((1, 2))) for i in range(2)]
@@ -72,6 +83,8 @@ def test_what_is_computed_matters():
         StagedNetwork({"double": double}, 1.0, head=double),
         PreparedNetwork(nnx_network(), abs),
         PreparedNetwork(nnx_network(), jnp.square),
+        NnxNetwork(Noisy(0)),
+        NnxNetwork(Noisy(1)),
         Own(),
         Own(),
     ]

@@ -5,7 +5,11 @@ from functools import partial
 from operator import setitem
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
+from jax.core import Tracer
 from jaxtyping import PyTree
 
 from jaxdissect.networks.adapters.adapted_network import AdaptedNetwork
@@ -30,8 +34,8 @@ class NnxNetwork(AdaptedNetwork):
         **call_arguments: Further arguments of each call of the module.
 
     Attributes:
-        params: `nnx.State` with all variables but random number streams, which evaluation mode
-            does not use.
+        params: `nnx.State` with all variables but random number streams, which layers that are
+            random in training do not use in evaluation mode.
         layer_names: Every layer, in the order of definition.
     """
 
@@ -51,10 +55,19 @@ class NnxNetwork(AdaptedNetwork):
         return recorder.run(lambda: module(inputs, **self._call_arguments))
 
     def identity(self) -> Hashable:
-        return self._definition, tuple(sorted(self._call_arguments.items()))
+        streams = tuple(_value(leaf) for leaf in jax.tree.leaves(self._streams))
+        return self._definition, streams, tuple(sorted(self._call_arguments.items()))
 
     def _known_names(self) -> Sequence[str]:
         return self.layer_names
+
+
+def _value(state: Any) -> Hashable:
+    """Return the contents of an array of a random number stream, compared by value."""
+    if not isinstance(state, jax.Array) or isinstance(state, Tracer):
+        return state
+    is_key = jnp.issubdtype(state.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(state) if is_key else state).tobytes()
 
 
 class _Tap:
