@@ -7,6 +7,7 @@ row (`StagedNetwork`), or one function of yours that lets layers through a tap (
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -33,7 +34,18 @@ def in_range(low: float, high: float) -> ToPixels:
     """
     if not low < high:
         raise ValueError(f"`low` (={low}) must be below `high` (={high})")
-    return lambda images: jnp.clip((images - low) / (high - low), 0, 1)
+    return _FromRange(low, high)
+
+
+@dataclass(frozen=True)
+class _FromRange:
+    """A value, so that equal ranges share compiled programs."""
+
+    low: float
+    high: float
+
+    def __call__(self, images: Array) -> Array:
+        return jnp.clip((images - self.low) / (self.high - self.low), 0, 1)
 
 
 def latent_input(batch: Mapping[str, Array]) -> Array:

@@ -107,6 +107,7 @@ def test_ranges():
     np.testing.assert_allclose(in_range(-1.0, 3.0)(values), [[0, 0, 0.25], [0.375, 0.5, 1]])
     with pytest.raises(ValueError, match=r"`low` \(=1.0\) must be below `high` \(=1.0\)"):
         in_range(1.0, 1.0)
+    assert in_range(-1.0, 3.0) == in_range(-1.0, 3.0) != in_range(-1.0, 2.0)
 
 
 def test_bad_sources_and_layers():
