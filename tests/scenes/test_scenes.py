@@ -22,6 +22,7 @@ from jaxdissect.scenes.concepts import (
 )
 from jaxdissect.scenes.dataset import BLOCK_SIZE, scenes_dataset
 from jaxdissect.scenes.rendering import SCENES, render, stylised
+from jaxdissect.scenes.training.pool import draw_pool
 
 pytestmark = pytest.mark.optimised
 
@@ -86,6 +87,7 @@ def test_colors_are_measured_from_the_pixels(drawn):
     np.testing.assert_array_equal(drawn["labels"][..., 3], measured + (FIRST_COLOR - 1))
 
 
+@pytest.mark.slow
 def test_all_concepts_occur(census):
     _, pixels = census
     pictures = (pixels > 0).sum(axis=0)
@@ -93,11 +95,13 @@ def test_all_concepts_occur(census):
     assert not rare
 
 
+@pytest.mark.slow
 def test_every_object_occurs_in_two_scenes_or_more(occurrence):
     homes = (occurrence > 0.01).sum(axis=0)
     assert not [name for name, number in zip(OBJECTS, homes, strict=True) if number < 2]
 
 
+@pytest.mark.slow
 def test_no_object_alone_decides_the_scene(occurrence):
     """The best of all guesses from one object's presence, or absence, stays well off."""
     for scene, name in enumerate(SCENES):
@@ -107,6 +111,7 @@ def test_no_object_alone_decides_the_scene(occurrence):
         assert balanced_accuracy[best] < 0.92, f"{OBJECTS[best]} decides {name}"
 
 
+@pytest.mark.slow
 def test_all_objects_together_tell_the_scene(census):
     """Naive Bayes on the areas of objects, on pictures that it has not seen."""
     scenes, pixels = census
@@ -135,6 +140,7 @@ def test_borders_of_labels_are_borders_of_the_picture(drawn):
         assert steps[border].mean() > 3 * steps[~border].mean()
 
 
+@pytest.mark.slow
 def test_towns_and_farms_have_doors_that_can_be_seen(census):
     """A generator is to be trained on them: doors of about 4 x 8 pixels in most pictures."""
     scenes, pixels = census
@@ -196,6 +202,15 @@ def test_data_set_is_a_sequence_of_balanced_scenes(drawn):
         np.testing.assert_array_equal(array, np.stack([source[i][name] for i in range(60, 67)]))
     with pytest.raises(IndexError):
         source[70]
+
+
+def test_pool_holds_the_very_pictures():
+    source = scenes_dataset(70, seed=5)
+    pool = draw_pool(source)
+    example = source[66]
+    np.testing.assert_allclose(pool["image"][66] / 255, example["image"], atol=1e-6)
+    np.testing.assert_array_equal(pool["labels"][66], example["labels"])
+    assert pool["scene"][66] == example["scene"]
 
 
 def test_examples_depend_on_seed_and_place_alone(drawn):
