@@ -141,7 +141,7 @@ def label_map_size(name: str, data: bytes) -> tuple[int, int]:
         kind = _COLOR_TYPES.get(color_type, "unknown")
         raise ValueError(
             f"{name} is {kind} with {depth} bits, but a label map must hold one id per pixel: "
-            "grayscale with 8 or 16 bits, or a palette (colours do not tell which id they mean)"
+            "grayscale with 8 or 16 bits, or a palette (colours do not say which id they mean)"
         )
     return height, width
 
