@@ -73,7 +73,7 @@ def test_attack_writes_everything(place, tmp_path):
     assert {path.name for path in out.iterdir()} == expected
     images = rows(out / "images.csv")
     assert len(images) == 6 and {row["target"] for row in images} == {"b"}
-    assert all("b" not in (row["class"], row["taken for"]) for row in images)
+    assert all("b" not in (row["class"], row["classified as"]) for row in images)
     facts = json.loads((out / "attack.json").read_text())
     succeeded = [row for row in images if row["success"] == "True"]
     assert succeeded and facts["success"] == len(succeeded) / 6

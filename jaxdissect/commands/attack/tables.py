@@ -14,7 +14,7 @@ from jaxdissect.commands.output.table_files import Rows, finite_or_none
 def image_table(study: AttackStudy, names: Sequence[str]) -> Rows:
     """One row per attacked image; `names` are those of all classes."""
     header = (
-        *("example", "class", "taken for", "target", "success", "L2 distance"),
+        *("example", "class", "classified as", "target", "success", "L2 distance"),
         *("constant", "iterations"),
     )
     found = study.attacked
