@@ -131,7 +131,7 @@ def _maps(
 
 
 def all_finite(maps: Array) -> Array:
-    """Tell of every example [B, ..., U] whether all its activations are finite."""
+    """Find out of every example [B, ..., U] whether all its activations are finite."""
     # Not by minimum and maximum: on CPU they may pass over NaN. Summing unit by unit first is
     # faster than looking at all values of an example in one go.
     places = tuple(range(1, maps.ndim - 1))

@@ -1,9 +1,9 @@
 """Which layers are kept between passes, so that the network runs as seldom as memory allows.
 
 Activations are kept where they fit a memory budget, smallest layers first, at the layer's own
-resolution or on the label grid, whichever is smaller. For the layers that do not fit the network
-runs again in every pass; since the large layers are usually early ones, and nothing after the last
-layer asked for is computed, that is cheaper than it sounds.
+resolution or on the label grid, whichever is smaller. For the layers that do not fit, the network
+runs again in every pass, always as far as the last of all layers, since every pass reads them by
+one program (see `jaxdissect.engine.layer_reader`).
 """
 
 from collections.abc import Mapping, Sequence

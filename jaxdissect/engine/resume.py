@@ -26,7 +26,7 @@ def fold_resumably(
     save_every: int = 100,
     **options: Any,
 ) -> State:
-    """Fold, and take up where an earlier call was interrupted.
+    """Fold, and resume where an earlier call was interrupted.
 
     Args:
         step: ``step(state, batch) -> (state, output)``, jitted by the caller.

@@ -131,7 +131,7 @@ def measure_realism(
         source: Examples with a ``latent`` [Z].
         layer: Where to remove units, a layer that gives [B, h, w, U].
         keep: For each condition, False for the units that are removed together;
-            `jaxdissect.networks.ablation_masks` makes them: `each_unit` to rank units.
+            `jaxdissect.networks.ablation_masks` makes them: `single_unit_masks` to rank units.
         features: What images are compared by.
         real: Moments of these features of real images, from `moments_of_images`, which are as large
             as the generator's: features tell sizes apart.

@@ -1,4 +1,4 @@
-"""A sweep that was interrupted goes on where it was, to the same result."""
+"""A sweep that was interrupted resumes, to the same result."""
 
 import jax
 import numpy as np
