@@ -19,8 +19,7 @@ from jaxtyping import Bool, Float, Int, Int64
 
 from jaxdissect.attacks.attack_interface import Attack, Attacked, ClassScores, count_classes
 from jaxdissect.classifiers import importance
-from jaxdissect.classifiers.ablation import ablation_sweep
-from jaxdissect.classifiers.class_study import Measure
+from jaxdissect.classifiers.ablation import Measure, ablation_sweep
 from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.networks.ablation_masks import single_unit_masks
