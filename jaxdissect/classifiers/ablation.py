@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float64, Int32, PyTree, UInt16
 from jaxdissect.classifiers import ablation_methods, replacements
 from jaxdissect.engine.batching import Batch, Source, read_block
 from jaxdissect.engine.folding import Progress, no_progress
-from jaxdissect.engine.layer_reader import Inputs, image_input
+from jaxdissect.engine.layer_reader import Inputs, as_static, image_input
 from jaxdissect.engine.resume import digest, fold_resumably
 from jaxdissect.networks import ablation_masks
 from jaxdissect.networks.adapters.structure import Structure
@@ -139,7 +139,9 @@ def ablation_sweep(
     keep = ablation_masks.checked_masks(keep, num_units, layer)
     # Condition 0: nothing is removed.
     masks = jnp.asarray(np.concatenate([np.ones_like(keep[:1]), keep]))
-    classifier = _AblatedClassifier(Structure(network), inputs, replacement, layer, num_units)
+    classifier = _AblatedClassifier(
+        Structure(network), as_static(inputs), as_static(replacement), layer, num_units
+    )
     method = _first_that_applies(methods, classifier, network.params, placed)
     step = _Step(
         classifier=classifier,

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float32, Float64, PyTree
 
 from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.folding import Progress, fold, no_progress
-from jaxdissect.engine.layer_reader import Inputs, image_input
+from jaxdissect.engine.layer_reader import Inputs, as_static, image_input
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats import int64_counter, moments
@@ -79,7 +79,7 @@ def correlate_with_classes(
     network = as_network(network)
     if len(source) < 1:
         raise ValueError("`source` has no examples")
-    recording = Structure(network), layer, inputs
+    recording = Structure(network), layer, as_static(inputs)
     peaks, scores = jax.eval_shape(
         partial(_peaks_and_scores, *recording), network.params, read_block(source, 0, 1)
     )

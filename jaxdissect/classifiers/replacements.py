@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Float64, PyTree
 from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.data.pairs import DONOR
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
-from jaxdissect.engine.layer_reader import Inputs, image_input
+from jaxdissect.engine.layer_reader import Inputs, as_static, image_input
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.network import as_network
 
@@ -76,7 +76,7 @@ def mean_activations(
         ValueError: If there are no examples, or the layer is unknown.
     """
     network = as_network(network)
-    structure = Structure(network)
+    structure, inputs = Structure(network), as_static(inputs)
     rows: list[np.ndarray] = []
 
     def receive(batch: Batch, means: Array) -> None:

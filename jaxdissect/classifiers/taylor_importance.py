@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Float64, PyTree
 
 from jaxdissect.engine.batching import Batch, Source, read_block
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
-from jaxdissect.engine.layer_reader import Inputs, image_input
+from jaxdissect.engine.layer_reader import Inputs, as_static, image_input
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.edits import Edit
 from jaxdissect.networks.network import as_network, layer_shapes
@@ -57,7 +57,7 @@ def estimated_damage(
     if len(source) < 1:
         raise ValueError("`source` has no examples")
     layer_shapes(network, jax.eval_shape(inputs, read_block(source, 0, 1)), (layer,))
-    structure = Structure(network)
+    structure, inputs = Structure(network), as_static(inputs)
     sums: list[Float64[np.ndarray, "N U"]] = []
     number = np.zeros(num_classes, np.int64)
 

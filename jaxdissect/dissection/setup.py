@@ -22,6 +22,7 @@ from jaxdissect.engine.layer_reader import (
     Inputs,
     LayerReader,
     OutputImage,
+    as_static,
     check_inputs,
     image_input,
 )
@@ -149,7 +150,13 @@ def dissection_setup(
     vocabulary = labeler.vocabulary
     categories = vocabulary.category_names
     category_of = [0, *(categories.index(category) for category in vocabulary.categories[1:])]
-    labelling = Labelling(labeler.label, grid, preset.scope, tuple(category_of), len(categories))
+    labelling = Labelling(
+        as_static(labeler.label),
+        grid,
+        as_static(preset.scope),
+        tuple(category_of),
+        len(categories),
+    )
     seen = example if found.image is None else {**example, "image": found.image}
     labels = jax.eval_shape(labelling.find, labeler.params, seen)
     with_scopes = jax.eval_shape(labelling.with_scopes, labels)
@@ -168,8 +175,8 @@ def dissection_setup(
                 grid,
                 (found.maps[name].shape[1], found.maps[name].shape[2]),
                 found.maps[name].shape[3],
-                (alignments or {}).get(name, pixel_centers),
-                preset.border,
+                as_static((alignments or {}).get(name, pixel_centers)),
+                as_static(preset.border),
             )
             for name in layers
         },

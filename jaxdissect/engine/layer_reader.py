@@ -11,7 +11,7 @@ here, and whatever is counted in them is counted by other programs, which take m
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,8 @@ Inputs = Callable[[Mapping[str, Array]], Array]
 OutputImage = Callable[[Array], Array]
 """Makes RGB in [0, 1] of what a generator gives."""
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 KEPT = "kept/"
 """Begins the names of arrays that were kept of earlier passes, which no network reads."""
 
@@ -35,6 +37,33 @@ KEPT = "kept/"
 def image_input(batch: Mapping[str, Array]) -> Array:
     """Return ``batch["image"]`` as it is, the network's input."""
     return batch["image"]
+
+
+def as_static(function: Function) -> Function:
+    """Return a function that may be a static argument of jitted functions.
+
+    Args:
+        function: A function, or an object of the user's that is called like one.
+
+    Returns:
+        The same; where it has no hash, such as a dataclass that is not frozen, a stand-in that is
+        equal to itself alone, so that what it computes is compiled anew for every call.
+    """
+    try:
+        hash(function)
+    except TypeError:
+        stand_in: Any = _Unhashable(function)
+        return stand_in
+    return function
+
+
+class _Unhashable:
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        return self._function(*arguments, **keywords)
 
 
 class LayerMaps(NamedTuple):
@@ -80,7 +109,8 @@ class LayerReader:
         output_image: OutputImage | None = None,
     ) -> "LayerReader":
         """Prepare to read layers of a network; for the arguments see the attributes."""
-        return cls(Structure(network), tuple(layers), inputs, token_grid, output_image)
+        image = None if output_image is None else as_static(output_image)
+        return cls(Structure(network), tuple(layers), as_static(inputs), token_grid, image)
 
     def read(self, params: PyTree, batch: Mapping[str, Any]) -> LayerMaps:
         """Run the network on a batch, as far as the layers; all of it where it makes images."""
