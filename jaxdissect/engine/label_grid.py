@@ -80,7 +80,7 @@ class LayerOnGrid(NamedTuple):
             "shape": list(self.shape),
             "units": self.num_units,
             "alignment": _alignment_to_json(self.alignment),
-            "border": self.border.__name__,
+            "border": getattr(self.border, "__name__", type(self.border).__name__),
         }
 
     @staticmethod
