@@ -64,10 +64,11 @@ class NnxNetwork(AdaptedNetwork):
 
 def _value(state: Any) -> Hashable:
     """Return the contents of an array of a random number stream, compared by value."""
-    if not isinstance(state, jax.Array) or isinstance(state, Tracer):
-        return state
-    is_key = jnp.issubdtype(state.dtype, jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(state) if is_key else state).tobytes()
+    known: Any = state
+    if isinstance(state, jax.Array) and not isinstance(state, Tracer):
+        is_key = jnp.issubdtype(state.dtype, jax.dtypes.prng_key)
+        known = np.asarray(jax.random.key_data(state) if is_key else state).tobytes()
+    return known
 
 
 class _Tap:
