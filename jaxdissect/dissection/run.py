@@ -67,7 +67,8 @@ def dissect(
         layers: Names of layers with activations [B, h, w, U] or [B, T, U], all dissected at once.
         preset: Convention for thresholds and scores.
         grid: Height and width of the label grid; (56, 56) is the paper's.
-        inputs: Makes the network's input of a batch, for example by normalising its images.
+        inputs: Makes the network's input of a batch, for example by normalising its images. A pure
+            function: what it reads besides the batch must not change between calls.
         alignments: Where the label grid reads a layer, for layers whose cells do not simply fill
             the image edge to edge (see `align_receptive_field`).
         token_grid: Rows and columns of token layers [B, T, U], if not square.

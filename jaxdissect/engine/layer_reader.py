@@ -23,7 +23,11 @@ from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.network import Network, as_maps, layer_shapes
 
 Inputs = Callable[[Mapping[str, Array]], Array]
-"""Makes the network's input of a batch, for example by normalising its images."""
+"""Makes the network's input of a batch, for example by normalising its images.
+
+Pure, like all functions that are traced: equal functions share a compiled program, so that what
+one reads besides the batch must not change between calls.
+"""
 
 OutputImage = Callable[[Array], Array]
 """Makes RGB in [0, 1] of what a generator gives."""
