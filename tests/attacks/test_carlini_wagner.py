@@ -119,6 +119,7 @@ def test_attack_over_devices_compiles_once():
     assert len(traced) == before > 0
 
 
+@pytest.mark.slow
 def test_attack_compiled_and_step_by_step():
     """Under a jit of the caller, and without any."""
     images, scores = jnp.asarray(toy.images(3)), toy.scores()

@@ -92,6 +92,7 @@ def test_removed_units_output_their_replacement(source, kind, method):
         np.testing.assert_array_equal(predictions, np.asarray(scores).argmax(-1))
 
 
+@pytest.mark.slow
 def test_methods_agree_on_the_scene_classifier():
     images = scenes_dataset(30, seed=9)
     model, layer = load_classifier(), CONVOLUTIONS[-1]

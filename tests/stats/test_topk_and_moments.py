@@ -1,5 +1,6 @@
 """Top examples and moments: oracle, reference, and invariance to splitting."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -66,6 +67,9 @@ def test_topk_merge():
         topk.init(3, 0)
 
 
+update_moments = jax.jit(moments.update)
+
+
 def run_moments(a, b, batch):
     state = moments.init(a.shape[1], b.shape[1])
     for first in range(0, len(a), batch):
@@ -75,7 +79,7 @@ def run_moments(a, b, batch):
         ]
         weight = np.arange(len(padded[0])) < len(a[rows])
         left, right = (jnp.asarray(side) for side in padded)
-        state = moments.update(state, left, right, jnp.asarray(weight))
+        state = update_moments(state, left, right, jnp.asarray(weight))
     return moments.finalize(state)
 
 

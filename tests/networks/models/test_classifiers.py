@@ -44,6 +44,13 @@ SMALL = {
 PLAIN = {"include_lrn": False, "split_groups": False, "include_dropout": False}
 
 small_networks = pytest.mark.parametrize("small", SMALL.values(), ids=SMALL)
+quick_networks = pytest.mark.parametrize(  # 152 layers take long to compile
+    "small",
+    [
+        pytest.param(small, marks=[pytest.mark.slow] * (name == "resnet152"), id=name)
+        for name, small in SMALL.items()
+    ],
+)
 
 
 def shapes_of(build):
@@ -337,7 +344,7 @@ def test_model_refuses_what_are_no_images(small):
         model(np.zeros((1, height, width, 3), np.uint8))
 
 
-@small_networks
+@quick_networks
 def test_model_in_bfloat16_is_close(small):
     exact, rounded = (
         jax.jit(build_small(small, dtype).__call__)(draw_images(small.sides))
@@ -360,7 +367,7 @@ def test_model_has_gradients(small):
     assert jnp.isfinite(found).all() and jnp.abs(found).max() > 0
 
 
-@small_networks
+@quick_networks
 def test_model_takes_many_edits_at_once(small):
     network = jd.as_network(build_small(small))
     images = draw_images(small.sides)

@@ -43,6 +43,13 @@ def small_color_network():
     return PyramidPoolingNetwork(7, width=12, sizes=SMALL, rngs=nnx.Rngs(0))
 
 
+QUICK_BUILDS = pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(small_upernet, marks=pytest.mark.slow, id="upernet"),
+        pytest.param(small_color_network, id="color"),
+    ],
+)
 BUILDS = pytest.mark.parametrize(
     "build", [small_upernet, small_color_network], ids=["upernet", "color"]
 )
@@ -282,7 +289,7 @@ def test_segmenter_without_part_sizes_gives_no_parts():
     assert parsing.objects.shape == (1, 8, 8, 336)
 
 
-@BUILDS
+@QUICK_BUILDS
 def test_segment_one_image_at_a_time(build):
     definition, state = nnx.split(filled(build))
 
@@ -296,7 +303,7 @@ def test_segment_one_image_at_a_time(build):
         assert_close(mine[:, 0], expected, 1e-5)
 
 
-@BUILDS
+@QUICK_BUILDS
 def test_segment_in_bfloat16(build):
     for mine, expected in zip(segmented(build, jnp.bfloat16), segmented(build), strict=True):
         assert mine.dtype == jnp.float32
