@@ -145,7 +145,8 @@ def top_images(
     units_of = {name: np.array(chosen[name], np.int32) for name in names}
     wanted = np.unique(np.concatenate([shown[name].ravel() for name in names]))
     for batch in batches(_Chosen(source, wanted), provenance.batch_size):
-        maps, made = reader.read(network.params, batch)
+        positions = wanted[batch["example"]].astype(np.int32)  # in the whole source, as before
+        maps, made = reader.read(network.params, {**batch, "example": positions})
         images = np.asarray(batch[image_key] if made is None else made, np.float32)
         size = images.shape[1:3]
         active, peaks = _regions(maps, thresholds, units_of, layers=on_grid, size=size)
