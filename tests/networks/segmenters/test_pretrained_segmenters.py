@@ -48,6 +48,10 @@ def labels_of(segmenter, images, grid):
     return jax.jit(segmenter.segment, static_argnums=2)(segmenter.params, images, grid)
 
 
+def shape_of_labels(segmenter, images, grid):
+    return jax.eval_shape(lambda images: segmenter.segment(segmenter.params, images, grid), images)
+
+
 def random_images(*shape):
     return jnp.asarray(np.random.RandomState(0).random_sample(shape), jnp.float32)
 
@@ -55,15 +59,18 @@ def random_images(*shape):
 def test_a_segmenter_from_a_folder_labels_as_its_network_does(cache):
     segmenter = load_unified_parsing(cache / "unified_parsing", sizes=SIZES)
     images = random_images(2, 64, 64, 3)
-    labels = labels_of(segmenter, images, (16, 16))
-    answers = jax.jit(lambda images: filled(toy_parsing)(prepare(images), (16, 16)))(images)
+
+    @jax.jit  # one program, which compiles the network once
+    def run(images):
+        found = predict_single_concept(segmenter, images, name="sky", grid=(16, 16))
+        answers = filled(toy_parsing)(prepare(images), (16, 16))
+        return segmenter.segment(segmenter.params, images, (16, 16)), answers, found
+
+    labels, answers, (score, mask) = run(images)
     np.testing.assert_array_equal(labels[..., 0], answers.objects.argmax(-1))
     materials = answers.materials.argmax(-1)
     first = segmenter.vocabulary.index("brick", category="material")
     np.testing.assert_array_equal(labels[..., 1], np.where(materials, materials + first - 1, 0))
-    score, mask = jax.jit(partial(predict_single_concept, segmenter, name="sky", grid=(16, 16)))(
-        images
-    )
     np.testing.assert_allclose(score, answers.objects[..., 2], atol=1e-5)
     np.testing.assert_array_equal(mask, answers.objects.argmax(-1) == 2)
 
@@ -79,9 +86,9 @@ def test_published_segmenters_by_name(cache):
     assert own.shape == (1, 8, 10, 3)
     np.testing.assert_array_equal(own[..., 0], labels[..., 0])
     colors = load_semantic_segmentation(cache / "color", sizes=SIZES)
-    assert labels_of(colors, images, (8, 10)).shape == (1, 8, 10, 2)
+    assert shape_of_labels(colors, images, (8, 10)).shape == (1, 8, 10, 2)
     halved = pretrained_segmenter("netq", folder=cache, sizes=SIZES, dtype=jnp.bfloat16)
-    assert labels_of(halved, images, (8, 10)).shape == (1, 8, 10, 5)
+    assert shape_of_labels(halved, images, (8, 10)).shape == (1, 8, 10, 5)
     for name in ("netpqxc", "netqp", "", "upp"):
         with pytest.raises(ValueError, match="must be net, then any of p, q, c"):
             pretrained_segmenter(name, folder=cache)
