@@ -21,7 +21,7 @@ install_import_hook("jaxdissect", "beartype.beartype")
 
 def pytest_configure(config: pytest.Config) -> None:
     """What one test has compiled, others of this process need not compile again."""
-    if not jax.config.jax_compilation_cache_dir:
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         # Not one folder for all processes: one might read what another is just writing.
         folder = tempfile.TemporaryDirectory(prefix="jaxdissect-")
         config.add_cleanup(folder.cleanup)

@@ -35,7 +35,7 @@ def listed(package):
             for alias in node.names:
                 if alias.asname is not None:
                     assert alias.asname == alias.name, f"{package} renames {alias.name}"
-                    yield node.module, alias.name
+                    yield str(node.module), alias.name
 
 
 def members(name, value):

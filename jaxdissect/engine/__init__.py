@@ -1,5 +1,6 @@
 """How a statistic meets a data set: batches, folds, labelers, memory, checkpoints."""
 
+from jaxdissect.engine import data as data
 from jaxdissect.engine.batching import Batch as Batch
 from jaxdissect.engine.batching import BlockSource as BlockSource
 from jaxdissect.engine.batching import Joined as Joined
