@@ -152,7 +152,10 @@ def color_labels(
     if grid is not None and not all(
         1 <= cells <= pixels for cells, pixels in zip(grid, size, strict=True)
     ):
-        raise ValueError(f"`grid` (={grid}) must lie between (1, 1) and the image size {size}")
+        raise ValueError(
+            f"`grid` (={grid}) must lie between (1, 1) and the image size {size}, "
+            "to measure colors in its cells"
+        )
     with jax.named_scope("color_labels"):
         linear = linear_light(images)
         if grid is not None and grid != size:
