@@ -177,7 +177,9 @@ def _print_row(row: Row) -> None:
 def main() -> None:
     """Run the command line."""
     try:
-        tyro.cli(TrainOptions, description=TrainOptions.__doc__).run()
+        tyro.cli(
+            TrainOptions, prog="python -m jaxdissect.scenes.train", description=TrainOptions.__doc__
+        ).run()
     except (ValueError, OSError) as problem:
         sys.exit(f"error: {problem}")
 
