@@ -1,6 +1,6 @@
 """Conventions of the literature for calling a unit a detector of a concept.
 
-Which pixels may speak against a concept is its *scope*: a function that adds label channels which
+Which pixels count against a concept is its *scope*: a function that adds label channels which
 say where the scope of each category holds. Shapes: B batch, H W label grid, K labels per pixel,
 C concepts including "none", G categories.
 """
@@ -31,7 +31,7 @@ def all_pixels(
 def annotated_pixels(
     labels: Int32[Array, "B H W K"], category_of: Int[np.ndarray, "C"], num_categories: int
 ) -> Int32[Array, "B H W G"]:
-    """Only pixels with some concept of the same category speak against a concept."""
+    """Only pixels with some concept of the same category count against a concept."""
     ids = np.arange(num_categories, dtype=np.int32)
     category = jnp.where(labels > 0, jnp.asarray(category_of, jnp.int32)[labels], -1)
     here = (category[..., None] == ids.reshape(1, 1, 1, 1, -1)).any(axis=-2)
@@ -41,7 +41,7 @@ def annotated_pixels(
 def annotated_images(
     labels: Int32[Array, "B H W K"], category_of: Int[np.ndarray, "C"], num_categories: int
 ) -> Int32[Array, "B H W G"]:
-    """All pixels of images with some concept of the same category speak against a concept."""
+    """All pixels of images with some concept of the same category count against a concept."""
     here = annotated_pixels(labels, category_of, num_categories)
     return jnp.broadcast_to(here.max(axis=(1, 2), keepdims=True), here.shape)
 
@@ -54,7 +54,7 @@ class Preset:
         name: Name by which it is known.
         fraction: A unit is active on at most this fraction of all pixels.
         min_iou: A unit is called a detector of its best concept above this IoU.
-        scope: Which pixels may speak against a concept.
+        scope: Which pixels count against a concept.
         border: What lies beyond the outermost cells of a layer.
         interpolated: Use Hazen's interpolated quantile as threshold instead of an order statistic.
         score: Compares units and concepts on all pixels; None for IoU within the scope.

@@ -41,7 +41,7 @@ class LayerDissection:
         min_iou: A unit is called a detector of its best concept above this IoU.
         thresholds: A unit is active where it is strictly greater than this, float32.
         counts: Pixels shared by units and concepts; rows from C on count scopes.
-        scope_of: For every concept the row that counts the pixels which may speak against it.
+        scope_of: For every concept the row with the number of pixels that count against it.
         iou: Intersection over union of each concept and unit, in [0, 1].
         top_examples: Positions of the images with the highest peak of each unit, best first.
         top_values: These peaks.

@@ -55,7 +55,7 @@ class Labelling(NamedTuple):
     Attributes:
         label: Finds the concepts of pixels, see `Labeler`.
         grid: Height and width of the label grid.
-        scope: Which pixels may speak against a concept.
+        scope: Which pixels count against a concept.
         category_of: For every concept the place of its category.
         num_categories: How many categories there are.
     """

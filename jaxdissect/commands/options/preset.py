@@ -26,7 +26,7 @@ class PresetOptions:
     ] = None
     """A unit is a detector above this IoU."""
     annotated_pixels_only: FlagCreatePairsOff[bool] = False
-    """Only pixels with a label of a concept's category may speak against it."""
+    """Only pixels with a label of a concept's category count against it."""
 
     def find_preset(self) -> Preset:
         """Return the preset, with what the options change of it.
