@@ -3,6 +3,8 @@
 import csv
 import json
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from support import command_line
 from support.class_folders import CLASSES, UNITS, write_class_folders
 
 from jaxdissect.classifiers.ablation import ablation_sweep
-from jaxdissect.commands.ablate import command
+from jaxdissect.commands.ablate import command, figures
 from jaxdissect.commands.main import main
 from jaxdissect.commands.options.model import find_model
 from jaxdissect.networks.ablation_masks import single_unit_masks
@@ -98,6 +100,22 @@ def test_tables_hold_what_the_library_finds(place, results):
     assert first == [str(unit) for unit in ranked.argmax(axis=0)]
     assert {row["units"] for row in read(results / "sets.csv")} == {"1", "2"}  # 256 is too many
     assert len(read(results / "curves.csv")) == UNITS - 1
+
+
+def test_labels_of_small_numbers_do_not_overlap():
+    damage = np.repeat(np.linspace(-0.0069, 0.0065, 48)[:, None], 10, axis=1)
+    study: Any = SimpleNamespace(ranked_by=damage)
+    figure = figures.mean_importance_figure(study, np.linspace(0.04, 0.14, 48))
+    figure.draw_without_rendering()
+    axis = figure.axes[0].xaxis
+    low, high = axis.get_view_interval()
+    spans = [
+        label.get_window_extent()
+        for place, label in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
+        if low <= place <= high
+    ]
+    assert len(spans) > 2
+    assert all(left.x1 < right.x0 for left, right in zip(spans, spans[1:], strict=False))
 
 
 def test_formats_hold_the_same(results):

@@ -112,6 +112,7 @@ def number_of_classes_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> 
 def mean_importance_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> "Figure":
     """Draw the IoU of groups of units against how much they damage all classes on average."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     size = importance.group_size(len(iou))
     found = importance.by_mean_damage(study.ranked_by, iou, size=size)
@@ -127,6 +128,7 @@ def mean_importance_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> "F
         elinewidth=0.8,
         capsize=2,
     )
+    axes.xaxis.set_major_locator(MaxNLocator(5))  # small numbers have long labels
     axes.set_xlabel("balanced accuracy lost, mean of all classes")
     axes.set_ylabel("mean IoU with the best concept")
     axes.set_title(
