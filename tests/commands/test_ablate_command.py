@@ -3,8 +3,7 @@
 import csv
 import json
 import sys
-from types import SimpleNamespace
-from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from support import command_line
 from support.class_folders import CLASSES, UNITS, write_class_folders
 
 from jaxdissect.classifiers.ablation import ablation_sweep
+from jaxdissect.classifiers.class_study import ClassStudy
 from jaxdissect.commands.ablate import command, figures
 from jaxdissect.commands.main import main
 from jaxdissect.commands.options.model import find_model
@@ -103,8 +103,8 @@ def test_tables_hold_what_the_library_finds(place, results):
 
 
 def test_labels_of_small_numbers_do_not_overlap():
-    damage = np.repeat(np.linspace(-0.0069, 0.0065, 48)[:, None], 10, axis=1)
-    study: Any = SimpleNamespace(ranked_by=damage)
+    damage = np.repeat(np.linspace(-0.0099, 0.0099, 48)[:, None], 10, axis=1)
+    study = Mock(spec=ClassStudy, ranked_by=damage)
     figure = figures.mean_importance_figure(study, np.linspace(0.04, 0.14, 48))
     figure.draw_without_rendering()
     axis = figure.axes[0].xaxis
