@@ -103,7 +103,7 @@ def test_tables_hold_what_the_library_finds(place, results):
 
 
 def test_labels_of_small_numbers_do_not_overlap():
-    damage = np.repeat(np.linspace(-0.0099, 0.0099, 48)[:, None], 10, axis=1)
+    damage = np.repeat(np.linspace(-0.0104, 0.0109, 48)[:, None], 10, axis=1)
     study = Mock(spec=ClassStudy, ranked_by=damage)
     figure = figures.mean_importance_figure(study, np.linspace(0.04, 0.14, 48))
     figure.draw_without_rendering()
