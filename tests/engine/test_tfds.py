@@ -58,6 +58,8 @@ def png(pixels: np.ndarray) -> io.BytesIO:
 class TinyScenes(tfds.core.GeneratorBasedBuilder):
     """Images, label maps, and every other kind of feature, in the formats that TFDS has."""
 
+    # Else it is looked for as a resource of a package, which the tests are not.
+    code_path = tfds.core.Path(__file__)
     VERSION = tfds.core.Version("1.0.0")
     PICTURES = ("image", "grey", "objects", "parts", "deep", "small", "faint", "torn")
 
