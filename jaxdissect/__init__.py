@@ -83,4 +83,9 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PACKAGES, "__version__"})
+    own = (
+        name
+        for name, value in globals().items()
+        if getattr(value, "__module__", "").startswith("jaxdissect.")
+    )
+    return sorted({*own, *_PACKAGES, "__version__"})
