@@ -61,6 +61,7 @@ def assert_same(found, expected):
 # --- the image is the output ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_is_the_dissection_of_images_made_before():
     network, data = painter(), painter_source(30)
     images, _ = network.apply(network.params, jnp.asarray(data.read(0, 30)["latent"]))

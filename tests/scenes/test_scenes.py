@@ -169,6 +169,7 @@ def test_compiled_picture_is_the_eager_one(drawn):
     np.testing.assert_allclose(picture.image, drawn["image"][17], atol=1.1 / 255)
 
 
+@pytest.mark.slow
 def test_stylised_pictures_keep_the_layout(drawn):
     styled = scenes_dataset(BLOCK_SIZE, seed=5, stylised=True).read(0, BLOCK_SIZE)
     np.testing.assert_array_equal(styled["labels"][..., :2], drawn["labels"][..., :2])

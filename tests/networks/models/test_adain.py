@@ -78,6 +78,7 @@ def test_adain_model_golden_statistics():
     assert_close(adain.adain(content, style), channels_last(stored["toy_adain"]), 1e-5)
 
 
+@pytest.mark.slow
 def test_adain_model_golden_networks():
     stored, meta = golden.load("adain_a")
     recipe = golden.recipe()
@@ -170,6 +171,7 @@ def test_layers_of_the_adain_model_have_the_published_numbers():
     assert places == [1, 5, 8, 11, 14, 18, 21, 25, 28]
 
 
+@pytest.mark.slow
 def test_adain_model_is_the_same_jitted_and_differentiable():
     encoder, decoder = small_encoder(), small_decoder()
     content, style = random_images(2, 16, 16, 3), random_images(2, 24, 16, 3, seed=1)

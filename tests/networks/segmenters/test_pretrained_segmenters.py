@@ -75,6 +75,7 @@ def test_a_segmenter_from_a_folder_labels_as_its_network_does(cache):
     np.testing.assert_array_equal(mask, answers.objects.argmax(-1) == 2)
 
 
+@pytest.mark.slow
 def test_published_segmenters_by_name(cache):
     whole = pretrained_segmenter("netpqc", folder=cache, sizes=SIZES)
     assert len(whole.vocabulary) == 1 + 4 + 16 + 2 + 4 + 3  # objects, halves, ..., three of MASKED
@@ -94,6 +95,7 @@ def test_published_segmenters_by_name(cache):
             pretrained_segmenter(name, folder=cache)
 
 
+@pytest.mark.slow
 def test_published_segmenter_has_1825_labels(tmp_path, monkeypatch):
     parsed = json.loads((labels_folder() / "upp_labels.json").read_text())
     colors = json.loads((labels_folder() / "color_labels.json").read_text())
