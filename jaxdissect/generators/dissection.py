@@ -20,7 +20,6 @@ from jaxdissect.dissection.run import dissect
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.engine.labelers import segmented
-from jaxdissect.engine.resume import digest
 from jaxdissect.generators.generator import Generator, latent_input
 
 
@@ -62,9 +61,8 @@ def dissect_generator(
             does not exist, or another argument makes no sense to `dissect`.
     """
     generator.check_latents(source)
-    network = generator.network
     result = dissect(
-        network,
+        generator.network,
         source,
         segmented(generator.checked_segmenter()),
         layers=layers,
@@ -78,7 +76,8 @@ def dissect_generator(
         mesh=mesh,
         progress=progress,
     )
-    made_with = {"generator": digest(network.params)}
+    assert result.provenance is not None  # `dissect` has just filled it in
+    made_with = {"generator": result.provenance.network}
     return replace(result, settings={**result.settings, **made_with})
 
 
