@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from unittest.mock import Mock
 
 import numpy as np
@@ -32,11 +31,6 @@ def place(tmp_path_factory):
     (folder / "loose").mkdir()
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "loose" / "0.png")
     return folder
-
-
-@pytest.fixture(autouse=True)
-def same_import_path(monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 def words(place, out, **changes):

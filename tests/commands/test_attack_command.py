@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -36,11 +35,6 @@ def place(tmp_path_factory):
                 Image.fromarray(pixels).save(folder / part / name / f"{index}.png")
     (folder / "toy.py").write_text(MODEL)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def same_import_path(monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 def words(command, place, out, **changes):

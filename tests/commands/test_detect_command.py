@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -21,11 +20,6 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("given")
     write_class_folders(folder)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def same_import_path(monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 def words(place, out, **changes):

@@ -98,11 +98,6 @@ def place(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(autouse=True)
-def same_import_path(monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-
-
 def words(place, out, **changes):
     """Arguments of a small dissection, some of them changed or, with None, left out."""
     options = {

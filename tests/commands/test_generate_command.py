@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -64,11 +63,6 @@ def place(tmp_path_factory):
         pixels = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / "real" / f"{index}.png")
     return folder
-
-
-@pytest.fixture(autouse=True)
-def same_import_path(monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 def words(place, task, out, **changes):

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -34,11 +33,6 @@ def build():
 """
 
 CLASSES = ("cat", "dog", "elk")
-
-
-@pytest.fixture(autouse=True)
-def same_import_path(monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 @pytest.fixture(scope="module")
