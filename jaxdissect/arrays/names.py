@@ -1,0 +1,34 @@
+"""Names that come from elsewhere, of files, classes, concepts or weights, made safe to show."""
+
+import unicodedata
+
+_ACTED_UPON = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Categories of characters that a terminal or a file acts upon, or cannot write: controls, marks of
+direction, halves of pairs (such as the bytes of a file name that is not UTF-8), line breaks."""
+
+
+def printable(name: str) -> str:
+    r"""Write the characters of a name that are not meant to be read as backslash escapes.
+
+    So a name can neither move the cursor, nor break a line, nor fail to be written: the escape
+    character becomes `\x1b`, a byte that is not UTF-8 its number, `\xe9`.
+
+    Args:
+        name: Any text; all of it is taken as one line.
+    """
+    if name.isascii() and name.isprintable():
+        return name
+    return "".join(map(_escaped, name))
+
+
+def printable_lines(text: str) -> str:
+    """Write a text of several lines as `printable` does, with its line breaks."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _escaped(character: str) -> str:
+    if unicodedata.category(character) not in _ACTED_UPON:
+        return character
+    if "\udc80" <= character <= "\udcff":  # how Python keeps a byte that is not UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,27 @@
+import pytest
+
+from jaxdissect.arrays.names import printable, printable_lines
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("bed room", "bed room"),
+        ("café/夏-π.png", "café/夏-π.png"),
+        ("ideographic\u3000space", "ideographic\u3000space"),
+        ("\x1b[2Jgone", r"\x1b[2Jgone"),
+        ("a\nb\tc\rd\x00\x7f\x9b", r"a\nb\tc\rd\x00\x7f\x9b"),
+        ("abc\u202egnp.exe", r"abc\u202egnp.exe"),
+        ("line\u2028paragraph\u2029", r"line\u2028paragraph\u2029"),
+        (b"caf\xe9.png".decode("utf-8", "surrogateescape"), r"caf\xe9.png"),
+        ("\ud800", r"\ud800"),
+    ],
+)
+def test_what_is_not_meant_to_be_read_is_escaped(name, shown):
+    assert printable(name) == shown
+    assert printable(shown) == shown
+    shown.encode()
+
+
+def test_lines_stay_lines():
+    assert printable_lines("one\ntwo\x1b[1m") == "one\ntwo\\x1b[1m"
