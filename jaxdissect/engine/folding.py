@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 import jax
 
 from jaxdissect.engine.batching import Batch, Source, batches
+from jaxdissect.engine.devices import automatic
 
 State = TypeVar("State")
 
@@ -64,7 +65,8 @@ def fold(
         after_step: Called with the number of finished steps and the state, which must be copied
             if it is to be kept: the place to save a checkpoint.
         mesh: Devices to spread every batch over, along the first axis of the mesh, whose size
-            must divide `batch_size`; axes must be Auto. None leaves batches on the default device.
+            must divide `batch_size`; its axes are of any type. None leaves batches on the default
+            device.
         description: What the pass is for.
         progress: Called with the number of batches that are done.
 
@@ -123,6 +125,7 @@ def map_batches(
 def _place(batch: Batch, mesh: jax.sharding.Mesh | None) -> dict[str, Any]:
     if mesh is None:
         return jax.device_put(batch)
+    mesh = automatic(mesh)
     axis = mesh.axis_names[0]
     if len(batch["weight"]) % mesh.shape[axis]:
         raise ValueError(

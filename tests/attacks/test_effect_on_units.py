@@ -58,7 +58,7 @@ def test_group_without_units():
 def test_peaks_are_those_of_the_maps():
     images, after = toy.images(7), toy.images(7, seed=1)
     network = toy.classifier()
-    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    mesh = jax.make_mesh((4,), ("data",))
     found = effect_on_units.measure_peaks(network, images, after, "conv2", batch_size=4, mesh=mesh)
     for shown, peaks in ((images, found.before), (after, found.after)):
         maps = network.activations(network.params, jnp.asarray(shown), layers=("conv2",))["conv2"]

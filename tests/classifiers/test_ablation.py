@@ -122,7 +122,7 @@ def test_counts_do_not_depend_on_batches_or_chunks(source, options):
 
 
 def test_counts_do_not_depend_on_devices(source):
-    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    mesh = jax.make_mesh((4,), ("data",))
     keep = single_unit_masks(WIDTH)
     whole = ablation_sweep(pooled(), source, "conv2", keep)
     spread = ablation_sweep(pooled(), source, "conv2", keep, batch_size=8, mesh=mesh)

@@ -55,8 +55,7 @@ def test_peaks_are_maxima(network, found):
 
 @pytest.mark.parametrize(("batch_size", "devices"), [(7, 1), (8, 4)])
 def test_peaks_in_any_batches(network, found, batch_size, devices):
-    auto = (jax.sharding.AxisType.Auto,)
-    mesh = jax.make_mesh((devices,), ("batch",), axis_types=auto)
+    mesh = jax.make_mesh((devices,), ("batch",))
     source = scenes(NUMBER, CLASSES)
     again = peak_activations(network, source, LAYERS, batch_size=batch_size, mesh=mesh)
     for layer in LAYERS:

@@ -143,7 +143,7 @@ def test_order_changes_nothing_but_positions(baseline):
 
 
 def test_spread_over_devices(baseline):
-    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    mesh = jax.make_mesh((4,), ("data",))
     assert_same(run(examples(), mesh=mesh), baseline)
     assert_same(run(examples(), mesh=mesh, memory_budget=0), baseline)
     with pytest.raises(

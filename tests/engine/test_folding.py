@@ -69,8 +69,9 @@ def test_stopping_and_resuming_changes_nothing():
     assert int64_counter.to_int64(resumed) == int64_counter.to_int64(whole)
 
 
-def test_mesh_gives_the_same_state():
-    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+@pytest.mark.parametrize("axis_type", list(jax.sharding.AxisType))
+def test_any_mesh_gives_the_same_state(axis_type):
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(axis_type,))
     state = fold(step, int64_counter.zeros(()), source(10), batch_size=4, mesh=mesh)
     assert int64_counter.to_int64(state) == 4 * sum(range(10))
 

@@ -41,7 +41,7 @@ GRID = (8, 8)
 
 
 def four_devices():
-    return jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    return jax.make_mesh((4,), ("data",))
 
 
 @functools.cache

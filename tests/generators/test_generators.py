@@ -262,7 +262,7 @@ def inserted(*, grid=(8, 8), units=UNITS, values=VALUES, **options):
 
 
 def four_devices():
-    return jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    return jax.make_mesh((4,), ("data",))
 
 
 @pytest.mark.parametrize("run", [removed, inserted])

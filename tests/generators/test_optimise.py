@@ -134,7 +134,7 @@ def test_a_set_without_strength_causes_nothing():
 
 
 def test_batches_chunks_and_devices_change_no_effect():
-    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    mesh = jax.make_mesh((4,), ("data",))
     for others in ({"batch_size": 4, "chunk_size": 3}, {"batch_size": 8, "mesh": mesh}):
         found = measured(**others)
         for name in ("before", "inserted", "ablated"):
