@@ -16,18 +16,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float64, Int32, PyTree, UInt16
+from jaxtyping import Array, Bool, Float64, Int32, Integer, PyTree
 
-from jaxdissect.classifiers import ablation_methods, replacements
-from jaxdissect.engine.batching import Batch, Source, read_block
+from jaxdissect.classifiers import ablation_methods, class_checks, replacements
+from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.engine.layer_reader import Inputs, as_static, image_input
 from jaxdissect.engine.resume import digest, fold_resumably
 from jaxdissect.networks import ablation_masks
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.jaxpr.partial_eval import largest_value
-from jaxdissect.networks.network import Network, as_network, layer_shapes
-from jaxdissect.stats import accuracy, auroc
+from jaxdissect.networks.network import as_network, layer_shapes
+from jaxdissect.stats import accuracy, auroc, score_margin
 
 Measure = Callable[[accuracy.Accuracy], np.ndarray]
 """Measures every class, or all together, by their counts; see `jaxdissect.stats.accuracy`."""
@@ -46,6 +46,7 @@ class Ablation:
         labels: The class of every image.
         predictions: The class that every image was classified as, with all units in place and then
             under each condition; None unless they were to be kept.
+        margins: Sums of margins, with all units in place [N] and under each condition [S, N].
         auroc_counts: Counts of images by score, with all units in place [N] and under each
             condition [S, N]; None unless they were asked for.
     """
@@ -56,7 +57,8 @@ class Ablation:
     baseline: accuracy.Accuracy
     counts: accuracy.Accuracy
     labels: Int32[np.ndarray, "n"]
-    predictions: UInt16[np.ndarray, "S+1 n"] | None = None
+    margins: tuple[score_margin.MarginCounts, score_margin.MarginCounts]
+    predictions: Integer[np.ndarray, "S+1 n"] | None = None
     auroc_counts: tuple[auroc.AurocCounts, auroc.AurocCounts] | None = None
 
     def damage(
@@ -67,8 +69,24 @@ class Ablation:
         Args:
             measure: Balanced accuracy is the paper's; confidence distinguishes more from few
                 images.
+
+        Returns:
+            0 for classes without images, and where float64 rounds but nothing is lost.
         """
-        return measure(self.baseline)[None] - measure(self.counts)
+        lost = np.round(measure(self.baseline)[None] - measure(self.counts), 12) + 0.0
+        return lost * (self.baseline.true > 0) if lost.ndim > 1 else lost
+
+    def margin_lost(self) -> Float64[np.ndarray, "S N"]:
+        """Compute how far the mean margin of every class falls under every condition.
+
+        The margin of an image is the score of its class minus the greatest of the others. It
+        ranks units whose removal does as much damage (see `importance.ranking`).
+
+        Returns:
+            Scores; 0 for classes without images.
+        """
+        whole, removed = map(score_margin.mean_margin, self.margins)
+        return whole[None] - removed
 
 
 def ablation_sweep(
@@ -108,8 +126,8 @@ def ablation_sweep(
         inputs: Makes the network's input of a batch.
         replacement: What removed units output instead, see `jaxdissect.classifiers.replacements`.
         methods: Methods to compute it; the first that applies is taken.
-        keep_predictions: Keep the prediction of every image under every condition, 2 bytes each,
-            for bootstrap intervals.
+        keep_predictions: Keep the prediction of every image under every condition, 2 bytes each
+            (4 beyond 65,536 classes), for bootstrap intervals.
         count_scores: Count scores in bins too, for AUROC and mean margins.
         batch_size: Examples in a step.
         chunk_size: Conditions that run together; None takes as many as fit `memory_budget`.
@@ -124,17 +142,17 @@ def ablation_sweep(
         Counts by class, under every condition and none.
 
     Raises:
-        ValueError: If there are no examples, they have no class or one beyond [0, N), the layer is
-            unknown, `keep` does not fit it, no method of `methods` applies, `checkpoints` holds
-            another computation, or another argument makes no sense.
+        ValueError: If there are no examples, they have no class or one beyond [0, N), scores are
+            not finite, the layer is unknown, `keep` does not fit it, no method of `methods`
+            applies, `checkpoints` holds another computation, or another argument makes no sense.
         TypeError: If `network` is neither a Network nor an nnx.Module.
     """
     network = as_network(network)
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"`chunk_size` (={chunk_size}) must be at least 1")
-    example = _first_example(source, label_key)
+    example = class_checks.first_example(source, label_key)
     placed = {name: jnp.asarray(array) for name, array in example.items()}
-    num_classes = _num_classes(network, inputs, placed)
+    num_classes = class_checks.num_scored_classes(network, inputs, placed)
     num_units = layer_shapes(network, inputs(placed), (layer,))[layer].shape[-1]
     keep = ablation_masks.checked_masks(keep, num_units, layer)
     # Condition 0: nothing is removed.
@@ -154,24 +172,24 @@ def ablation_sweep(
     )
     kept: dict[str, np.ndarray] = {"labels": np.zeros(len(source), np.int32)}
     if keep_predictions:
-        kept["predictions"] = np.zeros((len(masks), len(source)), np.uint16)
+        dtype = _prediction_dtype(num_classes)
+        kept["predictions"] = np.zeros((len(masks), len(source)), dtype)
 
-    def receive(batch: Batch, predictions: Any) -> None:
-        classes, examples = batch[label_key], batch["example"]
-        wrong = ~((classes >= 0) & (classes < num_classes))
-        if wrong.any():
-            raise ValueError(
-                f"{label_key!r} of example {examples[wrong][0]} is {classes[wrong][0]}, "
-                f"and `network` scores the classes 0 to {num_classes - 1}"
-            )
-        kept["labels"][examples] = classes
-        if keep_predictions:
-            kept["predictions"][:, examples] = np.asarray(predictions)
+    def receive(batch: Batch, output: tuple[Array, Array | None]) -> None:
+        finite, predictions = np.asarray(output[0]), output[1]
+        examples = batch["example"][batch["weight"]]
+        kept["labels"][examples] = class_checks.read_classes(batch, label_key, num_classes)
+        for condition in np.flatnonzero(~finite.all(axis=1))[:1]:
+            where = _condition_name(keep, layer, condition - 1)
+            class_checks.check_scores(finite[condition], batch, label_key, where=where)
+        if predictions is not None:
+            kept["predictions"][:, examples] = np.asarray(predictions)[:, batch["weight"]]
 
     state = fold_resumably(
         lambda state, batch: _run_step(step, state, network.params, batch, masks),
         _SweepState(
             accuracy.init(num_classes, len(masks)),
+            score_margin.init(num_classes, len(masks)),
             auroc.init(num_classes, len(masks)) if count_scores else None,
         ),
         source,
@@ -198,6 +216,7 @@ def ablation_sweep(
         accuracy.Accuracy(counts.true, *(count[part] for count in counts[1:]))
         for part in (0, slice(1, None))
     )
+    margins = score_margin.finalize(state.margins)
     auroc_counts = None
     if state.auroc is not None:
         found = auroc.finalize(state.auroc)
@@ -212,6 +231,7 @@ def ablation_sweep(
         whole,
         removed,
         kept["labels"],
+        (margins._replace(total=margins.total[0]), margins._replace(total=margins.total[1:])),
         kept.get("predictions"),
         auroc_counts,
     )
@@ -222,7 +242,17 @@ def ablation_sweep(
 
 class _SweepState(NamedTuple):
     accuracy: accuracy.AccuracyState
+    margins: score_margin.MarginState
     auroc: auroc.AurocState | None
+
+
+class _Judged(NamedTuple):
+    """What is found of the scores of a batch, [B], under one condition or several."""
+
+    predictions: Array
+    confidences: Array
+    margins: Array
+    finite: Array
 
 
 @dataclass(frozen=True)
@@ -270,27 +300,36 @@ def _run_step(
     params: PyTree,
     batch: dict[str, Array],
     masks: Bool[Array, "S U"],
-) -> tuple[_SweepState, Array | None]:
-    """Count a batch under every condition; return the predictions too if they are to be kept."""
+) -> tuple[_SweepState, tuple[Bool[Array, "S B"], Array | None]]:
+    """Count a batch under every condition.
+
+    Returns:
+        The counts; whether all scores are finite, and the predictions if they are to be kept.
+    """
     labels = batch[step.label_key].astype(jnp.int32)
     scores = step.classifier.scores(step.method, params, batch)
     assert scores is not None  # the method applies
 
-    def predict(keep: Bool[Array, "U"]) -> tuple[Array, Array, auroc.BinnedScores | None]:
+    def predict(keep: Bool[Array, "U"]) -> tuple[_Judged, auroc.BinnedScores | None]:
         found = scores(keep)
         probabilities = jax.nn.softmax(found.astype(jnp.float32))
         own = jnp.take_along_axis(probabilities, labels[:, None], 1)[:, 0]
-        return found.argmax(-1), own, auroc.measure(found, labels) if step.count_scores else None
+        finite, margins = class_checks.finite_scores(found), score_margin.measure(found, labels)
+        judged = _Judged(found.argmax(-1), own, margins, finite)
+        return judged, auroc.measure(found, labels) if step.count_scores else None
 
     together = step.chunk_size or conditions_together(step.memory_budget, scores, masks)
-    predictions, confidences, binned = jax.lax.map(predict, masks, batch_size=together)
-    weight = batch["weight"]
-    counts = accuracy.update(state.accuracy, predictions, confidences, labels, weight)
+    judged, binned = jax.lax.map(predict, masks, batch_size=together)
+    predictions, weight = judged.predictions, batch["weight"]
+    counts = accuracy.update(state.accuracy, predictions, judged.confidences, labels, weight)
+    margins = score_margin.update(state.margins, judged.margins, labels, weight)
     auroc_state = state.auroc
     if auroc_state is not None and binned is not None:
         auroc_state = auroc.update(auroc_state, binned.bins, binned.margins, labels, weight)
-    kept = predictions.astype(jnp.uint16) if step.keep_predictions else None
-    return _SweepState(counts, auroc_state), kept
+    kept = None
+    if step.keep_predictions:
+        kept = predictions.astype(_prediction_dtype(state.margins.images.low.shape[0]))
+    return _SweepState(counts, margins, auroc_state), (judged.finite, kept)
 
 
 _COPIES = 4  # what a step reads, what it makes, and what the compiler lays out anew
@@ -313,23 +352,18 @@ def conditions_together(
 # --- checks ---------------------------------------------------------------------------------------
 
 
-def _first_example(source: Source, label_key: str) -> Batch:
-    """Read a batch of one example, and check that it has a class."""
-    if len(source) < 1:
-        raise ValueError("`source` has no examples")
-    example = read_block(source, 0, 1)
-    if label_key not in example:
-        raise ValueError(
-            f"`label_key` (={label_key!r}) is not in the examples; they have: "
-            f"{', '.join(sorted(example))}"
-        )
-    label = example[label_key]
-    if label.shape != (1,) or not np.issubdtype(label.dtype, np.integer):
-        raise ValueError(
-            f"{label_key!r} of an example (={label.dtype}{list(label.shape[1:])}) must be one "
-            "integer, its class"
-        )
-    return example
+def _prediction_dtype(num_classes: int) -> type[np.unsignedinteger]:
+    """Choose the least type that holds every class."""
+    return np.uint16 if num_classes <= 2**16 else np.uint32
+
+
+def _condition_name(keep: Bool[np.ndarray, "S U"], layer: str, condition: int) -> str:
+    """Name a condition in an error; -1 is that with all units in place."""
+    removed = [] if condition < 0 else np.flatnonzero(~keep[condition]).tolist()
+    if not removed:
+        return " with all units in place"
+    units = ", ".join(map(str, removed[:5])) + ", …" * (len(removed) > 5)
+    return f" without unit{'s' * (len(removed) > 1)} {units} of layer {layer!r}"
 
 
 def _first_that_applies(
@@ -357,12 +391,3 @@ def _first_that_applies(
         f"`methods` (={[method.__name__ for method in methods]}): none applies to the layer; "
         "`ablation_methods.edited` always does"
     )
-
-
-def _num_classes(network: Network, inputs: Inputs, batch: dict[str, Array]) -> int:
-    scores = jax.eval_shape(
-        lambda params, batch: network.apply(params, inputs(batch))[0], network.params, batch
-    )
-    if not hasattr(scores, "shape") or len(scores.shape) != 2:
-        raise ValueError(f"`network` must score classes, [B, N], and gives {scores}")
-    return scores.shape[1]

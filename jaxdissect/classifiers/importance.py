@@ -1,13 +1,16 @@
 """Which units matter to which classes, and whether units that matter can be interpreted.
 
 Everything here is computed on the host from the damage of single removals (`Ablation.damage`): how
-far the balanced accuracy of a class falls without a unit.
+far the balanced accuracy of a class falls without a unit. A class without images cannot lose
+anything: its damage is 0, no unit is important to it, and its column is to be left out of means.
 
 Letters: U units, N classes, G groups.
 
 Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020: a unit
 is important to the classes to which it is among the four most damaging; units that are important to
-many classes match a concept better.
+many classes match a concept better. Where fewer than four units damage a class at all, the paper
+calls four important nevertheless, and here these fewer are; of units that damage a class as much,
+the paper takes any, and here the one that costs more of the margin comes first.
 """
 
 from collections.abc import Callable, Mapping
@@ -49,15 +52,32 @@ class Groups(NamedTuple):
     value_error: Float64[np.ndarray, "G"]
 
 
-def ranking(damage: Float[np.ndarray, "U N"]) -> Int64[np.ndarray, "N U"]:
-    """Rank units by how much their removal damages each class, most first, equals by unit."""
-    return np.argsort(-damage, axis=0, kind="stable").T
+def ranking(
+    damage: Float[np.ndarray, "U N"], *, margin_lost: Float[np.ndarray, "U N"] | None = None
+) -> Int64[np.ndarray, "N U"]:
+    """Rank units by how much their removal damages each class, most first.
+
+    Args:
+        damage: Damage of single removals.
+        margin_lost: How far the mean margin of each class falls (`Ablation.margin_lost`), by which
+            units of equal damage are ranked; by their number when None, or where it is equal too.
+    """
+    lost = np.zeros_like(damage) if margin_lost is None else margin_lost
+    return np.lexsort((-lost, -damage), axis=0).T
 
 
 def is_important(
-    damage: Float[np.ndarray, "U N"], *, top: int = NUM_TOP
+    damage: Float[np.ndarray, "U N"],
+    *,
+    top: int = NUM_TOP,
+    margin_lost: Float[np.ndarray, "U N"] | None = None,
 ) -> Bool[np.ndarray, "U N"]:
-    """Find out whether a unit is among the `top` most damaging of a class.
+    """Find out whether a unit is among the `top` most damaging of a class, and damages it at all.
+
+    Args:
+        damage: Damage of single removals.
+        top: Units that are called important to a class; fewer where fewer damage it.
+        margin_lost: Ranks units of equal damage, see `ranking`.
 
     Raises:
         ValueError: If `top` is not in [1, U].
@@ -66,8 +86,9 @@ def is_important(
     if not 1 <= top <= num_units:
         raise ValueError(f"`top` (={top}) must be at least 1 and at most {num_units}, the units")
     important = np.zeros(damage.shape, bool)
-    important[ranking(damage)[:, :top].T, np.arange(num_classes)] = True
-    return important
+    first = ranking(damage, margin_lost=margin_lost)[:, :top].T
+    important[first, np.arange(num_classes)] = True
+    return important & (damage > 0)
 
 
 def by_number_of_classes(
@@ -118,13 +139,16 @@ def group_size(num_units: int) -> int:
 
 def most_damaging(damage: Float[np.ndarray, "U N"]) -> Int64[np.ndarray, "_"]:
     """Find the units that are the most damaging one of some class, in order."""
-    return np.unique(ranking(damage)[:, 0])
+    return np.flatnonzero(is_important(damage, top=1).any(axis=1))
 
 
 def improvements(
     damage: Float[np.ndarray, "U N"], *, least: float = 0.0
 ) -> list[tuple[int, int, float]]:
     """List (unit, class, gain) where a removal improves a class, greatest gain first.
+
+    Being the greatest of many, gains are too good to be true: they are to be measured again on
+    other images than those of `damage`.
 
     Args:
         damage: Damage of single removals.

@@ -7,8 +7,8 @@ Each is a module to be used by its name, as in `stats.quantile.upper_quantile(sa
 - `region_overlap`: overlap of the regions in which units are active under two conditions.
 - `topk`: the examples with the greatest values.
 - `moments`: means and covariances; `frechet`: the Fréchet distance of two sets of features.
-- `accuracy`: accuracies of single classes; `auroc`: AUROC and margins; `bootstrap`: confidence
-  intervals of their differences.
+- `accuracy`: accuracies of single classes; `score_margin`: how far ahead their scores are;
+  `auroc`: AUROC and margins; `bootstrap`: confidence intervals of their differences.
 - `threshold_classifier`: the best threshold of one number for every class.
 - `paired_changes`: means of integer changes by group, with standard errors.
 - `int64_counter`: the 64-bit counter of two 32-bit limbs that the others count with.
@@ -24,6 +24,7 @@ from jaxdissect.stats import moments as moments
 from jaxdissect.stats import paired_changes as paired_changes
 from jaxdissect.stats import quantile as quantile
 from jaxdissect.stats import region_overlap as region_overlap
+from jaxdissect.stats import score_margin as score_margin
 from jaxdissect.stats import scores as scores
 from jaxdissect.stats import threshold_classifier as threshold_classifier
 from jaxdissect.stats import topk as topk

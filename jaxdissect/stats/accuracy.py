@@ -51,6 +51,8 @@ class Accuracy(NamedTuple):
 STEPS = 2**16
 """Steps in which probabilities are summed."""
 
+_MOST = 2**14  # images whose steps are summed in one go: beyond 2^15, an int32 does not hold them
+
 
 def init(num_classes: int, num_conditions: int) -> AccuracyState:
     """No images seen."""
@@ -74,7 +76,7 @@ def update(
     labels: Integer[Array, "B"],
     weight: Bool[Array, "B"],
 ) -> AccuracyState:
-    """Count a batch of at most 2^15 images.
+    """Count a batch.
 
     Args:
         state: Counts so far.
@@ -84,6 +86,21 @@ def update(
         labels: Class of each image; beyond [0, N) the image does not count.
         weight: Which images count.
     """
+    for first in range(0, len(labels), _MOST):
+        part = slice(first, first + _MOST)
+        state = _update(
+            state, predictions[:, part], confidences[:, part], labels[part], weight[part]
+        )
+    return state
+
+
+def _update(
+    state: AccuracyState,
+    predictions: Integer[Array, "S B"],
+    confidences: Float[Array, "S B"],
+    labels: Integer[Array, "B"],
+    weight: Bool[Array, "B"],
+) -> AccuracyState:
     num_classes = state.true.low.shape[0]
     predictions, labels = predictions.astype(jnp.int32), labels.astype(jnp.int32)
     # Predictions of images that are of no class would make rates leave [0, 1].
