@@ -9,6 +9,7 @@ Each is a module to be used by its name, as in `stats.quantile.upper_quantile(sa
 - `moments`: means and covariances; `frechet`: the Fréchet distance of two sets of features.
 - `accuracy`: accuracies of single classes; `score_margin`: how far ahead their scores are;
   `auroc`: AUROC and margins; `bootstrap`: confidence intervals of their differences.
+- `intervals`: confidence intervals of proportions and of their changes; Student's t.
 - `threshold_classifier`: the best threshold of one number for every class.
 - `paired_changes`: means of integer changes by group, with standard errors.
 - `int64_counter`: the 64-bit counter of two 32-bit limbs that the others count with.
@@ -20,6 +21,7 @@ from jaxdissect.stats import auroc as auroc
 from jaxdissect.stats import bootstrap as bootstrap
 from jaxdissect.stats import frechet as frechet
 from jaxdissect.stats import int64_counter as int64_counter
+from jaxdissect.stats import intervals as intervals
 from jaxdissect.stats import moments as moments
 from jaxdissect.stats import paired_changes as paired_changes
 from jaxdissect.stats import quantile as quantile
