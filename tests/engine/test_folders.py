@@ -1,8 +1,10 @@
 """Image folders: pairing, pixel values, label ids, and every fault named in one message."""
 
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +49,7 @@ def paired(tmp_path) -> Path:
 
 def test_images_are_found_in_subfolders_sorted_by_path(tmp_path):
     pixels = photograph()
-    names = ["a/b.bmp", "a/c/d.PNG", "a.webp", "b.JPEG", "b-c/x.jpg"]
+    names = ["a/b.bmp", "a/c/d.PNG", "a.webp", "b.JPEG", "b-c/x.jpg", "c.TIF", "d.tiff"]
     for name in names:
         save(tmp_path / name, pixels)
     for name in (".hidden.png", ".cache/e.png", "a/._b.jpg"):
@@ -55,7 +57,8 @@ def test_images_are_found_in_subfolders_sorted_by_path(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "folder.jpg").mkdir()
     source = image_folder(tmp_path)
-    assert source.names == ("a/b.bmp", "a/c/d.PNG", "a.webp", "b-c/x.jpg", "b.JPEG")
+    expected = ("a/b.bmp", "a/c/d.PNG", "a.webp", "b-c/x.jpg", "b.JPEG", "c.TIF", "d.tiff")
+    assert source.names == expected
     assert [source.name(i) for i in range(len(source))] == list(source.names)
     assert image_folder(tmp_path, limit=2).names == source.names[:2]
 
@@ -129,10 +132,20 @@ def test_masks_inside_the_image_folder_and_masks_without_image_are_left_out(pair
         image_folder(paired / "images", masks=[paired / "images/../images"])
 
 
-def test_linked_folders_are_followed(paired):
+def test_linked_folders_are_followed_once(paired):
+    """Links to other folders count; a link to a folder above, or a second one, adds nothing."""
     os.symlink(paired / "images", paired / "linked")
+    before = image_folder(paired / "linked").names
+    assert len(before) == 3
+    os.symlink(paired / "images", paired / "images/a/back")
+    os.symlink(paired, paired / "images/b/above")
     os.symlink(paired / "images/a", paired / "images/z")
-    assert image_folder(paired / "linked").names[-2:] == ("z/10.png", "z/2.png")
+    assert image_folder(paired / "images").names == image_folder(paired / "linked").names == before
+    save(paired / "elsewhere/deep/7.png", photograph())
+    os.symlink(paired / "elsewhere", paired / "elsewhere/deep/loop")
+    os.symlink(paired / "elsewhere/deep", paired / "images/c")
+    os.symlink(paired / "elsewhere/deep", paired / "images/d")
+    assert image_folder(paired / "images").names == (*before, "c/7.png")
 
 
 def test_missing_folders_and_images_are_named(paired):
@@ -162,6 +175,8 @@ def test_missing_masks_are_counted_and_five_named(tmp_path):
         ({"masks": "objects"}, r"`masks` \(='objects'\) must be a list of folders"),
         ({"limit": 0}, r"`limit` \(=0\) must be at least 1"),
         ({"vocabulary_size": 0}, r"`vocabulary_size` \(=0\) must be at least 1"),
+        ({"ignore_label": -1}, r"`ignore_label` \(=-1\)"),
+        ({"first_label": 2}, r"`first_label` \(=2\) must be 0 or 1"),
     ],
 )
 def test_senseless_options_are_refused(tmp_path, options, message):
@@ -177,11 +192,114 @@ def test_sizes_must_agree(paired):
     resized = image_folder(paired / "images", masks=[paired / "objects"], image_size=(6, 8))
     assert resized[1]["image"].shape == (6, 8, 3)
 
-    save(paired / "parts/b/1.png", mask(size=(3, 5)))
-    with pytest.raises(ValueError, match=r"masks must all.*: 1 of 6 are .*parts.b.1.png \(3 x 5"):
-        image_folder(
-            paired / "images", masks=[paired / "objects", paired / "parts"], image_size=(6, 8)
-        )
+
+def test_masks_of_several_sizes_are_read_at_the_size_of_the_images(paired):
+    save(paired / "parts/b/1.png", large := mask(size=(12, 16)))
+    masks = [paired / "objects", paired / "parts"]
+    with pytest.raises(ValueError, match=r"masks must all.*: 1 of 6 are .*parts.b.1.png \(12 x 16"):
+        image_folder(paired / "images", masks=masks)
+    labels = image_folder(paired / "images", masks=masks, image_size=(6, 8))[2]["labels"]
+    assert labels.shape == (6, 8, 2)
+    np.testing.assert_array_equal(labels[..., 1], large[1::2, 1::2])
+    small = stored(paired / "objects/b/1.png")
+    np.testing.assert_array_equal(labels[..., 0], small.repeat(2, axis=0).repeat(2, axis=1))
+
+
+def test_masks_must_have_the_shape_of_their_images(paired):
+    save(paired / "objects/a/2.png", mask(size=(4, 3)))
+    for size in (None, (6, 8)):
+        with pytest.raises(
+            ValueError, match=r"objects.a.2.png \(4 x 3.*images.a.2.png \(6 x 8\);.*EXIF"
+        ):
+            image_folder(paired / "images", masks=[paired / "objects"], image_size=size)
+
+
+def test_masks_have_the_endings_of_label_maps_in_either_case(paired):
+    os.rename(paired / "objects/a/2.png", paired / "objects/a/2.PNG")
+    save(paired / "objects/b/1.tif", labels := mask(900, dtype=np.uint16))
+    with pytest.raises(ValueError, match=r"b/1.png has two, .*objects.b.1.png and .*1.tif"):
+        image_folder(paired / "images", masks=[paired / "objects"])
+    os.unlink(paired / "objects/b/1.png")
+    source = image_folder(paired / "images", masks=[paired / "objects"])
+    np.testing.assert_array_equal(source[2]["labels"][..., 0], labels)
+    save(paired / "images/b/1.bmp", photograph())
+    with pytest.raises(ValueError, match=r"b/1.bmp and b/1.png would have the same label map"):
+        image_folder(paired / "images", masks=[paired / "objects"])
+
+
+UPRIGHT = {
+    1: lambda pixels: pixels,
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+"""What each EXIF orientation says how to turn what is stored."""
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_images_and_masks_are_turned_upright(tmp_path, suffix, orientation):
+    pixels, labels = photograph(), mask()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"exif": exif} | ({"lossless": True} if suffix == "webp" else {})
+    save(tmp_path / f"images/a.{suffix}", pixels, **options)
+    save(tmp_path / "masks/a.png", labels, exif=exif)
+    source = image_folder(tmp_path / "images", masks=[tmp_path / "masks"])
+    upright = UPRIGHT[orientation]
+    np.testing.assert_array_equal(source[0]["image"] * 255, upright(pixels))
+    np.testing.assert_array_equal(source[0]["labels"][..., 0], upright(labels))
+
+
+def test_orientation_behind_the_pixels_of_a_png_counts(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "a.png", photograph(6, 8), exif=exif)
+    signature, chunks, data = path.read_bytes()[:8], [], path.read_bytes()[8:]
+    while data:
+        end = 12 + int.from_bytes(data[:4])
+        chunks.append(data[:end])
+        data = data[end:]
+    chunks.sort(key=lambda chunk: (b"IHDR", b"IDAT", b"eXIf", b"IEND").index(chunk[4:8]))
+    path.write_bytes(signature + b"".join(chunks))
+    save(tmp_path / "b.png", photograph(8, 6))
+    assert image_folder(tmp_path)[0]["image"].shape == (8, 6, 3)
+
+
+def test_damaged_images_may_be_skipped(paired):
+    damaged = paired / "images/a/2.png"
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    (paired / "objects/b/1.png").write_bytes(b"no picture")
+    masks = [paired / "objects"]
+    with pytest.raises(ValueError, match=r"objects.b.1.png.*`on_error` 'skip' leaves out"):
+        image_folder(paired / "images", masks=masks)
+    with pytest.raises(ValueError, match=r"cannot read .*a.2.png: .*`on_error` 'skip'"):
+        image_folder(paired / "images")[1]
+    source = image_folder(paired / "images", masks=masks, on_error="skip")
+    assert source.names == ("a/10.png",) and "a/2.png" in source.skipped[0]
+    assert len(source.skipped) == 2 and "objects/b/1.png" in source.skipped[1]
+    for path in paired.glob("images/*/*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match="10.png.*2.png.*1.png"):
+        image_folder(paired / "images", on_error="skip")
+
+
+def test_values_of_label_maps_may_mean_nothing_or_begin_with_zero(paired):
+    for path in paired.glob("objects/*/*.png"):
+        save(path, np.array([[0, 1, 255, 2]], np.uint8).repeat(3, axis=0))
+    folders = {"images": paired / "images", "masks": [paired / "objects"]}
+    with pytest.raises(ValueError, match=r"label 255 lies .* 0 to 2; .* give `ignore_label` 255"):
+        image_folder(**folders, vocabulary_size=3)[0]
+    for first, size in ((1, 3), (0, 4)):
+        options = {"ignore_label": 255, "first_label": first}
+        labels = image_folder(**folders, **options, vocabulary_size=size)[0]["labels"]
+        np.testing.assert_array_equal(labels[0, :, 0], [1 - first, 2 - first, 0, 3 - first])
+        with pytest.raises(ValueError, match=r"label 2 lies .* 0 to 1; .*`ignore_label` 2"):
+            image_folder(**folders, **options, vocabulary_size=size - 1)[0]
 
 
 def test_labels_outside_the_vocabulary_are_named_when_read(paired):
@@ -234,6 +352,56 @@ def test_images_of_many_bits_are_refused(tmp_path):
     save(tmp_path / "a.png", mask(60000, dtype=np.uint16))
     with pytest.raises(ValueError, match=r"a\.png has more than 8 bits per channel"):
         image_folder(tmp_path)
+    for color_type, channels in ((2, 3), (4, 2), (6, 4)):
+        (tmp_path / "a.png").write_bytes(png(4, 4, 16, color_type, bytes(4 * (1 + 8 * channels))))
+        with pytest.raises(ValueError, match=r"a\.png has more than 8 bits per channel"):
+            image_folder(tmp_path)
+
+
+def png(width: int, height: int, bits: int, color_type: int, pixels: bytes) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data)
+        return len(data).to_bytes(4) + kind + data + check.to_bytes(4)
+
+    header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def test_images_too_large_to_decode_are_refused(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(2**13, 2**13, 8, 2, b""))
+    assert image_folder(tmp_path).names == ("a.png",)
+    for width in (2**13 + 1, 2**20):
+        (tmp_path / "a.png").write_bytes(png(width, 2**13, 8, 2, b""))
+        with pytest.raises(ValueError, match=r"a\.png: it has more than 67,108,864 pixels"):
+            image_folder(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+def test_only_pictures_are_opened_as_pictures(tmp_path, suffix):
+    """Pillow would hand PostScript to another program."""
+    (tmp_path / f"a.{suffix}").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+    )
+    with pytest.raises(ValueError, match=rf"a\.{suffix}: it is no PNG, JPEG, BMP, WebP or TIFF"):
+        image_folder(tmp_path)
+    os.unlink(tmp_path / f"a.{suffix}")
+    os.mkfifo(tmp_path / f"a.{suffix}")
+    with pytest.raises(ValueError, match=rf"a\.{suffix}: it is no ordinary file"):
+        image_folder(tmp_path)
+
+
+def test_exotic_tiffs_are_refused(tmp_path):
+    for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", None):
+        save(tmp_path / "a.tif", pixels := photograph(), compression=compression)
+        np.testing.assert_array_equal(image_folder(tmp_path)[0]["image"] * 255, pixels)
+    save(tmp_path / "a.tif", photograph(), compression="jpeg")
+    with pytest.raises(ValueError, match=r"a\.tif: TIFF compressed by jpeg is not supported"):
+        image_folder(tmp_path)
+    pages = {"save_all": True, "append_images": [Image.fromarray(photograph())]}
+    save(tmp_path / "a.tif", photograph(), **pages)
+    with pytest.raises(ValueError, match=r"a\.tif: it holds 2 pictures"):
+        image_folder(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -251,10 +419,10 @@ def test_masks_without_one_id_per_pixel_are_refused(tmp_path, pixels, message):
         image_folder(tmp_path / "images", masks=[tmp_path / "masks"])
 
 
-def test_masks_must_be_png_whatever_their_name(tmp_path):
+def test_masks_must_be_png_or_tiff_whatever_their_name(tmp_path):
     save(tmp_path / "images/a.jpg", photograph())
     save(tmp_path / "masks/a.png", mask(), format="jpeg")
-    with pytest.raises(ValueError, match=r"masks.a.png is not a PNG file"):
+    with pytest.raises(ValueError, match=r"masks.a.png is no PNG or TIFF file"):
         image_folder(tmp_path / "images", masks=[tmp_path / "masks"])
 
 

@@ -7,7 +7,6 @@ under `DONOR` the image whose activations stand in for its own in resample ablat
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -156,16 +155,7 @@ def paired_folders(
         ]
         raise ValueError(f"images without a partner of the same name: {'; '.join(listed)}")
     places = [of_name[key] for key in wanted][:limit]
-    return Paired(_chosen(originals, places), _chosen(stylised, range(len(places))))
-
-
-def _chosen(folder: ImageFolder, places: Sequence[int]) -> ImageFolder:
-    return replace(
-        folder,
-        names=tuple(folder.names[i] for i in places),
-        image_files=tuple(folder.image_files[i] for i in places),
-        mask_files=tuple(folder.mask_files[i] for i in places),
-    )
+    return Paired(originals.chosen(places), stylised.chosen(range(len(places))))
 
 
 def _listing(paths: Sequence[str]) -> str:

@@ -53,7 +53,7 @@ class TfdsSource:
     labels: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     image_size: tuple[int, int] | None = None  # (H, W); None: as stored
-    vocabulary_size: int | None = None  # label ids lie below it; None: not checked
+    ids: pictures.LabelIds = pictures.LabelIds()  # what the values of label maps mean
 
     def __len__(self) -> int:
         return self.num_examples
@@ -72,7 +72,7 @@ class TfdsSource:
                 f"{name!r} of {where}",
                 stored[name],
                 size=self.image_size,
-                vocabulary_size=self.vocabulary_size,
+                ids=self.ids,
             )
             for name in self.labels
         }
@@ -96,6 +96,8 @@ def tfds_source(
     features: Sequence[str] | None = None,
     image_size: tuple[int, int] | None = None,
     vocabulary_size: int | None = None,
+    ignore_label: int | None = None,
+    first_label: int = 1,
     limit: int | None = None,
 ) -> TfdsSource:
     """Read a data set that TensorFlow Datasets has prepared as `array_record`.
@@ -120,6 +122,8 @@ def tfds_source(
             label maps too, read at pixel centres; left out, all must have one size.
         vocabulary_size: Number of label ids including 0, `len(vocabulary)`; with it labels are
             checked when they are read.
+        ignore_label: Value of label maps where nothing is labelled besides 0, often 255.
+        first_label: Value of the first concept in label maps: 1, or 0 where 0 is a concept.
         limit: Take only so many examples, the first.
 
     Raises:
@@ -131,7 +135,9 @@ def tfds_source(
     for name, value in (("labels", labels), ("features", features)):
         if isinstance(value, str):
             raise ValueError(f"`{name}` (={value!r}) must be a list of names, even of one")
-    pictures.check_options(image_size=image_size, vocabulary_size=vocabulary_size, limit=limit)
+    pictures.check_options(image_size=image_size, limit=limit)
+    ids = pictures.LabelIds(vocabulary_size, ignore_label, first_label)
+    ids.check()
 
     import tensorflow_datasets as tfds
 
@@ -151,7 +157,7 @@ def tfds_source(
         labels=tuple(labels),
         features=kept,
         image_size=image_size,
-        vocabulary_size=vocabulary_size,
+        ids=ids,
     )
 
 
