@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32
 
+from jaxdissect.arrays.name_lists import NOTHING, ListedName, read_name_list, read_text
+
 NONE = "-"
 """Name and category of entry 0, the label of pixels that carry no concept."""
 
@@ -138,16 +140,27 @@ def merge_vocabularies(
     return Vocabulary(names, categories), tuple(tables)
 
 
-def read_concepts(path: FilePath) -> Vocabulary:
+def read_concepts(path: FilePath, *, first_label: int = 1) -> Vocabulary:
     """Read a vocabulary from a file, whose ending decides the format.
 
-    - `.csv`: a header with `id`, `name` and optionally `category` (left out: "object"); the ids
-      are 1 to C in any order; other columns are ignored.
-    - `.txt`: one name per line, line i (from 1) is id i, all of category "object".
+    - `.csv`, `.tsv`: a table with `id`, `name` and optionally `category` (left out: "object"),
+      separated by `,`, `;` or tabs; the ids number the concepts without gaps, in any order; other
+      columns are ignored.
+    - `.txt`: such a table, or one name per line, numbered (`1: sky`, `1 sky`) or not, where line i
+      (from 1) is id i; all of category "object".
     - `.json`: a label file of unified parsing, see `read_unified_parsing`, or of a semantic
       segmenter: `{"labels": [{"name": ..., "category": ..., "internal"?: ...}, ...]}`, numbered
       from 1, leaving out internal labels (outputs that stand for no concept) and repetitions
       (several outputs for one concept).
+
+    Where id 0 is listed as what carries no label (`0: unlabeled`, `0,background`), it is id 0 here
+    too. A first line `background` without a number is refused: it may be id 0 or id 1.
+
+    Args:
+        path: The file.
+        first_label: Id of the first concept in the label maps and where the file numbers them: 1,
+            or 0 where 0 is a concept (the vocabulary numbers it 1, as do sources of label maps that
+            are told so, see `image_folder`).
 
     Raises:
         ValueError: If the file is not of these formats, names no concept, or a concept is
@@ -155,10 +168,15 @@ def read_concepts(path: FilePath) -> Vocabulary:
         OSError: If the file cannot be opened.
     """
     path = Path(path)
-    readers = {".csv": _csv_entries, ".txt": _text_entries, ".json": _json_entries}
-    if path.suffix.lower() not in readers:
-        raise ValueError(f"`path` (={str(path)!r}) must end in one of: {', '.join(readers)}")
-    result = _numbered(readers[path.suffix.lower()](path))
+    if first_label not in (0, 1):
+        raise ValueError(f"`first_label` (={first_label}) must be 0 or 1")
+    endings = (".csv", ".tsv", ".txt", ".json")
+    if path.suffix.lower() not in endings:
+        raise ValueError(f"`path` (={str(path)!r}) must end in one of: {', '.join(endings)}")
+    if path.suffix.lower() == ".json":
+        result = _numbered(_json_entries(path))
+    else:
+        result = _numbered(_listed_entries(path, first_label))
     if len(result) == 1:
         raise ValueError(f"{path} names no concept")
     return result
@@ -266,52 +284,68 @@ def _label_entries(path: Path, labels: list[Any]) -> Iterator[_Entry]:
 
 def _json_content(path: Path) -> Any:
     try:
-        return json.loads(_text(path))
+        return json.loads(read_text(path))
     except json.JSONDecodeError as problem:
         raise ValueError(f"{path}, line {problem.lineno}: no JSON, {problem.msg}") from None
 
 
-def _text_entries(path: Path) -> Iterator[_Entry]:
-    lines = _text(path).rstrip().split("\n")
-    return ((f"{path}, line {i}", line.strip(), CATEGORIES[0]) for i, line in enumerate(lines, 1))
+def _listed_entries(path: Path, first_label: int) -> Iterator[_Entry]:
+    listed = read_name_list(path)
+    if listed and listed[0].number is not None:
+        listed = _in_order_of_ids(listed, first_label)
+    elif listed and listed[0].name.lower() in NOTHING - {NONE}:
+        where, name, *_ = listed[0]
+        if first_label == 0:
+            raise ValueError(_nothing_as_concept(where, name))
+        raise ValueError(
+            f"{where}: is {name!r} id 0, which carries no label, or a concept with id 1? If it is "
+            f"0, take the line out; if 1, number all lines, as in '1: {name}'"
+        )
+    return ((entry.where, entry.name, entry.category or CATEGORIES[0]) for entry in listed)
 
 
-def _csv_entries(path: Path) -> Iterator[_Entry]:
-    rows = csv.DictReader(io.StringIO(_text(path)), skipinitialspace=True, strict=True)
-    entries: dict[int, _Entry] = {}
-    try:
-        if missing := {"id", "name"} - set(rows.fieldnames or ()):
-            raise ValueError(f"the header lacks {', '.join(sorted(missing))}")
-        for row in rows:
-            if None in row or None in row.values():
-                raise ValueError(
-                    'not as many columns as in the header (quote "names, with commas")'
-                )
-            if not row["id"].strip().isdecimal():
-                raise ValueError(f"`id` (={row['id']!r}) must be a number from 1 up")
-            number = int(row["id"])
-            if number in entries:
-                raise ValueError(f"id {number} is taken, see {entries[number][0]}")
-            where = f"{path}, line {rows.reader.line_num}"
-            category = row.get("category", CATEGORIES[0]).strip()
-            entries[number] = (where, row["name"].strip(), category)
-    except (ValueError, csv.Error) as problem:
-        raise ValueError(f"{path}, line {rows.reader.line_num}: {problem}") from None
-    for number, (where, name, _) in entries.items():
-        if not 1 <= number <= len(entries):
-            raise ValueError(
-                f"{where}: id {number} of {name!r} lies outside 1 to {len(entries)}; ids must "
-                "number the concepts without gaps (0 means none and is not listed)"
+def _in_order_of_ids(listed: list[ListedName], first_label: int) -> list[ListedName]:
+    """Sort concepts by their ids, which must count from `first_label`, and leave out nothing."""
+    by_id: dict[int, ListedName] = {}
+    for entry in listed:
+        assert entry.number is not None  # all are numbered
+        if entry.number in by_id:
+            there = by_id[entry.number].where
+            raise ValueError(f"{entry.where}: id {entry.number} is taken, see {there}")
+        by_id[entry.number] = entry
+    zero = by_id.get(0)
+    is_nothing = zero is not None and zero.name.lower() in NOTHING
+    if zero is not None and is_nothing and first_label == 0:
+        raise ValueError(_nothing_as_concept(zero.where, zero.name))
+    if zero is not None and not is_nothing and first_label == 1:
+        raise ValueError(
+            f"{zero.where}: id 0 is {zero.name!r}, but 0 means that nothing is labelled; if label "
+            "maps hold 0 for this concept, give `first_label` 0"
+        )
+    if is_nothing:
+        del by_id[0]
+    last = first_label + len(by_id) - 1
+    for number, (where, name, *_) in by_id.items():
+        if not first_label <= number <= last:
+            hint = (
+                f"; if label maps hold {number} where nothing is labelled, take the line out and "
+                f"give `ignore_label` {number}"
+                if name.lower() in NOTHING
+                else ""
             )
-    return (entries[number] for number in sorted(entries))
+            raise ValueError(
+                f"{where}: id {number} of {name!r} lies outside {first_label} to {last}; ids must "
+                f"number the concepts without gaps{hint}"
+            )
+    return [by_id[number] for number in sorted(by_id)]
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as problem:
-        line = problem.object.count(b"\n", 0, problem.start) + 1
-        raise ValueError(f"{path}, line {line} is not UTF-8 text") from None
+def _nothing_as_concept(where: str, name: str) -> str:
+    return (
+        f"{where}: id 0 is {name!r}, no concept, but `first_label` 0 makes it one; if label maps "
+        "hold 0 there, leave `first_label` out; if they hold 0 for the concept that follows, take "
+        "this line out and number the others, if at all, from 0"
+    )
 
 
 def _numbered(entries: Iterable[_Entry]) -> Vocabulary:

@@ -138,6 +138,41 @@ def test_text_file_numbers_its_lines(tmp_path):
     assert pairs(read_concepts(path))[1:] == [("sky", "object"), ("water, deep", "object")]
 
 
+SKY_AND_SEA = [
+    ("a.txt", "0: unlabeled\n1: sky\n2: wide sea\n", {}),
+    ("a.txt", "0 background\n2 wide sea\n1 sky\n", {}),
+    ("a.txt", "1\tsky\n2\twide sea\n", {}),
+    ("a.txt", "1;sky\n2;wide sea\n", {}),
+    ("a.txt", "sky 1\nwide sea 2\n", {}),
+    ("a.txt", "Idx\tRatio\tStuff\tName\n1\t0.2\t1\tsky\n2\t0.1\t1\twide sea\n", {}),
+    ("a.csv", "\ufeffid;name;category\r\n1;sky;object\r\n2;wide sea;object\r\n", {}),
+    ("a.csv", "name,id\n__background__,0\nsky,1\nwide sea,2\n", {}),
+    ("a.tsv", "ID\tName\n1\tsky\n2\twide sea\n", {}),
+    ("a.txt", "0: sky\n1: wide sea\n", {"first_label": 0}),
+    ("a.csv", "id,name\n0,sky\n1,wide sea\n", {"first_label": 0}),
+    ("a.txt", "sky\nwide sea\n", {"first_label": 0}),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "options"), SKY_AND_SEA)
+def test_numbered_lines_and_tables_of_any_separator(tmp_path, name, content, options):
+    (tmp_path / name).write_text(content, newline="")
+    found = read_concepts(tmp_path / name, **options)
+    assert pairs(found)[1:] == [("sky", "object"), ("wide sea", "object")]
+
+
+@pytest.mark.parametrize("content", ["background\nsky\n", "0: background\n1: sky\n"])
+def test_what_carries_no_label_is_not_the_first_concept(tmp_path, content):
+    (tmp_path / "a.txt").write_text(content)
+    with pytest.raises(ValueError, match=r"line 1: id 0 is 'background', no concept, but `first_l"):
+        read_concepts(tmp_path / "a.txt", first_label=0)
+
+
+def test_numbers_that_are_parts_of_names_stay(tmp_path):
+    (tmp_path / "a.txt").write_text("boeing 737\nairbus 320\n3 sisters\n")
+    assert read_concepts(tmp_path / "a.txt").names[1:] == ("boeing 737", "airbus 320", "3 sisters")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -147,7 +182,17 @@ def test_text_file_numbers_its_lines(tmp_path):
         ("a.csv", "id,name\n1,sky\nx,sea\n", r"a\.csv, line 3: `id` \(='x'\)"),
         ("a.csv", "id,name\n1,sky\n1,sea\n", r"a\.csv, line 3: id 1 is taken, see .*line 2"),
         ("a.csv", "id,name\n1,sky\n3,sea\n", r"a\.csv, line 3: id 3 of 'sea' lies outside 1 to 2"),
-        ("a.csv", "id,name\n0,-\n1,sky\n", r"a\.csv, line 2: id 0 of '-' lies outside 1 to 2"),
+        ("a.csv", "id,name\n-1,x\n1,sky\n", r"a\.csv, line 2: id -1 of 'x' lies outside 1 to 2"),
+        ("a.csv", "id,name\n0,road\n1,sky\n", r"a\.csv, line 2: id 0 is 'road'.*`first_label` 0"),
+        ("a.csv", "id,idx,name\n1,1,sky\n", r"a\.csv, line 1: .* several columns for `id`"),
+        ("a.txt", "background\nsky\n", r"a\.txt, line 1: is 'background' id 0.*'1: background'"),
+        ("a.txt", "0: road\n1: sky\n", r"a\.txt, line 1: id 0 is 'road'.*`first_label` 0"),
+        ("a.txt", "0: bg\n1: sky\n255: void\n", r"line 3: id 255 of 'void'.*`ignore_label` 255"),
+        ("a.txt", "1: sky\nsea\n", r"a\.txt, line 1 is numbered, '1: sky', and other lines are no"),
+        ("a.txt", "1;sky;object\n2;sea;object\n", r"line 1 has more columns .* a header"),
+        ("a.txt", "1\tsky\tobject\n", r"line 1 has more columns than a number and a name"),
+        ("a.txt", "sky;object\nsea;object\n", r"a\.txt looks like a table separated by ';'"),
+        ("a.txt", "1: sky\n1: sea\n", r"a\.txt, line 2: id 1 is taken, see .*line 1"),
         ("a.csv", "id,name\n1,sky,blue\n", r"a\.csv, line 2: not as many columns"),
         ("a.csv", "id,name\n1\n", r"a\.csv, line 2: not as many columns"),
         ("a.csv", "id,name\n1,sky\n2,\n", r"a\.csv, line 3: the name ''"),
@@ -162,7 +207,7 @@ def test_text_file_numbers_its_lines(tmp_path):
         ("a.json", '{"labels": [{"name": "sky"}]}', r"a\.json, labels\[0\] must have a `name`"),
         ("a.json", '{"labels": [{"name": 1, "category": "object"}]}', r"labels\[0\] must have"),
         ("a.json", '{"object_part": {}}', r"a\.json: 'object' must be a list"),
-        ("a.yaml", "sky", r"`path` .*must end in one of: \.csv, \.txt, \.json"),
+        ("a.yaml", "sky", r"`path` .*must end in one of: \.csv, \.tsv, \.txt, \.json"),
     ],
 )
 def test_faulty_files_are_refused_in_one_message(tmp_path, name, content, message):
