@@ -4,7 +4,8 @@ Letters: B batch, h w layer grid, T tokens, U units.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -12,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PyTree
 
 from jaxdissect.networks.adapters.nnx_network import NnxNetwork
+from jaxdissect.networks.adapters.recorder import as_layers
 from jaxdissect.networks.edits import Edit
 
 
@@ -51,7 +53,9 @@ class Network(Protocol):
 
         Raises:
             ValueError: If a layer does not exist (the message lists those that do), is not called,
-                is called more than once, or an edit does not fit its layer.
+                is called more than once though `layers` or `edits` name no call ("relu@2" is the
+                second call of "relu"), runs inside a transformation of the network's own, or an
+                edit does not fit its layer.
         """
         ...
 
@@ -63,10 +67,10 @@ class Network(Protocol):
         layers: tuple[str, ...],
         edits: Mapping[str, Edit] | None = None,
     ) -> dict[str, Array]:
-        """Run only until all `layers` are recorded; what follows is neither run nor traced.
+        """Run only until all `layers` are recorded; what follows is not run.
 
-        Arguments, result and errors are those of `apply`, except that a recorded layer without an
-        edit may be called again: the first call is returned.
+        Arguments, result and errors are those of `apply`. What follows is traced once, only to
+        find out that it does not call a layer again; it may fail on such inputs.
         """
         ...
 
@@ -89,7 +93,7 @@ def as_network(model: Any) -> Network:
 
 
 def layer_shapes(
-    network: Network, inputs: Any, layers: tuple[str, ...]
+    network: Network, inputs: Any, layers: str | Sequence[str]
 ) -> dict[str, jax.ShapeDtypeStruct]:
     """Find shape and dtype of layers without computing them.
 
@@ -102,7 +106,7 @@ def layer_shapes(
         ValueError: If a layer does not exist, or does not give [B, h, w, U] or [B, T, U].
     """
     shapes = jax.eval_shape(
-        lambda params, inputs: network.activations(params, inputs, layers=layers),
+        partial(network.activations, layers=as_layers(layers)),
         network.params,
         inputs,
     )

@@ -17,6 +17,8 @@ from jaxdissect.networks.adapters.staged_network import StagedNetwork
 from jaxdissect.networks.edits import Edit, ablate
 from jaxdissect.networks.network import as_maps, as_network, layer_shapes
 
+LAYERS = {"static_argnames": "layers"}
+
 
 class Exploding:
     """A layer that must not run."""
@@ -86,16 +88,44 @@ class TestCalls:
         def __call__(self, x):
             return x, x
 
-    def test_twice(self):
+    def test_each_call_is_named(self):
         module = self.Calls()
         network = NnxNetwork(module)
+        first = module.twice(images())
+        second = module.twice(first)
+        layers = ("twice@2", "twice@1", "last", "last@1")
+        for found in (
+            network.activations(network.params, images(), layers=layers),
+            network.apply(network.params, images(), layers=layers)[1],
+        ):
+            assert set(found) == set(layers)
+            np.testing.assert_array_equal(found["twice@1"], first)
+            np.testing.assert_array_equal(found["twice@2"], second)
+            np.testing.assert_array_equal(found["last@1"], found["last"])
+        edited, _ = network.apply(network.params, images(), edits={"twice@2": ablate([0], 3)})
+        np.testing.assert_array_equal(edited, module.last(second.at[..., 0].set(0)))
+
+    def test_a_layer_that_is_called_twice_needs_a_call(self):
+        network = NnxNetwork(self.Calls())
+        message = "layer 'twice' is called more than once .*: twice@1, twice@2"
+        for method in (network.apply, network.activations, jax.jit(network.activations, **LAYERS)):
+            with pytest.raises(ValueError, match=f"`layers`: {message}"):
+                method(network.params, images(), layers=("twice",))
+            with pytest.raises(ValueError, match=f"`edits`: {message}"):
+                network.apply(network.params, images(), edits={"twice": ablate([0], 3)})
+            with pytest.raises(ValueError, match=r"is called 2 times .* no call 'twice@3'"):
+                method(network.params, images(), layers=("twice@3",))
         with pytest.raises(ValueError, match="`layers`: layer 'twice' is called more than once"):
-            network.apply(network.params, images(), layers=("twice",))
-        edits = {"twice": ablate([0], 3)}
-        with pytest.raises(ValueError, match="`edits`: layer 'twice' is called more than once"):
-            network.apply(network.params, images(), edits=edits)
-        read = network.activations(network.params, images(), layers=("twice", "last"))
-        np.testing.assert_array_equal(read["twice"], module.twice(images()))  # the first call
+            layer_shapes(network, images(), ("twice",))
+
+    def test_one_name_is_one_layer(self):
+        network = NnxNetwork(self.Calls())
+        for found in (
+            network.activations(network.params, images(), layers="last"),
+            network.apply(network.params, images(), layers="last")[1],
+            layer_shapes(network, images(), "last"),
+        ):
+            assert list(found) == ["last"]
 
     def test_never(self):
         network = NnxNetwork(self.Calls())
@@ -105,8 +135,77 @@ class TestCalls:
 
     def test_not_an_array(self):
         network = NnxNetwork(self.Calls())
-        with pytest.raises(ValueError, match="'pair' must give one array, it gives tuple"):
+        with pytest.raises(ValueError, match="'pair' must give one array, it gives tuple of "):
             network.apply(network.params, images(), layers=("pair",))
+
+
+class TestTransformations:
+    """Layers inside transformations of the network's own."""
+
+    class Block(nnx.Module):
+        def __init__(self, rngs):
+            self.inner = nnx.Linear(3, 3, rngs=rngs)
+
+        def __call__(self, x):
+            return self.inner(x)
+
+    class Net(nnx.Module):
+        def __init__(self, transform):
+            self.stem = nnx.Linear(3, 3, rngs=nnx.Rngs(0))
+            self.block = TestTransformations.Block(nnx.Rngs(1))
+            self.transform = transform
+
+        def __call__(self, x):
+            return self.transform(lambda block, x: block(x))(self.block, self.stem(x))
+
+    class Scanned(Net):
+        def __init__(self):
+            super().__init__(None)
+            self.block = nnx.vmap(TestTransformations.Block)(nnx.Rngs(0).split(3))
+
+        def __call__(self, x):
+            scan = nnx.scan(in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)
+            return scan(lambda x, block: block(x))(self.stem(x), self.block)
+
+    def nnx_remat(self):
+        return NnxNetwork(self.Net(nnx.remat))
+
+    def nnx_jit(self):
+        return NnxNetwork(self.Net(nnx.jit))
+
+    def nnx_scan(self):
+        return NnxNetwork(self.Scanned())
+
+    def linen_scan(self):
+        class Block(nn.Module):
+            @nn.compact
+            def __call__(self, x, _):
+                return nn.Dense(3, name="inner")(x), None
+
+        class Module(nn.Module):
+            @nn.compact
+            def __call__(self, x):
+                axes = {"variable_axes": {"params": 0}, "split_rngs": {"params": True}}
+                scanned = nn.scan(Block, **axes, length=3)(name="block")
+                return scanned(nn.Dense(3, name="stem")(x), None)[0]
+
+        return LinenNetwork(Module(), Module().init(jax.random.key(0), images()))
+
+    @pytest.mark.parametrize("kind", ["nnx_remat", "nnx_jit", "nnx_scan", "linen_scan"])
+    def test_are_refused_and_others_are_read(self, kind):
+        network = getattr(self, kind)()
+        read = network.activations(network.params, images(), layers=("stem",))
+        applied = network.apply(network.params, images(), layers=("stem",))[1]
+        np.testing.assert_array_equal(np.asarray(read["stem"]), applied["stem"])
+        for method in (network.apply, network.activations):
+            for layer, reason in [
+                ("block.inner", "runs inside a transformation"),
+                ("block", "transformation"),
+            ]:
+                with pytest.raises(ValueError, match=reason):
+                    method(network.params, images(), layers=(layer,))
+        with pytest.raises(ValueError, match="`edits`: .* inside a transformation"):
+            network.apply(network.params, images(), edits={"block.inner": ablate([0], 3)})
 
 
 class TestNnx:
@@ -121,6 +220,7 @@ class TestNnx:
             self.blocks = nnx.List([nnx.Linear(4, 4, rngs=rngs) for _ in range(11)])
             self.heads = nnx.Dict(good=nnx.Linear(4, 2, rngs=rngs))
             self.plain = nnx.data([nnx.Linear(2, 2, rngs=rngs)])
+            self.pair = nnx.data((nnx.Linear(2, 2, rngs=rngs), (nnx.relu, nnx.tanh)))
             self.scales = nnx.List([nnx.Param(jnp.ones(()))])
             self.again = self.blocks[0]
             self.drop = nnx.Dropout(0.5, rngs=rngs)
@@ -132,7 +232,9 @@ class TestNnx:
             x = self.drop(self.stem(x))
             for block in self.blocks:
                 x = block(x) + block.kernel.get_value().mean()
-            return self.plain[0](self.heads.good(x)) * scale
+            for layer in (self.pair[0], *self.pair[1]):
+                x = layer(x) if layer is not self.pair[0] else layer(self.heads.good(x))
+            return self.plain[0](x) * scale
 
     def test_names_are_paths_in_order_of_definition(self):
         network = NnxNetwork(self.Nested())
@@ -140,7 +242,7 @@ class TestNnx:
             *("stem", "stem.layers.0", "stem.layers.1", "stem.layers.2"),
             *("stem.layers.2.layers.0", "stem.layers.2.layers.1"),
             *(f"blocks.{index}" for index in range(11)),
-            *("heads.good", "plain.0", "again", "drop"),
+            *("heads.good", "plain.0", "pair.0", "pair.1.0", "pair.1.1", "again", "drop"),
         )
 
     def test_nested_layers_are_recorded_and_edited(self):

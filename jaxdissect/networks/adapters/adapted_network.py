@@ -4,9 +4,10 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 from jaxtyping import Array, PyTree
 
-from jaxdissect.networks.adapters.recorder import Recorder
+from jaxdissect.networks.adapters.recorder import LayerError, Recorder, as_layers
 from jaxdissect.networks.adapters.structure import Structured
 from jaxdissect.networks.edits import Edit
 
@@ -22,7 +23,7 @@ class AdaptedNetwork(Structured):
         params: PyTree,
         inputs: Any,
         *,
-        layers: tuple[str, ...] = (),
+        layers: str | tuple[str, ...] = (),
         edits: Mapping[str, Edit] | None = None,
     ) -> tuple[Any, dict[str, Array]]:
         """Run the network; see `jaxdissect.networks.network.Network.apply`."""
@@ -35,14 +36,33 @@ class AdaptedNetwork(Structured):
         params: PyTree,
         inputs: Any,
         *,
-        layers: tuple[str, ...],
+        layers: str | tuple[str, ...],
         edits: Mapping[str, Edit] | None = None,
     ) -> dict[str, Array]:
         """Run as far as `layers`; see `jaxdissect.networks.network.Network.activations`."""
+        layers = as_layers(layers)
         recorder = Recorder(layers, edits, names=self._known_names(), stop_early=True)
         self._run(recorder, params, inputs)
+        self._check_calls(layers, params, inputs)
         self._check_rest(recorder, inputs)
         return recorder.activations
+
+    def _check_calls(self, layers: tuple[str, ...], params: PyTree, inputs: Any) -> None:
+        """Refuse layers that are called again later on, by tracing all of the network, once."""
+        checked: set[tuple[str, ...]] = self.__dict__.setdefault("_checked_calls", set())
+        if layers in checked:
+            return
+
+        def run(params: PyTree, inputs: Any) -> None:
+            self._run(Recorder(layers, None, names=self._known_names()), params, inputs)
+
+        try:
+            jax.eval_shape(run, params, inputs)
+        except LayerError:
+            raise
+        except Exception:  # what follows the layers may not take such inputs, and need not
+            pass
+        checked.add(layers)
 
     @abstractmethod
     def _run(self, recorder: Recorder, params: PyTree, inputs: Any) -> Any:

@@ -16,8 +16,8 @@ class LinenNetwork(AdaptedNetwork):
 
     A layer is any submodule that is called (its `__call__`), named by its dotted path
     ("features.conv5_3"). Names exist only during a run, so they are checked as layers are called.
-    Layers that run inside a lifted transformation (`nn.scan`, `nn.remat`, ...) cannot be recorded
-    or edited.
+    A module that is called several times has a layer for each call, "pool@1", "pool@2". Layers that
+    run inside a lifted transformation (`nn.scan`, `nn.remat`, ...) cannot be recorded or edited.
 
     Args:
         module: Takes the inputs as its first positional argument.

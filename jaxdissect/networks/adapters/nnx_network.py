@@ -1,8 +1,6 @@
 """Probe a flax nnx module."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from functools import partial
-from operator import setitem
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +11,7 @@ from jax.core import Tracer
 from jaxtyping import PyTree
 
 from jaxdissect.networks.adapters.adapted_network import AdaptedNetwork
-from jaxdissect.networks.adapters.recorder import Recorder
+from jaxdissect.networks.adapters.recorder import LayerError, Recorder
 
 
 class NnxNetwork(AdaptedNetwork):
@@ -24,9 +22,10 @@ class NnxNetwork(AdaptedNetwork):
     that a forward pass writes is dropped.
 
     A layer is any callable submodule, named by its dotted attribute path with list positions as
-    numbers ("features.conv5_3", "blocks.3"), and any function held by a list or dict of modules
-    (the activations of an `nnx.Sequential`). A submodule that is reached by several paths goes by
-    each, the layers within it by the first. Layers that run inside a transformation of their own
+    numbers ("features.conv5_3", "blocks.3"), and any function held by a list, tuple or dict of
+    modules (the activations of an `nnx.Sequential`). A submodule that is reached by several paths
+    goes by each, the layers within it by the first. One that is called several times has a layer
+    for each call, "pool@1", "pool@2". Layers that run inside a transformation of their own
     (`nnx.scan`, `nnx.remat`, ...) cannot be recorded or edited.
 
     Args:
@@ -47,12 +46,41 @@ class NnxNetwork(AdaptedNetwork):
         self.layer_names = tuple(slot.name for slot in _slots(module))
 
     def _run(self, recorder: Recorder, params: PyTree, inputs: Any) -> Any:
+        def forward() -> Any:
+            module = self._merged(params)
+            for name, layer, put in _slots(module):
+                if name in recorder.wanted:
+                    put(_Tap(layer, name, recorder))
+            return module(inputs, **self._call_arguments)
+
+        try:
+            return recorder.run(forward)
+        except LayerError:
+            raise
+        except Exception as error:
+            if recorder.wanted and self._runs(params, inputs):
+                raise LayerError(
+                    f"`layers`: {', '.join(sorted(recorder.wanted))} cannot be tapped, perhaps as "
+                    "the network passes it to a transformation of its own (nnx.scan, nnx.remat, "
+                    f"...); name a layer outside it ({type(error).__name__}: {error})"
+                ) from error
+            raise
+
+    def _merged(self, params: PyTree) -> Callable[..., Any]:
         # Copied variables: what a forward pass writes must not reach `params`.
-        module = nnx.merge(self._definition, self._streams, params, copy=True)
-        for name, layer, put in _slots(module):
-            if name in recorder.wanted:
-                put(_Tap(layer, name, recorder))
-        return recorder.run(lambda: module(inputs, **self._call_arguments))
+        return nnx.merge(self._definition, self._streams, params, copy=True)
+
+    def _runs(self, params: PyTree, inputs: Any) -> bool:
+        """Find out whether the module takes such inputs where no layer is tapped."""
+        try:
+            jax.eval_shape(
+                lambda params, inputs: self._merged(params)(inputs, **self._call_arguments),
+                params,
+                inputs,
+            )
+        except Exception:
+            return False
+        return True
 
     def identity(self) -> Hashable:
         streams = tuple(_value(leaf) for leaf in jax.tree.leaves(self._streams))
@@ -88,6 +116,21 @@ class _Tap:
     __class__: Any = property(lambda self: type(self._tapped))
 
 
+def _flatten_tap(tap: _Tap) -> tuple[tuple[Any, ...], Any]:
+    inside = isinstance(tap._tapped, nnx.Module)
+    return (tap._tapped,) if inside else (), (None if inside else tap._tapped, tap._tap)
+
+
+def _unflatten_tap(about: Any, inside: Sequence[Any]) -> _Tap:
+    tap = object.__new__(_Tap)
+    (tap._tapped,), tap._tap = inside or about[:1], about[1]
+    return tap
+
+
+# So that a tapped layer passes into nnx.scan, nnx.remat and others, where the recorder refuses it.
+jax.tree_util.register_pytree_node(_Tap, _flatten_tap, _unflatten_tap)
+
+
 class _Slot(NamedTuple):
     """A layer and the place that holds it."""
 
@@ -96,20 +139,42 @@ class _Slot(NamedTuple):
     put: Callable[[Any], None]
 
 
-def _slots(node: Any, prefix: str = "", seen: set[int] | None = None) -> Iterator[_Slot]:
-    """Every layer below a node, a layer before those within it."""
+def _slots(
+    node: Any,
+    prefix: str = "",
+    seen: set[int] | None = None,
+    replace: Callable[[tuple[Any, ...]], None] | None = None,
+) -> Iterator[_Slot]:
+    """Every layer below a node, a layer before those within it.
+
+    Args:
+        node: A module, or a list, tuple or dictionary.
+        prefix: Begins the names.
+        seen: Nodes that have been reached by another path.
+        replace: For a tuple, puts another in its place.
+    """
     seen = set() if seen is None else seen
-    if not isinstance(node, nnx.Module | list | dict) or id(node) in seen:
+    if not isinstance(node, nnx.Module | list | dict | tuple) or id(node) in seen:
         return
     seen.add(id(node))
-    # Written through the attribute dictionary, because a tap is no data to nnx.
-    children: Any = vars(node) if isinstance(node, nnx.Module) else node
-    collection = isinstance(node, nnx.List | nnx.Dict | list | dict)
+    if isinstance(node, tuple):
+        assert replace is not None  # the first node is a module
+        children: Any = list(node)
+    else:
+        # Written through the attribute dictionary, because a tap is no data to nnx.
+        children = vars(node) if isinstance(node, nnx.Module) else node
+    collection = isinstance(node, nnx.List | nnx.Dict | list | dict | tuple)
     pairs = children.items() if isinstance(children, dict) else enumerate(children)
     for key, child in list(pairs):
         name = f"{prefix}{key}"
         if isinstance(child, nnx.Variable):  # callable, but by forwarding to its value
             continue
+
+        def put(new: Any, key: Any = key) -> None:
+            children[key] = new
+            if isinstance(node, tuple) and replace is not None:
+                replace(node._make(children) if hasattr(node, "_make") else tuple(children))
+
         if callable(child) and (collection or isinstance(child, nnx.Module)):
-            yield _Slot(name, child, partial(setitem, children, key))
-        yield from _slots(child, f"{name}.", seen)
+            yield _Slot(name, child, put)
+        yield from _slots(child, f"{name}.", seen, put)

@@ -3,15 +3,29 @@
 An adapter arranges that each layer's output passes through `Recorder.tap`; the recorder keeps what
 was asked for, returns what the rest of the network should see, and stops the run once nothing more
 is needed.
+
+A layer that a forward pass calls several times, such as one ReLU after several convolutions, has
+several outputs. They are named by their call: "relu@1", "relu@2".
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
+from flax.nnx.tracers import TraceState
 from jaxtyping import Array
 
 from jaxdissect.networks.edits import Edit, apply_edit
+
+
+class LayerError(ValueError):
+    """A layer cannot be recorded or edited as asked for."""
+
+
+def as_layers(layers: str | Sequence[str]) -> tuple[str, ...]:
+    """Return names of layers, of which a text alone is one."""
+    return (layers,) if isinstance(layers, str) else tuple(layers)
 
 
 class Recorder:
@@ -21,12 +35,11 @@ class Recorder:
         layers: Layers to record.
         edits: Edits by layer. A layer's record is what it gave before its own edit.
         names: Every layer of the network, where that is known before the run.
-        stop_early: Whether to stop once all `layers` are recorded. The first call of a layer
-            counts then; without it, a recorded or edited layer must be called exactly once.
+        stop_early: Whether to stop once all `layers` are recorded.
 
     Attributes:
         activations: What was recorded, by layer.
-        called: Names tapped so far, in order.
+        called: How often each layer was called so far, by its name, in the order of first calls.
 
     Raises:
         ValueError: If `layers` or `edits` name a layer that is not among `names`.
@@ -41,43 +54,54 @@ class Recorder:
         stop_early: bool = False,
     ):
         self.activations: dict[str, Array] = {}
-        self.called: dict[str, None] = {}
-        self._layers = frozenset(layers)
+        self.called: dict[str, int] = {}
+        self._layers = frozenset(as_layers(layers))
         self._edits = dict(edits or {})
         self._names = names
         self._stop_early = stop_early
         if names is not None:
-            check_names("layers", layers, names)
+            check_names("layers", self._layers, names)
             check_names("edits", self._edits, names)
+        self._level = TraceState()
 
     @property
     def wanted(self) -> frozenset[str]:
-        """Layers that are to be recorded or edited."""
-        return self._layers.union(self._edits)
+        """Layers that are to be recorded or edited, by their names without a call."""
+        return frozenset(_split(name)[0] for name in self._layers.union(self._edits))
 
     @property
     def unreached_edits(self) -> tuple[str, ...]:
         """Layers with an edit that have not been called."""
-        return tuple(name for name in self._edits if name not in self.called)
+        return tuple(name for name in self._edits if _split(name)[0] not in self.called)
 
     def tap(self, name: str, output: Any) -> Any:
         """Take in a layer's output and return what takes its place."""
-        again = name in self.called
-        self.called[name] = None
-        if name not in self._layers and name not in self._edits:
-            return output
+        number = self.called[name] = self.called.get(name, 0) + 1
+        for wanted in (name, f"{name}@{number}"):
+            if wanted in self._layers or wanted in self._edits:
+                output = self._take(wanted, output, number)
+        return output
+
+    def _take(self, name: str, output: Any, number: int) -> Any:
         argument = "layers" if name in self._layers else "edits"
-        if again and (name in self._edits or not self._stop_early):
-            raise ValueError(
-                f"`{argument}`: layer {name!r} is called more than once in one forward pass"
+        if number > 1 and _split(name)[1] is None:
+            raise LayerError(
+                f"`{argument}`: layer {name!r} is called more than once in one forward pass; name "
+                f"the call that is meant: {name}@1, {name}@2, ..."
+            )
+        if not self._level.is_valid():
+            raise LayerError(
+                f"`{argument}`: layer {name!r} runs inside a transformation of the network's own "
+                "(scan, remat, vmap, jit, ...), where it can be neither recorded nor edited; name "
+                "a layer outside it, or build the network without the transformation"
             )
         if not isinstance(output, jax.Array):
-            raise ValueError(
+            raise LayerError(
                 f"`{argument}`: layer {name!r} must give one array, "
-                f"it gives {type(output).__name__}"
+                f"it gives {_described(output)}; name a layer within it or after it that does"
             )
         if name in self._layers:
-            self.activations.setdefault(name, output)
+            self.activations[name] = output
             if self._stop_early and len(self.activations) == len(self._layers):
                 raise _Complete
         return apply_edit(output, self._edits[name]) if name in self._edits else output
@@ -89,7 +113,8 @@ class Recorder:
             The output of `forward`, or None where the run was stopped early.
 
         Raises:
-            ValueError: If a recorded or edited layer was not called, or more than once.
+            LayerError: If a recorded or edited layer was not called, or more than once though no
+                call is named, inside a transformation, or does not give one array.
         """
         if self._stop_early and not self._layers:
             return None
@@ -105,19 +130,42 @@ class Recorder:
         if self._names is None:
             check_names(argument, wanted, tuple(self.called))
         for name in wanted:
-            if name not in self.called:
-                raise ValueError(
-                    f"`{argument}`: layer {name!r} exists, but the forward pass does not call it"
+            layer, number = _split(name)
+            if layer not in self.called:
+                raise LayerError(
+                    f"`{argument}`: layer {name!r} exists, but the forward pass does not call it "
+                    "itself (it may pass it to a transformation, such as nnx.remat)"
+                )
+            if number is not None and not 1 <= number <= self.called[layer]:
+                raise LayerError(
+                    f"`{argument}`: layer {layer!r} is called {self.called[layer]} times in one "
+                    f"forward pass, and has no call {name!r}"
                 )
 
 
 def check_names(argument: str, wanted: Iterable[str], names: Sequence[str]) -> None:
-    """Raise ValueError, listing the valid names, if a wanted layer is not among them."""
+    """Raise LayerError, listing the valid names, if a wanted layer is not among them."""
     for name in wanted:
-        if name not in names:
-            raise ValueError(
+        if _split(name)[0] not in names:
+            raise LayerError(
                 f"`{argument}`: no layer {name!r}; valid names: {', '.join(names) or 'none'}"
             )
+
+
+def _split(name: str) -> tuple[str, int | None]:
+    """Split the name of a call, "relu@2", into that of the layer and the number of the call."""
+    found = re.fullmatch(r"(.+)@(\d+)", name)
+    return (name, None) if found is None else (found[1], int(found[2]))
+
+
+def _described(output: Any) -> str:
+    """Name the type of what a layer gives, and of its parts."""
+    kind = type(output).__name__
+    if isinstance(output, Mapping):
+        return f"{kind} with {', '.join(map(repr, list(output)[:5]))}"
+    if isinstance(output, tuple | list):
+        return f"{kind} of {', '.join(type(part).__name__ for part in output[:5])}"
+    return kind
 
 
 class _Complete(BaseException):
