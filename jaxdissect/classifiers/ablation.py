@@ -179,7 +179,7 @@ def ablation_sweep(
         finite, predictions = np.asarray(output[0]), output[1]
         examples = batch["example"][batch["weight"]]
         kept["labels"][examples] = class_checks.read_classes(batch, label_key, num_classes)
-        for condition in np.flatnonzero(~finite.all(axis=1))[:1]:
+        for condition in np.flatnonzero(~finite.all(axis=1))[:1].tolist():
             where = _condition_name(keep, layer, condition - 1)
             class_checks.check_scores(finite[condition], batch, label_key, where=where)
         if predictions is not None:

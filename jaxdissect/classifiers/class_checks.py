@@ -82,12 +82,13 @@ def read_classes(
     wrong = labels < 0 if num_classes is None else (labels < 0) | (labels >= num_classes)
     if wrong.any():
         known = (
-            "classes count from 0"
+            "at least 0"
             if num_classes is None
-            else f"`network` scores the classes 0 to {num_classes - 1}"
+            else f"in [0, {num_classes}): `network` scores the classes 0 to {num_classes - 1}"
         )
         raise ValueError(
-            f"{label_key!r} of example {examples[wrong][0]} is {labels[wrong][0]}, and {known}"
+            f"{label_key!r} of example {examples[wrong][0]} is {labels[wrong][0]}, and must be a "
+            f"class {known}"
         )
     return labels.astype(np.int64)
 

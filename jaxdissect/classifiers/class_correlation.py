@@ -16,9 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float32, Float64, PyTree
 
-from jaxdissect.engine.batching import Source, read_block
+from jaxdissect.classifiers import class_checks
+from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, fold, no_progress
-from jaxdissect.engine.layer_reader import Inputs, as_static, image_input
+from jaxdissect.engine.layer_reader import (
+    Inputs,
+    all_finite,
+    as_static,
+    check_finite,
+    image_input,
+)
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats import int64_counter, moments
@@ -74,16 +81,21 @@ def correlate_with_classes(
         progress: Called with how far the pass has come.
 
     Raises:
-        ValueError: If there are no examples, or the layer is unknown.
+        ValueError: If there are no examples, they have no class or one beyond [0, N), the layer is
+            unknown, or its activations or the scores are not finite.
     """
     network = as_network(network)
-    if len(source) < 1:
-        raise ValueError("`source` has no examples")
+    example = class_checks.first_example(source, label_key)
+    num_classes = class_checks.num_scored_classes(network, inputs, example)
     recording = Structure(network), layer, as_static(inputs)
-    peaks, scores = jax.eval_shape(
-        partial(_peaks_and_scores, *recording), network.params, read_block(source, 0, 1)
-    )
-    num_units, num_classes = peaks.shape[1], scores.shape[1]
+    peaks, *_ = jax.eval_shape(partial(_peaks_and_scores, *recording), network.params, example)
+    num_units = peaks.shape[1]
+
+    def receive(batch: Batch, finite: tuple[Array, Array]) -> None:
+        class_checks.read_classes(batch, label_key, num_classes)
+        check_finite({layer: finite[0]}, batch)
+        class_checks.check_scores(finite[1], batch, label_key)
+
     state = fold(
         lambda state, batch: _update(*recording, label_key, state, network.params, batch),
         _State(
@@ -94,6 +106,7 @@ def correlate_with_classes(
         ),
         source,
         batch_size=batch_size,
+        receive=receive,
         mesh=mesh,
         description="correlating units with classes",
         progress=progress,
@@ -109,6 +122,8 @@ def positive_shares(
     correlation: Float64[np.ndarray, "U N"], important: Bool[np.ndarray, "U N"]
 ) -> PositiveShares:
     """Compare pairs of a unit and a class to which it is important with all other pairs.
+
+    Columns of classes without images are to be left out: their pairs would count as others.
 
     Args:
         correlation: Correlations of `correlate_with_classes`.
@@ -140,8 +155,9 @@ def _update(
     state: _State,
     params: PyTree,
     batch: dict[str, Array],
-) -> tuple[_State, None]:
-    peaks, scores = _peaks_and_scores(structure, layer, inputs, params, batch)
+) -> tuple[_State, tuple[Bool[Array, "B"], Bool[Array, "B"]]]:
+    """Count a batch; return whether the activations and the scores of its images are finite."""
+    peaks, scores, finite = _peaks_and_scores(structure, layer, inputs, params, batch)
     weight, labels = batch["weight"], batch[label_key].astype(jnp.int32)
     probabilities = jax.nn.softmax(scores)
     own = jnp.take_along_axis(scores, labels[:, None], 1)
@@ -153,12 +169,14 @@ def _update(
         moments.update(state.classes, probabilities, probabilities, weight),
         moments.update(state.both, peaks, probabilities, weight),
         int64_counter.add(state.ranks, counts),
-    ), None
+    ), (finite, class_checks.finite_scores(scores))
 
 
 def _peaks_and_scores(
     structure: Structure, layer: str, inputs: Inputs, params: PyTree, batch: Mapping[str, Array]
-) -> tuple[Float32[Array, "B U"], Float32[Array, "B N"]]:
+) -> tuple[Float32[Array, "B U"], Float32[Array, "B N"], Bool[Array, "B"]]:
+    """Find peaks and scores, and whether all activations are finite."""
     scores, recorded = structure.apply(params, inputs(batch), layers=(layer,))
     activations = recorded[layer].astype(jnp.float32)
-    return activations.max(tuple(range(1, activations.ndim - 1))), scores.astype(jnp.float32)
+    peaks = activations.max(tuple(range(1, activations.ndim - 1)))
+    return peaks, scores.astype(jnp.float32), all_finite(activations)

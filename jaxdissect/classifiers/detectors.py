@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Float64, Int, Int64
 
+from jaxdissect.classifiers import class_checks
 from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
 from jaxdissect.engine.layer_reader import (
@@ -128,14 +129,13 @@ def peak_activations(
         progress: Called with how far the pass has come.
 
     Raises:
-        ValueError: If there are no examples or layers, a layer is unknown, an example has no class,
-            or activations are not finite.
+        ValueError: If there are no examples or layers, a layer is unknown, an example has no class
+            or one below 0, or activations are not finite.
     """
     network, names = as_network(network), tuple(layers)
     if not names:
         raise ValueError("`layers` must name at least one layer")
-    if len(source) and label_key not in source[0]:
-        raise ValueError(f"`label_key` (={label_key!r}) must be one of: {', '.join(source[0])}")
+    class_checks.first_example(source, label_key, allow_bool=True)
     reader = LayerReader.of(network, names, inputs=inputs, token_grid=token_grid)
     values: dict[str, list[np.ndarray]] = {name: [] for name in names}
     labels: list[np.ndarray] = []
@@ -143,7 +143,7 @@ def peak_activations(
     def receive(batch: Batch, found: tuple[dict[str, Array], dict[str, Array]]) -> None:
         peaks, finite = found
         check_finite(finite, batch)
-        labels.append(batch[label_key][batch["weight"]])
+        labels.append(class_checks.read_classes(batch, label_key))
         for name, of_layer in peaks.items():
             values[name].append(np.asarray(of_layer)[batch["weight"]])
 
@@ -156,7 +156,7 @@ def peak_activations(
         description="peaks of units",
         progress=progress,
     )
-    classes = np.concatenate(labels).astype(np.int64)
+    classes = np.concatenate(labels)
     return {name: PeakActivations(np.concatenate(values[name]), classes) for name in names}
 
 

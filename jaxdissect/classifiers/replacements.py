@@ -11,12 +11,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float64, PyTree
+from jaxtyping import Array, Bool, Float, Float64, PyTree
 
 from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.data.pairs import DONOR
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
-from jaxdissect.engine.layer_reader import Inputs, as_static, image_input
+from jaxdissect.engine.layer_reader import (
+    Inputs,
+    all_finite,
+    as_static,
+    check_finite,
+    image_input,
+)
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.network import as_network
 
@@ -73,13 +79,16 @@ def mean_activations(
         progress: Called with how far the pass has come.
 
     Raises:
-        ValueError: If there are no examples, or the layer is unknown.
+        ValueError: If there are no examples, the layer is unknown, or its activations are not
+            finite.
     """
     network = as_network(network)
     structure, inputs = Structure(network), as_static(inputs)
     rows: list[np.ndarray] = []
 
-    def receive(batch: Batch, means: Array) -> None:
+    def receive(batch: Batch, output: tuple[Array, Array]) -> None:
+        means, finite = output
+        check_finite({layer: finite}, batch)
         rows.append(np.asarray(means)[batch["weight"]])
 
     map_batches(
@@ -115,6 +124,7 @@ class _Resampled:
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _means(
     structure: Structure, layer: str, inputs: Inputs, params: PyTree, batch: dict[str, Array]
-) -> Float[Array, "B U"]:
+) -> tuple[Float[Array, "B U"], Bool[Array, "B"]]:
     activations = structure.activations(params, inputs(batch), layers=(layer,))[layer]
-    return activations.astype(jnp.float32).mean(tuple(range(1, activations.ndim - 1)))
+    means = activations.astype(jnp.float32).mean(tuple(range(1, activations.ndim - 1)))
+    return means, all_finite(activations)

@@ -14,9 +14,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float64, PyTree
+from jaxtyping import Array, Bool, Float, Float64, PyTree
 
-from jaxdissect.engine.batching import Batch, Source, read_block
+from jaxdissect.classifiers import class_checks
+from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
 from jaxdissect.engine.layer_reader import Inputs, as_static, image_input
 from jaxdissect.networks.adapters.structure import Structure
@@ -51,21 +52,35 @@ def estimated_damage(
         Estimates in units of log-probability (nats); 0 for classes without images.
 
     Raises:
-        ValueError: If there are no examples, a class is not in [0, N), or the layer is unknown.
+        ValueError: If there are no examples, they have no class or one beyond [0, N), the network
+            does not score as many classes, the layer is unknown, or scores or estimates are not
+            finite.
     """
     network = as_network(network)
-    if len(source) < 1:
-        raise ValueError("`source` has no examples")
-    layer_shapes(network, jax.eval_shape(inputs, read_block(source, 0, 1)), (layer,))
+    example = class_checks.first_example(source, label_key)
+    scored = class_checks.num_scored_classes(network, inputs, example)
+    if not 1 <= num_classes <= scored:
+        raise ValueError(
+            f"`num_classes` (={num_classes}) must be at least 1 and at most {scored}, the classes "
+            "that `network` scores"
+        )
+    layer_shapes(network, jax.eval_shape(inputs, example), (layer,))
     structure, inputs = Structure(network), as_static(inputs)
     sums: list[Float64[np.ndarray, "N U"]] = []
     number = np.zeros(num_classes, np.int64)
 
-    def receive(batch: Batch, found: Array) -> None:
-        classes = batch[label_key][batch["weight"]]
-        if not ((classes >= 0) & (classes < num_classes)).all():
-            raise ValueError(f"{label_key!r} must be a class in [0, {num_classes})")
+    def receive(batch: Batch, output: tuple[Array, Array]) -> None:
+        found, finite = output
+        classes = class_checks.read_classes(batch, label_key, num_classes)
+        class_checks.check_scores(finite, batch, label_key)
         rows = np.asarray(found, np.float64)[batch["weight"]]
+        wrong = ~np.isfinite(rows).all(axis=1)
+        if wrong.any():
+            raise ValueError(
+                f"estimates of layer {layer!r} are NaN or infinite for example "
+                f"{batch['example'][batch['weight']][wrong][0]} (class {classes[wrong][0]}): its "
+                "scores are finite and their slopes are not, as that of a root at 0"
+            )
         if not sums:
             sums.append(np.zeros((num_classes, rows.shape[1])))
         np.add.at(sums[0], classes, rows)
@@ -90,19 +105,19 @@ def _effects(
     label_key: str,
     params: PyTree,
     batch: dict[str, Array],
-) -> Float[Array, "B U"]:
-    """Compute activation times gradient of every unit, summed over places."""
-    images, labels = inputs(batch), batch[label_key]
+) -> tuple[Float[Array, "B U"], Bool[Array, "B"]]:
+    """Compute activation times gradient of every unit, summed over places, and check scores."""
+    images, labels = inputs(batch), batch[label_key].astype(jnp.int32)
 
-    def log_probability(added: Array) -> tuple[Array, Array]:
+    def log_probability(added: Array) -> tuple[Array, tuple[Array, Array]]:
         edit = Edit(jnp.ones((), jnp.float32), added)
         scores, recorded = structure.apply(params, images, layers=(layer,), edits={layer: edit})
         log_probabilities = jax.nn.log_softmax(scores.astype(jnp.float32))
         own = jnp.take_along_axis(log_probabilities, labels[:, None], 1)
-        return own.sum(), recorded[layer]
+        return own.sum(), (recorded[layer], class_checks.finite_scores(scores))
 
     shape = jax.eval_shape(lambda: structure.activations(params, images, layers=(layer,)))[layer]
     nothing = jnp.zeros(shape.shape, jnp.float32)
-    gradients, activations = jax.grad(log_probability, has_aux=True)(nothing)
+    gradients, (activations, finite) = jax.grad(log_probability, has_aux=True)(nothing)
     products = gradients * activations.astype(jnp.float32)
-    return products.sum(tuple(range(1, products.ndim - 1)))
+    return products.sum(tuple(range(1, products.ndim - 1))), finite

@@ -51,8 +51,6 @@ class Accuracy(NamedTuple):
 STEPS = 2**16
 """Steps in which probabilities are summed."""
 
-_MOST = 2**14  # images whose steps are summed in one go: beyond 2^15, an int32 does not hold them
-
 
 def init(num_classes: int, num_conditions: int) -> AccuracyState:
     """No images seen."""
@@ -85,22 +83,10 @@ def update(
         confidences: Probability in [0, 1] that the classifier gives to the class of each image.
         labels: Class of each image; beyond [0, N) the image does not count.
         weight: Which images count.
+
+    Raises:
+        ValueError: If there are more than `int64_counter.MOST_AMOUNTS` images.
     """
-    for first in range(0, len(labels), _MOST):
-        part = slice(first, first + _MOST)
-        state = _update(
-            state, predictions[:, part], confidences[:, part], labels[part], weight[part]
-        )
-    return state
-
-
-def _update(
-    state: AccuracyState,
-    predictions: Integer[Array, "S B"],
-    confidences: Float[Array, "S B"],
-    labels: Integer[Array, "B"],
-    weight: Bool[Array, "B"],
-) -> AccuracyState:
     num_classes = state.true.low.shape[0]
     predictions, labels = predictions.astype(jnp.int32), labels.astype(jnp.int32)
     # Predictions of images that are of no class would make rates leave [0, 1].
@@ -119,7 +105,7 @@ def _update(
         int64_counter.add(state.true, add_up(labels, counted[0])),
         int64_counter.add(state.predicted, by_condition(predictions, counted)),
         int64_counter.add(state.correct, by_condition(predictions, jnp.where(right, counted, 0))),
-        int64_counter.add(state.confidence, by_condition(everywhere, counted * steps)),
+        jax.vmap(int64_counter.add_at)(state.confidence, everywhere, counted * steps),
     )
 
 

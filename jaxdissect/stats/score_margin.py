@@ -10,6 +10,7 @@ whole steps of 2^-16, so that sums are exact in any order; beyond ±2^14 they co
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Int32, Int64, Integer
@@ -20,8 +21,7 @@ STEPS = 2**16
 """Steps in which a margin of 1 is summed."""
 
 _LARGEST = 2**14
-_LIMB = 16  # bits of a margin that are summed apart, so that sums fit an int32
-_MOST = 2**14  # images whose limbs are summed in one go
+_LIMB = 16  # bits of a margin that are summed apart
 
 
 class MarginState(NamedTuple):
@@ -81,21 +81,20 @@ def update(
         margins: Margins that `measure` finds, under each condition.
         labels: Class of each image; beyond [0, N) the image does not count.
         weight: Which images count.
+
+    Raises:
+        ValueError: If there are more than `int64_counter.MOST_AMOUNTS` images.
     """
     num_classes = state.images.low.shape[0]
     labels = labels.astype(jnp.int32)
     counted = weight & (labels >= 0) & (labels < num_classes)
-    for first in range(0, len(labels), _MOST):
-        part = slice(first, first + _MOST)
-        classes, counts = jnp.clip(labels[part], 0, num_classes - 1), counted[part]
-        margin = jnp.where(counts, margins[:, part], 0)
-        nothing = jnp.zeros(state.high.low.shape, jnp.int32)
-        state = MarginState(
-            int64_counter.add(state.images, nothing[0].at[classes].add(counts.astype(jnp.int32))),
-            int64_counter.add(state.high, nothing.at[:, classes].add(margin >> _LIMB)),
-            int64_counter.add(state.low, nothing.at[:, classes].add(margin & (2**_LIMB - 1))),
-        )
-    return state
+    add = jax.vmap(int64_counter.add_at, in_axes=(0, None, 0))
+    margins = jnp.where(counted, margins, 0)
+    return MarginState(
+        int64_counter.add_at(state.images, labels, counted.astype(jnp.int32)),
+        add(state.high, labels, margins >> _LIMB),
+        add(state.low, labels, margins & (2**_LIMB - 1)),
+    )
 
 
 def merge(a: MarginState, b: MarginState) -> MarginState:

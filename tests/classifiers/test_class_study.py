@@ -104,5 +104,5 @@ def test_estimates_rank_units_like_removals(judging):
     damage = exact.damage(measure=accuracy.confidence)
     found = [importance.rank_correlation(a, b) for a, b in zip(damage.T, estimate.T, strict=True)]
     assert np.mean(found) > 0.7
-    with pytest.raises(ValueError, match="must be a class"):
+    with pytest.raises(ValueError, match=r"must be a class in \[0, 2\)"):
         estimated_damage(pooled(), judging, "conv2", 2)

@@ -124,8 +124,8 @@ def test_narrow_labels_may_be_fewer_than_the_classes(dtype, num_classes):
     np.testing.assert_array_equal(found.confidence[0], expected * accuracy.STEPS // 2)
 
 
-def test_the_largest_batch_is_summed_exactly():
-    number = 2**15
+def test_large_batches_are_summed_exactly():
+    number = 2**17
     labels = np.zeros(number, np.int32)
     state = accuracy.init(N, 1)
     for _ in range(3):
