@@ -8,7 +8,7 @@ class falls without it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +21,9 @@ from jaxtyping import Array, Bool, Float64, Int32, Integer, PyTree
 from jaxdissect.classifiers import ablation_methods, class_checks, replacements
 from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.engine.identity import content, traced
 from jaxdissect.engine.layer_reader import Inputs, as_static, image_input
-from jaxdissect.engine.resume import digest, fold_resumably
+from jaxdissect.engine.resume import fold_resumably
 from jaxdissect.networks import ablation_masks
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.jaxpr.partial_eval import largest_value
@@ -185,8 +186,25 @@ def ablation_sweep(
         if predictions is not None:
             kept["predictions"][:, examples] = np.asarray(predictions)[:, batch["weight"]]
 
+    def settings() -> dict[str, Any]:
+        return {
+            "layer": layer,
+            "method": method.__name__,
+            "label_key": label_key,
+            "keep_predictions": keep_predictions,
+            "count_scores": count_scores,
+            "network (weights)": content(network.params),
+            "network (code)": traced(network.apply, network.params, jax.eval_shape(inputs, placed)),
+            "inputs": traced(inputs, placed),
+            "replacement": traced(replacement, network.params, placed),
+            "keep": content(keep),
+        }
+
+    def counting(step: _Step) -> Callable[[_SweepState, dict[str, Any]], tuple[_SweepState, Any]]:
+        return lambda state, batch: _run_step(step, state, network.params, batch, masks)
+
     state = fold_resumably(
-        lambda state, batch: _run_step(step, state, network.params, batch, masks),
+        counting(step),
         _SweepState(
             accuracy.init(num_classes, len(masks)),
             score_margin.init(num_classes, len(masks)),
@@ -194,15 +212,8 @@ def ablation_sweep(
         ),
         source,
         checkpoints,
-        settings={
-            "layer": layer,
-            "conditions": digest(keep),
-            "method": method.__name__,
-            "network": digest(network.params) if checkpoints else "",
-            "first example": digest(example),
-            "predictions kept": keep_predictions,
-            "scores counted": count_scores,
-        },
+        settings=settings,
+        plain_step=counting(replace(step, chunk_size=1, memory_budget=0)),
         kept=kept,
         batch_size=batch_size,
         save_every=save_every,

@@ -28,10 +28,10 @@ from jaxdissect.dissection.setup import DissectionSetup, dissection_setup
 from jaxdissect.dissection.thresholds import check_thresholds, find_thresholds
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.folding import FoldOptions, Progress, no_progress
+from jaxdissect.engine.identity import digest
 from jaxdissect.engine.labelers import Labeler
 from jaxdissect.engine.layer_reader import Inputs, OutputImage, image_input
 from jaxdissect.engine.memory_plan import MemoryPlan, plan_memory
-from jaxdissect.engine.resume import digest
 from jaxdissect.stats import scores
 
 _log = logging.getLogger(__name__)

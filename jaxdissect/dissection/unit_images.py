@@ -23,9 +23,9 @@ from jaxdissect.arrays.resampling import (
 from jaxdissect.dissection.result import Dissection, LayerDissection, Provenance
 from jaxdissect.engine.batching import Source, batches
 from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.engine.identity import digest
 from jaxdissect.engine.label_grid import LayerOnGrid
 from jaxdissect.engine.layer_reader import Inputs, LayerReader, OutputImage, image_input
-from jaxdissect.engine.resume import digest
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats.quantile import exceeds
 

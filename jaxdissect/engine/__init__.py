@@ -13,6 +13,7 @@ from jaxdissect.engine.folding import Progress as Progress
 from jaxdissect.engine.folding import fold as fold
 from jaxdissect.engine.folding import map_batches as map_batches
 from jaxdissect.engine.folding import no_progress as no_progress
+from jaxdissect.engine.identity import digest as digest
 from jaxdissect.engine.label_grid import LayerOnGrid as LayerOnGrid
 from jaxdissect.engine.labelers import Labeler as Labeler
 from jaxdissect.engine.labelers import annotated as annotated
@@ -25,5 +26,4 @@ from jaxdissect.engine.layer_reader import LayerReader as LayerReader
 from jaxdissect.engine.layer_reader import image_input as image_input
 from jaxdissect.engine.memory_plan import MemoryPlan as MemoryPlan
 from jaxdissect.engine.memory_plan import plan_memory as plan_memory
-from jaxdissect.engine.resume import digest as digest
 from jaxdissect.engine.resume import fold_resumably as fold_resumably

@@ -49,6 +49,10 @@ class Stored:
         """Return the items from `first` up to, not including, `last`, as views."""
         return {name: array[first:last] for name, array in self.arrays.items()}
 
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells the source from others, see `jaxdissect.engine.identity`."""
+        return vars(self)
+
 
 class Joined:
     """Several sources of the same length, item by item."""
@@ -68,6 +72,10 @@ class Joined:
         for source in self.sources:
             joined.update(read_block(source, first, last))
         return joined
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells the source from others, see `jaxdissect.engine.identity`."""
+        return vars(self)
 
 
 def read_block(source: Source, first: int, last: int) -> Batch:

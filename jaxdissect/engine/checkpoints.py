@@ -1,10 +1,15 @@
 """Checkpoints of long computations: a folder that holds the last few states, each complete.
 
-A state is any pytree of arrays. What shapes it, such as options and seeds, is not part of it: it
-is written beside the states, and compared when a computation resumes.
+    identity.json       what the computation depends on, by name
+    states/40           the state after 40 steps
+    checksums/40.json   hashes of the files of that state, written when it is complete
+
+A state is any pytree of arrays. What shapes it, such as options, weights and seeds, is not part of
+it: it is written beside the states, and compared when a computation resumes.
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +19,15 @@ import jax
 from jaxtyping import PyTree
 from orbax.checkpoint import v1 as ocp
 
-SETTINGS = "settings.json"
+from jaxdissect.engine.identity import is_content
+from jaxdissect.engine.saved_files import check_file, damaged, file_sha256, read_json, write_json
+
+IDENTITY, STATES, CHECKSUMS = "identity.json", "states", "checksums"
+
+COMPUTATION = "computation"
+"""Setting that differs whenever anything does; it is named only where nothing else differs."""
+
+_BEFORE = "settings.json"  # what earlier versions wrote, which knew less
 
 
 class Checkpoints:
@@ -26,17 +39,20 @@ class Checkpoints:
         keep: How many states to keep.
 
     Raises:
-        ValueError: If the folder holds a computation with other settings.
+        ValueError: If the folder holds a computation with other settings, or it or its last state
+            is damaged; the message names what differs, or the file.
+        OSError: If it cannot be read or written.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, keep: int = 2):
-        folder = folder.resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        _check_settings(folder / SETTINGS, dict(settings))
+        self._folder = claim(folder, settings)
+        self._latest = self._find_latest()
+        if self._latest is not None:
+            self._check(self._latest)
         # What orbax asks for by its annotations, its own policies do not fit.
         policy: Any = ocp.training.preservation_policies.LatestN(keep)
         self._checkpointer = ocp.training.Checkpointer(
-            str(folder / "states"),
+            str(self._folder / STATES),
             preservation_policy=policy,
             cleanup_tmp_directories=True,
         )
@@ -55,12 +71,16 @@ class Checkpoints:
     @property
     def latest(self) -> int | None:
         """Number of the last complete state, or None."""
-        latest = self._checkpointer.latest
-        return None if latest is None else latest.step
+        return self._latest
 
     def save(self, step: int, state: PyTree) -> None:
         """Write a state; it counts when it is complete."""
         self._checkpointer.save(step, state)
+        if jax.process_index() == 0:
+            write_json(self._sums(step), {"files": _hashes(self._state(step))})
+            for kept in self._steps(CHECKSUMS) - self._steps(STATES):
+                self._sums(kept).unlink(missing_ok=True)
+        self._latest = step
 
     def load(self, step: int, example: PyTree) -> PyTree:
         """Read a state back, with the structure, shapes, dtypes and devices of an example."""
@@ -70,19 +90,112 @@ class Checkpoints:
         )
         return self._checkpointer.load(step, abstract)
 
+    def _state(self, step: int) -> Path:
+        return self._folder / STATES / str(step)
 
-def _check_settings(path: Path, settings: dict[str, Any]) -> None:
-    text = json.dumps(settings, indent=1)
-    if not path.exists():
-        path.write_text(text)
-        return
-    found, wanted = json.loads(path.read_text()), json.loads(text)
-    differing = [
-        f"{name} is {found.get(name)!r} there and {wanted.get(name)!r} here"
-        for name in dict.fromkeys([*found, *wanted])
-        if found.get(name) != wanted.get(name)
-    ]
-    if differing:
+    def _sums(self, step: int) -> Path:
+        return self._folder / CHECKSUMS / f"{step}.json"
+
+    def _steps(self, kind: str) -> set[int]:
+        """Numbers of the states that there are, or of those with checksums."""
+        names = (path.name.removesuffix(".json") for path in (self._folder / kind).iterdir())
+        return {int(name) for name in names if name.isdecimal()}
+
+    def _find_latest(self) -> int | None:
+        """Find the last complete state, and remove one that was never completed."""
+        for kind in (STATES, CHECKSUMS):
+            _make_folder(self._folder / kind)
+        states, complete = self._steps(STATES), self._steps(CHECKSUMS)
+        for step in sorted(states - complete):
+            if step < max(states):
+                raise damaged(self._sums(step), "it is missing", _way_out(self._folder))
+            # The process ended after writing it, and before its checksums.
+            shutil.rmtree(self._state(step))
+        return max(states & complete, default=None)
+
+    def _check(self, step: int) -> None:
+        """Check the files of a state."""
+        older = sorted(other for other in self._steps(STATES) if other < step)
+        way_out = _way_out(self._folder)
+        if older:
+            way_out = f"delete {self._state(step)} to resume from step {older[-1]}, or {way_out}"
+        found = read_json(self._sums(step), way_out=way_out).get("files")
+        if not isinstance(found, dict):
+            raise damaged(self._sums(step), "it lists no files", way_out)
+        for name, hashed in found.items():
+            check_file(self._state(step) / name, hashed, way_out=way_out)
+
+
+def claim(folder: Path, settings: Mapping[str, Any]) -> Path:
+    """Take a folder for one computation, or check that it is that of the same one.
+
+    Args:
+        folder: Made if it does not exist.
+        settings: What the computation depends on, as JSON; written when the folder is new.
+
+    Returns:
+        The folder, absolute.
+
+    Raises:
+        ValueError: If the folder holds a computation with other settings, or is damaged; the
+            message names the settings that differ.
+        OSError: If it cannot be read or written.
+    """
+    folder = folder.resolve()
+    _make_folder(folder)
+    path = folder / IDENTITY
+    wanted = json.loads(json.dumps(settings))
+    if path.exists():
+        _compare(folder, read_json(path, way_out=_way_out(folder)), wanted)
+        return folder
+    if (folder / _BEFORE).exists():
         raise ValueError(
-            f"{path.parent} holds a computation with other settings: {'; '.join(differing)}"
+            f"{folder} holds a computation of an earlier version of jaxdissect, which does not "
+            f"tell all that it depends on; {_way_out(folder)}"
         )
+    if (folder / STATES).exists() or (folder / CHECKSUMS).exists():
+        raise damaged(path, "it is missing", _way_out(folder))
+    if jax.process_index() == 0:
+        write_json(path, wanted)
+    return folder
+
+
+def _compare(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    names = [
+        name
+        for name in dict.fromkeys([*found, *wanted])
+        if name not in found or name not in wanted or found[name] != wanted[name]
+    ]
+    named = [name for name in names if name != COMPUTATION] or names
+    if named:
+        differing = (_difference(name, found.get(name), wanted.get(name)) for name in named)
+        raise ValueError(
+            f"{folder} holds a computation with other settings: {'; '.join(differing)}; "
+            f"{_way_out(folder)}"
+        )
+
+
+def _difference(name: str, there: Any, here: Any) -> str:
+    if is_content(there) and is_content(here):
+        return f"{name} is not the same"
+    return f"{name} is {_short(there)} there and {_short(here)} here"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"`checkpoints`: {folder} is no folder; give another one")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _way_out(folder: Path) -> str:
+    return f"give another folder for `checkpoints`, or delete {folder} to begin again"
+
+
+def _hashes(state: Path) -> dict[str, str]:
+    files = sorted(path for path in state.rglob("*") if path.is_file())
+    return {path.relative_to(state).as_posix(): file_sha256(path) for path in files}

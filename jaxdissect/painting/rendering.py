@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, UInt8
 
-from jaxdissect.engine.resume import digest
+from jaxdissect.engine.identity import digest
 from jaxdissect.generators.generator import Generator, GeneratorParams, ToPixels, from_signed
 from jaxdissect.generators.images import generate
 from jaxdissect.networks.edits import Edit

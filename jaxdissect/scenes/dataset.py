@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +46,10 @@ class ScenesDataset:
             name: np.concatenate([part[name] for part in parts])[start : start + len(places)]
             for name in parts[0]
         }
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells the source from others, see `jaxdissect.engine.identity`."""
+        return vars(self)
 
     def _block(self, block: int) -> dict[str, np.ndarray]:
         return _draw_block(self.seed, block, self.scenes, self.stylised)

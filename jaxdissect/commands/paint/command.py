@@ -19,7 +19,7 @@ from jaxdissect.commands.paint.studio import Studio
 from jaxdissect.dissection.result import Dissection, load_dissection
 from jaxdissect.engine.data.latent_vectors import latents
 from jaxdissect.engine.folding import Progress
-from jaxdissect.engine.resume import digest
+from jaxdissect.engine.identity import digest
 from jaxdissect.generators.dissection import dissect_generator
 from jaxdissect.generators.generator import Generator
 

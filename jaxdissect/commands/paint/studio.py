@@ -18,8 +18,8 @@ from jaxtyping import Array, Bool, Int32, UInt8
 from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.dissection.result import Dissection
+from jaxdissect.engine.identity import digest
 from jaxdissect.engine.labelers import segmented
-from jaxdissect.engine.resume import digest
 from jaxdissect.generators.dissection import ranked_units
 from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.images import concept_areas

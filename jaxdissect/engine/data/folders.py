@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal, SupportsIndex
+from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 
@@ -82,6 +82,13 @@ class ImageFolder:
     def name(self, index: SupportsIndex) -> str:
         """Return the path of an example below the image folder, such as "park/1.jpg"."""
         return self.names[index]
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells the source from others, see `jaxdissect.engine.identity`.
+
+        Files are told by name, size and time.
+        """
+        return vars(self)
 
     def chosen(self, places: Sequence[int]) -> "ImageFolder":
         """Return some of the images, in the order of their places here."""

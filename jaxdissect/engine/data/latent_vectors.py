@@ -10,7 +10,7 @@ Shapes: Z latent.
 """
 
 from dataclasses import dataclass
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 from jaxtyping import Float32
@@ -43,6 +43,10 @@ class Latents:
         for row, place in enumerate(places):
             block[row] = self._draw(place)
         return {"latent": block}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells the source from others, see `jaxdissect.engine.identity`."""
+        return vars(self)
 
     def _draw(self, place: int) -> Float32[np.ndarray, "Z"]:
         # Philox is keyed, not run through, so any example is drawn at once; the distributions of

@@ -67,6 +67,10 @@ class Paired:
         stylised = read_block(self.stylised, first, last)["image"]
         return {**read_block(self.originals, first, last), STYLISED: stylised}
 
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells the source from others, see `jaxdissect.engine.identity`."""
+        return vars(self)
+
 
 class WithDonors:
     """Examples, each with a donor image: that of another example, as unlike as chance makes it.
@@ -99,6 +103,10 @@ class WithDonors:
     def __getitem__(self, index: int) -> Mapping[str, Any]:
         donor = self.source[int(self.donors[index])]["image"]
         return {**self.source[index], DONOR: donor}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells the source from others, see `jaxdissect.engine.identity`."""
+        return vars(self)
 
 
 def pair_name(path: str) -> str:

@@ -25,8 +25,10 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from jaxdissect.engine.data import pictures
+from jaxdissect.engine.identity import spread
 
 _TAKEN = ("image", "labels", "example", "weight")  # names with a meaning to the engine
+_HOW_RECORDS_READ = ("records", "schema", "undecoded")  # objects of TFDS
 _INFO_FILE = "dataset_info.json"  # lies in every prepared folder
 
 
@@ -84,6 +86,14 @@ class TfdsSource:
         for name in self.features:
             example[name] = np.asarray(stored[name], self.schema[name].np_dtype)
         return example
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells the source from others, see `jaxdissect.engine.identity`.
+
+        Records are told by a sample of their bytes.
+        """
+        read = {name: value for name, value in vars(self).items() if name not in _HOW_RECORDS_READ}
+        return read | {"sample": [self.records[place] for place in spread(len(self))]}
 
 
 def tfds_source(
