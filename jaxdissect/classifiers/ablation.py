@@ -28,7 +28,8 @@ from jaxdissect.networks import ablation_masks
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.jaxpr.partial_eval import largest_value
 from jaxdissect.networks.network import as_network, layer_shapes
-from jaxdissect.stats import accuracy, auroc, score_margin
+from jaxdissect.stats import accuracy, auroc, paired_accuracy, score_margin
+from jaxdissect.stats.intervals import Interval
 
 Measure = Callable[[accuracy.Accuracy], np.ndarray]
 """Measures every class, or all together, by their counts; see `jaxdissect.stats.accuracy`."""
@@ -44,6 +45,8 @@ class Ablation:
         method: How it was computed, a function of `jaxdissect.classifiers.ablation_methods`.
         baseline: Counts with all units in place, [N].
         counts: Counts under each condition, [S, N].
+        unchanged: Counts of the images that are classified as the same class as with all units in
+            place, [S, N].
         labels: The class of every image.
         predictions: The class that every image was classified as, with all units in place and then
             under each condition; None unless they were to be kept.
@@ -57,6 +60,7 @@ class Ablation:
     method: str
     baseline: accuracy.Accuracy
     counts: accuracy.Accuracy
+    unchanged: accuracy.Accuracy
     labels: Int32[np.ndarray, "n"]
     margins: tuple[score_margin.MarginCounts, score_margin.MarginCounts]
     predictions: Integer[np.ndarray, "S+1 n"] | None = None
@@ -76,6 +80,26 @@ class Ablation:
         """
         lost = np.round(measure(self.baseline)[None] - measure(self.counts), 12) + 0.0
         return lost * (self.baseline.true > 0) if lost.ndim > 1 else lost
+
+    def changes(self, measure: Measure, *, level: float = 0.99) -> Interval:
+        """Find how far every condition changes a measure, with confidence intervals.
+
+        They are for other images of the same kind, drawn independently within every class; see
+        `jaxdissect.stats.intervals`.
+
+        Args:
+            measure: One of `jaxdissect.stats.paired_accuracy.MEASURES`.
+            level: Chance that an interval holds the true change.
+
+        Returns:
+            Changes, without the units minus with all: [S, N], or [S] for a measure over all
+            classes.
+
+        Raises:
+            ValueError: If there are no intervals for `measure`, or `level` makes no sense.
+        """
+        paired = paired_accuracy.PairedAccuracy(self.baseline, self.counts, self.unchanged)
+        return paired_accuracy.change(paired, measure, level=level)
 
     def margin_lost(self) -> Float64[np.ndarray, "S N"]:
         """Compute how far the mean margin of every class falls under every condition.
@@ -128,7 +152,7 @@ def ablation_sweep(
         replacement: What removed units output instead, see `jaxdissect.classifiers.replacements`.
         methods: Methods to compute it; the first that applies is taken.
         keep_predictions: Keep the prediction of every image under every condition, 2 bytes each
-            (4 beyond 65,536 classes), for bootstrap intervals.
+            (4 beyond 65,536 classes).
         count_scores: Count scores in bins too, for AUROC and mean margins.
         batch_size: Examples in a step.
         chunk_size: Conditions that run together; None takes as many as fit `memory_budget`.
@@ -207,6 +231,7 @@ def ablation_sweep(
         counting(step),
         _SweepState(
             accuracy.init(num_classes, len(masks)),
+            accuracy.init(num_classes, len(masks)),
             score_margin.init(num_classes, len(masks)),
             auroc.init(num_classes, len(masks)) if count_scores else None,
         ),
@@ -222,10 +247,10 @@ def ablation_sweep(
         description="removing units",
         progress=progress,
     )
-    counts = accuracy.finalize(state.accuracy)
-    whole, removed = (
+    every, unchanged = accuracy.finalize(state.accuracy), accuracy.finalize(state.unchanged)
+    whole, removed, unchanged = (
         accuracy.Accuracy(counts.true, *(count[part] for count in counts[1:]))
-        for part in (0, slice(1, None))
+        for counts, part in ((every, 0), (every, slice(1, None)), (unchanged, slice(1, None)))
     )
     margins = score_margin.finalize(state.margins)
     auroc_counts = None
@@ -241,6 +266,7 @@ def ablation_sweep(
         method.__name__,
         whole,
         removed,
+        unchanged,
         kept["labels"],
         (margins._replace(total=margins.total[0]), margins._replace(total=margins.total[1:])),
         kept.get("predictions"),
@@ -253,6 +279,7 @@ def ablation_sweep(
 
 class _SweepState(NamedTuple):
     accuracy: accuracy.AccuracyState
+    unchanged: accuracy.AccuracyState
     margins: score_margin.MarginState
     auroc: auroc.AurocState | None
 
@@ -333,6 +360,10 @@ def _run_step(
     judged, binned = jax.lax.map(predict, masks, batch_size=together)
     predictions, weight = judged.predictions, batch["weight"]
     counts = accuracy.update(state.accuracy, predictions, judged.confidences, labels, weight)
+    # What is classified differently than with all units in place counts as of no class.
+    same = jnp.where(predictions == predictions[:1], predictions, -1)
+    unknown = jnp.zeros_like(judged.confidences)
+    unchanged = accuracy.update(state.unchanged, same, unknown, labels, weight)
     margins = score_margin.update(state.margins, judged.margins, labels, weight)
     auroc_state = state.auroc
     if auroc_state is not None and binned is not None:
@@ -340,7 +371,7 @@ def _run_step(
     kept = None
     if step.keep_predictions:
         kept = predictions.astype(_prediction_dtype(state.margins.images.low.shape[0]))
-    return _SweepState(counts, margins, auroc_state), (judged.finite, kept)
+    return _SweepState(counts, unchanged, margins, auroc_state), (judged.finite, kept)
 
 
 _COPIES = 4  # what a step reads, what it makes, and what the compiler lays out anew

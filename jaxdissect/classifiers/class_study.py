@@ -25,7 +25,7 @@ from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.engine.layer_reader import Inputs, image_input
 from jaxdissect.networks.ablation_masks import single_unit_masks
 from jaxdissect.stats import accuracy, auroc
-from jaxdissect.stats.bootstrap import Interval, paired_bootstrap
+from jaxdissect.stats.intervals import Interval
 
 
 @dataclass(frozen=True)
@@ -93,40 +93,29 @@ class ClassStudy:
         # All but the n best are the U - n least important.
         return np.stack([curves[:, 0], curves[:, 1, ::-1]], axis=1)
 
-    def intervals(
-        self, measure: Measure, *, level: float = 0.99, num_draws: int = 1000, seed: int = 0
-    ) -> Interval:
-        """Find bootstrap intervals of how much every set of the grid changes a measure.
+    def intervals(self, measure: Measure, *, level: float = 0.99) -> Interval:
+        """Find how much every set of the grid changes a measure, with confidence intervals.
 
         Args:
-            measure: The measure, per class or over all classes.
-            level: Share of the draws that lie in the interval.
-            num_draws: How often images are drawn again.
-            seed: Seed of the draws.
+            measure: One of `jaxdissect.stats.paired_accuracy.MEASURES`.
+            level: Chance that an interval holds the true change.
 
         Returns:
-            Differences [S, N], or [S] for a measure over all classes.
+            Changes [S, N], or [S] for a measure over all classes.
         """
-        return _intervals(
-            self.set_removals, self._first_curve, measure,
-            level=level, num_draws=num_draws, seed=seed,
-        )  # fmt: skip
+        found = self.set_removals.changes(measure, level=level)
+        return Interval(*(end[: self._first_curve] for end in found))
 
-    def single_intervals(
-        self, measure: Measure, *, level: float = 0.99, num_draws: int = 1000, seed: int = 0
-    ) -> Interval:
-        """Find bootstrap intervals of how much every single removal changes a measure.
+    def single_intervals(self, measure: Measure, *, level: float = 0.99) -> Interval:
+        """Find how much every single removal changes a measure, with confidence intervals.
 
         They are those of the images that units were not ranked with; for the arguments see
         `intervals`.
 
         Returns:
-            Differences [U, N], or [U] for a measure over all classes.
+            Changes [U, N], or [U] for a measure over all classes.
         """
-        return _intervals(
-            self.judging_removals, len(self.judging_removals.keep), measure,
-            level=level, num_draws=num_draws, seed=seed,
-        )  # fmt: skip
+        return self.judging_removals.changes(measure, level=level)
 
     @property
     def _first_curve(self) -> int:
@@ -192,7 +181,7 @@ def study_classes(
         raise ValueError(f"`sizes` (={list(sizes)}) must be at least 1 and below {num_units}")
 
     def sweep(
-        part: str, source: Source, keep: Bool[np.ndarray, "S U"], *, judges: bool, counts: bool
+        part: str, source: Source, keep: Bool[np.ndarray, "S U"], *, counts: bool
     ) -> Ablation:
         return ablation_sweep(
             network,
@@ -203,7 +192,6 @@ def study_classes(
             inputs=inputs,
             replacement=replacement,
             methods=methods,
-            keep_predictions=judges,
             count_scores=counts,
             batch_size=batch_size,
             chunk_size=chunk_size,
@@ -215,7 +203,7 @@ def study_classes(
         )
 
     singles = single_unit_masks(num_units)
-    ranking_removals = sweep("ranking", ranking_images, singles, judges=False, counts=False)
+    ranking_removals = sweep("ranking", ranking_images, singles, counts=False)
     damage = ranking_removals.damage(measure=rank_by)
     order = importance.ranking(damage)
     unknown = [c for c in curve_classes if not 0 <= c < len(order)]
@@ -223,13 +211,13 @@ def study_classes(
         raise ValueError(f"`curve_classes` (={unknown}) must lie in [0, {len(order)})")
     return ClassStudy(
         ranking_removals,
-        sweep("judging", judging_images, singles, judges=True, counts=True),
+        sweep("judging", judging_images, singles, counts=True),
         damage,
         tuple(sizes),
         tuple(curve_classes),
         sweep(
             "sets", judging_images, _set_masks(order, sizes, curve_classes),
-            judges=True, counts=False,
+            counts=False,
         ),
     )  # fmt: skip
 
@@ -248,26 +236,3 @@ def _set_masks(
         for c in curve_classes
     ]
     return np.concatenate([grid, *curves])
-
-
-def _intervals(
-    removals: Ablation,
-    number: int,
-    measure: Measure,
-    *,
-    level: float,
-    num_draws: int,
-    seed: int,
-) -> Interval:
-    predictions = removals.predictions
-    assert predictions is not None  # `study_classes` keeps them
-    return paired_bootstrap(
-        predictions[0],
-        predictions[1 : 1 + number],
-        removals.labels,
-        len(removals.baseline.true),
-        measure,
-        level=level,
-        num_draws=num_draws,
-        seed=seed,
-    )

@@ -8,8 +8,9 @@ Each is a module to be used by its name, as in `stats.quantile.upper_quantile(sa
 - `topk`: the examples with the greatest values.
 - `moments`: means and covariances; `frechet`: the Fréchet distance of two sets of features.
 - `accuracy`: accuracies of single classes; `score_margin`: how far ahead their scores are;
-  `auroc`: AUROC and margins; `bootstrap`: confidence intervals of their differences.
-- `intervals`: confidence intervals of proportions and of their changes; Student's t.
+  `auroc`: AUROC and margins.
+- `intervals`: confidence intervals of proportions and of their changes, Student's t;
+  `paired_accuracy`: those of changes of accuracies that were measured on the same images.
 - `threshold_classifier`: the best threshold of one number for every class.
 - `paired_changes`: means of integer changes by group, with standard errors.
 - `int64_counter`: the 64-bit counter of two 32-bit limbs that the others count with.
@@ -18,11 +19,11 @@ Each is a module to be used by its name, as in `stats.quantile.upper_quantile(sa
 from jaxdissect.stats import accuracy as accuracy
 from jaxdissect.stats import agreement as agreement
 from jaxdissect.stats import auroc as auroc
-from jaxdissect.stats import bootstrap as bootstrap
 from jaxdissect.stats import frechet as frechet
 from jaxdissect.stats import int64_counter as int64_counter
 from jaxdissect.stats import intervals as intervals
 from jaxdissect.stats import moments as moments
+from jaxdissect.stats import paired_accuracy as paired_accuracy
 from jaxdissect.stats import paired_changes as paired_changes
 from jaxdissect.stats import quantile as quantile
 from jaxdissect.stats import region_overlap as region_overlap

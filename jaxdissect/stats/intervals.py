@@ -68,15 +68,16 @@ def proportion_interval(
     if (part < 0).any() or (part > whole).any():
         raise ValueError("`part` must be at least 0 and at most `whole`")
     # The same counts occur again and again: each is computed once.
-    pairs = np.stack([part.reshape(-1), whole.reshape(-1)])
-    unique, place = np.unique(pairs, axis=1, return_inverse=True)
-    k, n = unique.astype(np.float64)
+    sizes, size = np.unique(whole, return_inverse=True)
+    most = int(part.max(initial=0)) + 1
+    pairs, place = np.unique(size.reshape(-1) * most + part.reshape(-1), return_inverse=True)
+    k, n = (pairs % most).astype(np.float64), sizes[pairs // most].astype(np.float64)
     chance = np.full(k.shape, (1 + level) / 2)
     high = np.where(k < n, _beta_quantile(chance, k + 1, np.maximum(n - k, 1)), 1.0)
     low = np.where(k > 0, 1 - _beta_quantile(chance, n - k + 1, np.maximum(k, 1)), 0.0)
     return _interval(
         part / np.maximum(whole, 1),
-        *(end[place.reshape(-1)].reshape(part.shape) for end in (low, high)),
+        *(end[place].reshape(part.shape) for end in (low, high)),
     )
 
 

@@ -14,7 +14,7 @@ from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.engine.batching import Stored, batches
 from jaxdissect.networks.ablation_masks import single_unit_masks, unit_set_masks
 from jaxdissect.networks.edits import keep_units
-from jaxdissect.stats import accuracy
+from jaxdissect.stats import accuracy, paired_accuracy
 
 WIDTH, CLASSES, NUMBER = 6, 5, 40
 SETS = [[], [0], [2, 4], [5, 1, 3], list(range(WIDTH))]
@@ -66,10 +66,17 @@ def test_counts_are_those_of_brute_force(source):
     keep = np.concatenate([single_unit_masks(WIDTH), unit_set_masks(SETS, WIDTH)])
     true, counts = brute_counts(pooled(), source, keep)
     assert len(np.unique(counts[:, 0], axis=0)) > 5
-    found = ablation_sweep(pooled(), source, "conv2", keep)
+    found = ablation_sweep(pooled(), source, "conv2", keep, keep_predictions=True)
     assert_counts(found.counts, true, counts)
     assert_counts(found.baseline, true, counts[WIDTH])
     np.testing.assert_array_equal(found.keep, keep)
+    assert found.predictions is not None
+    before, *after = found.predictions
+    paired = paired_accuracy.count(before, np.stack(after), found.labels, CLASSES)
+    jax.tree.map(np.testing.assert_array_equal, found.unchanged[:3], paired.unchanged[:3])
+    for measure in paired_accuracy.MEASURES:
+        expected = paired_accuracy.change(paired, measure)
+        jax.tree.map(np.testing.assert_array_equal, found.changes(measure), expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -55,12 +55,13 @@ def test_curves_remove_units_from_either_end(study, judging):
             np.testing.assert_array_equal(curves[k, :, number - 1], values)
 
 
-def test_intervals_hold_the_differences(study):
+def test_intervals_hold_the_changes(study):
     measure = accuracy.balanced_accuracy
     found = study.intervals(measure)
     before = measure(study.set_removals.baseline)
     grid = np.concatenate([study.without_best(measure), study.with_best_alone(measure)])
-    np.testing.assert_allclose(found.difference, grid.reshape(-1, CLASSES) - before, atol=1e-12)
+    np.testing.assert_allclose(found.estimate, grid.reshape(-1, CLASSES) - before, atol=1e-12)
+    assert (found.low < found.high).all()
 
 
 @pytest.mark.parametrize(

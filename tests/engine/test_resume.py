@@ -59,7 +59,7 @@ def test_what_was_interrupted_goes_on(interrupted, tmp_path):
     found = sweep(folder, count, save_every=2)
     assert steps == [2, 3, 4, 5]
     expected = sweep()
-    for name in ("baseline", "counts", "labels", "predictions", "auroc_counts"):
+    for name in ("baseline", "counts", "unchanged", "labels", "predictions", "auroc_counts"):
         parts = getattr(found, name), getattr(expected, name)
         jax.tree.map(np.testing.assert_array_equal, *parts)
     assert expected.predictions is not None and len(np.unique(expected.predictions)) > 2

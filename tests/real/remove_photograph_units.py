@@ -33,7 +33,7 @@ from jaxdissect.classifiers.class_study import ClassStudy, study_classes
 from jaxdissect.commands.ablate import tables
 from jaxdissect.commands.output.table_files import Rows, aligned, write_csv
 from jaxdissect.stats import accuracy
-from jaxdissect.stats.bootstrap import Interval
+from jaxdissect.stats.intervals import Interval
 
 LAYER, NUM_UNITS = "fire9", 512
 NUM_SHOWN = 5
@@ -102,9 +102,9 @@ def effect_rows(
     """The classes that lose most by the removal of the one unit that was ranked first for them."""
     first = study.ranking[:, 0]
     lost, low, high = (
-        -end[first, np.arange(len(classes))] for end in (own.difference, own.high, own.low)
+        -end[first, np.arange(len(classes))] for end in (own.estimate, own.high, own.low)
     )
-    accuracy_lost = -study.single_intervals(accuracy.overall_accuracy).difference[first]
+    accuracy_lost = -study.single_intervals(accuracy.overall_accuracy).estimate[first]
     header = ("class", "unit", "balanced accuracy", "lost", "99% from", "99% to", "lost by all")
     before = accuracy.balanced_accuracy(study.judging_removals.baseline)
     return header, [
@@ -117,7 +117,7 @@ def report(study: ClassStudy, classes: Sequence[str], dissection: jd.Dissection 
     """Accuracy, the classes with the largest effects of single units, importance against IoU."""
     overall = float(accuracy.overall_accuracy(study.judging_removals.baseline))
     overall_change = study.single_intervals(accuracy.overall_accuracy)
-    worst = int(overall_change.difference.argmin())
+    worst = int(overall_change.estimate.argmin())
     lines = [
         f"ranked on {len(study.ranking_removals.labels)}, judged on "
         f"{len(study.judging_removals.labels)} photographs of {len(classes)} scenes; "
@@ -126,7 +126,7 @@ def report(study: ClassStudy, classes: Sequence[str], dissection: jd.Dissection 
         f"{float(accuracy.overall_accuracy(study.ranking_removals.baseline)):.3f}; chance "
         f"{1 / len(classes):.3f}",
         f"the single unit that costs most accuracy: {worst}, "
-        f"{overall_change.difference[worst]:+.4f}"
+        f"{overall_change.estimate[worst]:+.4f}"
         f" [{overall_change.low[worst]:+.4f}, {overall_change.high[worst]:+.4f}]",
     ]
     names = [str(unit) for unit in range(NUM_UNITS)]

@@ -33,9 +33,9 @@ def unit_table(
     columns: dict[str, np.ndarray] = {
         "rank": place + 1,
         "balanced accuracy lost when ranked": study.ranking_removals.damage(),
-        "balanced accuracy lost": -own.difference,
-        "99% from": -own.high,
-        "99% to": -own.low,
+        "balanced accuracy lost": 0.0 - own.estimate,
+        "99% from": 0.0 - own.high,
+        "99% to": 0.0 - own.low,
         "confidence lost": study.judging_removals.damage(measure=accuracy.confidence),
         "AUROC lost": auroc.auroc(whole)[None] - auroc.auroc(without),
         "margin lost": auroc.mean_margin(whole)[None] - auroc.mean_margin(without),
