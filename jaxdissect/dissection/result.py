@@ -4,7 +4,7 @@ Shapes: C concepts including "none", U units, k top images.
 """
 
 import csv
-import json
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,11 +17,14 @@ from jaxtyping import Float, Float32, Int64
 from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.label_grid import LayerOnGrid
+from jaxdissect.engine.saved_files import check_file, damaged, file_sha256, read_json, write_json
 from jaxdissect.stats import scores
 from jaxdissect.stats.agreement import AgreementCounts
 
 _ARRAYS, _DESCRIPTION = "arrays.npz", "dissection.json"
-_FORMAT = 2
+_FORMAT, _WITHOUT_CHECKSUM = 3, (1, 2)
+
+_WAY_OUT = "dissect again, or copy the folder again from where it is whole"
 
 
 class CategoryCount(NamedTuple):
@@ -223,7 +226,8 @@ class Dissection:
             },
         }
         np.savez_compressed(folder / _ARRAYS, **arrays)
-        (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
+        description["arrays"] = file_sha256(folder / _ARRAYS)
+        write_json(folder / _DESCRIPTION, description)
 
     def write_csv(self, path: str | Path) -> None:
         """Write one row per unit of every layer."""
@@ -239,31 +243,61 @@ def load_dissection(folder: str | Path) -> Dissection:
 
     Raises:
         FileNotFoundError: If the folder holds no dissection.
-        ValueError: If it was written in another format.
+        ValueError: If it was written in another format, or a file is damaged; the message names it.
     """
     folder = Path(folder)
-    if not (folder / _DESCRIPTION).is_file():
+    if not (folder / _DESCRIPTION).exists():
         raise FileNotFoundError(f"no dissection in {folder}: {_DESCRIPTION} is missing")
-    description = json.loads((folder / _DESCRIPTION).read_text())
-    if description.get("format") not in (1, _FORMAT):
-        raise ValueError(f"{folder / _DESCRIPTION} has format {description.get('format')!r}")
+    path = folder / _DESCRIPTION
+    description = read_json(path, way_out=_WAY_OUT, without_checksum=_WITHOUT_CHECKSUM)
+    if description.get("format") not in (*_WITHOUT_CHECKSUM, _FORMAT):
+        raise ValueError(
+            f"{path} has format {description.get('format')!r}, and this version reads 1 to "
+            f"{_FORMAT}: update jaxdissect, or dissect again"
+        )
+    if description["format"] not in _WITHOUT_CHECKSUM:
+        check_file(folder / _ARRAYS, str(description.get("arrays")), way_out=_WAY_OUT)
+    arrays = _read_arrays(folder / _ARRAYS)
+    try:
+        return _dissection(description, arrays)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
+        raise damaged(path, f"it does not fit {_ARRAYS}: {problem!r}", _WAY_OUT) from problem
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise damaged(path, "it is missing", _WAY_OUT)
+    with open(path, "rb") as file:
+        try:
+            # Checks all checksums, of which numpy looks at some.
+            if broken := zipfile.ZipFile(file).testzip():
+                raise ValueError(f"{broken} does not match its checksum")
+            file.seek(0)
+            arrays = np.load(file, allow_pickle=False)
+            return {name: arrays[name] for name in arrays.files}
+        except Exception as problem:  # broken bytes can trip decompression up in any way
+            raise damaged(path, f"it is no npz file: {problem!r}", _WAY_OUT) from problem
+
+
+def _dissection(description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Dissection:
+    """Put a dissection together; whatever does not fit is an error of any kind."""
     concepts = Vocabulary(tuple(description["names"]), tuple(description["categories"]))
     on_grid = description.get("on_grid", {})  # format 1 has none
     layers = {}
-    with np.load(folder / _ARRAYS) as arrays:
-        for index, (name, min_iou) in enumerate(description["layers"].items()):
-            layers[name] = LayerDissection(
-                name,
-                concepts,
-                min_iou,
-                arrays[f"{index}/thresholds"],
-                AgreementCounts(arrays[f"{index}/intersection"], arrays[f"{index}/concept"]),
-                arrays[f"{index}/scope_of"],
-                arrays[f"{index}/iou"],
-                arrays[f"{index}/top_examples"],
-                arrays[f"{index}/top_values"],
-                LayerOnGrid.from_json(on_grid[name]) if on_grid.get(name) else None,
-            )
+    for index, (name, min_iou) in enumerate(description["layers"].items()):
+        layers[name] = LayerDissection(
+            name,
+            concepts,
+            min_iou,
+            arrays[f"{index}/thresholds"],
+            AgreementCounts(arrays[f"{index}/intersection"], arrays[f"{index}/concept"]),
+            arrays[f"{index}/scope_of"],
+            arrays[f"{index}/iou"],
+            arrays[f"{index}/top_examples"],
+            arrays[f"{index}/top_values"],
+            LayerOnGrid.from_json(on_grid[name]) if on_grid.get(name) else None,
+        )
+        _check_shapes(layers[name])
     provenance = description.get("provenance")
     return Dissection(
         layers,
@@ -271,6 +305,20 @@ def load_dissection(folder: str | Path) -> Dissection:
         description["settings"],
         None if provenance is None else _provenance(provenance),
     )
+
+
+def _check_shapes(layer: LayerDissection) -> None:
+    num_concepts, num_units = len(layer.vocabulary), layer.num_units
+    num_rows, num_top = len(layer.counts.concept), layer.top_examples.shape[1]
+    for array, shape in (
+        (layer.iou, (num_concepts, num_units)),
+        (layer.scope_of, (num_concepts,)),
+        (layer.counts.intersection, (num_rows, num_units)),
+        (layer.top_examples, (num_units, num_top)),
+        (layer.top_values, (num_units, num_top)),
+    ):
+        if array.shape != shape:
+            raise ValueError(f"layer {layer.name!r} has arrays of {array.shape} instead of {shape}")
 
 
 def _provenance(values: Mapping[str, Any]) -> Provenance:

@@ -6,7 +6,7 @@ A checksum of all that is in a file stands in the file itself.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,15 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def read_json(path: Path, *, way_out: str, checksum: bool = True) -> dict[str, Any]:
+def read_json(
+    path: Path, *, way_out: str, without_checksum: Collection[int] = ()
+) -> dict[str, Any]:
     """Read what `write_json` wrote.
 
     Args:
         path: The file.
         way_out: What the user may do if it is damaged, which ends the message.
-        checksum: Whether there must be a checksum; one that is there is compared in any case.
+        without_checksum: Values of "format" in files that were written before there were checksums.
 
     Raises:
         ValueError: If the file is damaged; the message names it.
@@ -49,7 +51,8 @@ def read_json(path: Path, *, way_out: str, checksum: bool = True) -> dict[str, A
     if not isinstance(content, dict):
         raise damaged(path, "it holds no JSON object", way_out)
     found = content.pop(_CHECKSUM, None)
-    if (checksum or found is not None) and found != _checksum(content):
+    older = found is None and content.get("format") in without_checksum
+    if not older and found != _checksum(content):
         raise damaged(path, "its checksum does not match", way_out)
     return content
 
