@@ -77,6 +77,8 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
         data = self.find_classes()
         found = self.find_layer(data.image_size)
         network, layer, num_units = found
+        names = data.names_of_outputs(network)
+        curves = class_numbers("curves", self.curves, names)
         iou = None if self.dissection is None else _best_iou(self.dissection, layer, num_units)
         with self.working() as (folder, progress):
             data, replacement = self._replacing(data, found, progress)
@@ -87,7 +89,7 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
                 layer,
                 num_units,
                 sizes=tuple(size for size in self.sizes if size < num_units),
-                curve_classes=class_numbers("curves", self.curves, data.class_names),
+                curve_classes=curves,
                 rank_by=importance.MEASURES[self.rank_by],
                 label_key=data.label_key,
                 replacement=replacement,
@@ -115,8 +117,7 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
                 batch_size=self.batch_size,
                 progress=progress,
             )
-            names = data.all_names(num_classes)
-            self._write(folder, study, estimate, correlation, names, iou)
+            self._write(folder, study, estimate, correlation, names, iou, data.skipped)
         self.print_summary(tables.summary(study, names))
 
     def _replacing(
@@ -144,6 +145,7 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
         correlation: ClassCorrelation,
         names: Sequence[str],
         iou: Float[np.ndarray, "U"] | None,
+        skipped: Sequence[str],
     ) -> None:
         written = {
             "units": tables.unit_table(study, estimate, correlation, names),
@@ -167,7 +169,7 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
         self.write_tables(folder, written)
         for name, figure in drawn.items():
             save_figure(folder / f"{name}.png", figure)
-        facts = tables.facts(study, estimate, correlation)
+        facts = tables.facts(study, estimate, correlation) | {"skipped": list(skipped)}
         write_settings(folder / "ablation.json", self, facts)
 
 

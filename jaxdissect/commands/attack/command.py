@@ -78,5 +78,6 @@ class AttackOptions(AttackedImages):
             )
             sheet = figures.example_sheet(examples, names, factor=self.amplify)
             sheet.save(folder / "examples.png")
-            write_settings(folder / "attack.json", self, tables.facts(study, groups, names))
+            facts = tables.facts(study, groups, names) | {"skipped": list(classifier.data.skipped)}
+            write_settings(folder / "attack.json", self, facts)
         self.print_summary(tables.summary(study, groups, names))

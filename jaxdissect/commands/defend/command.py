@@ -104,7 +104,10 @@ class DefendOptions(AttackedImages):
                 )
             self.write_tables(folder, {"defence": tables.defence_table(curves)})
             save_figure(folder / "defence.png", figures.defence_figure(curves))
-            write_settings(folder / "defence.json", self, attack_facts(study, classifier.names))
+            facts = attack_facts(study, classifier.names) | {
+                "skipped": list(classifier.data.skipped)
+            }
+            write_settings(folder / "defence.json", self, facts)
         self.print_summary(tables.summary(study, curves, classifier.names))
 
     def _attacks(self, choice: Choice) -> list[Attack]:

@@ -89,7 +89,7 @@ class DetectOptions(LayerOptions, ClassImages, TableOptions):
             )
             if wanted:  # nobody asks which unit detects all others
                 found = found.of_class(1)
-            self._write(folder, found, choosing, judging, names, layer)
+            self._write(folder, found, choosing, judging, names, layer, data.skipped)
         self.print_summary(tables.summary(found, names, layer))
 
     def _write(
@@ -100,6 +100,7 @@ class DetectOptions(LayerOptions, ClassImages, TableOptions):
         judging: PeakActivations,
         names: Sequence[str],
         layer: str,
+        skipped: Sequence[str],
     ) -> None:
         every = unit_detectors(choosing, judging, len(names))
         written = {
@@ -121,5 +122,5 @@ class DetectOptions(LayerOptions, ClassImages, TableOptions):
             )
             stem = re.sub(r"[^\w.-]+", "_", names[number]).strip("_")
             save_figure(folder / f"peaks_{number}_{stem}.png", figure)
-        facts = tables.facts(found, choosing, judging, layer)
+        facts = tables.facts(found, choosing, judging, layer) | {"skipped": list(skipped)}
         write_settings(folder / "detectors.json", self, facts)

@@ -9,6 +9,7 @@ from jaxdissect.commands.generate.options import SETTINGS_FILE, LatentOptions
 from jaxdissect.commands.options.generator import GeneratorOptions, SegmenterOptions
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.options.preset import PresetName
+from jaxdissect.commands.options.size import Size
 from jaxdissect.commands.output import dissection_tables
 from jaxdissect.commands.output.dissection_files import write_dissection
 from jaxdissect.commands.output.settings import write_settings
@@ -27,7 +28,7 @@ class DissectGenerator(SegmenterOptions, LatentOptions, GeneratorOptions, TableO
     Dissects --num-ranking-images images.
     """
 
-    grid: Annotated[tuple[int, int], arg(metavar="H W")] = (64, 64)
+    grid: Annotated[Size, arg(metavar="H [W]")] = (64, 64)
     """Height and width of the label maps."""
     layers: Annotated[
         tuple[str, ...],

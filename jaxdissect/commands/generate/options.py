@@ -7,6 +7,7 @@ from tyro.conf import arg
 
 from jaxdissect.commands.options.generator import GeneratorOptions, SegmenterOptions
 from jaxdissect.commands.options.numbers import check_at_least
+from jaxdissect.commands.options.size import Size
 from jaxdissect.engine.data.latent_vectors import Latents, latents
 from jaxdissect.engine.folding import Progress
 from jaxdissect.generators.dissection import RankedUnits, rank_units_by_iou
@@ -55,7 +56,7 @@ class LatentOptions:
 class ConceptOptions(SegmenterOptions, LatentOptions, GeneratorOptions):
     """Options of commands about the units of one layer and one concept."""
 
-    grid: Annotated[tuple[int, int], arg(metavar="H W")] = (64, 64)
+    grid: Annotated[Size, arg(metavar="H [W]")] = (64, 64)
     """Height and width of the label maps."""
     layer: Annotated[str, arg(metavar="L")]
     """Layer to intervene in. A wrong name lists the right ones."""

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 from tyro.conf import arg
 
@@ -16,7 +15,6 @@ from jaxdissect.attacks import (
     Attacked,
     AttackStudy,
     CarliniWagnerSettings,
-    ClassScores,
     ProjectedGradientSettings,
     Scores,
     carlini_wagner,
@@ -24,7 +22,6 @@ from jaxdissect.attacks import (
     removal_damage,
     study_attack,
 )
-from jaxdissect.attacks.attack_interface import count_classes
 from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.taylor_importance import estimated_damage
 from jaxdissect.commands.options.class_images import ClassImages, ClassSources, class_numbers
@@ -104,9 +101,7 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
         data = self.find_classes()
         image_size = data.image_size
         network, layer, _ = self.find_layer(image_size)
-        scores = ClassScores(network)
-        images = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
-        names = data.all_names(count_classes(scores, scores.params, images))
+        names = data.names_of_outputs(network)
         (target,) = class_numbers("target", (self.target,), names)
         return AttackedClassifier(network, layer, names, target, data)
 

@@ -5,16 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
+import jax
+import jax.numpy as jnp
 from tyro.conf import arg
 
+from jaxdissect.commands.options.size import OptionalSize
 from jaxdissect.engine.batching import Source
-from jaxdissect.engine.data.classes import with_classes
-from jaxdissect.engine.data.folders import image_folder
+from jaxdissect.engine.data.class_names import find_classes, read_class_names
+from jaxdissect.engine.data.classes import check_num_outputs, with_classes
+from jaxdissect.engine.data.folders import ImageFolder, OnError, image_folder
 from jaxdissect.engine.data.tfds import tfds_source
+from jaxdissect.networks.network import Network
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.rendering import SCENES
-
-Size = tuple[int, int]
 
 _SAMPLE_SEEDS = (1_000_003, 2_000_003)  # neither was trained on
 
@@ -26,16 +29,20 @@ class ClassSources(NamedTuple):
         ranking: Images to rank or choose units with.
         judging: Other images, to measure with.
         label_key: Name of the class of an example.
-        class_names: Names of the first classes, or of all.
+        class_names: Names of all classes; none where a data set does not say.
+        named_by: What the names were found as, for messages.
+        skipped: Why images were left out, see `ImageFolder.skipped`.
     """
 
     ranking: Source
     judging: Source
     label_key: str
     class_names: tuple[str, ...]
+    named_by: str
+    skipped: tuple[str, ...] = ()
 
     @property
-    def image_size(self) -> Size:
+    def image_size(self) -> tuple[int, int]:
         """Height and width of the images."""
         return self.judging[0]["image"].shape[:2]
 
@@ -43,6 +50,25 @@ class ClassSources(NamedTuple):
         """Name all classes; those without a name go by their number."""
         numbers = range(len(self.class_names), num_classes)
         return (*self.class_names, *(f"class {number}" for number in numbers))
+
+    def names_of_outputs(self, network: Network) -> tuple[str, ...]:
+        """Name the outputs of a network, whose classes these must be.
+
+        Raises:
+            ValueError: If classes and outputs are not one for one, or the network gives no scores
+                [B, N].
+        """
+        images = jax.ShapeDtypeStruct((1, *self.image_size, 3), jnp.float32)
+        output = jax.eval_shape(
+            lambda params, images: network.apply(params, images)[0], network.params, images
+        )
+        shape = getattr(output, "shape", None)
+        if shape is None or len(shape) != 2:
+            found = "several arrays" if shape is None else f"[{', '.join(map(str, shape))}]"
+            raise ValueError(f"`model` must give scores of classes [B, N], and gives {found}")
+        if self.class_names:
+            check_num_outputs(self.class_names, shape[1], self.named_by)
+        return self.all_names(shape[1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +84,9 @@ class ClassImages:
     images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Folder of other images, to measure with."""
     class_names: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """File with the names of all classes, one per line in the order of the scores; without it, the
-    classes are the folders, sorted."""
+    """File with the names of all outputs of the network in their order, such as
+    categories_places365.txt. Not needed where the folders are one for one with the outputs, by
+    number or sorted by name."""
     tfds: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
     """Data set that TensorFlow Datasets has prepared as array_record, with a feature "label"."""
     rank_split: Annotated[str, arg(metavar="SPLIT")] = "train"
@@ -69,9 +96,12 @@ class ClassImages:
     data_dir: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Where TensorFlow Datasets keeps what it has prepared, if not in the usual place."""
     image_size: Annotated[
-        Size | None, arg(metavar="H W", help_behavior_hint="(default: as stored)")
+        OptionalSize, arg(metavar="H [W]", help_behavior_hint="(default: as stored)")
     ] = None
-    """Height and width to which images are resized."""
+    """Height and width to which images are resized; one number for both."""
+    on_error: OnError = "raise"
+    """What to do about image files that cannot be read: end, or skip them and list them in the
+    settings."""
 
     def find_classes(self) -> ClassSources:
         """Find the images that the options name.
@@ -85,36 +115,63 @@ class ClassImages:
         if len(given) != 1:
             raise ValueError("give one of `sample`, `images` with `rank_images`, and `tfds`")
         if self.sample is not None:
+            if self.class_names is not None:
+                raise ValueError("`class_names` goes with `images` or `tfds`, not with `sample`")
             ranking, judging = (scenes_dataset(self.num_images, seed=s) for s in _SAMPLE_SEEDS)
-            return ClassSources(ranking, judging, "scene", SCENES)
-        names = None if self.class_names is None else _read_names(self.class_names)
+            return ClassSources(ranking, judging, "scene", SCENES, "scenes in `sample`")
+        names = None if self.class_names is None else read_class_names(self.class_names)
         if self.tfds is not None:
-            ranking, judging = (
-                tfds_source(
-                    self.tfds,
-                    split,
-                    data_dir=self.data_dir,
-                    features=["label"],
-                    image_size=self.image_size,
-                )
-                for split in (self.rank_split, self.split)
-            )
-            return ClassSources(ranking, judging, "label", names or ())
+            return self._find_in_data_set(names)
         if first is None or second is None:
             raise ValueError(
                 "`rank_images` and `images` go together: rank on some, measure on others"
             )
-        found = [image_folder(folder, image_size=self.image_size) for folder in (first, second)]
-        ranking, names = with_classes(found[0], class_names=names)
-        judging, _ = with_classes(found[1], class_names=names)
-        return ClassSources(ranking, judging, "label", names)
+        ranked, measured = (
+            image_folder(folder, image_size=self.image_size, on_error=self.on_error)
+            for folder in (first, second)
+        )
+        ranking, classes = with_classes(ranked, class_names=names)
+        if names is None:
+            _refuse_more_folders(measured, classes)
+        judging, _ = with_classes(measured, class_names=classes)
+        named_by = "folders in `rank_images`" if names is None else "names in `class_names`"
+        skipped = (*ranked.skipped, *measured.skipped)
+        return ClassSources(ranking, judging, "label", classes, named_by, skipped)
+
+    def _find_in_data_set(self, names: tuple[str, ...] | None) -> ClassSources:
+        """Find the images of --tfds, whose labels must be the numbers of the outputs."""
+        assert self.tfds is not None
+        ranking, judging = (
+            tfds_source(
+                self.tfds,
+                split,
+                data_dir=self.data_dir,
+                features=["label"],
+                image_size=self.image_size,
+            )
+            for split in (self.rank_split, self.split)
+        )
+        own = judging.class_names
+        if names is None:
+            return ClassSources(ranking, judging, "label", own, f"classes in `tfds` {self.tfds}")
+        for label, number in enumerate(find_classes(own, names) if own else ()):
+            if label != number:
+                raise ValueError(
+                    f"label {label} of `tfds` (={self.tfds!r}) is {own[label]!r}, which is output "
+                    f"{number} in `class_names`; write the images into folders of their classes"
+                )
+        return ClassSources(ranking, judging, "label", names, "names in `class_names`")
 
 
-def _read_names(path: Path) -> tuple[str, ...]:
-    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    if not all(names) or len(set(names)) < len(names):
-        raise ValueError(f"`class_names` (={path}) must have one name per line, each once")
-    return names
+def _refuse_more_folders(measured: ImageFolder, classes: Sequence[str]) -> None:
+    """Refuse folders of images to measure with that the images to rank with do not have."""
+    folders = {name.rpartition("/")[0] for name in measured.names} - {""}
+    more = sorted(folders - set(classes))
+    if more:
+        raise ValueError(
+            f"`images` has the folder {more[0]!r}, and {len(more) - 1} others, which `rank_images` "
+            "has not; or give `class_names`"
+        )
 
 
 def class_numbers(option: str, wanted: Sequence[str], names: Sequence[str]) -> tuple[int, ...]:

@@ -9,16 +9,14 @@ from tyro.conf import arg
 
 from jaxdissect.arrays.concepts import read_concepts
 from jaxdissect.commands.options.numbers import check_at_least
+from jaxdissect.commands.options.size import OptionalSize
 from jaxdissect.engine.batching import Source
-from jaxdissect.engine.data.folders import image_folder
+from jaxdissect.engine.data.folders import OnError, image_folder
 from jaxdissect.engine.data.tfds import tfds_source
 from jaxdissect.engine.labelers import Labeler, annotated, colored, segmented, together
 from jaxdissect.networks.segmenters.pretrained import pretrained_segmenter
 from jaxdissect.scenes.concepts import scene_vocabulary
 from jaxdissect.scenes.dataset import scenes_dataset
-
-Size = tuple[int, int]
-"""Height and width in pixels."""
 
 SAMPLE_SIZE = 512
 """Images of the sample, unless the user wants another number."""
@@ -42,15 +40,22 @@ class LabelledImages:
     """Folders of label maps (PNG), named like the images; one label channel each."""
     concepts: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """What the label ids mean: .csv (id,name,category), .txt or .json."""
+    ignore_label: Annotated[int | None, arg(metavar="ID", help_behavior_hint="")] = None
+    """Value of label maps where nothing is labelled besides 0, often 255."""
+    first_label: Annotated[int, arg(metavar="ID")] = 1
+    """Value of the first concept in label maps and --concepts: 1, or 0 where 0 is a concept."""
     segmenter: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
     """Published segmenter that labels the images: netpqc, or net with fewer letters (p parts of
     all objects, q halves of objects, c colors); downloaded once."""
     colors: bool = True
     """Also compare with the 11 basic colors, measured from pixels."""
     image_size: Annotated[
-        Size | None, arg(metavar="H W", help_behavior_hint="(default: as stored)")
+        OptionalSize, arg(metavar="H [W]", help_behavior_hint="(default: as stored)")
     ] = None
-    """Resize images to this height and width."""
+    """Resize images to this height and width; one number for both."""
+    on_error: OnError = "raise"
+    """What to do about image files that cannot be read: end, or skip them and list them in the
+    settings."""
     limit: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
     """Use only the first N images."""
 
@@ -110,10 +115,14 @@ def find_labelled_images(
             "label maps (`masks`, `label_features`) and `concepts` go together: ids need names, "
             "and names ids"
         )
+    if options.concepts is None and (options.ignore_label, options.first_label) != (None, 1):
+        raise ValueError("`ignore_label` and `first_label` go with label maps and `concepts`")
     labelers = _labelers(options)
     reading: _Reading = {
         "image_size": options.image_size,
         "vocabulary_size": len(labelers[0].vocabulary) if options.concepts else None,
+        "ignore_label": options.ignore_label,
+        "first_label": options.first_label,
         "limit": options.limit,
     }
     if data_set.tfds is not None:
@@ -126,15 +135,19 @@ def find_labelled_images(
         )
     else:
         assert options.images is not None
-        source = image_folder(options.images, masks=options.masks, **reading)
+        source = image_folder(
+            options.images, masks=options.masks, on_error=options.on_error, **reading
+        )
     return ImagesWithLabels(source, together(*labelers))
 
 
 class _Reading(TypedDict):
     """How images are read, wherever they come from."""
 
-    image_size: Size | None
+    image_size: tuple[int, int] | None
     vocabulary_size: int | None
+    ignore_label: int | None
+    first_label: int
     limit: int | None
 
 
@@ -153,10 +166,11 @@ def _check_origin(options: LabelledImages, data_set: LabelledDataSet) -> None:
 
 def _sample(options: LabelledImages) -> ImagesWithLabels:
     """Draw the scenes, with the labels that they come with."""
-    if options.concepts or options.image_size or options.segmenter or not options.colors:
+    own = (options.concepts, options.image_size, options.segmenter, options.ignore_label)
+    if any(option is not None for option in own) or options.first_label != 1 or not options.colors:
         raise ValueError(
-            "`concepts`, `segmenter`, `image_size` and `no_colors` do not go with `sample`, which "
-            "comes with all its labels"
+            "`concepts`, `ignore_label`, `first_label`, `segmenter`, `image_size` and `no_colors` "
+            "do not go with `sample`, which comes with all its labels"
         )
     number = options.num_images or SAMPLE_SIZE
     scenes = scenes_dataset(min(number, options.limit or number), seed=_SAMPLE_SEED)
@@ -167,7 +181,7 @@ def _labelers(options: LabelledImages) -> list[Labeler]:
     """Make what finds the concepts of the options, that of the label maps first."""
     labelers = []
     if options.concepts is not None:
-        labelers.append(annotated(read_concepts(options.concepts)))
+        labelers.append(annotated(read_concepts(options.concepts, first_label=options.first_label)))
     if options.segmenter is not None:
         labelers.append(segmented(pretrained_segmenter(options.segmenter)))
     # A segmenter of colors takes the place of measuring them.

@@ -6,13 +6,14 @@ from typing import Annotated
 from tyro.conf import arg
 
 from jaxdissect.commands.options.numbers import check_at_least
+from jaxdissect.commands.options.size import Size
 
 
 @dataclass(frozen=True, kw_only=True)
 class PassOptions:
     """Options of passes over images."""
 
-    grid: Annotated[tuple[int, int], arg(metavar="H W")] = (56, 56)
+    grid: Annotated[Size, arg(metavar="H [W]")] = (56, 56)
     """Height and width of the label grid."""
     batch_size: Annotated[int, arg(metavar="N")] = 8
     """Images in a forward pass; does not change results."""

@@ -18,10 +18,13 @@ def write_dissection(folder: Path, result: Dissection, source: Source, options: 
     Args:
         folder: Where to write.
         result: The dissection.
-        source: What was dissected; images of a folder are listed by their names.
+        source: What was dissected; images of a folder are listed by their names, and the settings
+            keep which were skipped.
         options: The options of the command, a dataclass, which the settings keep.
     """
     settings = {**result.settings, **provenance(options)}
+    if isinstance(source, ImageFolder):
+        settings["skipped"] = list(source.skipped)
     replace(result, settings=settings).save(folder)
     result.write_csv(folder / "units.csv")
     write_csv(folder / "concepts.csv", *dissection_tables.concept_table(result))

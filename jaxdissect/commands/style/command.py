@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from jaxdissect.commands.options.labelled_images import LabelledImages, Size, find_labelled_images
+from jaxdissect.commands.options.labelled_images import LabelledImages, find_labelled_images
 from jaxdissect.commands.options.model import LayersOptions
 from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.options.passes import PassOptions
+from jaxdissect.commands.options.size import Size
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.commands.style import figures, tables
 from jaxdissect.engine.data.folders import ImageFolder, image_folder
@@ -52,7 +53,7 @@ class StyleOptions(PassOptions, LabelledImages, LayersOptions, TableOptions):
     """Files with the weights of style transfer."""
     alpha: Annotated[float, arg(metavar="A")] = 1.0
     """Strength of the style, from 0, the image as it is, to 1, all of the style."""
-    style_size: Annotated[Size, arg(metavar="H W")] = (256, 256)
+    style_size: Annotated[Size, arg(metavar="H [W]")] = (256, 256)
     """Resize the images of --styles."""
     seed: int = 0
     """Seed of the choice of styles."""
@@ -82,12 +83,12 @@ class StyleOptions(PassOptions, LabelledImages, LayersOptions, TableOptions):
                 memory_budget=self.memory_budget,
                 progress=progress,
             )
-            self._write(folder, study)
+            self._write(folder, study, source)
             shown = top_image_pairs(study, network, source, progress=progress)
             unit_strips.save_unit_strips(folder, shown, prefix="styles")
         self.print_summary(tables.summary(study))
 
-    def _write(self, folder: Path, study: StyleStudy) -> None:
+    def _write(self, folder: Path, study: StyleStudy, source: Paired) -> None:
         written = {
             "units": tables.unit_table(study),
             "layers": tables.layer_table(study),
@@ -96,7 +97,11 @@ class StyleOptions(PassOptions, LabelledImages, LayersOptions, TableOptions):
         self.write_tables(folder, written)
         save_figure(folder / "layers.png", figures.layer_figure(study))
         save_figure(folder / "iou.png", figures.scatter_figure(study))
-        write_settings(folder / "style.json", self, tables.facts(study))
+        folders = [
+            part for part in (source.originals, source.stylised) if isinstance(part, ImageFolder)
+        ]
+        skipped = [reason for part in folders for reason in part.skipped]
+        write_settings(folder / "style.json", self, tables.facts(study) | {"skipped": skipped})
 
 
 def _originals(options: StyleOptions) -> tuple[ImageFolder | ScenesDataset, Labeler]:
@@ -127,7 +132,9 @@ def _pairs(
     place = options.stylised
     if options.styles is not None:
         place = folder / STYLISED_FOLDER
-        styles = image_folder(options.styles, image_size=options.style_size)
+        styles = image_folder(
+            options.styles, image_size=options.style_size, on_error=options.on_error
+        )
         parts = ("encoder", "decoder")
         encoder, decoder = (
             pretrained(f"adain_{part}")
@@ -146,5 +153,5 @@ def _pairs(
             progress=progress,
         )
     assert place is not None
-    stylised = image_folder(place, image_size=options.image_size)
+    stylised = image_folder(place, image_size=options.image_size, on_error=options.on_error)
     return paired_folders(originals, stylised, limit=options.limit)

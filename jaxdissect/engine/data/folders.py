@@ -9,6 +9,7 @@ at the same place in each mask folder; other files there are ignored. Whatever c
 folder without decoding pixels is found at once, before hours of work.
 """
 
+import logging
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,8 @@ from typing import Any, Literal, SupportsIndex
 import numpy as np
 
 from jaxdissect.engine.data import pictures
+
+_log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """Endings of the files that count as images, in either case."""
@@ -183,7 +186,7 @@ def image_folder(
         limit: take only so many images, the first by path.
         on_error: "raise", or "skip" to leave out images that are damaged or whose label maps are,
             or that are no such pictures, see `ImageFolder.skipped`; every file is then decoded
-            once beforehand.
+            once beforehand, and what was left out is logged.
 
     Raises:
         FileNotFoundError: If a folder is missing, holds no images, or masks are missing.
@@ -216,6 +219,9 @@ def image_folder(
     )
     if on_error == "skip":
         source = source.without_unreadable()
+    if source.skipped:
+        number, reasons = len(source.skipped), _listing(source.skipped)
+        _log.warning("%d of %d images of %s are left out: %s", number, len(found), root, reasons)
     return source.check()
 
 

@@ -60,6 +60,15 @@ class TfdsSource:
     def __len__(self) -> int:
         return self.num_examples
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in the feature "label"; none where the data set does not say."""
+        import tensorflow_datasets as tfds
+
+        feature = self.schema.get("label")
+        is_known = isinstance(feature, tfds.features.ClassLabel) and feature.num_classes is not None
+        return tuple(feature.names) if is_known else ()
+
     def __getitem__(self, index: SupportsIndex) -> dict[str, np.ndarray]:
         place = range(self.num_examples)[index]
         stored = self.schema.deserialize_example_np(self.records[place], decoders=self.undecoded)
