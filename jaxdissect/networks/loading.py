@@ -1,6 +1,7 @@
 """From a file of weights, or the name of a published one, to a network that runs."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from jaxdissect.networks.weights.files import (
     SUFFIXES,
     FilePath,
     check_target,
-    read_weights,
+    open_weights,
     sha256,
     write_weights,
 )
@@ -169,17 +170,23 @@ def _part_files(architecture: Architecture, path: Path) -> dict[str, Path]:
 
 def _load(name: str, files: Mapping[str, Path], dtype: Any, **options: Any) -> nnx.Module:
     architecture = _find_architecture(name)
-    arrays: Arrays = {
-        f"{part}.{key}" if part else key: array
-        for part, path in files.items()
-        for key, array in read_weights(path).items()
-    }
-    if naming_of(arrays) is not NATIVE:
-        arrays = architecture.reference_names(arrays)
-    shapes = pytorch_shapes(arrays)
-    return with_parameters(
-        lambda: architecture.from_shapes(shapes, **options),
-        arrays,
-        source=f"{' and '.join(str(path) for path in files.values())}, read as {name},",
-        dtype=dtype,
-    )
+    source = f"{' and '.join(str(path) for path in files.values())}, read as {name},"
+    # No number is read before all names and shapes are known to fit.
+    with ExitStack() as stack:
+        arrays: Arrays = {
+            f"{part}.{key}" if part else key: array
+            for part, path in files.items()
+            for key, array in stack.enter_context(open_weights(path)).items()
+        }
+        if naming_of(arrays) is not NATIVE:
+            try:
+                arrays = architecture.reference_names(arrays)
+            except ValueError as problem:
+                raise ValueError(f"{source} {problem}") from None
+        shapes = pytorch_shapes(arrays)
+        return with_parameters(
+            lambda: architecture.from_shapes(shapes, **options),
+            arrays,
+            source=source,
+            dtype=dtype,
+        )

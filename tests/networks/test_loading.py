@@ -112,6 +112,21 @@ def test_weights_of_another_network_are_refused_with_every_name(weights, tmp_pat
     assert not target.exists()
 
 
+def test_torchvisions_alexnet_is_told_apart_from_the_papers(tmp_path, capsys):
+    shapes = {"features.0.weight": (64, 3, 11, 11), "classifier.6.weight": (10, 4)}
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    write_zip(tmp_path / "a.pth", state_dict(arrays, "module."))
+    target = tmp_path / "out.safetensors"
+    assert main(["convert", str(tmp_path / "a.pth"), str(target), "--model", "alexnet"]) == 2
+    message = capsys.readouterr().err
+    assert "is torchvision's AlexNet" in message and message.count("\n") == 1
+    assert "`features.0.weight` [64, 3, 11, 11]" in message and "[96, 3, 11, 11]" in message
+    parallel = {name.replace("features.", "features.module."): a for name, a in arrays.items()}
+    write_zip(tmp_path / "a.pth", {"state_dict": state_dict(parallel)})
+    with pytest.raises(ValueError, match="is torchvision's AlexNet"):
+        load_network("alexnet", tmp_path / "a.pth")
+
+
 def test_published_weights_become_a_network(arrays, monkeypatch, tmp_path, capsys):
     publish_vgg(monkeypatch, arrays, tmp_path / "narrow")
     network = pretrained("narrow", folder=tmp_path, dtype=jnp.bfloat16)

@@ -15,6 +15,7 @@ STORAGES = {
     np.dtype(np.int64): "LongStorage",
     np.dtype(np.float16): "HalfStorage",
     np.dtype(ml_dtypes.bfloat16): "BFloat16Storage",
+    np.dtype(np.uint8): "ByteStorage",
 }
 
 

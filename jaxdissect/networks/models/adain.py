@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -198,7 +197,7 @@ def decoder_from_shapes(shapes: Shapes) -> AdaINDecoder:
     return AdaINDecoder(inputs, _units_in(shapes, DECODER, first=0), rngs=nnx.Rngs(0))
 
 
-def encoder_reference_names(arrays: Arrays) -> dict[str, np.ndarray]:
+def encoder_reference_names(arrays: Arrays) -> Arrays:
     """Leave out what follows relu4_1 in the published VGG-19."""
     return {
         name: array

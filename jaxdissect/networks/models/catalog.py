@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -45,14 +44,15 @@ class Architecture(NamedTuple):
     Attributes:
         from_shapes: Builds it in the sizes of some weights, given PyTorch's names and shapes, and
             whatever else cannot be read from weights.
-        reference_names: Rewrites other published namings into the one that the module follows.
+        reference_names: Rewrites other published namings into the one that the module follows;
+            raises ValueError, "is ...", for weights of a network that only has the same name.
         parts: Parts that are published in files of their own.
         prepare: From RGB images in [0, 1] to the network's input, for networks of images.
         layers: Layers that are dissected by default: where the published numbers come from.
     """
 
     from_shapes: Callable[..., nnx.Module]
-    reference_names: Callable[[Arrays], dict[str, np.ndarray]] = dict
+    reference_names: Callable[[Arrays], Arrays] = dict
     parts: tuple[str, ...] = ()
     prepare: Callable[[jax.Array], jax.Array] | None = None
     layers: tuple[str, ...] = ()
@@ -61,6 +61,7 @@ class Architecture(NamedTuple):
 ARCHITECTURES: dict[str, Architecture] = {
     "alexnet": Architecture(
         alexnet.from_shapes,
+        alexnet.reference_names,
         prepare=imagenet_normalised,
         layers=("relu5",),
     ),

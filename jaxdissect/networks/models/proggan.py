@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from jaxdissect.networks.convolution import conv2d
 from jaxdissect.networks.weights.mapping import Arrays, Shapes
+from jaxdissect.networks.weights.stored import StoredArray, brief, brief_list
 
 RESOLUTIONS = (8, 16, 32, 64, 128, 256, 512, 1024)
 
@@ -256,7 +257,7 @@ def sizes_of(shapes: Shapes) -> tuple[int, ...]:
         raise ValueError(
             "the weights of a progressive GAN must have `layer1.conv.weight`, "
             "`layer3.conv.weight`, ... with 4 axes, from which sizes are read; they have: "
-            + (", ".join(f"{name} {list(shape)}" for name, shape in shapes.items()) or "none")
+            + (brief_list(f"{name} {brief(shape)}" for name, shape in shapes.items()) or "none")
         )
     return (known[0][1], *(shape[0] for shape in known))
 
@@ -270,7 +271,7 @@ def from_shapes(shapes: Shapes, *, clamp_output: bool = False) -> ProgressiveGen
     return ProgressiveGenerator(sizes_of(shapes), clamp_output=clamp_output, rngs=nnx.Rngs(0))
 
 
-def reference_names(arrays: Arrays) -> dict[str, np.ndarray]:
+def reference_names(arrays: Arrays) -> Arrays:
     """Rewrite weights of older formats; others are returned as they are.
 
     - Older: `features.0.conv.weight`, ..., `output.conv.weight`.
@@ -287,19 +288,21 @@ def reference_names(arrays: Arrays) -> dict[str, np.ndarray]:
     return dict(arrays)
 
 
-def _from_features(arrays: Arrays) -> dict[str, np.ndarray]:
-    layers = 1 + max(int(found[1]) for n in arrays if (found := re.match(r"features\.(\d+)\.", n)))
+def _from_features(arrays: Arrays) -> Arrays:
+    layers = 1 + max(
+        int(found[1]) for n in arrays if (found := re.match(r"features\.(\d{1,2})\.", n))
+    )
     side = 2 ** ((layers + 2) // 2)
 
     def renamed(name: str) -> str:
-        name = re.sub(r"^features\.(\d+)\.", lambda match: f"layer{int(match[1]) + 1}.", name)
+        name = re.sub(r"^features\.(\d{1,2})\.", lambda match: f"layer{int(match[1]) + 1}.", name)
         return re.sub(r"^output\.", f"output_{side}x{side}.", name)
 
     return {renamed(name): array for name, array in arrays.items()}
 
 
-def _from_tensorflow(arrays: Arrays) -> dict[str, np.ndarray]:
-    sides = [int(found[1]) for n in arrays if (found := re.match(r"(\d+)x\1/", n))]
+def _from_tensorflow(arrays: Arrays) -> Arrays:
+    sides = [int(found[1]) for n in arrays if (found := re.match(r"(\d{1,4})x\1/", n))]
     places = {"4x4/Dense": "layer1", "4x4/Conv": "layer2"}
     for number, side in enumerate(sorted(set(sides) - {4}), 1):
         places[f"{side}x{side}/Conv0_up"] = f"layer{2 * number + 1}"
@@ -311,10 +314,17 @@ def _from_tensorflow(arrays: Arrays) -> dict[str, np.ndarray]:
         if place in places and own == "bias":
             result[f"{places[place]}.wscale.b"] = array
         elif place in places and own == "weight":
-            result[f"{places[place]}.conv.weight"] = _pytorch_weight(place, array)
+            result[f"{places[place]}.conv.weight"] = _pytorch_stored(place, array)
         elif not re.match(r"lod$|ToRGB_lod\d+/", name):
             result[name] = array  # to be listed as unexpected
     return result
+
+
+def _pytorch_stored(place: str, array: np.ndarray | StoredArray) -> StoredArray:
+    """Lay a variable out when it is read."""
+    stand_in = np.broadcast_to(np.zeros((), array.dtype), array.shape)
+    shape = _pytorch_weight(place, stand_in).shape
+    return StoredArray(shape, array.dtype, lambda: _pytorch_weight(place, np.asarray(array)))
 
 
 def _pytorch_weight(place: str, array: np.ndarray) -> np.ndarray:

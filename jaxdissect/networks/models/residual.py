@@ -28,6 +28,9 @@ from jaxdissect.networks.models.layers import (
 )
 from jaxdissect.networks.weights.mapping import Shapes
 
+MOST_BLOCKS = 50
+"""Blocks of a stage that are built for the names in a file; published networks have up to 36."""
+
 
 class Filters(NamedTuple):
     """A convolution of a block: square kernels, as many zeros around as keep the size."""
@@ -257,7 +260,8 @@ def sizes_in(shapes: Shapes, default: Sizes, *, prefix: str = "encoder.") -> Siz
             for stage, width in zip(stages, default.widths, strict=True)
         ),
         depths=tuple(
-            len(numbers) or depth for numbers, depth in zip(blocks, default.depths, strict=True)
+            min(len(numbers), MOST_BLOCKS) or depth
+            for numbers, depth in zip(blocks, default.depths, strict=True)
         ),
     )
 

@@ -10,7 +10,6 @@ Letters of shapes: B batch, h w layer grid, I channels in, U units, N classes.
 import re
 from functools import partial
 
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -23,6 +22,7 @@ from jaxdissect.networks.models.layers import (
     units_in,
 )
 from jaxdissect.networks.models.residual import (
+    MOST_BLOCKS,
     Block,
     Filters,
     bottleneck_stages,
@@ -152,6 +152,7 @@ def from_shapes(shapes: Shapes) -> ResNet152:
         {name.split(".")[1] for name in shapes if re.match(rf"{stage}\.\d+\.", name)}
         for stage in stages
     ]
+    # A name costs a few bytes, a block much more: so many are not built for names alone.
     return ResNet152(
         units_in(shapes, "10.1.weight", PLACES365),
         stem=units_in(shapes, "0.weight", STEM),
@@ -159,12 +160,15 @@ def from_shapes(shapes: Shapes) -> ResNet152:
             units_in(shapes, f"{stage}.0.0.0.0.weight", width)
             for stage, width in zip(stages, WIDTHS, strict=True)
         ),
-        depths=tuple(len(found) or depth for found, depth in zip(blocks, DEPTHS, strict=True)),
+        depths=tuple(
+            min(len(found), MOST_BLOCKS) or depth
+            for found, depth in zip(blocks, DEPTHS, strict=True)
+        ),
         rngs=nnx.Rngs(0),
     )
 
 
-def reference_names(arrays: Arrays) -> dict[str, np.ndarray]:
+def reference_names(arrays: Arrays) -> Arrays:
     """Rename weights in the naming of torchvision; others are returned as they are.
 
     Args:

@@ -8,7 +8,6 @@ Letters of shapes: B batch, h w layer grid, U units, N classes.
 
 from typing import Any
 
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -140,7 +139,7 @@ def _torchvision_names() -> dict[str, str]:
     return names
 
 
-def reference_names(arrays: Arrays) -> dict[str, np.ndarray]:
+def reference_names(arrays: Arrays) -> Arrays:
     """Rename weights in the naming of torchvision; others are returned as they are.
 
     Args:

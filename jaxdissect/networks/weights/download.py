@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxdissect.networks.weights.files import sha256
-from jaxdissect.networks.weights.pickled import read_pickled
+import numpy as np
+
+from jaxdissect.networks.weights.files import open_weights, sha256
 
 Progress = Callable[[str, int, int], None]
 """``progress(what, done, total)``: called with what is downloaded, and its MiB."""
@@ -154,7 +155,9 @@ def _verify(path: Path, file: PublishedFile) -> None:
         if file.name.endswith(".json"):
             json.loads(path.read_text(encoding="utf-8"))
         else:
-            read_pickled(path)
+            with open_weights(path, name=file.name) as arrays:
+                for array in arrays.values():
+                    np.asarray(array)
     except ValueError as problem:
         raise ValueError(f"what {file.url} gives is not what was published: {problem}") from problem
 

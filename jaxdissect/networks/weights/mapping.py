@@ -13,11 +13,15 @@ module tree is its name in the published file, up to what PyTorch calls it and h
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-Arrays = Mapping[str, np.ndarray]
+from jaxdissect.networks.weights.stored import Arrays as Arrays
+from jaxdissect.networks.weights.stored import brief
+from jaxdissect.networks.weights.wrappers import shared_prefix
+
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
 
@@ -27,6 +31,10 @@ _PYTORCH_NAMES = {
     "mean": "running_mean",
     "var": "running_var",
 }
+
+
+MOST_LISTED = 40
+"""Names of a kind that a message lists."""
 
 
 class Naming(NamedTuple):
@@ -97,7 +105,8 @@ def with_parameters(
     Args:
         build: Makes the module; only shapes are computed, no random values.
         arrays: Every parameter, in the naming of PyTorch or of jaxdissect. Counters
-            `num_batches_tracked` are passed over.
+            `num_batches_tracked` are passed over, and a prefix that all names have, or all lack,
+            if with it or without they are exactly those of the module.
         source: What to call the arrays in messages, such as the path of their file.
         dtype: Floating dtype of all parameters.
 
@@ -106,7 +115,7 @@ def with_parameters(
 
     Raises:
         ValueError: If arrays are missing, left over, misshapen, or no floats; one message lists
-            them all. If `dtype` is no floating dtype.
+            them, `MOST_LISTED` of each. If `dtype` is no floating dtype.
     """
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"`dtype` (={dtype}) must be a floating dtype")
@@ -117,35 +126,47 @@ def with_parameters(
     }
     definition, streams, state = nnx.split(module, nnx.RngState, ...)
     flat = {".".join(map(str, path)): (path, leaf) for path, leaf in nnx.to_flat_state(state)}
-    _check_arrays(
-        arrays,
-        {naming.name(name): naming.shape(leaf.shape) for name, (_, leaf) in flat.items()},
-        source=source,
-    )
-    filled = [
-        (path, leaf.replace(jnp.asarray(naming.from_file(arrays[naming.name(name)]), dtype)))
-        for name, (path, leaf) in flat.items()
-    ]
-    module = nnx.merge(definition, streams, nnx.from_flat_state(filled))
+    expected = {naming.name(name): naming.shape(leaf.shape) for name, (_, leaf) in flat.items()}
+    arrays = _with_names(arrays, expected)
+    _check_arrays(arrays, expected, source=source)
+
+    def filled(name: str) -> jax.Array:
+        return jnp.asarray(naming.from_file(np.asarray(arrays[naming.name(name)])), dtype)
+
+    state = [(path, leaf.replace(filled(name))) for name, (path, leaf) in flat.items()]
+    module = nnx.merge(definition, streams, nnx.from_flat_state(state))
     module.eval()
     return module
+
+
+def _with_names(arrays: Arrays, expected: Mapping[str, Shape]) -> Arrays:
+    """Give arrays the names that are expected, if all that differs is a prefix of all of them."""
+    for longer, shorter in ((arrays, expected), (expected, arrays)):
+        shared = shared_prefix(longer)
+        for end in [place for place, mark in enumerate(f"{shared}.") if mark == "."]:
+            prefix = f"{shared}."[: end + 1]
+            if {name.removeprefix(prefix) for name in longer} == set(shorter):
+                if longer is arrays:
+                    return {name.removeprefix(prefix): array for name, array in arrays.items()}
+                return {f"{prefix}{name}": array for name, array in arrays.items()}
+    return arrays
 
 
 def _check_arrays(arrays: Arrays, expected: Mapping[str, Shape], *, source: str) -> None:
     """Compare every name, shape and dtype with what a network expects.
 
     Raises:
-        ValueError: If anything differs; the message lists it all.
+        ValueError: If anything differs; the message lists it all, up to `MOST_LISTED` of a kind.
     """
-    missing = [f"  {name} {list(expected[name])}" for name in expected if name not in arrays]
-    unexpected = [f"  {n} {list(a.shape)}" for n, a in arrays.items() if n not in expected]
+    missing = [f"{name} {list(expected[name])}" for name in expected if name not in arrays]
+    unexpected = [f"{brief(n)} {brief(a.shape)}" for n, a in arrays.items() if n not in expected]
     misshapen = [
-        f"  {name}: expected {list(shape)}, got {list(arrays[name].shape)}"
+        f"{name}: expected {list(shape)}, got {brief(arrays[name].shape)}"
         for name, shape in expected.items()
         if name in arrays and arrays[name].shape != shape
     ]
     no_floats = [
-        f"  {name}: {arrays[name].dtype}"
+        f"{name}: {arrays[name].dtype}"
         for name in expected
         if name in arrays and not jnp.issubdtype(arrays[name].dtype, jnp.floating)
     ]
@@ -156,9 +177,18 @@ def _check_arrays(arrays: Arrays, expected: Mapping[str, Shape], *, source: str)
         "no floating-point numbers": no_floats,
     }
     if any(problems.values()):
+        prefix = shared_prefix(arrays)
+        every = f"; every name of its arrays begins with {brief(prefix)}." if prefix else ""
         lists = [
-            f"{len(lines)} {what}:\n" + "\n".join(lines)
+            "\n".join([f"{len(lines)} {what}:", *_cut(lines)])
             for what, lines in problems.items()
             if lines
         ]
-        raise ValueError(f"{source} does not fit the network\n" + "\n".join(lists))
+        raise ValueError("\n".join([f"{source} does not fit the network{every}", *lists]))
+
+
+def _cut(lines: list[str]) -> list[str]:
+    more = len(lines) - MOST_LISTED
+    return [f"  {line}" for line in lines[:MOST_LISTED]] + (
+        [f"  ... and {more} more"] if more > 0 else []
+    )

@@ -124,3 +124,26 @@ def test_weights_of_another_number_of_classes_are_refused():
     more = arrays() | {"5.weight": np.zeros((7, 6), "f4"), "5.bias": np.zeros(7, "f4")}
     with pytest.raises(ValueError, match=r"5.weight: expected \[5, 6\], got \[7, 6\]"):
         with_parameters(build, more)
+
+
+def test_a_prefix_of_all_names_makes_no_difference():
+    given = arrays()
+
+    def nested():
+        return Chain({"model": build()})
+
+    prefixed = {f"net.body.{name}": array for name, array in given.items()}
+    under_model = {f"model.{name}": array for name, array in given.items()}
+    expected = parameters(with_parameters(build, given))
+    found = [
+        parameters(with_parameters(build, prefixed)),
+        parameters(with_parameters(nested, under_model)),
+        parameters(with_parameters(nested, given)),
+    ]
+    for one in found:
+        assert len(one) == len(expected)
+        for name, array in expected.items():
+            np.testing.assert_array_equal(one.get(name, one.get(f"model.{name}")), array)
+    del prefixed["net.body.5.bias"]
+    with pytest.raises(ValueError, match=r"every name of its arrays begins with net\.body\."):
+        with_parameters(build, prefixed)

@@ -1,5 +1,6 @@
 """Files of weights: every layout read equal, and everything else refused with nothing executed."""
 
+import json
 import os
 import pathlib
 import pickle
@@ -10,10 +11,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 from real.paths import real_folder
-from support.pytorch_files import Call, state_dict, tensor, write_legacy, write_zip
+from safetensors.numpy import save_file
+from support.pytorch_files import Call, Named, state_dict, tensor, write_legacy, write_zip
 
 from jaxdissect.networks.weights.files import read_weights, sha256, write_weights
-from jaxdissect.networks.weights.pickled import read_pickled
 
 ARRAYS = {
     "features.conv1.weight": np.random.RandomState(0).standard_normal((4, 3, 3, 3)).astype("f4"),
@@ -93,6 +94,70 @@ def test_weights_round_trip_through_safetensors(tmp_path):
     assert len(sha256(path)) == 64
 
 
+def test_what_programs_wrap_around_names_is_taken_off(tmp_path):
+    plain = {"conv.weight": ARRAYS["features.conv1.weight"], "conv.bias": np.ones(4, np.float32)}
+
+    def prefixed(prefix):
+        return {prefix + name: array for name, array in plain.items()}
+
+    def check(path):
+        found = read_weights(path)
+        assert list(found) == list(plain)
+        for name, array in plain.items():
+            np.testing.assert_array_equal(found[name], array)
+
+    prefixes = ("module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod.", "model.")
+    for prefix in (*prefixes, "state_dict.", "model_state_dict.module.", "model/"):
+        np.savez(tmp_path / "a.npz", **prefixed(prefix))
+        save_file(prefixed(prefix), tmp_path / "a.safetensors")
+        write_zip(tmp_path / "a.pth", state_dict(plain, prefix))
+        for suffix in ("npz", "pth"):
+            check(tmp_path / f"a.{suffix}")
+        assert read_weights(tmp_path / "a.safetensors").keys() == plain.keys()
+    for write in (write_zip, write_legacy):
+        for wrapper in ("model", "state_dict", "model_state_dict"):
+            inner = state_dict(plain, "module.")
+            write(
+                tmp_path / "a.pth", {"epoch": 3, wrapper: inner, "best": tensor(np.ones(1, "f4"))}
+            )
+            check(tmp_path / "a.pth")
+            write(tmp_path / "a.pth", {"model": {wrapper: inner}})
+            check(tmp_path / "a.pth")
+    write_zip(tmp_path / "a.pth", {"state_dict": inner, "model": {"classes": 3}, "ema": inner})
+    check(tmp_path / "a.pth")
+    write_zip(tmp_path / "a.pth", {"state_dict": inner, "model": state_dict(plain)})
+    with pytest.raises(ValueError, match="several dictionaries of weights, state_dict and model"):
+        read_weights(tmp_path / "a.pth")
+    np.savez(tmp_path / "a.npz", **prefixed("state_dict."), epoch=np.array(3))
+    check(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", **prefixed("model."), fc=np.ones(1))  # a part called "model"
+    assert set(read_weights(tmp_path / "a.npz")) == {"model.conv.weight", "model.conv.bias", "fc"}
+
+
+def test_numbers_of_eight_bits_are_read_or_named(tmp_path):
+    numbers = np.arange(8, dtype=np.float32) / 4
+    for kind, name in (("float8_e4m3fn", "F8_E4M3"), ("float8_e5m2", "F8_E5M2")):
+        array = numbers.astype(getattr(ml_dtypes, kind))
+        header = {"a": {"dtype": name, "shape": [2, 4], "data_offsets": [0, 8]}}
+        text = json.dumps(header).encode()
+        content = struct.pack("<Q", len(text)) + text + array.tobytes()
+        (tmp_path / "a.safetensors").write_bytes(content)
+        found = read_weights(tmp_path / "a.safetensors")["a"]
+        assert found.dtype == array.dtype
+        np.testing.assert_array_equal(found.astype(np.float32), numbers.reshape(2, 4))
+
+        # PyTorch keeps them as bytes without a type, and names the type with the tensor.
+        bytes_of = array.view(np.uint8)
+        call = Call(
+            "torch._utils", "_rebuild_tensor_v3", bytes_of, 2, (3, 2), (2, 1), False, (),
+            Named("torch", kind),
+        )  # fmt: skip
+        write_zip(tmp_path / "a.pth", {"a": call})
+        found = read_weights(tmp_path / "a.pth")["a"]
+        assert found.dtype == array.dtype
+        np.testing.assert_array_equal(found.astype(np.float32), numbers[2:].reshape(3, 2))
+
+
 # --- hostile and broken files ---------------------------------------------------------------------
 
 MALICE = {
@@ -162,7 +227,7 @@ def test_records_of_weights_cannot_be_written_to(tmp_path):
             pickle.dumps(x, 2) for x in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
         )
         (tmp_path / "a.pth").write_bytes(header + body)
-        with pytest.raises(ValueError, match="AttributeError"):
+        with pytest.raises(ValueError, match="refused, because it sets attributes of a record"):
             read_weights(tmp_path / "a.pth")
 
 
@@ -234,22 +299,22 @@ def test_other_containers_of_weights_are_refused(tmp_path):
     path = tmp_path / "a.pth"
     write_zip(path, state_dict(ARRAYS), compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(ValueError, match="compressed"):
-        read_pickled(path)
+        read_weights(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "hello")
     with pytest.raises(ValueError, match="it has 0 data.pkl"):
-        read_pickled(path)
+        read_weights(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", b"")
         archive.writestr("archive/constants.pkl", b"")
     with pytest.raises(ValueError, match="TorchScript"):
-        read_pickled(path)
+        read_weights(path)
     write_legacy(path, state_dict(ARRAYS), little_endian=False)
     with pytest.raises(ValueError, match="big-endian"):
-        read_pickled(path)
+        read_weights(path)
     pathlib.Path(path).write_text("hello")
     with pytest.raises(ValueError, match="truncated or no file of PyTorch weights"):
-        read_pickled(path)
+        read_weights(path)
     with zipfile.ZipFile(tmp_path / "text.npz", "w") as archive:
         archive.writestr("readme.txt", "hello")
     with pytest.raises(ValueError, match="no arrays are: readme.txt"):
