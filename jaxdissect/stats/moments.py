@@ -63,7 +63,12 @@ def update(
     count = jnp.maximum(number, 1).astype(jnp.float32)
     a = jnp.where(weight[:, None], a.astype(jnp.float32), 0)
     b = jnp.where(weight[:, None], b.astype(jnp.float32), 0)
-    mean_a, mean_b = a.sum(axis=0) / count, b.sum(axis=0) / count
+    # From a sample on: rounding then leaves the mean of equal values equal to them.
+    first = weight.argmax()
+    mean_a, mean_b = (
+        side[first] + jnp.where(weight[:, None], side - side[first][None], 0).sum(axis=0) / count
+        for side in (a, b)
+    )
     apart_a = jnp.where(weight[:, None], a - mean_a[None], 0)
     apart_b = jnp.where(weight[:, None], b - mean_b[None], 0)
     products = jnp.matmul(apart_a.T, apart_b, precision="highest")

@@ -112,3 +112,15 @@ def test_moments_far_from_zero_and_in_any_split():
             result.covariance, np.cov(data.T.astype(np.float64)), rtol=1e-2, atol=1e-2
         )
     assert run_moments(data[:1], data[:1], 1).covariance.tolist() == [[0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("batch", [1, 7, 16, 64])
+def test_constant_columns_correlate_with_nothing(batch):
+    random = np.random.default_rng(0)
+    a = np.full((300, 3), 0.1, np.float32)
+    a[:, 1], a[:, 2] = 3.3, random.normal(size=300)
+    b = random.dirichlet(np.ones(4), 300).astype(np.float32)
+    aa, ab, bb = (run_moments(x, y, batch) for x, y in ((a, a), (a, b), (b, b)))
+    correlation = moments.correlation(ab, aa, bb)
+    np.testing.assert_array_equal(correlation[:2], np.zeros((2, 4)))
+    np.testing.assert_allclose(correlation[2], np.corrcoef(a[:, 2], b.T)[0, 1:], atol=1e-5)
