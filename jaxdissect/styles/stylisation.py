@@ -1,8 +1,9 @@
 """Stylise a folder of images: each in the style of another image, written as a file.
 
 Huang and Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization",
-ICCV 2017. Files are named as the published code names them, `<content>-stylized-<style><ending>`,
-so that `paired_folders` finds the pairs.
+ICCV 2017. Files are named as the published code names them, `<content>-stylized-<style>.png`, so
+that `paired_folders` finds the pairs; but they are always PNG, where the published code keeps the
+ending of the content: what JPEG or WebP lose would be textures of their own.
 """
 
 from pathlib import Path, PurePosixPath
@@ -54,7 +55,7 @@ def stylise_folder(
         progress: Is called with how many images are done.
 
     Returns:
-        The files, in the order of the contents.
+        The files, PNG, in the order of the contents.
 
     Raises:
         ValueError: If `alpha` is out of range, there are not `styles_per_image` styles, a file
@@ -117,17 +118,20 @@ def choose_styles(
 def stylised_name(content: str, style: str) -> str:
     """Name a stylised image, both given as paths below their folders.
 
-    It lies in the subfolder of its content: `a/1.jpg` in the style of `b/monet.png` is
-    `a/1-stylized-monet.jpg`.
+    It lies in the subfolder of its content, and is a PNG whatever that is: `a/1.jpg` in the style
+    of `b/monet.jpg` is `a/1-stylized-monet.png`.
     """
     path = PurePosixPath(content)
-    return str(path.with_name(f"{path.stem}{STYLE_MARK}{PurePosixPath(style).stem}{path.suffix}"))
+    return str(path.with_name(f"{path.stem}{STYLE_MARK}{PurePosixPath(style).stem}.png"))
 
 
 def _check_new(files: list[Path]) -> None:
     if len(set(files)) < len(files):
         twice = next(file for file in files if files.count(file) > 1)
-        raise ValueError(f"`styles` must have different names: {twice.name} would be written twice")
+        raise ValueError(
+            "`contents` and `styles` must have different names, apart from their endings: "
+            f"{twice.name} would be written twice"
+        )
     there = [file for file in files if file.exists()]
     if there:
         raise ValueError(f"`out` has {there[0]} already, and {len(there) - 1} other such files")
@@ -137,6 +141,4 @@ def _write(path: Path, image: np.ndarray) -> None:
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    # High quality, since the blocks of JPEG would be textures of their own.
-    options: dict[str, Any] = {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg") else {}
-    Image.fromarray(image).save(path, **options)
+    Image.fromarray(image).save(path, "PNG")

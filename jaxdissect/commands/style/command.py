@@ -45,7 +45,7 @@ class StyleOptions(PassOptions, LabelledImages, LayersOptions, TableOptions):
     """Folder of stylised images: `a/1.jpg`, `a/1-stylized-monet.png`, or whatever follows
     `Places365_<split>_<number>`, goes with `a/1.jpg` and so on."""
     styles: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
-    """Folder of images to take styles from, such as paintings."""
+    """Folder of images to take styles from, such as paintings; what is stylised is kept as PNG."""
     adain: Annotated[
         tuple[Path, Path] | None,
         arg(metavar="ENCODER DECODER", help_behavior_hint="(default: downloaded once)"),
