@@ -83,6 +83,12 @@ class UnitDetectors(NamedTuple):
     chosen_accuracy: Float64[np.ndarray, "U C"]
     auroc: Float64[np.ndarray, "U C"]
 
+    def of_class(self, number: int) -> "UnitDetectors":
+        """Leave out all classes but one."""
+        classes, *columns = self
+        kept = classes == number
+        return UnitDetectors(classes[kept], *(column[:, kept] for column in columns))
+
 
 class ReferenceDetector(NamedTuple):
     """The best unit of a class, with the threshold that the paper's rule gives it.

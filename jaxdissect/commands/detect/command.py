@@ -26,6 +26,8 @@ from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.plots.figure_files import save_figure
 
+_LONGEST_NAME = 50  # characters of the name of a class in that of a file, which has 255 bytes
+
 
 @dataclass(frozen=True, kw_only=True)
 class DetectOptions(LayerOptions, ClassImages, TableOptions):
@@ -87,28 +89,31 @@ class DetectOptions(LayerOptions, ClassImages, TableOptions):
                 units_per_class=self.units_per_class,
                 num_classes=len(names),
             )
+            every = unit_detectors(choosing, judging, len(names))
+            absent = len(names) - len(found.classes)
             if wanted:  # nobody asks which unit detects all others
-                found = found.of_class(1)
-            self._write(folder, found, choosing, judging, names, layer, data.skipped)
-        self.print_summary(tables.summary(found, names, layer))
+                found, every = found.of_class(1), every.of_class(1)
+            reference = reference_detectors(found, choosing)
+            written = {
+                "detectors": tables.detector_table(found, names),
+                "units": tables.unit_table(every, names),
+                "reference": tables.reference_table(reference, names),
+            }
+            self.write_tables(folder, written)
+            self._draw(folder, found, judging, names, layer)
+            facts = tables.facts(found, choosing, judging, layer, absent)
+            facts["skipped"] = list(data.skipped)
+            write_settings(folder / "detectors.json", self, facts)
+        self.print_summary(tables.summary(found, names, layer, absent))
 
-    def _write(
+    def _draw(
         self,
         folder: Path,
         found: Detectors,
-        choosing: PeakActivations,
         judging: PeakActivations,
         names: Sequence[str],
         layer: str,
-        skipped: Sequence[str],
     ) -> None:
-        every = unit_detectors(choosing, judging, len(names))
-        written = {
-            "detectors": tables.detector_table(found, names),
-            "units": tables.unit_table(every, names),
-            "reference": tables.reference_table(reference_detectors(found, choosing), names),
-        }
-        self.write_tables(folder, written)
         save_figure(folder / "detectors.png", figures.detector_figure(found, names))
         for c in found.order()[: self.num_figures]:
             number, unit = int(found.classes[c]), int(found.units[c, 0])
@@ -120,7 +125,5 @@ class DetectOptions(LayerOptions, ClassImages, TableOptions):
                 title=f"{layer}, unit {unit}: balanced accuracy {found.accuracy[c, 0]:.3f}, "
                 f"AUROC {found.auroc[c, 0]:.3f}",
             )
-            stem = re.sub(r"[^\w.-]+", "_", names[number]).strip("_")
+            stem = re.sub(r"[^\w.-]+", "_", names[number]).strip("_")[:_LONGEST_NAME]
             save_figure(folder / f"peaks_{number}_{stem}.png", figure)
-        facts = tables.facts(found, choosing, judging, layer) | {"skipped": list(skipped)}
-        write_settings(folder / "detectors.json", self, facts)

@@ -55,11 +55,19 @@ def unit_table(found: UnitDetectors, names: Sequence[str]) -> Rows:
     ]
 
 
-def summary(found: Detectors, names: Sequence[str], layer: str) -> str:
-    """List the best detectors and their averages over classes, as text."""
+def summary(found: Detectors, names: Sequence[str], layer: str, absent: int) -> str:
+    """List the best detectors and their averages over classes, as text.
+
+    Args:
+        found: The detectors.
+        names: Names of all classes.
+        layer: The layer of the units.
+        absent: How many classes have no images to choose or to judge with.
+    """
     header, rows = detector_table(found, names)
     best = [row for row in rows if row[1] == 1][:MOST_SHOWN]
     printed = table_files.three_decimals(best)
+    missing = f" ({absent} classes have no images, or only in one part)" if absent else ""
     return "\n".join(
         [
             f"Best units of {layer} as detectors of classes, chosen on some images, judged on "
@@ -67,7 +75,7 @@ def summary(found: Detectors, names: Sequence[str], layer: str) -> str:
             "",
             *table_files.aligned([header, *printed]),
             "",
-            f"Mean over {len(found.classes)} classes: balanced accuracy "
+            f"Mean over {len(found.classes)} classes{missing}: balanced accuracy "
             f"{found.accuracy[:, 0].mean():.3f} ({found.chosen_accuracy[:, 0].mean():.3f} when "
             f"chosen), AUROC {found.auroc[:, 0].mean():.3f}",
         ]
@@ -75,13 +83,18 @@ def summary(found: Detectors, names: Sequence[str], layer: str) -> str:
 
 
 def facts(
-    found: Detectors, choosing: PeakActivations, judging: PeakActivations, layer: str
+    found: Detectors,
+    choosing: PeakActivations,
+    judging: PeakActivations,
+    layer: str,
+    absent: int,
 ) -> dict[str, Any]:
     """List how detectors were found, and their averages over classes, as JSON values."""
     return {
         "layer": layer,
         "units": choosing.values.shape[1],
         "classes": len(found.classes),
+        "classes without images": absent,
         "images": {"chosen with": len(choosing.labels), "judged with": len(judging.labels)},
         "mean balanced accuracy": float(found.accuracy[:, 0].mean()),
         "mean balanced accuracy when chosen": float(found.chosen_accuracy[:, 0].mean()),
