@@ -76,9 +76,8 @@ class LayerStyle:
 
     @property
     def is_interpretable(self) -> Bool[np.ndarray, "U"]:
-        """Whether each unit has a concept: an IoU on originals of `min_iou` or more."""
-        known = self.original
-        return (known.best_concept > 0) & (known.best_iou >= known.min_iou)
+        """Whether each unit has a concept: whether it is a detector on originals."""
+        return np.isin(np.arange(self.original.num_units), self.original.detectors())
 
     @property
     def ranking(self) -> Int64[np.ndarray, "_"]:

@@ -91,8 +91,8 @@ def summary(study: StyleStudy) -> str:
     last = list(study.layers.values())[-1]
     header, rows = layer_table(study)
     lines = [
-        f"Units with a concept (IoU of {last.original.min_iou:g} or more); those that are active "
-        f"at the same places in both styles (IoU > {last.min_style_iou:g}) are shape-sensitive:",
+        f"Units with a concept (IoU > {last.original.min_iou:g}); those that are active at the "
+        f"same places in both styles (IoU > {last.min_style_iou:g}) are shape-sensitive:",
         "",
         *table_files.aligned([header, *table_files.three_decimals(rows)]),
     ]
@@ -133,5 +133,6 @@ def _by_category(layer: LayerStyle) -> dict[str, np.ndarray]:
     }
 
 
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if values.size else 0.0
+def _mean(values: np.ndarray) -> float | None:
+    """Average over units; None where there are none."""
+    return float(values.mean()) if values.size else None
