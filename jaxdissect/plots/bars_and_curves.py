@@ -36,10 +36,10 @@ def bar_figure(
         unit: What the values are.
         errors: Half the length of the error bars of some series.
     """
-    from matplotlib.figure import Figure
+    from jaxdissect.plots.plain_figure import PlainFigure
 
     height = _AROUND + _BAR * len(names) * max(len(series), 1.3)
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    figure = PlainFigure(figsize=(_WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     places = np.arange(len(names))
     thickness = 0.8 / len(series)
@@ -80,10 +80,11 @@ def curve_figure(
         across, up: What the axes are.
         bands: Half the height of the bands of some curves.
     """
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(_WIDTH, 3.6), layout="constrained")
+    from jaxdissect.plots.plain_figure import PlainFigure
+
+    figure = PlainFigure(figsize=(_WIDTH, 3.6), layout="constrained")
     axes = figure.add_subplot()
     for i, (name, values) in enumerate(curves.items()):
         color = SERIES_COLORS[(i + 2) % len(SERIES_COLORS)]

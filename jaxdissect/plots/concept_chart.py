@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from jaxdissect.arrays.names import printable
 from jaxdissect.dissection.result import Dissection, LayerDissection
 from jaxdissect.plots.palette import category_colors
 
@@ -80,13 +81,13 @@ def concept_figure(dissection: Dissection) -> "Figure":
     and a legend with the number of detectors and of distinct concepts per category. A layer with
     more than `BARS_PER_ROW` concepts continues in further axes; one without any has a sentence.
     """
-    from matplotlib.figure import Figure
+    from jaxdissect.plots.plain_figure import PlainFigure
 
     colors = category_colors(dissection.vocabulary.category_names)
     rows = [row for layer in dissection.layers.values() for row in _rows(layer)]
     width = max(row.width for row in rows)
     height = sum(row.height for row in rows) + _GAP
-    figure = Figure(figsize=(width, height))
+    figure = PlainFigure(figsize=(width, height))
     top = height
     for row in rows:
         top -= row.height
@@ -164,8 +165,12 @@ def _length(text: str, size: float, *, bold: bool = False) -> float:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
+    from jaxdissect.plots.plain_figure import no_formulas
+
     properties = FontProperties(weight="bold" if bold else "normal")
-    return TextPath((0.0, 0.0), text, size=size, prop=properties).get_extents().width / 72
+    with no_formulas():
+        path = TextPath((0.0, 0.0), printable(text), size=size, prop=properties)
+    return path.get_extents().width / 72
 
 
 def _counted(units: int, concepts: int) -> str:

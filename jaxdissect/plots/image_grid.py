@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from jaxdissect.arrays.names import printable
 from jaxdissect.plots.fonts import sans_serif
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def draw_grid(
     """
     from PIL import Image, ImageDraw
 
+    rows, columns = ([printable(name) for name in names] for names in (rows, columns))
     enlarged = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
     enlarged = enlarged.repeat(scale, axis=2).repeat(scale, axis=3)
     num_rows, num_columns, height, width, _ = enlarged.shape

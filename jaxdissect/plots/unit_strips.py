@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
+from jaxdissect.arrays.names import printable
 from jaxdissect.dissection.unit_images import UnitImages
 from jaxdissect.plots.fonts import sans_serif
 from jaxdissect.plots.regions import highlight
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _CELL = (128, 256)  # usual and greatest height in pixels of an image on a sheet
+_LONGEST_NAME = 100  # characters of the name of a layer in that of a file, which has 255 bytes
 _LABEL_WIDTH, _GAP, _FONT_SIZE, _TITLE_HEIGHT = 230, 6, 17, 34  # pixels
 
 
@@ -52,15 +54,17 @@ def draw_unit_strips(title: str, strips: Sequence[UnitImages]) -> "Image.Image":
         "white",
     )
     draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP, _TITLE_HEIGHT / 2), title, "black", usual, anchor="lm")
+    draw.text((_GAP, _TITLE_HEIGHT / 2), printable(title), "black", usual, anchor="lm")
     for index, (strip, row) in enumerate(zip(strips, rows, strict=True)):
         top = _TITLE_HEIGHT + index * (height + _GAP)
-        concept = _shortened(strip.concept, lambda text: usual.getlength(text) < _LABEL_WIDTH - 12)
+        concept = _shortened(
+            printable(strip.concept), lambda text: usual.getlength(text) < _LABEL_WIDTH - 12
+        )
         below = "" if strip.detects else ", no detector"
         lines = (
             (f"unit {strip.unit}", "#555555", small),
             (concept, "black", usual),
-            (f"{strip.category}, IoU {strip.iou:.3f}{below}", "#555555", small),
+            (f"{printable(strip.category)}, IoU {strip.iou:.3f}{below}", "#555555", small),
         )
         for line, (text, color, line_font) in enumerate(lines):
             place = (_GAP, top + height / 2 + (line - 1) * (_FONT_SIZE + 7))
@@ -90,7 +94,7 @@ def file_names(
     """Name an image file for every layer that has strips: layers by file name, all different."""
     layers: dict[str, str] = {}
     for layer in (layer for layer, rows in strips.items() if rows):
-        stem = f"{prefix}_" + re.sub(r"[^\w.-]+", "_", layer)
+        stem = f"{prefix}_" + re.sub(r"[^\w.-]+", "_", layer)[:_LONGEST_NAME]
         while f"{stem}.png" in layers:
             stem += "_"
         layers[f"{stem}.png"] = layer

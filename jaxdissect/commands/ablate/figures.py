@@ -42,13 +42,13 @@ def class_figure(study: ClassStudy, names: Sequence[str]) -> "Figure":
 
 def distribution_figure(study: ClassStudy) -> "Figure":
     """Draw the balanced accuracies of all classes, best first, a panel for every size of sets."""
-    from matplotlib.figure import Figure
+    from jaxdissect.plots.plain_figure import PlainFigure
 
     own = study.own_balanced_accuracies()
     order = np.argsort(-own[0], kind="stable")
     places = np.arange(len(order))
     num_sizes = len(study.sizes)
-    figure = Figure(figsize=(3.4 * num_sizes + 0.6, 3.8), layout="constrained")
+    figure = PlainFigure(figsize=(3.4 * num_sizes + 0.6, 3.8), layout="constrained")
     panels = figure.subplots(1, num_sizes, sharey=True, squeeze=False)[0]
     for i, (axes, size) in enumerate(zip(panels, study.sizes, strict=True)):
         series = {
@@ -111,12 +111,13 @@ def number_of_classes_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> 
 
 def mean_importance_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> "Figure":
     """Draw the IoU of groups of units against how much they damage all classes on average."""
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
+
+    from jaxdissect.plots.plain_figure import PlainFigure
 
     size = importance.group_size(len(iou))
     found = importance.by_mean_damage(study.ranked_by, iou, size=size)
-    figure = Figure(figsize=(5.5, 3.6), layout="constrained")
+    figure = PlainFigure(figsize=(5.5, 3.6), layout="constrained")
     axes = figure.add_subplot()
     axes.errorbar(
         found.value,

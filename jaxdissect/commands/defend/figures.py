@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 def defence_figure(curves: Mapping[str, DefenceCurve]) -> "Figure":
     """Draw accuracies against the number of deactivated units, a panel for every defence."""
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(2.7 * len(curves) + 1.6, 3.4), layout="constrained")
+    from jaxdissect.plots.plain_figure import PlainFigure
+
+    figure = PlainFigure(figsize=(2.7 * len(curves) + 1.6, 3.4), layout="constrained")
     panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     for axes, (name, curve) in zip(panels, curves.items(), strict=True):
         series = {

@@ -54,9 +54,9 @@ def peak_figure(
         title: What the figure shows.
         seed: Seed of the heights of the points, and of the choice of images if there are many.
     """
-    from matplotlib.figure import Figure
+    from jaxdissect.plots.plain_figure import PlainFigure
 
-    figure = Figure(figsize=(6.0, 3.8), layout="constrained")
+    figure = PlainFigure(figsize=(6.0, 3.8), layout="constrained")
     density, points = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     edges = np.linspace(*_span(values), _NUM_BINS + 1)
     chance = np.random.default_rng(seed)

@@ -113,11 +113,11 @@ def context_figure(
 
 def cell_figure(insertion: Insertion, concept: int, cells: Shape) -> "Figure":
     """Draw a map of the layer: how many pixels an insertion at each cell adds on average."""
-    from matplotlib.figure import Figure
+    from jaxdissect.plots.plain_figure import PlainFigure
 
     shown = np.full(cells, np.nan)
     shown[tuple(insertion.cells.T)] = insertion.added_at(concept).mean(axis=0, dtype=np.float64)
-    figure = Figure(figsize=(4.6, 3.8), layout="constrained")
+    figure = PlainFigure(figsize=(4.6, 3.8), layout="constrained")
     axes = figure.add_subplot()
     picture = axes.imshow(shown, cmap="viridis")
     axes.set(xlabel="column", ylabel="row")

@@ -37,15 +37,16 @@ def layer_figure(study: StyleStudy) -> "Figure":
 
 def scatter_figure(study: StyleStudy) -> "Figure":
     """Draw agreement of both styles against agreement with a concept, a panel for every layer."""
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
+
+    from jaxdissect.plots.plain_figure import PlainFigure
 
     layers = list(study.layers.values())
     colors = category_colors(study.vocabulary.category_names)
     columns = min(_COLUMNS, len(layers))
     rows = math.ceil(len(layers) / columns)
     size = (columns * _PANEL[0] + 1.3, rows * _PANEL[1] + 0.3)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = PlainFigure(figsize=size, layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes in panels.ravel()[len(layers) :]:
         axes.set_visible(False)
