@@ -1,10 +1,13 @@
 """Names that come from elsewhere, of files, classes, concepts or weights, made safe to show."""
 
 import unicodedata
+from typing import Any
 
 _ACTED_UPON = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Categories of characters that a terminal or a file acts upon, or cannot write: controls, marks of
 direction, halves of pairs (such as the bytes of a file name that is not UTF-8), line breaks."""
+
+_FORMULA = set("=+-@＝＋－＠'")  # noqa: RUF001 - spreadsheets take the wide signs, too
 
 
 def printable(name: str) -> str:
@@ -24,6 +27,31 @@ def printable(name: str) -> str:
 def printable_lines(text: str) -> str:
     """Write a text of several lines as `printable` does, with its line breaks."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def csv_cell(cell: Any) -> Any:
+    """Return a cell as it is to be written to CSV, so that no spreadsheet takes it for a formula.
+
+    Text that begins with a sign that begins formulas (or with the mark itself) gets the mark `'` of
+    spreadsheets before it; without that character it is what it was. Numbers stay as they are, also
+    those given as text.
+
+    Args:
+        cell: Text, which is made printable; anything else is returned.
+    """
+    if not isinstance(cell, str):
+        return cell
+    text = printable(cell)
+    return f"'{text}" if text.lstrip()[:1] in _FORMULA and not _is_plain(text) else text
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text is no more than a sign, or a number."""
+    try:
+        float(text)
+    except ValueError:
+        return len(text) <= 1
+    return True
 
 
 def _escaped(character: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64
 
 from jaxdissect.arrays.concepts import Vocabulary
+from jaxdissect.arrays.names import csv_cell
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.label_grid import LayerOnGrid
 from jaxdissect.engine.saved_files import check_file, damaged, file_sha256, read_json, write_json
@@ -235,7 +236,7 @@ class Dissection:
         with open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]))
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({key: csv_cell(cell) for key, cell in row.items()} for row in rows)
 
 
 def load_dissection(folder: str | Path) -> Dissection:

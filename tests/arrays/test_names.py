@@ -1,6 +1,6 @@
 import pytest
 
-from jaxdissect.arrays.names import printable, printable_lines
+from jaxdissect.arrays.names import csv_cell, printable, printable_lines
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,17 @@ def test_what_is_not_meant_to_be_read_is_escaped(name, shown):
 
 def test_lines_stay_lines():
     assert printable_lines("one\ntwo\x1b[1m") == "one\ntwo\\x1b[1m"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "'=1", "＝1"])
+def test_what_a_spreadsheet_would_compute_is_marked_as_text(text):
+    assert csv_cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("cell", ["-0.5", "+3e-7", "-inf", "-", "tree", "", -0.5, 3, None, True])
+def test_numbers_and_other_cells_stay_as_they_are(cell):
+    assert csv_cell(cell) is cell
+
+
+def test_signs_after_what_is_cut_off_do_not_count():
+    assert csv_cell("\t=1") == r"\t=1" and csv_cell("\r=1") == r"\r=1" and csv_cell(" =1") == "' =1"

@@ -1,14 +1,22 @@
 """Tables: what they count, and how they are laid out as text."""
 
 import csv
+import json
 
 import pytest
+from pyarrow import parquet
 from support import drawn_results
 
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output import dissection_tables
 from jaxdissect.commands.output.settings import write_settings
-from jaxdissect.commands.output.table_files import aligned, four_digits, three_decimals, write_csv
+from jaxdissect.commands.output.table_files import (
+    WRITERS,
+    aligned,
+    four_digits,
+    three_decimals,
+    write_csv,
+)
 
 
 def test_columns_follow_their_first_row():
@@ -20,7 +28,7 @@ def test_columns_follow_their_first_row():
 def test_numbers_with_fractions_are_rounded():
     rows = [("tree", 12345, 0.123456, None), ("barn", 0, 12345.6, "")]
     assert four_digits(rows) == [
-        ("tree", "12345", "0.1235", "None"),
+        ("tree", "12345", "0.1235", "-"),
         ("barn", "0", "1.235e+04", ""),
     ]
     assert [row[2] for row in three_decimals(rows)] == ["0.123", "12345.600"]
@@ -66,3 +74,22 @@ def test_summary_lists_the_best_units_of_all_layers():
         ("early", "1"),
     ]
     assert "Best units" not in dissection_tables.summary(drawn_results.dissection_with(conv=[0]))
+
+
+def test_names_from_elsewhere_harm_no_table(tmp_path):
+    names = ["=cmd|' /C calc'!A0", "caf\udce9.png", "a\x1b[2J\nb", "-", "tree"]
+    header = ("=name", "value")
+    rows = [(name, -0.5) for name in names]
+    shown = ["=cmd|' /C calc'!A0", r"caf\xe9.png", r"a\x1b[2J\nb", "-", "tree"]
+    for ending, write in WRITERS.items():
+        write(tmp_path / f"names.{ending}", header, rows)
+    with open(tmp_path / "names.csv", newline="", encoding="utf-8") as file:
+        found = list(csv.reader(file))
+    assert found[0] == ["'=name", "value"] and found[1] == [f"'{names[0]}", "-0.5"]
+    assert [row[0].removeprefix("'") for row in found[1:]] == shown
+    objects = json.loads((tmp_path / "names.json").read_text(encoding="utf-8"))
+    assert [row["=name"] for row in objects] == shown
+    assert parquet.read_table(tmp_path / "names.parquet")["=name"].to_pylist() == shown
+    text = "\n".join(aligned(four_digits([header, *rows])))
+    assert text.count("\n") == len(names) and "\x1b" not in text
+    text.encode()

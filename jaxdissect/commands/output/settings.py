@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from jaxdissect.arrays.names import printable
 from jaxdissect.commands.output.folder import SETTINGS_FILES
 
 
@@ -43,4 +44,4 @@ def provenance(options: Any) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return printable(str(value)) if isinstance(value, str | Path) else value

@@ -1,4 +1,8 @@
-"""Write tables as CSV, JSON, Parquet, and as text for a terminal."""
+"""Write tables as CSV, JSON, Parquet, and as text for a terminal.
+
+Names in tables come from elsewhere: what is not meant to be read is written as backslash escapes,
+and in CSV what a spreadsheet would compute is marked as text (see `jaxdissect.arrays.names`).
+"""
 
 import csv
 import json
@@ -6,6 +10,8 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from jaxdissect.arrays.names import csv_cell, printable
 
 Rows = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Header and rows of a table."""
@@ -15,18 +21,24 @@ def write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[A
     """Write a header and rows."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerows(map(csv_cell, row) for row in (header, *rows))
 
 
 def write_json(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Write a list of objects, one per row; JSON knows no infinity, which becomes null."""
     objects = [
-        {name: None if _is_unknown(cell) else cell for name, cell in zip(header, row, strict=True)}
+        {
+            name: None if _is_unknown(cell) else _readable(cell)
+            for name, cell in zip(header, row, strict=True)
+        }
         for row in rows
     ]
     text = json.dumps(objects, indent=1, allow_nan=False) + "\n"
     Path(path).write_text(text, encoding="utf-8")
+
+
+def _readable(cell: Any) -> Any:
+    return printable(cell) if isinstance(cell, str) else cell
 
 
 def _is_unknown(cell: Any) -> bool:
@@ -39,7 +51,8 @@ def write_parquet(path: str | Path, header: Sequence[str], rows: Sequence[Sequen
     from pyarrow import parquet
 
     columns = zip(*rows, strict=True) if rows else ((),) * len(header)
-    parquet.write_table(pyarrow.table(dict(zip(header, map(list, columns), strict=True))), path)
+    lists = ([_readable(cell) for cell in column] for column in columns)
+    parquet.write_table(pyarrow.table(dict(zip(header, lists, strict=True))), path)
 
 
 WRITERS = {"csv": write_csv, "json": write_json, "parquet": write_parquet}
@@ -63,14 +76,19 @@ def three_decimals(rows: Sequence[Sequence[Any]]) -> list[tuple[str, ...]]:
 
 def _as_text(rows: Sequence[Sequence[Any]], form: str) -> list[tuple[str, ...]]:
     return [
-        tuple(format(cell, form) if isinstance(cell, float) else str(cell) for cell in row)
+        tuple(format(cell, form) if isinstance(cell, float) else _shown(cell) for cell in row)
         for row in rows
     ]
 
 
+def _shown(cell: Any) -> str:
+    """Write a cell in one line; what is not known is a dash."""
+    return "-" if cell is None else printable(str(cell))
+
+
 def aligned(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
     """Lay out rows in columns, numbers to the right."""
-    columns = [[str(cell) for cell in column] for column in zip(*rows, strict=True)]
+    columns = [[_shown(cell) for cell in column] for column in zip(*rows, strict=True)]
     widths = [max(map(len, column)) for column in columns]
     to_right = [len(column) > 1 and column[1][:1].isdigit() for column in columns]
     for cells in zip(*columns, strict=True):
