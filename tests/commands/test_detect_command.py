@@ -103,6 +103,19 @@ def test_classes_are_joined_and_one_unit_is_looked_at(place, tmp_path):
     assert main(words(place, out, classes=["dark", "grey"], unit=3, num_figures=0)) == 0
     (row,) = read(out / "detectors.csv")
     assert row["class"] == "dark or grey" and row["unit"] == "3"
+    units = read(out / "units.csv")
+    assert [row["class"] for row in units] == UNITS * ["dark or grey"]  # not also "others"
+
+
+def test_classes_without_images_are_counted_once(place, tmp_path, capsys):
+    (tmp_path / "names.txt").write_text("\n".join([*CLASSES, "blue", "red"]))
+    given = {"class_names": tmp_path / "names.txt", "num_figures": 0, "quiet": None}
+    assert main(words(place, tmp_path / "out", **given)) == 0
+    text = capsys.readouterr().out
+    assert "Mean over 3 classes (2 classes have no images, or only in one part):" in text
+    assert "blue" not in text and "blue" not in (tmp_path / "out" / "units.csv").read_text()
+    settings = json.loads((tmp_path / "out" / "detectors.json").read_text())
+    assert settings["classes"] == 3 and settings["classes without images"] == 2
 
 
 @pytest.mark.parametrize(
