@@ -6,14 +6,16 @@ was stopped and resumes goes through the same states as one that was not.
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxdissect.engine.checkpoints import Checkpoints
+from jaxdissect.engine.checkpoints import COMPUTATION, Checkpoints
+from jaxdissect.engine.identity import content, software, traced
+from jaxdissect.engine.saved_files import damaged
 
 METRICS = "metrics.jsonl"
 
@@ -27,7 +29,8 @@ class Training(NamedTuple):
     Attributes:
         state: All arrays that change, before the first step.
         step: ``step(state, number) -> (state, metrics)``, scalars by name; it may donate the state.
-        settings: What the training depends on, as JSON.
+        settings: What the training depends on, its data included, as JSON. The state and what the
+            step computes are compared in any case.
     """
 
     state: PyTree
@@ -59,13 +62,19 @@ def train(
         The state after the last step.
 
     Raises:
-        ValueError: If the folder holds another training, `steps` or `save_every` is not positive,
-            or a metric is not finite.
+        ValueError: If the folder holds another training or is damaged, `steps` or `save_every` is
+            not positive, or a metric is not finite.
     """
     if min(steps, save_every) < 1:
         raise ValueError(f"`steps` (={steps}) and `save_every` (={save_every}) must be at least 1")
     settings = {**training.settings, "steps": steps, "save_every": save_every}
-    with Checkpoints(folder, settings) as saved:
+    # A step that is never taken tells what all of them compute.
+    computation = {
+        "start": content(training.state),
+        **software(),
+        COMPUTATION: traced(lambda state: training.step(state, steps), training.state),
+    }
+    with Checkpoints(folder, {**settings, **computation}) as saved:
         done, state = saved.latest or 0, training.state
         if done:
             state = saved.load(done, state)
@@ -85,9 +94,13 @@ def train(
 
 
 def read_metrics(folder: Path) -> list[Row]:
-    """Read the rows of metrics of a training, one per checkpoint."""
+    """Read the rows of metrics of a training, one per checkpoint.
+
+    Raises:
+        ValueError: If the file is damaged; the message names the line.
+    """
     path = folder / METRICS
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [row for _, row in _rows(path)] if path.exists() else []
 
 
 def _mean_row(step: int, rows: list[Mapping[str, Any]], seconds: float) -> Row:
@@ -103,5 +116,22 @@ def _mean_row(step: int, rows: list[Mapping[str, Any]], seconds: float) -> Row:
 
 def _cut(path: Path, done: int) -> None:
     """Drop metrics of steps that are about to be taken again."""
-    rows = [row for row in read_metrics(path.parent) if row["step"] <= done]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines = [line for line, row in _rows(path) if row["step"] <= done] if path.exists() else []
+    path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Row]]:
+    lines = path.read_text(errors="replace").splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            row["step"] + 0
+        except (ValueError, TypeError, KeyError):
+            if number == len(lines):  # the process ended while it wrote this line
+                return
+            raise damaged(
+                path,
+                f"line {number} is no row of metrics",
+                "delete the line, or the folder to begin again",
+            ) from None
+        yield line, row

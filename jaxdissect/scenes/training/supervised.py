@@ -14,6 +14,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Int, PyTree
 
+from jaxdissect.engine.identity import content
 from jaxdissect.scenes.training.loop import Training
 from jaxdissect.scenes.training.pool import Pool, draw_batch
 
@@ -73,7 +74,11 @@ def supervised_training(
         batch = draw_batch(pool, settings.batch_size, seed=settings.seed, step=number)
         return update(state, batch, jnp.int32(number))
 
-    return Training(SupervisedState(params, optimizer.init(params)), step, asdict(settings))
+    return Training(
+        SupervisedState(params, optimizer.init(params)),
+        step,
+        asdict(settings) | {"pool": content(pool)},
+    )
 
 
 def adamw(settings: SupervisedSettings) -> optax.GradientTransformation:

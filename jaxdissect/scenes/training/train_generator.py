@@ -22,6 +22,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxdissect.engine.batching import Source, batches
+from jaxdissect.engine.identity import content
 from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.models.layers import upsample_nearest
 from jaxdissect.networks.models.proggan import Colors, ProgressiveGenerator, to_pixels
@@ -206,7 +207,8 @@ def generator_training(pool: Pool, settings: GeneratorSettings) -> Training:
             penalise=number % PENALTY_EVERY == 0,
         )
 
-    return Training(start, step, asdict(settings) | {"sizes": SIZES, "critic_sizes": CRITIC_SIZES})
+    data = {"pool": content(pool), "sizes": SIZES, "critic_sizes": CRITIC_SIZES}
+    return Training(start, step, asdict(settings) | data)
 
 
 def trained_generator(state: GeneratorState) -> ProgressiveGenerator:

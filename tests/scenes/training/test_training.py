@@ -22,13 +22,13 @@ from jaxdissect.scenes.training.pool import draw_batch
 # --- a training that takes no time ----------------------------------------------------------------
 
 
-def counting_training(*, stop_at=None, broken_at=None):
+def counting_training(*, stop_at=None, broken_at=None, length=1.0, start=0.0):
     """State: how far a random walk has come; it may be stopped, or break."""
 
     @jax.jit
     def walk(state, number):
         step = jax.random.normal(jax.random.fold_in(jax.random.key(0), number), state.shape)
-        return state + step
+        return state + length * step
 
     def take(state, number):
         if number == stop_at:
@@ -36,7 +36,7 @@ def counting_training(*, stop_at=None, broken_at=None):
         state = walk(state, number)
         return state, {"loss": jnp.nan if number == broken_at else state.sum()}
 
-    return Training(jnp.zeros(5), take, {"kind": "walk", "sizes": (1, 2)})
+    return Training(jnp.zeros(5) + start, take, {"kind": "walk", "sizes": (1, 2)})
 
 
 def without_seconds(rows):
@@ -65,6 +65,21 @@ def test_training_refuses_the_folder_of_another(tmp_path):
     train(counting_training(), 2, tmp_path)
     with pytest.raises(ValueError, match="steps is 2 there and 3 here"):
         train(counting_training(), 3, tmp_path)
+    with pytest.raises(ValueError, match="start is not the same; give another folder"):
+        train(counting_training(start=1.0), 2, tmp_path)
+    with pytest.raises(ValueError, match="computation is not the same; give another folder"):
+        train(counting_training(length=2.0), 2, tmp_path)
+
+
+def test_training_takes_the_metrics_of_a_killed_process(tmp_path):
+    train(counting_training(), 4, tmp_path, save_every=2)
+    path = tmp_path / "metrics.jsonl"
+    rows = path.read_text().splitlines()
+    path.write_text(f"{rows[0]}\n{rows[1][:20]}")
+    assert [row["step"] for row in read_metrics(tmp_path)] == [2]
+    path.write_text(f"{rows[0][:20]}\n{rows[1]}\n")
+    with pytest.raises(ValueError, match=f"{path} is damaged .line 1 is no row.*delete the line"):
+        train(counting_training(), 4, tmp_path, save_every=2)
 
 
 def test_training_stops_when_a_metric_is_not_finite(tmp_path):
