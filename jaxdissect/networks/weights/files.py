@@ -107,7 +107,7 @@ def open_weights(path: FilePath, *, name: str | None = None) -> Iterator[dict[st
         and raises what `read_weights` does.
 
     Raises:
-        ValueError, OSError: As `read_weights` does.
+        ValueError, OSError: If the file cannot be read; see `read_weights`.
     """
     path = Path(path)
     suffix = Path(name or path).suffix.lower()

@@ -60,7 +60,7 @@ def read_pickle(file: BufferedIOBase, known: Known, persistent: Callable[[Any], 
 
     Raises:
         Refused: If the pickle holds anything else.
-        Exception: Of any kind, if it is broken.
+        Exception: If it is broken, of any kind.
     """
     stack: list[Any] = []
     marks: list[int] = []

@@ -103,7 +103,7 @@ def read_records(
 
     Raises:
         Refused: If the file holds anything but tensors in dictionaries, lists and plain values.
-        Exception: Of any kind, if it is broken.
+        Exception: If it is broken, of any kind.
     """
     beginning = file.read(2)
     file.seek(0)
