@@ -18,7 +18,9 @@ from jaxdissect.engine.batching import Batch, Stored
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
 from jaxdissect.engine.layer_reader import Inputs, image_input
 from jaxdissect.networks.network import as_network
-from jaxdissect.stats.paired_changes import NORMAL_99
+from jaxdissect.stats.intervals import student_t
+
+_NORMAL_99 = 2.576  # standard errors on either side of a mean that make a 99% interval
 
 
 class PeakChanges(NamedTuple):
@@ -47,8 +49,11 @@ class GroupChange(NamedTuple):
         mean: Mean change.
         interval: Half of the 99% interval of the mean, all pairs taken as independent, as in the
             paper: factor * s / sqrt(pairs) with the standard deviation s (divided by the number).
-        interval_by_image: The same from means over the units of each image, since only the images
-            are independent; infinite for less than two.
+            As pairs of one image are not independent, it is too narrow.
+        interval_by_image: Half of the 99% interval of the mean that takes only the images as
+            independent: Student's t times the standard error of a ratio of sums over images
+            (Cochran, Sampling Techniques, 1977, section 6.3). Like `interval`, it is infinite
+            where it is not known: for less than two, or if nothing differs between them.
     """
 
     name: str
@@ -123,7 +128,7 @@ def changes_by_group(
     sources: Int[np.ndarray, "B"],
     targets: Int[np.ndarray, "B"],
     *,
-    factor: float = NORMAL_99,
+    factor: float = _NORMAL_99,
 ) -> tuple[GroupChange, GroupChange, GroupChange]:
     """Compare units that are important to the target, to the source, and all others.
 
@@ -134,7 +139,7 @@ def changes_by_group(
         important: Whether a unit is important to a class, from `importance.is_important`.
         sources: The class that each original image is classified as.
         targets: The class that each adversarial image should be classified as.
-        factor: Standard errors on either side of a mean; the paper's code uses 2.58.
+        factor: Standard errors on either side of a mean of pairs; the paper's code uses 2.58.
 
     Returns:
         The groups "target", "source" and "other", in this order.
@@ -171,13 +176,17 @@ def _group(
     if not pairs:
         return GroupChange(name, 0, 0.0, float("inf"), float("inf"))
     values = change[member].astype(np.float64)
+    mean = values.mean()
     units = member.sum(axis=1)
-    means = (change * member).sum(axis=1, dtype=np.float64)[units > 0] / units[units > 0]
-    spread = float(means.std(ddof=1)) if len(means) > 1 else float("inf")
-    return GroupChange(
-        name,
-        pairs,
-        float(values.mean()),
-        float(factor * values.std() / np.sqrt(pairs)),
-        float(factor * spread / np.sqrt(len(means))),
+    # Sums over the units of an image, less what they would be if all images were alike.
+    apart = (change * member).sum(axis=1, dtype=np.float64) - mean * units
+    # Images with few of the units count for less; as many equal ones would tell as much (Kish).
+    images = min(max(2, pairs**2 // int((units**2).sum())), np.count_nonzero(units))
+    spread = np.sqrt((apart**2).sum() * images / max(images - 1, 1)) / pairs
+    by_image = student_t(images) * spread if images > 1 else np.inf
+    rounding = 1e-12 * abs(mean)
+    intervals = (
+        float(half) if half > rounding else float("inf")
+        for half in (factor * values.std() / np.sqrt(pairs), by_image)
     )
+    return GroupChange(name, pairs, float(mean), *intervals)

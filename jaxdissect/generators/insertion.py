@@ -32,6 +32,7 @@ from jaxdissect.generators.interventions import (
 )
 from jaxdissect.networks.edits import Edit, insert
 from jaxdissect.stats import agreement, paired_changes
+from jaxdissect.stats.intervals import student_t
 from jaxdissect.stats.paired_changes import PairedChanges
 
 
@@ -115,6 +116,10 @@ class Insertion:
         Raises:
             ValueError: If it is none of `concepts`.
         """
+        return self._by_images(concept)[0]
+
+    def _by_images(self, concept: int) -> tuple[Float64[np.ndarray, "C"], Int64[np.ndarray, "C"]]:
+        """Standard errors by images in every context, and numbers of images that have it."""
         change = self.added_at(concept)
         num_contexts = len(self.vocabulary)
         image, cell, channel = np.nonzero(self.contexts)
@@ -126,7 +131,7 @@ class Insertion:
         total, images = number.sum(axis=0), (number > 0).sum(axis=0)
         mean = sums.sum(axis=0) / np.maximum(total, 1)
         squares = ((sums - mean * number) ** 2).sum(axis=0) * images / np.maximum(images - 1, 1)
-        return np.where(images > 1, np.sqrt(squares) / np.maximum(total, 1), np.inf)
+        return np.where(images > 1, np.sqrt(squares) / np.maximum(total, 1), np.inf), images
 
     def added_at(self, concept: int) -> Int32[np.ndarray, "N m"]:
         """Change of area of one of `concepts` in every image, by cell.
@@ -168,11 +173,14 @@ class Insertion:
     def added_band(self, concept: int) -> Float64[np.ndarray, "C"]:
         """Half of the 99% confidence band of `added_area`, by images, given the mean area before.
 
+        By Student's t, which allows for few images; infinite in contexts of less than two.
+
         Raises:
             ValueError: If it is none of `concepts`.
         """
-        error = paired_changes.NORMAL_99 * self.clustered_error(concept)[:, None]
-        return paired_changes.relative(error, self.mean_before[[concept]])[:, 0]
+        error, images = self._by_images(concept)
+        band = (student_t(images) * error)[:, None]
+        return paired_changes.relative(band, self.mean_before[[concept]])[:, 0]
 
 
 def insert_units(

@@ -25,6 +25,7 @@ from jaxdissect.generators.interventions import EditedLayer, checked_areas, chec
 from jaxdissect.networks import ablation_masks
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.stats import paired_changes
+from jaxdissect.stats.intervals import student_t
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,10 @@ class Removal:
 
         It takes the mean area before as known but keeps all the spread of areas before within the
         change. So it is wider than the ratio's own confidence band wherever images with more of a
-        concept lose more of it: a cautious band.
+        concept lose more of it: a cautious band. By Student's t, which allows for few images;
+        infinite for a single one.
         """
-        return paired_changes.NORMAL_99 * paired_changes.relative(
+        return student_t(len(self.before)) * paired_changes.relative(
             self.standard_error, self.mean_before
         )
 

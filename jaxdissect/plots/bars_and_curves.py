@@ -34,7 +34,8 @@ def bar_figure(
         series: Their values, by the name of the series.
         title: What the chart shows.
         unit: What the values are.
-        errors: Half the length of the error bars of some series.
+        errors: Half the length of the error bars of some series; where it is not finite, nothing
+            is known and none is drawn.
     """
     from jaxdissect.plots.plain_figure import PlainFigure
 
@@ -48,7 +49,7 @@ def bar_figure(
             places + (i - (len(series) - 1) / 2) * thickness,
             values,
             thickness * 0.92,
-            xerr=(errors or {}).get(name),
+            xerr=_known(errors[name]) if errors and name in errors else None,
             error_kw={"elinewidth": 0.8, "capsize": 2},
             label=name,
             color=SERIES_COLORS[i % len(SERIES_COLORS)] if len(series) > 1 else SERIES_COLORS[2],
@@ -78,7 +79,7 @@ def curve_figure(
         curves: Values by name; the axis up begins at 0 unless some lie below.
         title: What the chart shows.
         across, up: What the axes are.
-        bands: Half the height of the bands of some curves.
+        bands: Half the height of the bands of some curves, which have gaps where it is not finite.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -90,7 +91,8 @@ def curve_figure(
         color = SERIES_COLORS[(i + 2) % len(SERIES_COLORS)]
         axes.plot(places, values, color=color, label=name, marker="o", markersize=3, zorder=3)
         if bands is not None and name in bands:
-            low, high = values - bands[name], values + bands[name]
+            band = _known(bands[name])
+            low, high = values - band, values + band
             axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0, zorder=2)
     if all((values >= 0).all() for values in curves.values()):
         axes.set_ylim(bottom=0)
@@ -100,6 +102,11 @@ def curve_figure(
     axes.set_ylabel(up)
     _finish(axes, title, legend=len(curves) > 1)
     return figure
+
+
+def _known(lengths: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
+    """What is not finite becomes NaN, which is not drawn."""
+    return np.where(np.isfinite(lengths), lengths, np.nan)
 
 
 def _finish(axes: "Axes", title: str, *, legend: bool) -> None:

@@ -17,6 +17,7 @@ confidence intervals for the difference between binomial proportions based on pa
 Statistics in Medicine 17, 1998.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import jax
@@ -136,8 +137,8 @@ def student_t(samples: Counts, *, level: float = 0.99) -> Float64[np.ndarray, ".
         level: Chance that the interval holds the true mean.
 
     Returns:
-        The quantile of Student's t with `samples` - 1 degrees of freedom; NaN for less than two
-        samples, whose mean has no standard error.
+        The quantile of Student's t with `samples` - 1 degrees of freedom; infinite for less than
+        two samples, whose mean has no known error.
 
     Raises:
         ValueError: If `level` is not between 0 and 1.
@@ -145,11 +146,17 @@ def student_t(samples: Counts, *, level: float = 0.99) -> Float64[np.ndarray, ".
     _check_level(level)
     samples = np.asarray(samples)
     unique, place = np.unique(samples, return_inverse=True)
-    degrees = np.maximum(unique - 1, 1).astype(np.float64)
+    quantiles = _student_t(tuple(unique.tolist()), level)
+    return quantiles[place.reshape(-1)].reshape(samples.shape)
+
+
+@lru_cache(maxsize=1024)
+def _student_t(samples: tuple[int, ...], level: float) -> Float64[np.ndarray, "n"]:
+    number = np.array(samples, np.float64)
+    degrees = np.maximum(number - 1, 1)
     # t**2 / (t**2 + degrees) has a beta distribution.
-    share = _beta_quantile(np.full(unique.shape, level), np.full(unique.shape, 0.5), degrees / 2)
-    quantile = np.where(unique > 1, np.sqrt(degrees * share / (1 - share)), np.nan)
-    return quantile[place.reshape(-1)].reshape(samples.shape)
+    share = _beta_quantile(np.full(number.shape, level), np.full(number.shape, 0.5), degrees / 2)
+    return np.where(number > 1, np.sqrt(degrees * share / (1 - share)), np.inf)
 
 
 def _interval(*ends: np.ndarray | np.floating) -> Interval:

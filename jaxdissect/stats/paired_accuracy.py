@@ -110,7 +110,7 @@ def _own(counts: PairedAccuracy) -> _Changed:
 def _other(counts: PairedAccuracy) -> _Changed:
     """Images of all other classes; gained are those that are no longer classified as the class."""
     wrong_before, wrong_after, both = (x.predicted - x.correct for x in counts)
-    whole = counts.before.true.sum() - counts.before.true
+    whole = counts.before.true.sum(axis=-1, keepdims=True) - counts.before.true
     return _Changed(wrong_before - both, wrong_after - both, whole)
 
 

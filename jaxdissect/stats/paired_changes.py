@@ -12,9 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int, Int64
 
-NORMAL_99 = 2.576
-"""Standard errors on either side of a mean that make a 99% confidence band."""
-
 
 class PairedChanges(NamedTuple):
     """Sums of the changes of every group's samples.

@@ -43,8 +43,34 @@ def test_a_unit_in_both_counts_in_both():
     for group, (low, high) in zip(
         (target, source, other), ((1.5, 4.5), (1, 3), (4, 8)), strict=True
     ):
-        expected = 2 * np.std([low, high], ddof=1) / np.sqrt(2)
-        np.testing.assert_allclose(group.interval_by_image, expected)
+        expected = 63.6567 * np.std([low, high], ddof=1) / np.sqrt(2)
+        np.testing.assert_allclose(group.interval_by_image, expected, rtol=1e-5)
+
+
+def test_what_is_not_known_has_no_interval():
+    """One pair, one image, and pairs that all change alike say nothing of the spread."""
+    important, classes = np.array([[1, 0, 0], [0, 1, 0]], bool), np.array([0])
+    target, *_ = effect_on_units.changes_by_group(np.ones((1, 2)), important, classes + 1, classes)
+    assert (target.mean, target.interval, target.interval_by_image) == (1, np.inf, np.inf)
+    two = [np.tile(x, 2) for x in (classes + 1, classes)]
+    target, *_ = effect_on_units.changes_by_group(np.full((2, 2), 0.1), important, *two)
+    assert (target.interval, target.interval_by_image) == (np.inf, np.inf)
+
+
+@pytest.mark.parametrize("images", [2, 4, 8, 64])
+def test_coverage_of_intervals_by_image(images):
+    """Units of an image change together; the groups have as many units in every image, or not."""
+    random = np.random.default_rng(images)
+    important = np.zeros((12, 3), bool)
+    important[:4, 0] = important[4:8, 1] = important[5:, 2] = True
+    shape = (800, images, 1)
+    changes = 1 + 0.3 * (random.normal(size=shape) + random.normal(size=(*shape[:2], 12)))
+    sources, targets = np.arange(images) % 2 + 1, np.zeros(images, int)
+    covered = []
+    for change in changes:
+        groups = effect_on_units.changes_by_group(change, important, sources, targets)
+        covered += [[abs(group.mean - 1) <= group.interval_by_image for group in groups]]
+    assert np.mean(covered, axis=0).min() >= 0.975
 
 
 def test_group_without_units():

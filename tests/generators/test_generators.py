@@ -31,6 +31,7 @@ from jaxdissect.generators import (
 from jaxdissect.networks.ablation_masks import best_unit_masks, single_unit_masks, unit_set_masks
 from jaxdissect.networks.adapters.staged_network import StagedNetwork
 from jaxdissect.networks.network import as_network
+from jaxdissect.stats import intervals
 
 UNITS, VALUES = [1, 4, 7], [2.0, -1.0, 3.5]
 
@@ -118,7 +119,7 @@ def test_removal_is_the_brute_force(layer, grid):
     seen = areas[0].sum(axis=0) > 0
     fraction = areas[1:].sum(axis=1)[:, seen] / areas[0].sum(axis=0)[seen]
     np.testing.assert_allclose(found.fraction_left[:, seen], fraction, rtol=1e-12)
-    band = 2.576 * error[:, seen] / areas[0].mean(axis=0)[seen]
+    band = intervals.student_t(len(areas[0])) * error[:, seen] / areas[0].mean(axis=0)[seen]
     np.testing.assert_allclose(found.fraction_band[:, seen], band, rtol=1e-12)
     for condition in range(len(keep)):
         growth = change[condition].sum(axis=0)
@@ -144,7 +145,13 @@ def test_insertion_is_the_brute_force(layer, grid):
     assert np.count_nonzero(found.number[1:] > 1) >= 3
     added = found.mean_change[:, 2] / baseline[:, 2].mean()
     np.testing.assert_allclose(found.added_area(2), added, rtol=1e-12)
-    band = 2.576 * found.clustered_error(2) / baseline[:, 2].mean()
+    cells = len(samples) // len(baseline)
+    images = [
+        len({i // cells for i, sample in enumerate(samples) if c in sample[2] or c == 0})
+        for c in range(len(CONCEPTS))
+    ]
+    band = intervals.student_t(np.array(images)) * found.clustered_error(2)
+    band /= baseline[:, 2].mean()
     np.testing.assert_allclose(found.added_band(2), band, rtol=1e-12)
     of_images = np.array([change for *_, change in samples])
     of_images = of_images.reshape(len(baseline), -1, len(CONCEPTS))

@@ -32,7 +32,7 @@ def test_nothing_is_known_of_no_images():
 
 def test_student_t_of_tables():
     found = intervals.student_t(np.array([[0, 1, 2], [3, 31, 10**7]]))
-    expected = [[np.nan, np.nan, 63.657], [9.925, 2.750, 2.576]]
+    expected = [[np.inf, np.inf, 63.657], [9.925, 2.750, 2.576]]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     np.testing.assert_allclose(intervals.student_t(6, level=0.95), 2.5706, rtol=1e-4)
 

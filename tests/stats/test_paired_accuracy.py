@@ -89,14 +89,13 @@ def test_coverage_where_few_images_change(images, loss):
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(2, 3, 2, 3), (1, 40, 3, 200), (50, 50, 50, 50)])
 @pytest.mark.parametrize("changed", [0.002, 0.02, 0.2, 0.9])
-@pytest.mark.parametrize("certain", [0.5, 0.95])
 @pytest.mark.parametrize("design", ["within classes", "over all"])
-def test_coverage_with_few_and_with_unequal_images(sizes, changed, certain, design):
+def test_coverage_with_few_and_with_unequal_images(sizes, changed, design):
     """Any share of images may change, in either direction, and be drawn in either way."""
     random = np.random.default_rng(0)
     share = np.array(sizes) / sum(sizes)
     # chances[label, before, after]
-    confusion = (1 - certain) / N + certain * np.eye(N)
+    confusion = 0.2 / N + 0.8 * np.eye(N)
     other = random.dirichlet(np.ones(N), (N, N))
     chances = confusion[:, :, None] * ((1 - changed) * np.eye(N) + changed * other)
     was, is_ = chances.sum(axis=2), chances.sum(axis=1)

@@ -103,7 +103,7 @@ def number_of_classes_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> 
     return bars_and_curves.bar_figure(
         [name for name, any_unit in zip(names, there, strict=True) if any_unit],
         {"IoU": found.mean[there]},
-        errors={"IoU": np.nan_to_num(found.standard_error[there])},
+        errors={"IoU": found.standard_error[there]},
         title="Units that are important to many classes",
         unit="mean IoU with the best concept, and its standard error",
     )
@@ -122,8 +122,8 @@ def mean_importance_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> "F
     axes.errorbar(
         found.value,
         found.mean,
-        xerr=np.nan_to_num(found.value_error),
-        yerr=np.nan_to_num(found.standard_error),
+        xerr=found.value_error,
+        yerr=found.standard_error,
         fmt="o",
         color=SERIES_COLORS[2],
         elinewidth=0.8,

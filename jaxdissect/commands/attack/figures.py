@@ -17,7 +17,7 @@ from jaxdissect.attacks import (
 from jaxdissect.plots import bars_and_curves
 from jaxdissect.plots.image_grid import draw_grid
 from jaxdissect.plots.regions import highlight
-from jaxdissect.stats.paired_changes import NORMAL_99
+from jaxdissect.stats.intervals import student_t
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +30,7 @@ _RISE, _FALL = (0.85, 0.15, 0.15), (0.15, 0.35, 0.85)
 def group_figure(
     groups: Sequence[GroupChange], study: AttackStudy, names: Sequence[str]
 ) -> "Figure":
-    """Draw the mean change of the peaks of each group, with 99% intervals.
+    """Draw the mean change of the peaks of each group, with 99% intervals by image.
 
     Args:
         groups: Changes by group.
@@ -43,13 +43,12 @@ def group_figure(
         "source": "important to the source",
         "other": "all others",
     }
-    intervals = np.array([group.interval for group in shown])
     return bars_and_curves.bar_figure(
         [titles[group.name] for group in shown],
         {"change": np.array([group.mean for group in shown])},
-        errors={"change": np.nan_to_num(intervals, posinf=0.0)},
+        errors={"change": np.array([group.interval_by_image for group in shown])},
         title=f"Attacked units of {study.layer}",
-        unit="mean change of the peak activation, and its 99% interval",
+        unit="mean change of the peak activation, and its 99% interval by image",
     )
 
 
@@ -58,7 +57,9 @@ def unit_figure(peaks: PeakChanges, study: AttackStudy) -> "Figure":
     change = peaks.change
     units = most_changed(change)[:_MOST_UNITS]
     important = study.important[:, study.target]
-    half = NORMAL_99 * change[:, units].std(axis=0) / np.sqrt(len(change))
+    number = len(change)
+    spread = change[:, units].std(axis=0, ddof=min(1, number - 1))
+    half = np.where(spread > 0, student_t(number) * spread / np.sqrt(number), np.inf)
     return bars_and_curves.bar_figure(
         [f"unit {unit}" + (" (target)" if important[unit] else "") for unit in units.tolist()],
         {"change": change[:, units].mean(axis=0)},

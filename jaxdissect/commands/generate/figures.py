@@ -19,7 +19,7 @@ from jaxdissect.generators.removal import Removal
 from jaxdissect.plots import bars_and_curves
 from jaxdissect.plots.image_grid import draw_grid
 from jaxdissect.plots.palette import YELLOW
-from jaxdissect.stats.paired_changes import NORMAL_99
+from jaxdissect.stats.intervals import student_t
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -182,12 +182,11 @@ def effect_figure(effect: CausalEffect, sizes: Sequence[int], rankings: Sequence
     number = len(sizes)
     parts = {name: slice(r * number, (r + 1) * number) for r, name in enumerate(rankings)}
     concept = concept_name(effect.vocabulary, effect.concept)
+    factor = student_t(len(effect.before))
     return bars_and_curves.curve_figure(
         sizes,
         {name: effect.effect.mean[part] for name, part in parts.items()},
-        bands={
-            name: NORMAL_99 * effect.effect.standard_error[part] for name, part in parts.items()
-        },
+        bands={name: factor * effect.effect.standard_error[part] for name, part in parts.items()},
         title=f"Average causal effect on {concept} of units of {effect.layer}, 99% bands",
         across="units",
         up="pixels caused per pixel of the place",
@@ -222,7 +221,7 @@ def realism_figure(judged: Realism, names: Sequence[str], sizes: Sequence[int]) 
     return bars_and_curves.curve_figure(
         places,
         curves,
-        bands={kind: band for kind, band in bands.items() if np.isfinite(band).all()},
+        bands=bands,
         title=f"Removing units of {judged.layer}: distance to real images, other latents",
         across="units removed",
         up="Fréchet distance",

@@ -65,25 +65,24 @@ def finite_or_none(value: float) -> float | None:
 
 
 def four_digits(rows: Sequence[Sequence[Any]]) -> list[tuple[str, ...]]:
-    """Write numbers with fractions in four significant digits, and everything else as text."""
+    """Write fractions in four significant digits, what is unknown as a dash, and the rest as is."""
     return _as_text(rows, ".4g")
 
 
 def three_decimals(rows: Sequence[Sequence[Any]]) -> list[tuple[str, ...]]:
-    """Write numbers with fractions in three decimals, and everything else as text."""
+    """Write fractions in three decimals, what is unknown as a dash, and the rest as is."""
     return _as_text(rows, ".3f")
 
 
 def _as_text(rows: Sequence[Sequence[Any]], form: str) -> list[tuple[str, ...]]:
-    return [
-        tuple(format(cell, form) if isinstance(cell, float) else _shown(cell) for cell in row)
-        for row in rows
-    ]
+    return [tuple(_shown(cell, form) for cell in row) for row in rows]
 
 
-def _shown(cell: Any) -> str:
+def _shown(cell: Any, form: str) -> str:
     """Write a cell in one line; what is not known is a dash."""
-    return "-" if cell is None else printable(str(cell))
+    if cell is None or _is_unknown(cell):
+        return "-"
+    return format(cell, form) if isinstance(cell, float) else printable(str(cell))
 
 
 def aligned(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
