@@ -75,14 +75,18 @@ def three_decimals(rows: Sequence[Sequence[Any]]) -> list[tuple[str, ...]]:
 
 
 def _as_text(rows: Sequence[Sequence[Any]], form: str) -> list[tuple[str, ...]]:
-    return [tuple(_shown(cell, form) for cell in row) for row in rows]
+    return [
+        tuple(
+            format(cell, form) if isinstance(cell, float) and math.isfinite(cell) else _shown(cell)
+            for cell in row
+        )
+        for row in rows
+    ]
 
 
-def _shown(cell: Any, form: str) -> str:
+def _shown(cell: Any) -> str:
     """Write a cell in one line; what is not known is a dash."""
-    if cell is None or _is_unknown(cell):
-        return "-"
-    return format(cell, form) if isinstance(cell, float) else printable(str(cell))
+    return "-" if cell is None or _is_unknown(cell) else printable(str(cell))
 
 
 def aligned(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
