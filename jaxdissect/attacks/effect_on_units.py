@@ -16,8 +16,8 @@ from jaxtyping import Array, Bool, Float, Float32, Float64, Int, Int64, PyTree
 
 from jaxdissect.engine.batching import Batch, Stored
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
-from jaxdissect.engine.layer_reader import Inputs, image_input
-from jaxdissect.networks.network import as_network
+from jaxdissect.engine.layer_reader import Inputs, image_input, image_size
+from jaxdissect.networks.network import as_network, layers_as_maps
 from jaxdissect.stats.intervals import student_t
 
 _NORMAL_99 = 2.576  # standard errors on either side of a mean that make a 99% interval
@@ -98,8 +98,10 @@ def measure_peaks(
 
     @jax.jit
     def peaks(params: PyTree, images: Array) -> Float[Array, "B U"]:
-        maps = network.activations(params, inputs({"image": images}), layers=(layer,))[layer]
-        return maps.astype(jnp.float32).max(tuple(range(1, maps.ndim - 1)))
+        seen = inputs({"image": images})
+        found = network.activations(params, seen, layers=(layer,))
+        maps = layers_as_maps(network, found, image_size(seen, {"image": images}))[layer]
+        return maps.astype(jnp.float32).max((1, 2))
 
     rows: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
 

@@ -25,9 +25,10 @@ from jaxdissect.engine.layer_reader import (
     as_static,
     check_finite,
     image_input,
+    image_size,
 )
 from jaxdissect.networks.adapters.structure import Structure
-from jaxdissect.networks.network import as_network
+from jaxdissect.networks.network import as_network, layers_as_maps
 from jaxdissect.stats import int64_counter, moments
 
 
@@ -176,7 +177,8 @@ def _peaks_and_scores(
     structure: Structure, layer: str, inputs: Inputs, params: PyTree, batch: Mapping[str, Array]
 ) -> tuple[Float32[Array, "B U"], Float32[Array, "B N"], Bool[Array, "B"]]:
     """Find peaks and scores, and whether all activations are finite."""
-    scores, recorded = structure.apply(params, inputs(batch), layers=(layer,))
-    activations = recorded[layer].astype(jnp.float32)
-    peaks = activations.max(tuple(range(1, activations.ndim - 1)))
-    return peaks, scores.astype(jnp.float32), all_finite(activations)
+    images = inputs(batch)
+    scores, recorded = structure.apply(params, images, layers=(layer,))
+    found = layers_as_maps(structure, recorded, image_size(images, batch))[layer]
+    maps = found.astype(jnp.float32)
+    return maps.max((1, 2)), scores.astype(jnp.float32), all_finite(maps)

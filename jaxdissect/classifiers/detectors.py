@@ -28,6 +28,7 @@ from jaxdissect.engine.layer_reader import (
     check_finite,
     image_input,
 )
+from jaxdissect.networks.adapters.recorder import as_layers
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats import threshold_classifier
 
@@ -109,11 +110,12 @@ class ReferenceDetector(NamedTuple):
 def peak_activations(
     network: Any,
     source: Source,
-    layers: Sequence[str],
+    layers: str | Sequence[str],
     *,
     label_key: str = "label",
     inputs: Inputs = image_input,
-    token_grid: tuple[int, int] | None = None,
+    token_grid: Sequence[int] | None = None,
+    drop_tokens: int | Sequence[int] | None = None,
     batch_size: int = 16,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
@@ -129,7 +131,8 @@ def peak_activations(
         layers: The layers whose units are looked at.
         label_key: Name of the class of an example, an integer from 0, or a bool.
         inputs: Makes the network's input of a batch.
-        token_grid: Rows and columns of token layers; a square when None.
+        token_grid, drop_tokens: How token layers [B, T, U] are read, if this does not follow from
+            the image (see `as_network`). Peaks leave out tokens that are no cells.
         batch_size: Examples in a step; changes results by rounding only.
         mesh: Devices to spread batches over (see `jaxdissect.engine.folding.fold`).
         progress: Called with how far the pass has come.
@@ -138,11 +141,12 @@ def peak_activations(
         ValueError: If there are no examples or layers, a layer is unknown, an example has no class
             or one below 0, or activations are not finite.
     """
-    network, names = as_network(network), tuple(layers)
+    network = as_network(network, token_grid=token_grid, drop_tokens=drop_tokens)
+    names = as_layers(layers)
     if not names:
         raise ValueError("`layers` must name at least one layer")
     class_checks.first_example(source, label_key, allow_bool=True)
-    reader = LayerReader.of(network, names, inputs=inputs, token_grid=token_grid)
+    reader = LayerReader.of(network, names, inputs=inputs)
     values: dict[str, list[np.ndarray]] = {name: [] for name in names}
     labels: list[np.ndarray] = []
 

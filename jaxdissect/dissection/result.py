@@ -160,7 +160,8 @@ class Provenance(NamedTuple):
     Attributes:
         network: Digest of the network's parameters.
         layers: Layers that were read together.
-        token_grid: Rows and columns of token layers, if not square.
+        token_grid: Rows and columns of token layers, if they were given.
+        drop_tokens: Tokens that are no cells, if they were given (see `as_network`).
         batch_size: Images in a forward pass.
     """
 
@@ -168,6 +169,7 @@ class Provenance(NamedTuple):
     layers: tuple[str, ...]
     token_grid: Shape | None
     batch_size: int
+    drop_tokens: int | tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -323,10 +325,11 @@ def _check_shapes(layer: LayerDissection) -> None:
 
 
 def _provenance(values: Mapping[str, Any]) -> Provenance:
-    grid = values["token_grid"]
+    grid, drop = values["token_grid"], values.get("drop_tokens")
     return Provenance(
         network=values["network"],
         layers=tuple(values["layers"]),
         token_grid=None if grid is None else (grid[0], grid[1]),
         batch_size=values["batch_size"],
+        drop_tokens=tuple(drop) if isinstance(drop, list) else drop,
     )

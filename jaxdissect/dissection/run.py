@@ -42,12 +42,13 @@ def dissect(
     source: Source,
     labeler: Labeler,
     *,
-    layers: Sequence[str],
+    layers: str | Sequence[str],
     preset: Preset = PNAS2020,
     grid: Shape = (56, 56),
     inputs: Inputs = image_input,
     alignments: Mapping[str, Alignment] | None = None,
-    token_grid: Shape | None = None,
+    token_grid: Sequence[int] | None = None,
+    drop_tokens: int | Sequence[int] | None = None,
     output_image: OutputImage | None = None,
     thresholds: Mapping[str, np.ndarray] | None = None,
     num_top_images: int = 10,
@@ -71,7 +72,10 @@ def dissect(
             function: what it reads besides the batch must not change between calls.
         alignments: Where the label grid reads a layer, for layers whose cells do not simply fill
             the image edge to edge (see `align_receptive_field`).
-        token_grid: Rows and columns of token layers [B, T, U], if not square.
+        token_grid: Rows and columns of token layers [B, T, U]. None finds the grid whose cells
+            have the image's aspect, with a leading class token or none, if only one fits.
+        drop_tokens: Tokens that are no cells: 2 for the two leading ones, -2 for the two trailing
+            ones, or their positions. For layers of attention heads see `as_network`.
         output_image: For a network that makes images: RGB in [0, 1] of what it gives, which
             `labeler` finds as ``image`` (see `jaxdissect.generators`).
         thresholds: Given thresholds [U] for every layer, instead of those of this data.
@@ -101,6 +105,7 @@ def dissect(
         inputs=inputs,
         alignments=alignments,
         token_grid=token_grid,
+        drop_tokens=drop_tokens,
         output_image=output_image,
     )
     return run_dissection(
@@ -169,7 +174,8 @@ def run_dissection(
     provenance = Provenance(
         network=digest(setup.network.params),
         layers=tuple(setup.layers),
-        token_grid=setup.reader.token_grid,
+        token_grid=setup.reader.structure.token_layout.grid,
+        drop_tokens=setup.reader.structure.token_layout.drop,
         batch_size=options.batch_size,
     )
     return DissectionRun(setup, plan, cache, Dissection(results, vocabulary, settings, provenance))

@@ -26,6 +26,7 @@ from jaxdissect.engine.layer_reader import (
     check_inputs,
     image_input,
 )
+from jaxdissect.networks.adapters.recorder import as_layers
 from jaxdissect.networks.network import Network, as_network
 from jaxdissect.stats import agreement
 
@@ -119,17 +120,19 @@ def dissection_setup(
     source: Source,
     labeler: Labeler,
     *,
-    layers: Sequence[str],
+    layers: str | Sequence[str],
     preset: Preset,
     grid: Shape,
     inputs: Inputs = image_input,
     alignments: Mapping[str, Alignment] | None = None,
-    token_grid: Shape | None = None,
+    token_grid: Sequence[int] | None = None,
+    drop_tokens: int | Sequence[int] | None = None,
     output_image: OutputImage | None = None,
 ) -> DissectionSetup:
     """Check what is to be dissected; for the arguments and errors see `dissect`."""
-    network = as_network(model)
+    network = as_network(model, token_grid=token_grid, drop_tokens=drop_tokens)
     grid = (int(grid[0]), int(grid[1]))  # hashable, also where the caller gave a list
+    layers = as_layers(layers)
     if not layers:
         raise ValueError("`layers` must name at least one layer")
     if len(source) < 1:
@@ -138,7 +141,6 @@ def dissection_setup(
         network,
         layers,
         inputs=inputs,
-        token_grid=None if token_grid is None else (int(token_grid[0]), int(token_grid[1])),
         output_image=output_image,
     )
     example = read_block(source, 0, 1)

@@ -123,15 +123,16 @@ def top_images(
     names = tuple(name for name in chosen if chosen[name])
     if not names:
         return {name: [] for name in chosen}
-    network = as_network(network)
     provenance, on_grid = _known_reading(dissection, names)
+    network = as_network(
+        network, token_grid=provenance.token_grid, drop_tokens=provenance.drop_tokens
+    )
     if digest(network.params) != provenance.network:
         raise ValueError("`network` is not the one that was dissected: its parameters are others")
     reader = LayerReader.of(
         network,
         provenance.layers,
         inputs=inputs,
-        token_grid=provenance.token_grid,
         output_image=output_image,
     )
     shown = {

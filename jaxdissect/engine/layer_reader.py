@@ -19,8 +19,15 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxdissect.engine.batching import Batch
+from jaxdissect.networks.adapters.recorder import as_layers
 from jaxdissect.networks.adapters.structure import Structure
-from jaxdissect.networks.network import Network, as_maps, layer_shapes
+from jaxdissect.networks.network import (
+    Network,
+    check_ranks,
+    image_size_of,
+    layer_shapes,
+    layers_as_maps,
+)
 
 Inputs = Callable[[Mapping[str, Array]], Array]
 """Makes the network's input of a batch, for example by normalising its images.
@@ -92,29 +99,26 @@ class LayerReader:
         structure: The network, without its parameters.
         layers: Names of layers.
         inputs: Makes the network's input of a batch.
-        token_grid: Rows and columns of token layers, a square when None.
         output_image: For a network that makes images: RGB in [0, 1] of what it gives.
     """
 
     structure: Structure
     layers: tuple[str, ...]
     inputs: Inputs
-    token_grid: tuple[int, int] | None
     output_image: OutputImage | None
 
     @classmethod
     def of(
         cls,
         network: Network,
-        layers: Sequence[str],
+        layers: str | Sequence[str],
         *,
         inputs: Inputs = image_input,
-        token_grid: tuple[int, int] | None = None,
         output_image: OutputImage | None = None,
     ) -> "LayerReader":
         """Prepare to read layers of a network; for the arguments see the attributes."""
         image = None if output_image is None else as_static(output_image)
-        return cls(Structure(network), tuple(layers), as_static(inputs), token_grid, image)
+        return cls(Structure(network), as_layers(layers), as_static(inputs), image)
 
     def read(self, params: PyTree, batch: Mapping[str, Any]) -> LayerMaps:
         """Run the network on a batch, as far as the layers; all of it where it makes images."""
@@ -133,13 +137,18 @@ def check_inputs(network: Network, reader: LayerReader, batch: Mapping[str, Any]
         ValueError: If inputs are integers, a layer is unknown, or does not give [B, h, w, U] or
             [B, T, U].
     """
-    struct = jax.eval_shape(reader.inputs, dict(batch))
+    # Two examples, so that a layer without an axis of examples is found.
+    two = {name: np.concatenate([array[:1], array[:1]]) for name, array in batch.items()}
+    struct = jax.eval_shape(reader.inputs, two)
     if not jnp.issubdtype(struct.dtype, jnp.floating):
         raise ValueError(
             f"`source` gives the network {struct.dtype} inputs; give images as floats in "
             "[0, 1], or pass `inputs`, which converts a batch"
         )
-    layer_shapes(network, struct, reader.layers)
+    if reader.output_image is None:
+        layer_shapes(network, struct, reader.layers)
+    else:
+        check_ranks(network, struct, reader.layers)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -157,11 +166,17 @@ def _maps(
         if reader.output_image is None:
             image = None
             found = reader.structure.activations(params, inputs, layers=reader.layers)
+            size = image_size(inputs, batch)
         else:
             output, found = reader.structure.apply(params, inputs, layers=reader.layers)
             image = reader.output_image(output)
-    maps = {name: as_maps(found[name], token_grid=reader.token_grid) for name in reader.layers}
-    return maps, image
+            size = (image.shape[1], image.shape[2])
+    return layers_as_maps(reader.structure, found, size), image
+
+
+def image_size(inputs: Any, batch: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Find height and width of the images that a network sees, of its inputs or else of a batch."""
+    return image_size_of(inputs) or image_size_of(batch.get("image"))
 
 
 def all_finite(maps: Array) -> Array:

@@ -136,13 +136,14 @@ def study_style(
     source: Source,
     labeler: Labeler,
     *,
-    layers: Sequence[str],
+    layers: str | Sequence[str],
     min_style_iou: float = MIN_STYLE_IOU,
     preset: Preset = PNAS2020,
     grid: Shape = (56, 56),
     inputs: Inputs = image_input,
     alignments: Mapping[str, Alignment] | None = None,
-    token_grid: Shape | None = None,
+    token_grid: Sequence[int] | None = None,
+    drop_tokens: int | Sequence[int] | None = None,
     thresholds: tuple[Thresholds, Thresholds] | None = None,
     num_top_images: int = 10,
     batch_size: int = 8,
@@ -164,7 +165,8 @@ def study_style(
         inputs: Makes the network's input from a batch. For the stylised images it is given the same
             batch with these as its "image".
         alignments: Where the label grid reads each layer; pixel centers when None.
-        token_grid: Rows and columns of token layers [B, T, U], if not square.
+        token_grid, drop_tokens: How token layers [B, T, U] are read, if this does not follow from
+            the image (see `dissect`).
         thresholds: Given thresholds [U] for every layer, of the originals and of the stylised
             images, instead of those of these images.
         num_top_images: Number of images with the highest peaks to find for each unit.
@@ -195,6 +197,7 @@ def study_style(
         "grid": grid,
         "alignments": alignments,
         "token_grid": token_grid,
+        "drop_tokens": drop_tokens,
     }
     setup = dissection_setup(model, source, labeler, inputs=inputs, **shared)
     first = run_dissection(setup, options, thresholds=given[0], **steps)

@@ -9,13 +9,13 @@ import pytest
 from flax import linen as nn
 from flax import nnx
 from support import golden
-from support.probed_networks import images, normal, probed_network
+from support.probed_networks import images, probed_network
 
 from jaxdissect.networks.adapters.linen_network import LinenNetwork
 from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.adapters.staged_network import StagedNetwork
 from jaxdissect.networks.edits import Edit, ablate
-from jaxdissect.networks.network import as_maps, as_network, layer_shapes
+from jaxdissect.networks.network import as_network, layer_shapes
 
 LAYERS = {"static_argnames": "layers"}
 
@@ -323,26 +323,6 @@ def test_a_layer_that_is_no_map_is_named():
     message = "layer 'flat' gives (2, 192), which must be [B, h, w, U] or [B, T, U]"
     with pytest.raises(ValueError, match=re.escape(message)):
         layer_shapes(network, images(), ("flat",))
-
-
-class TestMaps:
-    def test_maps_are_unchanged(self):
-        assert as_maps(images()).shape == (2, 8, 8, 3)
-        np.testing.assert_array_equal(as_maps(images(), token_grid=(1, 1)), images())
-
-    @pytest.mark.parametrize("leading", [0, 1])
-    @pytest.mark.parametrize(
-        ("shape", "given"), [((4, 4), None), ((4, 4), (4, 4)), ((2, 3), (2, 3)), ((1, 1), None)]
-    )
-    def test_tokens_fill_rows(self, shape, given, leading):
-        maps = normal(0, (2, *shape, 5))
-        tokens = jnp.concatenate([jnp.full((2, leading, 5), 9.0), maps.reshape(2, -1, 5)], axis=1)
-        np.testing.assert_array_equal(as_maps(tokens, token_grid=given), maps)
-
-    @pytest.mark.parametrize(("tokens", "given"), [(6, None), (16, (2, 4)), (0, None)])
-    def test_misfits_are_told_what_to_pass(self, tokens, given):
-        with pytest.raises(ValueError, match=rf"{tokens} tokens, .* pass token_grid=\(h, w\)"):
-            as_maps(jnp.zeros((2, tokens, 5)), token_grid=given)
 
 
 class TestReference:

@@ -7,6 +7,7 @@ from jaxtyping import Array, PyTree
 
 from jaxdissect.networks.adapters.structure import Structure, Structured
 from jaxdissect.networks.edits import Edit
+from jaxdissect.networks.token_layout import TokenLayout
 
 
 class PreparedNetwork(Structured):
@@ -19,11 +20,13 @@ class PreparedNetwork(Structured):
     Attributes:
         params: Those of the network.
         layer_names: Those of the network, where it knows them.
+        token_layout: What the network knows of its token layers.
     """
 
     def __init__(self, network: Any, prepare: Callable[[Any], Any]):
         self.params = network.params
         self.layer_names: tuple[str, ...] = tuple(getattr(network, "layer_names", ()))
+        self.token_layout: TokenLayout = getattr(network, "token_layout", TokenLayout())
         self._network = network
         self._prepare = prepare
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from jaxtyping import Array, PyTree
 
+from jaxdissect.networks.token_layout import TokenLayout
+
 
 class Structured(ABC):
     """A network that can do without its parameters, which it is given at every call.
@@ -34,6 +36,9 @@ class Structure:
 
     Two are equal if they compute the same function of parameters and inputs, so that whoever
     traces one finds the program that was compiled for the other. It keeps no parameters alive.
+
+    Attributes:
+        token_layout: What the network knows of its token layers.
     """
 
     def __init__(self, network: Any) -> None:
@@ -43,6 +48,7 @@ class Structure:
         else:
             self._network = _Reference(network)
             self._key = self._network
+        self.token_layout: TokenLayout = getattr(network, "token_layout", TokenLayout())
         try:
             self._hash = hash(self._key)
         except TypeError:  # an array among the arguments of a call, perhaps: equal to itself alone
