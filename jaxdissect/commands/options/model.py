@@ -9,6 +9,7 @@ nnx.Module, a Network, or whatever `as_network` takes, whose input is float imag
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -17,12 +18,14 @@ import jax.numpy as jnp
 from flax import nnx
 from tyro.conf import arg
 
+from jaxdissect.commands.options.tokens import WAYS, WAYS_OF_CELLS, TokenOptions
 from jaxdissect.commands.options.user_code import find_function, user_code
 from jaxdissect.networks.adapters.linen_network import LinenNetwork
 from jaxdissect.networks.adapters.prepared_network import PreparedNetwork
 from jaxdissect.networks.loading import load_network, pretrained
 from jaxdissect.networks.models.catalog import ARCHITECTURES
-from jaxdissect.networks.network import Network, as_network, layer_shapes
+from jaxdissect.networks.network import Network, as_network, layer_shapes, layers_as_maps
+from jaxdissect.networks.token_layout import LayoutError
 from jaxdissect.networks.weights.published import PUBLISHED
 from jaxdissect.scenes.scene_classifier import CONVOLUTIONS
 from jaxdissect.scenes.shipped import load_classifier
@@ -75,7 +78,7 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayersOptions(ModelOptions):
+class LayersOptions(TokenOptions, ModelOptions):
     """Options that name a network of images and some of its layers."""
 
     layers: Annotated[
@@ -92,11 +95,13 @@ class LayersOptions(ModelOptions):
                 and `choose_layers`.
         """
         model = find_model(self.model, self.weights)
-        return model.network, choose_layers(model, self.layers, image_size)
+        wanted = self.layers or model.default_layers
+        model = model._replace(network=self.laid_out(model.network, wanted))
+        return model.network, _choose_readable(model, wanted, image_size)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerOptions(ModelOptions):
+class LayerOptions(TokenOptions, ModelOptions):
     """Options that name a network of images and one of its layers."""
 
     layer: Annotated[str | None, arg(metavar="L", help_behavior_hint="(default: the last)")] = None
@@ -111,7 +116,8 @@ class LayerOptions(ModelOptions):
         """
         model = find_model(self.model, self.weights)
         wanted = (self.layer,) if self.layer else model.default_layers[-1:]
-        (layer,) = choose_layers(model, wanted, image_size)
+        model = model._replace(network=self.laid_out(model.network, wanted))
+        (layer,) = _choose_readable(model, wanted, image_size)
         images = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
         shape = layer_shapes(model.network, images, (layer,))[layer].shape
         return FoundLayer(model.network, layer, shape[-1])
@@ -184,6 +190,25 @@ def choose_layers(
     )
     images = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
     return checked_layers(model, layers, images, failure)
+
+
+def _choose_readable(
+    model: FoundModel, layers: Sequence[str], image_size: tuple[int, int]
+) -> tuple[str, ...]:
+    """Choose layers as `choose_layers` does, and check that the cells of their units are known.
+
+    Raises:
+        ValueError: If a layer has no reading, or two, or `choose_layers` raises it.
+    """
+    images = jax.ShapeDtypeStruct((2, *image_size, 3), jnp.float32)
+    try:
+        chosen = choose_layers(model, layers, image_size)
+        shapes = layer_shapes(model.network, images, chosen)
+        jax.eval_shape(partial(layers_as_maps, model.network, image_size=image_size), shapes)
+    except LayoutError as problem:
+        ways = WAYS_OF_CELLS if problem.cells else WAYS
+        raise ValueError(f"{problem.found}; {ways}") from None
+    return chosen
 
 
 def checked_layers(
