@@ -4,12 +4,15 @@ Exit codes: 0 when all is written, 2 when what the user gave cannot work (one li
 the reason), 130 when interrupted. Anything else is a bug and ends with a traceback.
 """
 
+import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from jaxdissect.arrays.names import printable_lines
 from jaxdissect.commands.options.user_code import raised_by
+from jaxdissect.commands.output.disk_space import explain_full_disk
 
 PROGRAM = "jaxdissect"
 
@@ -56,15 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
     options = _parse(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # results are written: no letter may be too much
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options.run()
-    except OSError as problem:
-        return _refuse(problem)
-    except ValueError as problem:
+    except Exception as problem:
+        full = explain_full_disk(problem, options)
         # The library checks what it is given; a ValueError from deeper down is a bug.
-        if raised_by(PROGRAM, problem):
-            return _refuse(problem)
-        raise
+        if full is None and not isinstance(problem, OSError):
+            if not (isinstance(problem, ValueError) and raised_by(PROGRAM, problem)):
+                raise
+        return _refuse(full or str(problem))
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 130
@@ -93,6 +98,6 @@ def _options_of(name: str) -> Any:
     return getattr(import_module(f"jaxdissect.commands.{name}.command"), COMMANDS[name])
 
 
-def _refuse(problem: Exception) -> int:
-    print(f"{PROGRAM}: error: {problem}", file=sys.stderr)
+def _refuse(problem: str) -> int:
+    print(printable_lines(f"{PROGRAM}: error: {problem}"), file=sys.stderr)
     return 2

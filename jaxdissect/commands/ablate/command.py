@@ -18,6 +18,7 @@ from jaxdissect.commands.options.class_images import ClassImages, ClassSources, 
 from jaxdissect.commands.options.model import FoundLayer, LayerOptions
 from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.output import TableOptions
+from jaxdissect.commands.output.disk_space import check_space
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.dissection.result import load_dissection
 from jaxdissect.engine.data.pairs import WithDonors
@@ -74,6 +75,8 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
         """
         check_at_least(self, batch_size=1, memory_gib=0)
         self.check_free()
+        if self.checkpoints is not None:
+            check_space("checkpoints", self.checkpoints)
         data = self.find_classes()
         found = self.find_layer(data.image_size)
         network, layer, num_units = found

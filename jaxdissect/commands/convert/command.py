@@ -6,6 +6,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from jaxdissect.arrays.names import printable
 from jaxdissect.networks.loading import convert
 
 
@@ -32,4 +33,4 @@ class ConvertOptions:
                 or do not fit; see `jaxdissect.networks.loading.convert`.
         """
         convert(self.model, self.source, self.target)
-        print(self.target)
+        print(printable(str(self.target)))

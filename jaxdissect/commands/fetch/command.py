@@ -6,6 +6,7 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from jaxdissect.arrays.names import printable
 from jaxdissect.commands.output.progress_bar import progress_bar
 from jaxdissect.networks.loading import fetch
 from jaxdissect.networks.weights.published import PUBLISHED
@@ -41,7 +42,7 @@ class FetchOptions:
         with progress_bar(quiet=self.quiet) as progress:
             files = fetch(self.name, folder=self.folder, progress=progress)
         for path in files.values():
-            print(path)
+            print(printable(str(path)))
 
 
 def listing() -> str:

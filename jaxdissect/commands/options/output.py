@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, arg
 
+from jaxdissect.arrays.names import printable_lines
+from jaxdissect.commands.output.disk_space import check_space
 from jaxdissect.commands.output.folder import check_free, new_folder
 from jaxdissect.commands.output.progress_bar import progress_bar
 from jaxdissect.commands.output.table_files import WRITERS, Rows, aligned, four_digits
@@ -26,8 +28,9 @@ class OutputOptions:
     """Print nothing but errors."""
 
     def check_free(self) -> None:
-        """Raise FileExistsError if results cannot be put at --out."""
+        """Raise OSError if results cannot be put at --out, or there is no space for them."""
         check_free(self.out, overwrite=self.overwrite)
+        check_space("out", self.out)
 
     @contextmanager
     def working(self) -> Iterator[tuple[Path, Progress]]:
@@ -42,7 +45,7 @@ class OutputOptions:
         """Print what was found and which files were written, unless --quiet."""
         if not self.quiet:
             files = ", ".join(sorted(path.name for path in self.out.iterdir()))
-            print(f"{summary}\n\nWritten to {self.out}: {files}")
+            print(printable_lines(f"{summary}\n\nWritten to {self.out}: {files}"))
 
 
 @dataclass(frozen=True, kw_only=True)

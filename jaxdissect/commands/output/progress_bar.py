@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from jaxdissect.arrays.names import printable_lines
 from jaxdissect.engine.folding import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ class _ConsoleHandler(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._console.print(record.getMessage(), markup=False, highlight=False, soft_wrap=True)
+        text = printable_lines(record.getMessage())
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.options.passes import PassOptions
 from jaxdissect.commands.options.size import Size
+from jaxdissect.commands.output.disk_space import check_space
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.commands.style import figures, tables
 from jaxdissect.engine.data.folders import ImageFolder, image_folder
@@ -132,6 +133,8 @@ def _pairs(
     place = options.stylised
     if options.styles is not None:
         place = folder / STYLISED_FOLDER
+        pixels = originals[0]["image"].size
+        check_space("out", options.out, needed=len(originals) * pixels)  # a byte each
         styles = image_folder(
             options.styles, image_size=options.style_size, on_error=options.on_error
         )
