@@ -4,7 +4,8 @@ For every class, units are ranked by the damage of their single removals; then t
 ones are removed, or all but these. Important units hurt their class and hardly the others; alone,
 they keep their class and nothing else.
 
-Letters: U units, N classes, S sets of the grid, Z sizes of sets, k classes with a whole curve.
+Letters: U units, N classes, C classes with images in both parts, S sets of the grid, Z sizes of
+sets, k classes with a whole curve.
 
 Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020.
 """
@@ -18,12 +19,13 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from jaxdissect.classifiers import ablation_methods, importance, replacements
+from jaxdissect.classifiers import ablation_methods, class_checks, importance, replacements
 from jaxdissect.classifiers.ablation import Ablation, Measure, ablation_sweep
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.engine.layer_reader import Inputs, image_input
 from jaxdissect.networks.ablation_masks import single_unit_masks
+from jaxdissect.networks.network import as_network
 from jaxdissect.stats import accuracy, auroc
 from jaxdissect.stats.intervals import Interval
 
@@ -38,9 +40,9 @@ class ClassStudy:
         ranked_by: Damage of single removals by which units are ranked, [U, N].
         sizes: Numbers of units n.
         curve_classes: Classes with sets of every size.
-        set_removals: Removals of sets, on the other images: for each class and size the n most
-            important units, then for each all but these; then the curves in the same order,
-            n = 1 ... U - 1.
+        set_removals: Removals of sets, on the other images: for each size and class of `classes`
+            the n most important units, then for each all but these; then the curves in the same
+            order, n = 1 ... U - 1.
     """
 
     ranking_removals: Ablation
@@ -51,9 +53,30 @@ class ClassStudy:
     set_removals: Ablation
 
     @property
+    def classes(self) -> Int64[np.ndarray, "C"]:
+        """The classes that can be studied: those with images in both parts."""
+        return _common_classes(self.ranking_removals, self.judging_removals)
+
+    @property
     def ranking(self) -> Int64[np.ndarray, "N U"]:
-        """Units of every class, most important first."""
-        return importance.ranking(self.ranked_by)
+        """Units of every class, most important first; equals by the margin lost."""
+        return importance.ranking(self.ranked_by, margin_lost=self.ranking_removals.margin_lost())
+
+    @property
+    def important(self) -> Bool[np.ndarray, "U N"]:
+        """Whether a unit is important to a class; none is to a class without images."""
+        found = importance.is_important(
+            self.ranked_by,
+            top=min(importance.NUM_TOP, len(self.ranked_by)),
+            margin_lost=self.ranking_removals.margin_lost(),
+        )
+        studied = np.zeros(found.shape[1], bool)
+        studied[self.classes] = True
+        return found & studied
+
+    def num_damaging(self, size: int) -> Int64[np.ndarray, "C"]:
+        """Count, of the n most important units of each class, those that damage it at all."""
+        return np.minimum((self.ranked_by[:, self.classes] > 0).sum(axis=0), size)
 
     @property
     def auroc_counts(self) -> tuple[auroc.AurocCounts, auroc.AurocCounts]:
@@ -62,15 +85,15 @@ class ClassStudy:
         assert found is not None  # `study_classes` counts scores
         return found
 
-    def without_best(self, measure: Measure) -> Float64[np.ndarray, "Z N *N"]:
+    def without_best(self, measure: Measure) -> Float64[np.ndarray, "Z C *N"]:
         """Measure every class without the n most important units of each class [n, of, c]."""
         return self._grid(measure, 0)
 
-    def with_best_alone(self, measure: Measure) -> Float64[np.ndarray, "Z N *N"]:
+    def with_best_alone(self, measure: Measure) -> Float64[np.ndarray, "Z C *N"]:
         """Measure every class with the n most important units of each class alone [n, of, c]."""
         return self._grid(measure, 1)
 
-    def own_balanced_accuracies(self) -> Float64[np.ndarray, "V N"]:
+    def own_balanced_accuracies(self) -> Float64[np.ndarray, "V C"]:
         """Measure each class with all units, then without its n best, then with these alone.
 
         Returns:
@@ -78,8 +101,9 @@ class ClassStudy:
         """
         measure = accuracy.balanced_accuracy
         grids = (self.without_best(measure), self.with_best_alone(measure))
-        own = [np.diagonal(grid, axis1=1, axis2=2) for grid in grids]
-        return np.concatenate([measure(self.set_removals.baseline)[None], *own])
+        classes = self.classes
+        own = [grid[:, np.arange(len(classes)), classes] for grid in grids]
+        return np.concatenate([measure(self.set_removals.baseline)[None, classes], *own])
 
     def curves(self, measure: Measure) -> Float64[np.ndarray, "k 2 _ *N"]:
         """Measure without the n most important units, and without the n least, n = 1 ... U - 1.
@@ -119,12 +143,11 @@ class ClassStudy:
 
     @property
     def _first_curve(self) -> int:
-        return 2 * len(self.sizes) * self.ranked_by.shape[1]
+        return 2 * len(self.sizes) * len(self.classes)
 
-    def _grid(self, measure: Measure, half: int) -> Float64[np.ndarray, "Z N *N"]:
+    def _grid(self, measure: Measure, half: int) -> Float64[np.ndarray, "Z C *N"]:
         after = measure(self.set_removals.counts)[: self._first_curve]
-        num_classes = self.ranked_by.shape[1]
-        return after.reshape(2, len(self.sizes), num_classes, *after.shape[1:])[half]
+        return after.reshape(2, len(self.sizes), len(self.classes), *after.shape[1:])[half]
 
 
 def study_classes(
@@ -174,11 +197,18 @@ def study_classes(
         progress: Called with how far each of the three passes has come.
 
     Raises:
-        ValueError: If a size or class makes no sense, or `ablation_sweep` refuses the rest.
+        ValueError: If a size or class makes no sense, no class has images in both parts, one of
+            `curve_classes` has none in one of them, or `ablation_sweep` refuses the rest.
     """
     wrong = [size for size in sizes if not 1 <= size < num_units]
     if wrong or not sizes:
         raise ValueError(f"`sizes` (={list(sizes)}) must be at least 1 and below {num_units}")
+    network = as_network(network)
+    example = class_checks.first_example(ranking_images, label_key)
+    num_classes = class_checks.num_scored_classes(network, inputs, example)
+    unknown = [c for c in curve_classes if not 0 <= c < num_classes]
+    if unknown:
+        raise ValueError(f"`curve_classes` (={unknown}) must lie in [0, {num_classes})")
 
     def sweep(
         part: str, source: Source, keep: Bool[np.ndarray, "S U"], *, counts: bool
@@ -204,35 +234,53 @@ def study_classes(
 
     singles = single_unit_masks(num_units)
     ranking_removals = sweep("ranking", ranking_images, singles, counts=False)
+    judging_removals = sweep("judging", judging_images, singles, counts=True)
+    missing = [
+        f"{c} (to {use})"
+        for removals, use in ((ranking_removals, "rank with"), (judging_removals, "measure with"))
+        for c in curve_classes
+        if not removals.baseline.true[c]
+    ]
+    if missing:
+        raise ValueError(f"`curve_classes`: there are no images of class {', '.join(missing)}")
     damage = ranking_removals.damage(measure=rank_by)
-    order = importance.ranking(damage)
-    unknown = [c for c in curve_classes if not 0 <= c < len(order)]
-    if unknown:
-        raise ValueError(f"`curve_classes` (={unknown}) must lie in [0, {len(order)})")
+    order = importance.ranking(damage, margin_lost=ranking_removals.margin_lost())
+    classes = _common_classes(ranking_removals, judging_removals)
+    if not len(classes):
+        raise ValueError("`judging_images` and `ranking_images` have no class in common")
     return ClassStudy(
         ranking_removals,
-        sweep("judging", judging_images, singles, counts=True),
+        judging_removals,
         damage,
         tuple(sizes),
         tuple(curve_classes),
         sweep(
-            "sets", judging_images, _set_masks(order, sizes, curve_classes),
+            "sets",
+            judging_images,
+            _set_masks(order[classes], sizes, order[list(curve_classes)]),
             counts=False,
         ),
-    )  # fmt: skip
+    )
+
+
+def _common_classes(ranking: Ablation, judging: Ablation) -> Int64[np.ndarray, "C"]:
+    """Find the classes that have images in both parts."""
+    return np.flatnonzero((ranking.baseline.true > 0) & (judging.baseline.true > 0))
 
 
 def _set_masks(
-    order: Int64[np.ndarray, "N U"], sizes: Sequence[int], curve_classes: Sequence[int]
+    order: Int64[np.ndarray, "C U"], sizes: Sequence[int], curve_order: Int64[np.ndarray, "k U"]
 ) -> Bool[np.ndarray, "S U"]:
-    """Make the masks of `ClassStudy.set_removals`, given the units of every class, best first."""
+    """Make the masks of `ClassStudy.set_removals`, given the units of classes, best first."""
     # place[c, u]: how many units are more important to class c than unit u.
-    place = np.argsort(order, axis=1, kind="stable")
+    place, curve_place = (
+        np.argsort(units, axis=1, kind="stable") for units in (order, curve_order)
+    )
     best = [place < size for size in sizes]
     grid = np.concatenate([*(~few for few in best), *best])
     each_size = np.arange(1, order.shape[1])[:, None]
     curves = [
-        np.concatenate([place[c][None] >= each_size, place[c][None] < each_size])
-        for c in curve_classes
+        np.concatenate([of_class[None] >= each_size, of_class[None] < each_size])
+        for of_class in curve_place
     ]
     return np.concatenate([grid, *curves])

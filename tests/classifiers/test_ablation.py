@@ -14,6 +14,7 @@ from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.engine.batching import Stored, batches
 from jaxdissect.networks.ablation_masks import single_unit_masks, unit_set_masks
 from jaxdissect.networks.edits import keep_units
+from jaxdissect.networks.network import as_network
 from jaxdissect.stats import accuracy, paired_accuracy
 
 WIDTH, CLASSES, NUMBER = 6, 5, 40
@@ -255,6 +256,45 @@ def test_damage_is_what_is_lost():
         confident, accuracy.confidence(found.baseline) - accuracy.confidence(found.counts)
     )
     assert np.abs(confident).min() > 0 or (confident != damage).any()
+    block = source.read(0, 60)
+    labels, keep = block["label"], np.concatenate([np.ones((1, WIDTH)), found.keep])
+    network = as_network(pooled())
+    scores = [
+        network.apply(network.params, block["image"], edits={"conv2": keep_units(jnp.asarray(k))})
+        for k in keep.astype(bool)
+    ]
+    scores = np.array([each for each, _ in scores], np.float64)
+    is_own = labels[:, None] == np.arange(CLASSES)
+    margins = scores[:, is_own] - np.where(is_own, -np.inf, scores).max(axis=2)
+    means = np.stack([margins[:, labels == c].mean(axis=1) for c in range(CLASSES)], axis=1)
+    np.testing.assert_allclose(found.margin_lost(), means[0] - means[1:], atol=1e-4)
+
+
+def test_a_class_without_images_loses_nothing(source):
+    """Nor is there damage where only float64 rounds."""
+    few = Stored({name: array[source.arrays["label"] < 3] for name, array in source.arrays.items()})
+    found = ablation_sweep(pooled(), few, "conv2", single_unit_masks(WIDTH))
+    assert found.counts.predicted[:, 3:].any()
+    for lost in (found.damage(), found.margin_lost()):
+        assert not lost[:, 3:].any() and lost[:, :3].any()
+    rounds = found.damage(measure=lambda counts: 1e-14 * counts.predicted + accuracy.recall(counts))
+    np.testing.assert_array_equal(
+        rounds[:, :3] > 0, found.damage(measure=accuracy.recall)[:, :3] > 0
+    )
+
+
+def test_predictions_beyond_65_536_classes_are_kept():
+    class Many(nnx.Module):
+        def __init__(self):
+            self.layer = nnx.Conv(3, 2, (1, 1), rngs=nnx.Rngs(0))
+
+        def __call__(self, images):
+            means = nnx.relu(self.layer(images)).mean((1, 2, 3))
+            return jnp.zeros((len(images), 70_000)).at[:, 66_000].set(1 + means)
+
+    source = Stored({"image": np.ones((2, 2, 2, 3), np.float32), "label": np.full(2, 66_000)})
+    found = ablation_sweep(Many(), source, "layer", single_unit_masks(2), keep_predictions=True)
+    assert found.predictions is not None and (found.predictions == 66_000).all()
 
 
 def test_sets_of_units():

@@ -10,6 +10,7 @@ from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.classifiers.class_study import study_classes
 from jaxdissect.classifiers.taylor_importance import estimated_damage
+from jaxdissect.engine.batching import Stored
 from jaxdissect.networks.ablation_masks import unit_set_masks
 from jaxdissect.networks.edits import Edit
 from jaxdissect.networks.network import as_network
@@ -53,6 +54,41 @@ def test_curves_remove_units_from_either_end(study, judging):
             sets = unit_set_masks([order[:number], order[::-1][:number]], WIDTH)
             values = measure(ablation_sweep(pooled(), judging, "conv2", sets).counts)
             np.testing.assert_array_equal(curves[k, :, number - 1], values)
+
+
+def of_classes(source, classes):
+    chosen = np.isin(source.arrays["label"], classes)
+    return Stored({name: array[chosen] for name, array in source.arrays.items()})
+
+
+def test_classes_without_images_are_left_out(judging):
+    def studied(curve_classes=(), measured=(1, 2, 4)):
+        return study_classes(
+            pooled(),
+            of_classes(scenes(60, CLASSES), (0, 1, 2)),
+            of_classes(judging, measured),
+            "conv2",
+            WIDTH,
+            sizes=(2,),
+            curve_classes=curve_classes,
+        )
+
+    study = studied((2,))
+    assert study.classes.tolist() == [1, 2]
+    assert not study.ranked_by[:, 3:].any() and study.ranked_by[:, 0].any()
+    assert not np.delete(study.important, study.classes, axis=1).any()
+    own = study.own_balanced_accuracies()
+    for place, c in enumerate(study.classes):
+        sets = unit_set_masks([study.ranking[c, :2]], WIDTH)
+        source = of_classes(judging, (1, 2, 4))
+        found = accuracy.balanced_accuracy(ablation_sweep(pooled(), source, "conv2", sets).counts)
+        assert own[1, place] == found[0, c]
+        assert study.num_damaging(WIDTH)[place] == (study.ranked_by[:, c] > 0).sum()
+    assert len(study.set_removals.keep) == 2 * 2 + 2 * (WIDTH - 1)
+    with pytest.raises(ValueError, match=r"no images of class 4 \(to rank with\)"):
+        studied((1, 4))
+    with pytest.raises(ValueError, match="no class in common"):
+        studied(measured=(3, 4))
 
 
 def test_intervals_hold_the_changes(study):

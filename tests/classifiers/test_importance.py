@@ -42,11 +42,32 @@ def test_important_units_by_plain_loops():
     important = importance.is_important(damage, top=3)
     for label in range(12):
         order = sorted(range(40), key=lambda unit, label=label: (-damage[unit, label], unit))
+        assert (damage[order[:3], label] > 0).all()
         assert np.flatnonzero(important[:, label]).tolist() == sorted(order[:3])
         assert importance.ranking(damage)[label].tolist() == order
     for wrong in (0, 41):
         with pytest.raises(ValueError, match="`top`"):
             importance.is_important(damage, top=wrong)
+
+
+def test_a_unit_without_damage_is_important_to_no_class():
+    damage = np.zeros((12, 5))
+    damage[7, 0] = 0.1
+    important = importance.is_important(damage)
+    assert np.argwhere(important).tolist() == [[7, 0]]
+    assert importance.most_damaging(damage).tolist() == [7]
+    improving = -np.arange(1, 13.0)[:, None] * np.ones((1, 5))
+    assert not importance.is_important(improving).any()
+
+
+def test_equal_damage_is_ranked_by_the_margin_lost():
+    damage = np.array([[0.0, 0.1], [0.2, 0.1], [0.2, 0.1], [0.0, 0.3]])
+    margin = np.array([[1.0, 0.5], [2.0, 0.5], [3.0, 0.7], [4.0, -9.0]])
+    assert importance.ranking(damage).tolist() == [[1, 2, 0, 3], [3, 0, 1, 2]]
+    found = importance.ranking(damage, margin_lost=margin)
+    assert found.tolist() == [[2, 1, 3, 0], [3, 2, 0, 1]]
+    important = importance.is_important(damage, top=3, margin_lost=margin)
+    assert [np.flatnonzero(column).tolist() for column in important.T] == [[1, 2], [0, 2, 3]]
 
 
 def test_groups_by_plain_loops():

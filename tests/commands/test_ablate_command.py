@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from unittest.mock import Mock
 
 import numpy as np
@@ -13,10 +14,11 @@ from support.class_folders import CLASSES, UNITS, write_class_folders
 
 from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.classifiers.class_study import ClassStudy
-from jaxdissect.commands.ablate import command, figures
+from jaxdissect.commands.ablate import command, figures, tables
 from jaxdissect.commands.main import main
 from jaxdissect.commands.options.model import find_model
 from jaxdissect.networks.ablation_masks import single_unit_masks
+from jaxdissect.stats.intervals import Interval
 
 TABLES = ("classes", "curves", "important", "improvements", "rates", "sets", "units")
 FIGURES = ("classes", "curves", "distribution")
@@ -75,30 +77,80 @@ def test_tables_hold_what_the_library_finds(place, results):
     data = options.find_classes()
     assert data.class_names == CLASSES
     network = find_model(f"{place / 'tiny.py'}:build").network
-    ranked, measured = (
-        ablation_sweep(network, source, "conv", single_unit_masks(UNITS)).damage()
+    sweeps = [
+        ablation_sweep(network, source, "conv", single_unit_masks(UNITS))
         for source in (data.ranking, data.judging)
-    )
+    ]
+    ranked, measured = (sweep.damage() for sweep in sweeps)
+    margin_lost = sweeps[0].margin_lost()
     assert len(np.unique(ranked)) > 3
     rows = read(results / "units.csv")
     assert [(int(row["unit"]), row["class"]) for row in rows] == [
         (unit, name) for unit in range(UNITS) for name in CLASSES
     ]
     for column, damage in (
-        ("balanced accuracy lost when ranked", ranked),
-        ("balanced accuracy lost", measured),
+        ("balanced_accuracy_lost_when_ranked", ranked),
+        ("balanced_accuracy_lost", measured),
     ):
         found = np.array([float(row[column]) for row in rows]).reshape(UNITS, len(CLASSES))
         np.testing.assert_allclose(found, damage, atol=1e-12)
-    first = [row["most important units"].split()[0] for row in read(results / "classes.csv")]
-    assert first == [str(unit) for unit in ranked.argmax(axis=0)]
+    first = [row["most_important_units"].split()[0] for row in read(results / "classes.csv")]
+    for c, unit in enumerate(map(int, first)):
+        equal = np.flatnonzero(ranked[:, c] == ranked[:, c].max())
+        assert unit == equal[margin_lost[equal, c].argmax()]
     assert {row["units"] for row in read(results / "sets.csv")} == {"1", "2"}  # 256 is too many
     assert len(read(results / "curves.csv")) == UNITS - 1
 
 
+def test_columns_have_names_that_are_identifiers(results):
+    for name in TABLES:
+        with open(results / f"{name}.csv", newline="") as file:
+            header = next(csv.reader(file))
+        assert all(column.isidentifier() and column.islower() for column in header)
+    assert {"change", "change_low", "change_high"} <= read(results / "sets.csv")[0].keys()
+
+
+def test_improvements_are_found_on_the_images_to_rank_with():
+    ranked = np.array([[-0.2, 0.1, -0.5], [0.0, -0.4, 0.3]])
+    change = np.array([[0.01, 9.0, 9.0], [9.0, -0.02, 9.0]])
+    study = Mock(spec=ClassStudy, classes=np.array([0, 1]))  # class 2 has images in one part only
+    study.ranking_removals.damage.return_value = ranked
+    single = Interval(change, change - 0.1, change + 0.1)
+    header, rows = tables.improvement_table(study, single, CLASSES)
+    assert header == ("unit", "class", "gain_when_ranked", "gain", "gain_low", "gain_high")
+    assert [row[:3] for row in rows] == [(1, "grey", 0.4), (0, "dark", 0.2)]
+    np.testing.assert_allclose(
+        [row[3:] for row in rows], [[-0.02, -0.12, 0.08], [0.01, -0.09, 0.11]]
+    )
+
+
+def test_classes_without_images_are_counted_once(place, tmp_path, capsys):
+    shutil.copytree(place / "measure", tmp_path / "measure")
+    shutil.rmtree(tmp_path / "measure" / "grey")
+    (tmp_path / "names.txt").write_text("\n".join(CLASSES))
+    changes = {"images": tmp_path / "measure", "class_names": tmp_path / "names.txt"}
+    out = tmp_path / "results"
+    assert main(words(place, out, quiet=None, **changes)) == 0
+    text = capsys.readouterr().out
+    assert "1 of 3 classes are left out: 0 have no images to rank with, 1 none to" in text
+    assert "grey" not in text
+    for name in TABLES:
+        assert "grey" not in (out / f"{name}.csv").read_text()
+    *rates, total = read(out / "rates.csv")
+    assert [row["class"] for row in rates] == ["dark", "light"] and total["images"] == "10"
+    for column in ("balanced_accuracy", "confidence", "auroc"):
+        mean = np.mean([float(row[column]) for row in rates])
+        assert float(total[column]) == pytest.approx(mean)
+    settings = json.loads((out / "ablation.json").read_text())
+    assert settings["classes left out"]["number"] == 1
+    own = [float(row["all_units"]) for row in read(out / "classes.csv")]
+    mean = settings["mean balanced accuracy"]["all units"]
+    assert mean == pytest.approx(np.mean(own)) and len(own) == 2
+
+
 def test_labels_of_small_numbers_do_not_overlap():
     damage = np.repeat(np.linspace(-0.0104, 0.0109, 48)[:, None], 10, axis=1)
-    study = Mock(spec=ClassStudy, ranked_by=damage)
+    study = Mock(spec=ClassStudy, ranked_by=damage, classes=np.arange(10))
     figure = figures.mean_importance_figure(study, np.linspace(0.04, 0.14, 48))
     figure.draw_without_rendering()
     axis = figure.axes[0].xaxis

@@ -24,6 +24,7 @@ from jaxdissect.dissection.result import load_dissection
 from jaxdissect.engine.data.pairs import WithDonors
 from jaxdissect.engine.folding import Progress
 from jaxdissect.plots.figure_files import save_figure
+from jaxdissect.stats import accuracy
 
 METHODS = {
     "fastest": ablation_methods.FASTEST,
@@ -150,13 +151,14 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
         iou: Float[np.ndarray, "U"] | None,
         skipped: Sequence[str],
     ) -> None:
+        single = study.single_intervals(accuracy.balanced_accuracy)
         written = {
-            "units": tables.unit_table(study, estimate, correlation, names),
+            "units": tables.unit_table(study, single, estimate, correlation, names),
             "classes": tables.class_table(study, names),
             "rates": tables.rate_table(study, names),
             "sets": tables.set_table(study, names),
             "curves": tables.curve_table(study, names),
-            "improvements": tables.improvement_table(study, names),
+            "improvements": tables.improvement_table(study, single, names),
             "important": tables.important_table(study, names, iou),
         }
         drawn = {
@@ -172,7 +174,7 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
         self.write_tables(folder, written)
         for name, figure in drawn.items():
             save_figure(folder / f"{name}.png", figure)
-        facts = tables.facts(study, estimate, correlation) | {"skipped": list(skipped)}
+        facts = tables.facts(study, single, estimate, correlation) | {"skipped": list(skipped)}
         write_settings(folder / "ablation.json", self, facts)
 
 

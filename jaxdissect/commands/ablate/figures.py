@@ -28,14 +28,18 @@ def class_figure(study: ClassStudy, names: Sequence[str]) -> "Figure":
     few = [i for i, size in enumerate(study.sizes) if 4 * size <= study.ranked_by.shape[0]]
     place = few[-1] if few else 0
     size, middle = study.sizes[place], 1 + len(study.sizes)
+    damaging = study.num_damaging(size)
     return bars_and_curves.bar_figure(
-        [names[int(c)] for c in order],
+        [
+            names[study.classes[i]] + f" ({damaging[i]} of {size})" * bool(damaging[i] < size)
+            for i in order.tolist()
+        ],
         {
             "all units": own[0, order],
             f"without its {size}": own[1 + place, order],
             f"its {size} alone": own[middle + place, order],
         },
-        title=f"The {size} most important units of each class",
+        title=f"The {size} most important units of each class, {_share_with_damage(study, size)}",
         unit="balanced accuracy (chance 0.5)",
     )
 
@@ -60,6 +64,7 @@ def distribution_figure(study: ClassStudy) -> "Figure":
             label = f"{name}: mean {values.mean():.3f}"
             axes.plot(places, values[order], "o", markersize=3, color=color, label=label)
         axes.axhline(0.5, color="#BBBBBB", linewidth=0.8, zorder=0)
+        axes.set_title(_share_with_damage(study, size), fontsize=8)
         axes.set_xlabel("classes, best first")
         axes.set_xticks([])
         axes.spines[["top", "right"]].set_visible(False)
@@ -93,7 +98,7 @@ def curve_figure(study: ClassStudy, names: Sequence[str]) -> "Figure":
 
 def number_of_classes_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> "Figure":
     """Draw the mean IoU of units that are important to 0, 1, 2, ... classes."""
-    found = importance.by_number_of_classes(importance.is_important(study.ranked_by), iou)
+    found = importance.by_number_of_classes(study.important, iou)
     there = found.number > 0
     last = len(found.value) - 1
     names = [
@@ -116,7 +121,7 @@ def mean_importance_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> "F
     from jaxdissect.plots.plain_figure import PlainFigure
 
     size = importance.group_size(len(iou))
-    found = importance.by_mean_damage(study.ranked_by, iou, size=size)
+    found = importance.by_mean_damage(study.ranked_by[:, study.classes], iou, size=size)
     figure = PlainFigure(figsize=(5.5, 3.6), layout="constrained")
     axes = figure.add_subplot()
     axes.errorbar(
@@ -139,6 +144,11 @@ def mean_importance_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> "F
     axes.grid(color="#DDDDDD", linewidth=0.6, zorder=0)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _share_with_damage(study: ClassStudy, size: int) -> str:
+    damaging = study.num_damaging(size)
+    return f"{damaging.sum()} of {size * len(damaging)} with damage"
 
 
 def _of(number: int, name: str, plural: str, more: str = "") -> str:
