@@ -179,3 +179,46 @@ def is_classified_as(
     """Whether the first of the greatest scores is that of a class, even less `confidence`."""
     own = jax.nn.one_hot(classes, scores.shape[1], dtype=scores.dtype)
     return (scores - confidence * own).argmax(1).astype(classes.dtype) == classes
+
+
+def succeeds(
+    scores: Float[Array, "B N"],
+    classes: Int[Array, "B"],
+    *,
+    targeted: bool | Bool[Array, ""],
+    confidence: float | Float[Array, ""] = 0.0,
+) -> Bool[Array, "B"]:
+    """Whether images are classified as their class, or as another one for untargeted attacks.
+
+    Never where a score is NaN, of which the greatest is not known.
+
+    Args:
+        scores: Scores of the attacked images.
+        classes: The class that each image should be, or should not be, classified as.
+        targeted: Whether it should.
+        confidence: How far the target, or the best other class, must be ahead.
+    """
+    behind = jnp.where(targeted, confidence, -jnp.asarray(confidence))
+    reached = is_classified_as(scores, classes, confidence=behind) == targeted
+    return reached & ~jnp.isnan(scores).any(1)
+
+
+def predict_scores(
+    scores: Scores, params: PyTree, images: Float[Array, "B H W C"], *, batch_size: int
+) -> Float[np.ndarray, "B N"]:
+    """Score images batch by batch.
+
+    Raises:
+        ValueError: If a score is NaN.
+    """
+    score = jax.jit(scores)
+    found = []
+    for first in range(0, len(images), batch_size):
+        some = jnp.asarray(images[first : first + batch_size])
+        # Filled up, so that the last part is not compiled anew.
+        filled = jnp.concatenate([some, jnp.repeat(some[-1:], batch_size - len(some), axis=0)])
+        found.append(np.asarray(score(params, filled))[: len(some)])
+        if np.isnan(found[-1]).any():
+            place = first + int(np.flatnonzero(np.isnan(found[-1]).any(1))[0])
+            raise ValueError(f"the network gives NaN scores for image {place}")
+    return np.concatenate(found)

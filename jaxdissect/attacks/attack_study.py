@@ -17,7 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int64
 
-from jaxdissect.attacks.attack_interface import Attack, Attacked, ClassScores, count_classes
+from jaxdissect.attacks.attack_interface import (
+    Attack,
+    Attacked,
+    ClassScores,
+    count_classes,
+    predict_scores,
+)
 from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.ablation import Measure, ablation_sweep
 from jaxdissect.engine.batching import Source, read_block
@@ -236,11 +242,5 @@ def _choose(
 
 
 def _predict(scores: ClassScores, images: np.ndarray, *, batch_size: int) -> Int[np.ndarray, "B"]:
-    score = jax.jit(scores)
-    found = []
-    for first in range(0, len(images), batch_size):
-        some = images[first : first + batch_size]
-        # Filled up, so that the last part is not compiled anew.
-        filled = np.concatenate([some, np.repeat(some[-1:], batch_size - len(some), axis=0)])
-        found.append(np.asarray(score(scores.params, jnp.asarray(filled)))[: len(some)])
-    return np.concatenate(found).argmax(1).astype(np.int32)
+    found = predict_scores(scores, scores.params, jnp.asarray(images), batch_size=batch_size)
+    return found.argmax(1).astype(np.int32)

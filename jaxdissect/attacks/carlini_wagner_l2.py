@@ -1,4 +1,4 @@
-"""The targeted L2 attack of Carlini and Wagner, for many images and targets in one program.
+"""The L2 attack of Carlini and Wagner, for many images and targets in one program.
 
 Letters: B images, T targets of an image, n = B T examples, S slots, H W C image, N classes.
 
@@ -8,12 +8,13 @@ p = 0 on,
 
     |x' - x0'|^2 + c max(0, max_{j != t} z_j(x') - z_t(x') + confidence),    x' = tanh(w + p),
 
-where x0' is the image at p = 0. Every example has its own constant c: tenfold until an image is
-found, then by bisection. Defaults, the epsilon of Adam and the check of progress are those of
-foolbox 2, which Bau et al., "Understanding the role of individual units in a deep neural network",
-PNAS 2020, used. That library attacks images one by one and foolbox 3 stops whole batches together;
-here examples share a batch and do not depend on each other: each of S slots works on an example of
-its own, and starts the next one when that is done.
+where x0' is the image at p = 0. Untargeted attacks have z_t - max_{j != t} z_j in the brackets,
+where t is the class that the image should not be classified as. Every example has its own constant
+c: tenfold until an image is found, then by bisection. Defaults, the epsilon of Adam and the check
+of progress are those of foolbox 2, which Bau et al., "Understanding the role of individual units in
+a deep neural network", PNAS 2020, used. That library attacks images one by one and foolbox 3 stops
+whole batches together; here examples share a batch and do not depend on each other: each of S slots
+works on an example of its own, and starts the next one when that is done.
 """
 
 from collections.abc import Sequence
@@ -35,8 +36,9 @@ from jaxdissect.attacks.attack_interface import (
     check_classes,
     check_images,
     count_classes,
-    is_classified_as,
     margin,
+    predict_scores,
+    succeeds,
 )
 from jaxdissect.attacks.sharding import checked_slots, over_devices
 from jaxdissect.networks.jaxpr.cpu_convolutions import loop_body
@@ -60,12 +62,14 @@ class CarliniWagnerSettings(NamedTuple):
     Attributes:
         binary_search_steps: Number of constants that are tried.
         max_iterations: Gradient steps with each.
-        confidence: How far the target must be ahead, in scores.
+        confidence: How far the target, or the best other class, must be ahead, in scores.
         learning_rate: Learning rate of Adam.
-        initial_const: The first constant.
+        initial_const: The first constant. It weighs scores against squared distances: where scores
+            are all tenfold, a tenth of it does the same.
         abort_early: Stop with a constant when the loss did not fall by 0.01% since the last check,
             a tenth of the iterations ago.
         bounds: Least and greatest value of a pixel.
+        targeted: Whether images should be classified as the given classes; else as any other.
     """
 
     binary_search_steps: int = 5
@@ -75,6 +79,7 @@ class CarliniWagnerSettings(NamedTuple):
     initial_const: float = 1e-2
     abort_early: bool = True
     bounds: Bounds = (0.0, 1.0)
+    targeted: bool = True
 
 
 STANDARD = CarliniWagnerSettings()
@@ -92,20 +97,22 @@ def carlini_wagner(
     slots: int | None = None,
     mesh: jax.sharding.Mesh | None = None,
 ) -> Attacked:
-    """Find the nearest images that a classifier misclassifies as a target.
+    """Find the nearest images that a classifier misclassifies, as a target or as anything else.
 
     Args:
         scores: Scores classes; `ClassScores` makes it from a network.
         params: Parameters, the first argument of `scores`.
         images: Images within the bounds. Everything is computed in their dtype, float32 or float64.
         targets: The class that each image should be classified as, or several classes, each of
-            which is attacked for itself.
+            which is attacked for itself; for untargeted attacks, the class that it should not be
+            classified as.
         settings: See `CarliniWagnerSettings`; the defaults are those of the paper.
-        refuse_reached: Raise if an image is already classified as its target; else it is attacked
-            all the same, which returns almost the same image.
+        refuse_reached: Raise if an image is already classified as its target, or as another class
+            in untargeted attacks; else it is attacked all the same, which returns almost the same
+            image.
         slots: Examples that run together; None means `sharding.SLOTS` on CPU and all elsewhere. It
             changes results by rounding only.
-        mesh: Devices to divide examples among, along its first axis.
+        mesh: Devices to divide examples among, along its first axis; axes may be of any type.
 
     Returns:
         For each image, or for each image and target, the nearest one that was found.
@@ -115,15 +122,16 @@ def carlini_wagner(
             image is already classified as, or another argument makes no sense.
     """
     images, targets = jnp.asarray(images), jnp.asarray(targets)
-    _check_settings(settings)
+    check_settings(settings)
     check_images(images, settings.bounds)
     num_classes = count_classes(scores, params, images)
     check_classes("targets", targets, len(images), num_classes, many=True)
     wanted = targets.reshape(-1).astype(jnp.int32)
     each = jnp.repeat(jnp.arange(len(images), dtype=jnp.int32), wanted.size // len(images))
+    slots = checked_slots(slots, wanted.size, images, mesh)
     if refuse_reached and not isinstance(images, Tracer):
-        _refuse_reached(scores, params, images, wanted, each)
-    slots = checked_slots(slots, wanted.size)
+        found = predict_scores(scores, params, images, batch_size=min(slots, len(images)))
+        _refuse_reached(found, wanted, each, targeted=settings.targeted)
     given = (params, as_arrays(settings, images.dtype))
     found = over_devices(_attack, (scores, slots), mesh, given, images, each, wanted)
     return Attacked(*(part.reshape(*targets.shape, *part.shape[1:]) for part in found))
@@ -185,7 +193,8 @@ def losses(
     """
     attacked = to_pixels(start + shift, settings.bounds)
     found = scores(params, attacked).astype(shift.dtype)
-    behind = margin(found, target) + settings.confidence
+    ahead = margin(found, target)
+    behind = jnp.where(settings.targeted, ahead, -ahead) + settings.confidence
     behind = jnp.where(behind > 0, behind, 0.0)  # no gradient at 0, as in the reference
     return Losses(
         _squares(attacked - to_pixels(start, settings.bounds)) + constant * behind, attacked, found
@@ -243,7 +252,9 @@ def _attack(
         """One gradient step of every example."""
         arguments = (now.shift, now.start, now.target, now.constant)
         (_, (loss, attacked, found)), slope = gradient(arguments)
-        succeeded = is_classified_as(found, now.target, confidence=settings.confidence)
+        succeeded = succeeds(
+            found, now.target, targeted=settings.targeted, confidence=settings.confidence
+        )
         distance = _squares(attacked - now.origin)
         better = succeeded & (distance < now.best_square)
         mean = BETA1 * now.mean + (1 - BETA1) * slope
@@ -364,7 +375,8 @@ def _choose(which: Bool[Array, "S"], new: _Search, old: _Search) -> _Search:
     return jax.tree.map(choose, new, old)
 
 
-def _check_settings(settings: CarliniWagnerSettings) -> None:
+def check_settings(settings: CarliniWagnerSettings) -> None:
+    """Raise ValueError if a setting makes no sense, as `carlini_wagner` does."""
     for name in ("binary_search_steps", "max_iterations"):
         if getattr(settings, name) < 1:
             raise ValueError(f"`{name}` (={getattr(settings, name)}) must be at least 1")
@@ -376,12 +388,14 @@ def _check_settings(settings: CarliniWagnerSettings) -> None:
 
 
 def _refuse_reached(
-    scores: Scores, params: PyTree, images: Array, wanted: Array, each: Array
+    scores: Float[np.ndarray, "B N"], wanted: Array, each: Array, *, targeted: bool
 ) -> None:
-    found = jax.jit(scores)(params, images)
-    reached = np.flatnonzero(is_classified_as(found[each], wanted))
-    if len(reached):
-        raise ValueError(
-            f"`targets`: image {int(each[reached[0]])} is already classified as "
-            f"{int(wanted[reached[0]])}; targets must differ from the source class"
-        )
+    predicted, wanted = scores.argmax(1)[np.asarray(each)], np.asarray(wanted)
+    reached = np.flatnonzero((predicted == wanted) == targeted)
+    if not len(reached):
+        return
+    image, class_number = int(each[reached[0]]), int(predicted[reached[0]])
+    needed = "targets must differ from the source class"
+    if not targeted:
+        needed = f"and not as {wanted[reached[0]]}, which it should not be classified as"
+    raise ValueError(f"`targets`: image {image} is already classified as {class_number}; {needed}")

@@ -3,9 +3,17 @@
 Letters: B images, H W C image, N classes.
 
 Madry et al., "Towards deep learning models resistant to adversarial attacks", ICLR 2018, section
-2.1: steps along the gradient of the cross-entropy, each followed by the nearest image within the
-ball around the original; the last image counts. Targeted attacks descend towards a class, others
-climb away from it.
+2.1: steps along the gradient of a loss, each followed by the nearest image within the ball around
+the original; the last image counts. Targeted attacks descend towards a class, others climb away
+from it.
+
+Their loss, the cross-entropy, has no gradient left in floating point where the classifier is
+confident: the same predictions with greater scores look robust. Croce and Hein, "Reliable
+evaluation of adversarial robustness with an ensemble of diverse parameter-free attacks", ICML 2020,
+section 4, replace it by one that does not depend on the scale of scores, their difference of logits
+ratio. Steps have one length here whatever the gradient's is, so the margin of scores does the same
+without their ratio, which needs four classes and turns the gradient. `smooth_margin` is the
+default.
 """
 
 from collections.abc import Callable
@@ -26,10 +34,44 @@ from jaxdissect.attacks.attack_interface import (
     check_classes,
     check_images,
     count_classes,
-    is_classified_as,
+    succeeds,
 )
 from jaxdissect.attacks.sharding import checked_slots, over_devices
 from jaxdissect.networks.jaxpr.cpu_convolutions import loop_body
+
+Loss = Callable[[Array, Array], Array]
+"""What untargeted attacks make great and targeted ones small: from scores [B, N] and a class of
+each image [B] to a number each [B], float."""
+
+SHARPNESS = 20.0
+"""Inverse temperature of `smooth_margin`, in units of the lead of the best other class."""
+
+
+def smooth_margin(scores: Float[Array, "B N"], classes: Int[Array, "B"]) -> Float[Array, "B"]:
+    """Compute how far the other classes are ahead of one: sum_{j != t} q_j z_j - z_t.
+
+    The weights q are the softmax of z_j / T over the other classes. They are constants to the
+    gradient, which is that of the soft maximum T log sum_{j != t} exp(z_j / T). The temperature T
+    is 1 / `SHARPNESS` of how far the best of the others is ahead of their mean, so that scores
+    times a number, or plus one, have the same direction of steepest ascent. Where T is 1, that is
+    the direction of the cross-entropy, whose gradient is this one times the probability of all
+    others together. With the greatest score alone (`attack_interface.margin`) steps swing between
+    two classes.
+    """
+    own = jnp.take_along_axis(scores, classes[:, None], 1)
+    other = jnp.arange(scores.shape[1], dtype=classes.dtype)[None] != classes[:, None]
+    other &= scores > -jnp.inf
+    best = jnp.where(other, scores, -jnp.inf).max(1, keepdims=True)
+    behind = jnp.where(other, best - scores, 0.0)
+    lead = behind.sum(1, keepdims=True) / other.sum(1, keepdims=True)
+    temperature = jnp.where(lead > 0, lead / SHARPNESS, 1.0)
+    weights = jax.nn.softmax(jnp.where(other, -behind / temperature, -jnp.inf))
+    return jnp.where(other, lax.stop_gradient(weights) * (scores - own), 0.0).sum(1)
+
+
+def cross_entropy(scores: Float[Array, "B N"], classes: Int[Array, "B"]) -> Float[Array, "B"]:
+    """Compute the loss of Madry et al., whose gradient vanishes as scores grow."""
+    return -jnp.take_along_axis(jax.nn.log_softmax(scores), classes[:, None], 1)[:, 0]
 
 
 class Ball(NamedTuple):
@@ -52,6 +94,12 @@ def _length(difference: Array) -> Array:
     return jnp.maximum(jnp.sqrt((difference**2).sum()), 1e-12)
 
 
+def _unit(gradient: Array) -> Array:
+    # The squares of a gradient may overflow or vanish where it does not.
+    greatest = jnp.maximum(jnp.abs(gradient).max(), jnp.finfo(gradient.dtype).tiny)
+    return gradient / greatest / _length(gradient / greatest)
+
+
 def _draw_euclidean(key: Key[Array, ""], shape: tuple[int, ...], dtype: Any) -> Array:
     # Two more coordinates on a sphere, left out, make the rest uniform in the ball (Voelker et al.,
     # "Efficiently sampling vectors and coordinates from the n-sphere and n-ball", 2017).
@@ -62,7 +110,7 @@ def _draw_euclidean(key: Key[Array, ""], shape: tuple[int, ...], dtype: Any) -> 
 
 EUCLIDEAN = Ball(
     "L2",
-    lambda gradient: gradient / _length(gradient),
+    _unit,
     lambda difference: difference / jnp.maximum(_length(difference), 1.0),
     _draw_euclidean,
 )
@@ -88,6 +136,7 @@ class ProjectedGradientSettings(NamedTuple):
         targeted: Whether images should be classified as the given classes; else as any other.
         random_start: Begin anywhere in the ball; else at the original.
         bounds: Least and greatest value of a pixel.
+        loss: `smooth_margin`, `cross_entropy`, or another function of scores and classes.
     """
 
     epsilon: float
@@ -97,6 +146,7 @@ class ProjectedGradientSettings(NamedTuple):
     targeted: bool = True
     random_start: bool = True
     bounds: Bounds = (0.0, 1.0)
+    loss: Loss = smooth_margin
 
 
 def projected_gradient(
@@ -121,7 +171,7 @@ def projected_gradient(
         settings: See `ProjectedGradientSettings`.
         slots: Images that run together; None means `sharding.SLOTS` on CPU and all elsewhere. It
             changes results by rounding only.
-        mesh: Devices to divide images among, along its first axis.
+        mesh: Devices to divide images among, along its first axis; axes may be of any type.
 
     Returns:
         The last image of each descent; the original where the attack failed.
@@ -131,23 +181,25 @@ def projected_gradient(
             argument makes no sense.
     """
     images, classes = jnp.asarray(images), jnp.asarray(classes)
-    _check_settings(settings)
+    check_settings(settings)
     check_images(images, settings.bounds)
     check_classes("classes", classes, len(images), count_classes(scores, params, images))
-    slots = checked_slots(slots, len(images))
+    slots = checked_slots(slots, len(images), images, mesh)
     each = jnp.arange(len(images), dtype=jnp.int32)
     keys = jax.vmap(partial(jax.random.fold_in, key))(each)
-    static = (scores, settings.ball, slots)
-    # Functions are no arrays: the ball is a static argument.
-    given = (params, as_arrays(settings._replace(ball=None), images.dtype))
+    static = (scores, settings.ball, settings.loss, slots)
+    # Functions are no arrays: ball and loss are static arguments.
+    numbers = settings._replace(ball=None, loss=None)  # pyright: ignore[reportArgumentType]
+    given = (params, as_arrays(numbers, images.dtype))
     about = (classes.astype(jnp.int32), keys)
     return over_devices(_attack, static, mesh, given, images, each, about)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _attack(
     scores: Scores,
     ball: Ball,
+    loss: Loss,
     slots: int,
     given: tuple[PyTree, Any],
     images: Float[Array, "B H W C"],
@@ -160,11 +212,10 @@ def _attack(
     def climb(arguments: tuple[Array, Array]) -> Array:
         images, classes = arguments
 
-        def cross_entropy(images: Array) -> Array:
-            log_probabilities = jax.nn.log_softmax(scores(params, images).astype(dtype))
-            return -jnp.take_along_axis(log_probabilities, classes[:, None], 1).sum()
+        def total(images: Array) -> Array:
+            return loss(scores(params, images).astype(dtype), classes).sum()
 
-        return jax.vmap(ball.steepest)(jax.grad(cross_entropy)(images))
+        return jax.vmap(ball.steepest)(jax.grad(total)(images))
 
     def inside(images: Array, origins: Array) -> Array:
         differences = jax.vmap(ball.project)((images - origins) / settings.epsilon)
@@ -185,8 +236,9 @@ def _attack(
             lambda _, now: inside(now + length * steepest((now, classes)), origins),
             starts,
         )
-        reached = is_classified_as(scores(params, attacked).astype(dtype), classes)
-        success = reached == settings.targeted
+        success = succeeds(
+            scores(params, attacked).astype(dtype), classes, targeted=settings.targeted
+        )
         distance = jnp.sqrt(((attacked - origins) ** 2).sum((1, 2, 3)))
         return Attacked(
             jnp.where(success[:, None, None, None], attacked, origins),
@@ -209,7 +261,8 @@ def _attack(
     return jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:])[:number], found)
 
 
-def _check_settings(settings: ProjectedGradientSettings) -> None:
+def check_settings(settings: ProjectedGradientSettings) -> None:
+    """Raise ValueError if a setting makes no sense, as `projected_gradient` does."""
     for name in ("epsilon", "relative_step"):
         if not getattr(settings, name) > 0:
             raise ValueError(f"`{name}` (={getattr(settings, name)}) must be positive")

@@ -8,25 +8,43 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Int32, PyTree
 
 from jaxdissect.attacks.attack_interface import Attacked
+from jaxdissect.engine.devices import automatic
 
 SLOTS = 2
 """Examples that run together on CPU; more are slower there."""
 
 
-def checked_slots(slots: int | None, number: int) -> int:
+def checked_slots(
+    slots: int | None, number: int, images: Array, mesh: jax.sharding.Mesh | None
+) -> int:
     """Choose how many of the examples run together, where the caller does not.
+
+    Args:
+        slots: What the caller asks for.
+        number: Number of examples.
+        images: The images, which say where an attack without a mesh runs.
+        mesh: The devices of the attack.
 
     Raises:
         ValueError: If `slots` is not positive.
     """
     if slots is None:
-        slots = SLOTS if jax.default_backend() == "cpu" else number
+        slots = SLOTS if _platform(images, mesh) == "cpu" else number
     if slots < 1:
         raise ValueError(f"`slots` (={slots}) must be at least 1")
     return min(slots, number)
+
+
+def _platform(images: Array, mesh: jax.sharding.Mesh | None) -> str:
+    if mesh is not None:
+        return mesh.devices.flat[0].platform
+    if isinstance(images, Tracer):
+        return jax.default_backend()
+    return next(iter(images.devices())).platform
 
 
 def over_devices(
@@ -44,8 +62,8 @@ def over_devices(
         attack: ``attack(*static, given, images, each, about)``, the same function every time, or it
             is compiled again. Examples must not depend on one another.
         static: Arguments that are no arrays.
-        mesh: Examples are divided along its first axis, evenly or not; axes must be Auto. None
-            runs all of them where they are.
+        mesh: Examples are divided along its first axis, evenly or not. None runs all of them
+            where they are.
         given: Arrays that every device gets whole: parameters, and the numbers of settings.
         images: The images, which every device gets whole.
         each: Index of the image of each example.
@@ -53,7 +71,7 @@ def over_devices(
     """
     if mesh is None:
         return attack(*static, given, images, each, about)
-    return _sharded(attack, static, mesh, given, images, each, about)
+    return _sharded(attack, static, automatic(mesh), given, images, each, about)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
