@@ -10,6 +10,7 @@ from jaxdissect.attacks.attack_interface import Bounds as Bounds
 from jaxdissect.attacks.attack_interface import ClassScores as ClassScores
 from jaxdissect.attacks.attack_interface import Scores as Scores
 from jaxdissect.attacks.attack_study import AttackStudy as AttackStudy
+from jaxdissect.attacks.attack_study import RankedDamage as RankedDamage
 from jaxdissect.attacks.attack_study import UnitDamage as UnitDamage
 from jaxdissect.attacks.attack_study import removal_damage as removal_damage
 from jaxdissect.attacks.attack_study import study_attack as study_attack
@@ -31,5 +32,8 @@ from jaxdissect.attacks.effect_on_units import most_changed as most_changed
 from jaxdissect.attacks.pgd import EUCLIDEAN as EUCLIDEAN
 from jaxdissect.attacks.pgd import MAXIMUM as MAXIMUM
 from jaxdissect.attacks.pgd import Ball as Ball
+from jaxdissect.attacks.pgd import Loss as Loss
 from jaxdissect.attacks.pgd import ProjectedGradientSettings as ProjectedGradientSettings
+from jaxdissect.attacks.pgd import cross_entropy as cross_entropy
 from jaxdissect.attacks.pgd import projected_gradient as projected_gradient
+from jaxdissect.attacks.pgd import smooth_margin as smooth_margin

@@ -10,7 +10,7 @@ Letters: B images, H W image, U units, N classes.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ from jaxdissect.attacks.attack_interface import (
 )
 from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.ablation import Measure, ablation_sweep
+from jaxdissect.classifiers.class_checks import check_scores, first_example, read_classes
 from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.networks.ablation_masks import single_unit_masks
@@ -33,12 +34,24 @@ from jaxdissect.networks.network import Network, as_network, layer_shapes
 from jaxdissect.stats import accuracy
 
 
+class RankedDamage(NamedTuple):
+    """How much the removal of each unit damages each class, and what ranks equal damage.
+
+    Attributes:
+        damage: Damage of single removals.
+        margin_lost: How far the mean margin of each class falls, see `importance.ranking`.
+    """
+
+    damage: Float[np.ndarray, "U N"]
+    margin_lost: Float[np.ndarray, "U N"]
+
+
 @runtime_checkable
 class UnitDamage(Protocol):
-    """Measures how much the removal of each unit of a layer damages each class, [U, N].
+    """Measures how much the removal of each unit of a layer damages each class.
 
-    `removal_damage` makes one that removes units; `classifiers.estimated_damage` is one that does
-    not.
+    `removal_damage` makes one that removes units, and returns what ranks equal damage beside it;
+    `classifiers.estimated_damage` is one that does not.
     """
 
     def __call__(
@@ -52,7 +65,7 @@ class UnitDamage(Protocol):
         label_key: str,
         batch_size: int,
         progress: Progress,
-    ) -> Float[np.ndarray, "U N"]: ...
+    ) -> Float[np.ndarray, "U N"] | RankedDamage: ...
 
 
 def removal_damage(measure: Measure) -> UnitDamage:
@@ -68,7 +81,7 @@ def removal_damage(measure: Measure) -> UnitDamage:
         label_key: str,
         batch_size: int,
         progress: Progress,
-    ) -> Float[np.ndarray, "U N"]:
+    ) -> RankedDamage:
         images = jnp.asarray(read_block(source, 0, 1)["image"])
         num_units = layer_shapes(network, images, (layer,))[layer].shape[-1]
         removals = ablation_sweep(
@@ -80,7 +93,7 @@ def removal_damage(measure: Measure) -> UnitDamage:
             batch_size=batch_size,
             progress=progress,
         )
-        return removals.damage(measure=measure)
+        return RankedDamage(removals.damage(measure=measure), removals.margin_lost())
 
     return damage
 
@@ -102,7 +115,9 @@ class AttackStudy:
         sources: The classes that they are classified as.
         attacked: The adversarial images, as NumPy arrays.
         damage: How much the removal of each unit damages each class.
-        important: Whether the unit is one of those that matter most to the class.
+        margin_lost: What ranks units of equal damage, 0 where that is not known.
+        important: Whether the unit is one of those that matter most to the class, and damages it at
+            all.
     """
 
     layer: str
@@ -113,6 +128,7 @@ class AttackStudy:
     sources: Int[np.ndarray, "B"]
     attacked: Attacked
     damage: Float[np.ndarray, "U N"]
+    margin_lost: Float[np.ndarray, "U N"]
     important: Bool[np.ndarray, "U N"]
 
     @property
@@ -133,7 +149,7 @@ class AttackStudy:
     @property
     def ranking(self) -> Int64[np.ndarray, "U"]:
         """Units by how much they matter to the target, most first."""
-        return importance.ranking(self.damage)[self.target]
+        return importance.ranking(self.damage, margin_lost=self.margin_lost)[self.target]
 
     @property
     def median_distance(self) -> float | None:
@@ -171,25 +187,44 @@ def study_attack(
         num_attacked: Images to attack: the first of a random order whose class and prediction both
             differ from the target, or all of these if there are fewer.
         seed: Seed of that order.
-        damage: Measures how much each unit matters to each class.
+        damage: Measures how much each unit matters to each class; units of equal damage are ranked
+            by the margin lost where it returns that too.
         top: Number of units that are called important to a class.
         batch_size: Images in a step; changes results by rounding only.
         progress: Is called with how far the study has come.
 
     Raises:
         ValueError: If `num_attacked`, `target` or `top` makes no sense, every image is of the
-            target class or classified as it, or a pass refuses the rest.
+            target class or classified as it, no unit matters to the target, or a pass refuses the
+            rest.
     """
-    if num_attacked < 1:
-        raise ValueError(f"`num_attacked` (={num_attacked}) must be at least 1")
+    for name, value in (("num_attacked", num_attacked), ("batch_size", batch_size)):
+        if value < 1:
+            raise ValueError(f"`{name}` (={value}) must be at least 1")
     network = as_network(network)
     scores = ClassScores(network)
-    images = jnp.asarray(read_block(judging, 0, 1)["image"])
+    example = first_example(judging, label_key)
+    first_example(ranking, label_key)
+    images = jnp.asarray(example["image"])
     num_classes = count_classes(scores, scores.params, images)
     if not 0 <= target < num_classes:
         raise ValueError(f"`target` (={target}) must lie in [0, {num_classes})")
-    predict = partial(_predict, scores, batch_size=batch_size)
+    num_units = layer_shapes(network, images, (layer,))[layer].shape[-1]
+    importance.is_important(np.zeros((num_units, 1)), top=top)  # refuses `top` before any work
+    predict = partial(predict_scores, scores, scores.params, batch_size=batch_size)
     examples = _choose(predict, judging, label_key, target, num_attacked, seed, batch_size)
+    images, labels = (
+        np.stack([np.asarray(judging[int(i)][name]) for i in examples])
+        for name in ("image", label_key)
+    )
+    sources = predict(images).argmax(1).astype(np.int32)
+    progress("attacking", 0, 1)
+    # Before units are ranked, which takes as long: an attack refuses its settings at once.
+    found = attack(
+        scores, scores.params, jnp.asarray(images), jnp.full(len(images), target, jnp.int32)
+    )
+    found = jax.tree.map(np.asarray, found)
+    progress("attacking", 1, 1)
     lost = damage(
         network,
         ranking,
@@ -199,19 +234,16 @@ def study_attack(
         batch_size=batch_size,
         progress=progress,
     )
-    important = importance.is_important(lost, top=top)
-    images, labels = (
-        np.stack([np.asarray(judging[int(i)][name]) for i in examples])
-        for name in ("image", label_key)
-    )
-    sources = predict(images)
-    targets = jnp.full(len(images), target, jnp.int32)
-    progress("attacking", 0, 1)
-    found = attack(scores, scores.params, jnp.asarray(images), targets)
-    found = jax.tree.map(np.asarray, found)
-    progress("attacking", 1, 1)
+    if not isinstance(lost, RankedDamage):
+        lost = RankedDamage(lost, np.zeros_like(lost))
+    if not any(part[:, target].any() for part in lost):
+        raise ValueError(
+            f"`target` (={target}): the removal of no unit of layer {layer!r} changes anything for "
+            "this class, so that none can be important to it; are there images of it in `ranking`?"
+        )
+    important = importance.is_important(lost.damage, top=top, margin_lost=lost.margin_lost)
     return AttackStudy(
-        layer, target, examples, images, labels.astype(np.int32), sources, found, lost, important
+        layer, target, examples, images, labels.astype(np.int32), sources, found, *lost, important
     )
 
 
@@ -230,17 +262,16 @@ def _choose(
     for first in range(0, len(order), batch_size):
         some = order[first : first + batch_size]
         blocks = [read_block(source, int(i), int(i) + 1) for i in some]
-        images, labels = (
-            np.concatenate([block[name] for block in blocks]) for name in ("image", label_key)
-        )
-        chosen += some[(predict(images) != target) & (labels != target)].tolist()
+        batch = {
+            name: np.concatenate([block[name] for block in blocks]) for name in ("image", label_key)
+        }
+        batch |= {"example": some, "weight": np.ones(len(some), bool)}
+        scores = predict(batch["image"])
+        labels = read_classes(batch, label_key, scores.shape[1])
+        check_scores(np.isfinite(scores).all(1), batch, label_key)
+        chosen += some[(scores.argmax(1) != target) & (labels != target)].tolist()
         if len(chosen) >= number:
             break
     if not chosen:
         raise ValueError("`target`: every image is of this class, or is already classified as it")
     return np.array(chosen[:number], np.int64)
-
-
-def _predict(scores: ClassScores, images: np.ndarray, *, batch_size: int) -> Int[np.ndarray, "B"]:
-    found = predict_scores(scores, scores.params, jnp.asarray(images), batch_size=batch_size)
-    return found.argmax(1).astype(np.int32)

@@ -43,7 +43,7 @@ Loss = Callable[[Array, Array], Array]
 """What untargeted attacks make great and targeted ones small: from scores [B, N] and a class of
 each image [B] to a number each [B], float."""
 
-SHARPNESS = 20.0
+SHARPNESS = 10.0
 """Inverse temperature of `smooth_margin`, in units of the lead of the best other class."""
 
 
@@ -63,7 +63,7 @@ def smooth_margin(scores: Float[Array, "B N"], classes: Int[Array, "B"]) -> Floa
     other &= scores > -jnp.inf
     best = jnp.where(other, scores, -jnp.inf).max(1, keepdims=True)
     behind = jnp.where(other, best - scores, 0.0)
-    lead = behind.sum(1, keepdims=True) / other.sum(1, keepdims=True)
+    lead = behind.sum(1, keepdims=True) / other.sum(1, keepdims=True).astype(scores.dtype)
     temperature = jnp.where(lead > 0, lead / SHARPNESS, 1.0)
     weights = jax.nn.softmax(jnp.where(other, -behind / temperature, -jnp.inf))
     return jnp.where(other, lax.stop_gradient(weights) * (scores - own), 0.0).sum(1)

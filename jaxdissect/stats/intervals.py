@@ -24,10 +24,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import betainc, betaln
-from jaxtyping import Array, Float64, Integer
+from jaxtyping import Array, Float64, Real
 
-Counts = Integer[np.ndarray, "..."] | np.integer | int
-"""Numbers of images, one or many; arrays are broadcast together."""
+Counts = Real[np.ndarray, "..."] | np.number | int | float
+"""Numbers of images, one or many; arrays are broadcast together. Means over several draws, and
+effective numbers of images, need not be whole."""
+
+_ROUNDING = 1e-9  # of numbers that are not whole
 
 _BLOCK = 1024
 
@@ -74,8 +77,8 @@ def proportion_interval(
     pairs, place = np.unique(size.reshape(-1) * most + part.reshape(-1), return_inverse=True)
     k, n = (pairs % most).astype(np.float64), sizes[pairs // most].astype(np.float64)
     chance = np.full(k.shape, (1 + level) / 2)
-    high = np.where(k < n, _beta_quantile(chance, k + 1, np.maximum(n - k, 1)), 1.0)
-    low = np.where(k > 0, 1 - _beta_quantile(chance, n - k + 1, np.maximum(k, 1)), 0.0)
+    high = np.where(k < n, _beta_quantile(chance, k + 1, np.where(k < n, n - k, 1)), 1.0)
+    low = np.where(k > 0, 1 - _beta_quantile(chance, n - k + 1, np.where(k > 0, k, 1)), 0.0)
     return _interval(
         part / np.maximum(whole, 1),
         *(end[place].reshape(part.shape) for end in (low, high)),
@@ -108,7 +111,7 @@ def paired_interval(
             is not between 0 and 1.
     """
     gained, lost, whole = np.broadcast_arrays(*(np.asarray(x) for x in (gained, lost, whole)))
-    if (gained < 0).any() or (lost < 0).any() or (gained + lost > whole).any():
+    if (gained < 0).any() or (lost < 0).any() or (gained + lost > whole + _ROUNDING).any():
         raise ValueError(
             "`gained` and `lost` must be at least 0, and together at most `whole`, the images"
         )

@@ -15,6 +15,7 @@ from jaxdissect.attacks.effect_on_units import measure_peaks
 from jaxdissect.classifiers.importance import is_important
 from jaxdissect.classifiers.taylor_importance import estimated_damage
 from jaxdissect.engine.batching import Stored
+from jaxdissect.networks.adapters.staged_network import StagedNetwork
 from jaxdissect.networks.edits import ablate
 from jaxdissect.stats import accuracy
 
@@ -90,7 +91,8 @@ def test_damage_of_removals_is_what_a_class_loses():
 
     lost = confidence({}) - confidence({"conv2": ablate([6], toy.UNITS)})
     expected = [lost[labels == c].mean() if (labels == c).any() else 0 for c in range(toy.CLASSES)]
-    np.testing.assert_allclose(found[6], expected, atol=1e-4)
+    np.testing.assert_allclose(found.damage[6], expected, atol=1e-4)
+    assert found.margin_lost.shape == found.damage.shape and found.margin_lost.any()
 
 
 def test_examples_show_the_most_changed_unit(study):
@@ -115,6 +117,9 @@ def test_examples_show_the_most_changed_unit(study):
         ({"judging": Stored({"image": toy.images(2), "label": np.full(2, TARGET, np.int32)})},
          "every image is of this class"),
         ({"top": 9}, "`top`"),
+        ({"batch_size": 0}, "`batch_size`"),
+        ({"judging": Stored({"image": toy.images(2), "label": np.full(2, 5, np.int32)})},
+         "'label' of example [01] is 5"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(changes, message):
@@ -125,3 +130,44 @@ def test_what_makes_no_sense_is_refused(changes, message):
             network, source(4, 1), judging, "conv2", target, attack, damage=estimated_damage,
             **given,
         )  # fmt: skip
+
+
+def test_scores_that_are_not_numbers_are_refused():
+    network = toy.classifier()
+    params = {**network.params, "shift": jnp.full(toy.CLASSES, jnp.nan)}
+    broken = StagedNetwork(toy.stages(), params)
+    with pytest.raises(ValueError, match="NaN or infinite scores"):
+        attack_study.study_attack(broken, source(4, 1), source(4, 2), "conv2", TARGET, attack)
+
+
+def test_settings_are_refused_before_units_are_ranked():
+    def damage(*arguments, **options):
+        raise AssertionError("units are ranked")
+
+    wrong = partial(carlini_wagner, settings=FEW._replace(max_iterations=0))
+    with pytest.raises(ValueError, match="`max_iterations`"):
+        attack_study.study_attack(
+            toy.classifier(), source(4, 1), source(4, 2), "conv2", TARGET, wrong, damage=damage
+        )
+
+
+@pytest.mark.parametrize("lost", ["nothing", "ties"])
+def test_units_without_damage_are_not_important(lost):
+    margins = np.tile(np.arange(8.0)[:, None], toy.CLASSES)
+    damage = np.zeros((8, toy.CLASSES))
+    if lost == "ties":
+        damage[[1, 3, 5]] = 0.5
+
+    def ranked(*arguments, **options):
+        return attack_study.RankedDamage(damage, margins * (lost == "ties"))
+
+    given = (toy.classifier(), source(4, 1), source(20, 2), "conv2", TARGET)
+    quick = partial(carlini_wagner, settings=FEW._replace(max_iterations=2), refuse_reached=False)
+    study = partial(attack_study.study_attack, *given, quick, num_attacked=1, damage=ranked)
+    if lost == "nothing":
+        with pytest.raises(ValueError, match="changes anything for this class"):
+            study()
+    else:
+        found = study()
+        np.testing.assert_array_equal(np.flatnonzero(found.important[:, 0]), [1, 3, 5])
+        np.testing.assert_array_equal(found.ranking[:4], [5, 3, 1, 7])

@@ -11,7 +11,8 @@ import pytest
 from support import toy_attacked as toy
 
 from jaxdissect.attacks import carlini_wagner_l2 as cw
-from jaxdissect.attacks.attack_interface import ClassScores, is_classified_as, margin
+from jaxdissect.attacks import sharding
+from jaxdissect.attacks.attack_interface import ClassScores, is_classified_as, margin, succeeds
 from jaxdissect.networks.adapters.staged_network import StagedNetwork
 
 FEW = cw.CarliniWagnerSettings(binary_search_steps=3, max_iterations=60, learning_rate=2e-2)
@@ -93,10 +94,11 @@ def test_many_targets_are_attacks_each():
     toy.assert_same(found, jax.tree.map(lambda part: part[None], one_by_one))
 
 
-def test_attack_over_devices():
+@pytest.mark.parametrize("axes", ["Auto", "Explicit"])
+def test_attack_over_devices(axes):
     images = toy.images(7)
     targets = toy.targets(images)
-    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType[axes],))
     toy.assert_same(attack(images, targets, mesh=mesh), attack(images, targets))
 
 
@@ -139,6 +141,40 @@ def test_confidence_keeps_the_target_ahead():
     found = attack(images, targets, settings=FEW._replace(confidence=0.3, initial_const=1.0))
     ahead = -margin(toy.scores()(toy.scores().params, found.images), jnp.asarray(targets))
     assert found.success.any() and (ahead[found.success] >= 0.3 - 1e-5).all()
+
+
+def test_untargeted_images_are_classified_as_anything_else():
+    """About as near as with the nearest target, and ahead by the confidence."""
+    images = toy.images(7)
+    classes = toy.predictions(images).astype(np.int32)
+    settings = FEW._replace(targeted=False)
+    found = attack(images, classes, settings=settings)
+    assert found.success.all()
+    assert (toy.predictions(found.images) != classes).all()
+    every = np.array([[c for c in range(toy.CLASSES) if c != own] for own in classes], np.int32)
+    nearest = attack(images, every).distance.min(1)
+    assert (np.asarray(found.distance) <= 2 * nearest).all()
+    further = attack(images, classes, settings=settings._replace(confidence=0.3, initial_const=1.0))
+    ahead = margin(toy.scores()(toy.scores().params, further.images), jnp.asarray(classes))
+    assert further.success.any() and (ahead[further.success] >= 0.3 - 1e-5).all()
+    with pytest.raises(ValueError, match="image 0 is already classified as [0-4]; and not as"):
+        attack(images, (classes + 1) % toy.CLASSES, settings=settings)
+
+
+def test_success_needs_scores():
+    scores = jnp.asarray([[jnp.nan, 1.0], [1.0, 2.0]])
+    for targeted, expected in ((True, [False, False]), (False, [False, True])):
+        found = succeeds(scores, jnp.asarray([0, 0]), targeted=targeted)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_slots_are_those_of_the_devices_of_the_attack(monkeypatch):
+    images = jnp.zeros((9, 1, 1, 3))
+    mesh = jax.make_mesh((4,), ("data",))
+    assert sharding.checked_slots(None, 9, images, None) == sharding.SLOTS
+    assert sharding.checked_slots(None, 9, images, mesh) == sharding.SLOTS
+    monkeypatch.setattr(sharding, "_platform", lambda images, mesh: "gpu" if mesh else "cpu")
+    assert sharding.checked_slots(None, 9, images, mesh) == 9
 
 
 def test_early_abort_saves_steps_alone():
