@@ -17,6 +17,7 @@ from jaxdissect.attacks.attack_study import study_attack as study_attack
 from jaxdissect.attacks.carlini_wagner_l2 import CarliniWagnerSettings as CarliniWagnerSettings
 from jaxdissect.attacks.carlini_wagner_l2 import carlini_wagner as carlini_wagner
 from jaxdissect.attacks.defence import DefenceCurve as DefenceCurve
+from jaxdissect.attacks.defence import DefenceMeasure as DefenceMeasure
 from jaxdissect.attacks.defence import DefendedScores as DefendedScores
 from jaxdissect.attacks.defence import Masks as Masks
 from jaxdissect.attacks.defence import defence_curve as defence_curve

@@ -390,12 +390,12 @@ def check_settings(settings: CarliniWagnerSettings) -> None:
 def _refuse_reached(
     scores: Float[np.ndarray, "B N"], wanted: Array, each: Array, *, targeted: bool
 ) -> None:
-    predicted, wanted = scores.argmax(1)[np.asarray(each)], np.asarray(wanted)
-    reached = np.flatnonzero((predicted == wanted) == targeted)
+    predicted, classes = scores.argmax(1)[np.asarray(each)], np.asarray(wanted)
+    reached = np.flatnonzero((predicted == classes) == targeted)
     if not len(reached):
         return
     image, class_number = int(each[reached[0]]), int(predicted[reached[0]])
     needed = "targets must differ from the source class"
     if not targeted:
-        needed = f"and not as {wanted[reached[0]]}, which it should not be classified as"
+        needed = f"and not as {classes[reached[0]]}, which it should not be classified as"
     raise ValueError(f"`targets`: image {image} is already classified as {class_number}; {needed}")

@@ -150,10 +150,13 @@ def _votes(scores: DefendedScores, params: PyTree, keep: Array, images: Array) -
     return votes.sum(0, dtype=jnp.int32).argmax(-1)
 
 
-Measure = Literal["clean", "transferred", "transferred_success", "adaptive", "adaptive_success"]
-
-MEASURES: tuple[Measure, ...] = get_args(Measure)
+DefenceMeasure = Literal[
+    "clean", "transferred", "transferred_success", "adaptive", "adaptive_success"
+]
 """What is measured of a defence; see `DefenceCurve`."""
+
+MEASURES: tuple[DefenceMeasure, ...] = get_args(DefenceMeasure)
+"""All of them."""
 
 
 @dataclass(frozen=True)
@@ -177,19 +180,19 @@ class DefenceCurve:
     """
 
     sizes: Int64[np.ndarray, "Z"]
-    outcomes: Mapping[Measure, Bool[np.ndarray, "Z D B"]]
-    undefended: Mapping[Measure, Bool[np.ndarray, "B"]]
+    outcomes: Mapping[DefenceMeasure, Bool[np.ndarray, "Z D B"]]
+    undefended: Mapping[DefenceMeasure, Bool[np.ndarray, "B"]]
     distances: Float64[np.ndarray, "Z"]
 
-    def rate(self, measure: Measure) -> Float64[np.ndarray, "Z"]:
+    def rate(self, measure: DefenceMeasure) -> Float64[np.ndarray, "Z"]:
         """Return the share of images of which a measure is true, mean over draws."""
         return self.outcomes[measure].mean((1, 2))
 
-    def spread(self, measure: Measure) -> Float64[np.ndarray, "Z"]:
+    def spread(self, measure: DefenceMeasure) -> Float64[np.ndarray, "Z"]:
         """Compute the standard deviation of that share between draws; NaN for one draw."""
         return _deviations(self.outcomes[measure].mean(2))
 
-    def interval(self, measure: Measure, *, level: float = 0.99) -> Interval:
+    def interval(self, measure: DefenceMeasure, *, level: float = 0.99) -> Interval:
         """Find the interval of that share, for other images and other draws of masks.
 
         Images are taken as no better than one draw of each (averaging makes them no worse), and
@@ -209,7 +212,7 @@ class DefenceCurve:
         found = proportion_interval(rate * number, number, level=level)
         return found._replace(estimate=rate)
 
-    def change(self, measure: Measure, *, level: float = 0.99) -> Interval:
+    def change(self, measure: DefenceMeasure, *, level: float = 0.99) -> Interval:
         """Find by how much the defence changes that share, paired image by image.
 
         Args:
@@ -290,7 +293,7 @@ def defence_curve(
     description: str = "attacking the defence",
     progress: Progress = no_progress,
 ) -> DefenceCurve:
-    """Measure a defence against attacks that do not know it, and against one that does.
+    """DefenceMeasure a defence against attacks that do not know it, and against one that does.
 
     Args:
         key: Random key of the masks; attacker and defender draw their own.
@@ -344,7 +347,7 @@ def defence_curve(
 
     without = (before == labels, fooled_before == labels, as_wanted(fooled_before))
     undefended = dict(zip(MEASURES, (*without, *without[1:]), strict=True))
-    outcomes: dict[Measure, list[np.ndarray]] = {measure: [] for measure in MEASURES}
+    outcomes: dict[DefenceMeasure, list[np.ndarray]] = {measure: [] for measure in MEASURES}
     medians = []
     progress(description, 0, len(sizes))
     for place, draw in enumerate(draws):

@@ -73,9 +73,12 @@ def proportion_interval(
         raise ValueError("`part` must be at least 0 and at most `whole`")
     # The same counts occur again and again: each is computed once.
     sizes, size = np.unique(whole, return_inverse=True)
-    most = int(part.max(initial=0)) + 1
-    pairs, place = np.unique(size.reshape(-1) * most + part.reshape(-1), return_inverse=True)
-    k, n = (pairs % most).astype(np.float64), sizes[pairs // most].astype(np.float64)
+    parts, number = np.unique(part, return_inverse=True)
+    pairs, place = np.unique(
+        size.reshape(-1) * len(parts) + number.reshape(-1), return_inverse=True
+    )
+    k = parts[pairs % max(len(parts), 1)].astype(np.float64)
+    n = sizes[pairs // max(len(parts), 1)].astype(np.float64)
     chance = np.full(k.shape, (1 + level) / 2)
     high = np.where(k < n, _beta_quantile(chance, k + 1, np.where(k < n, n - k, 1)), 1.0)
     low = np.where(k > 0, 1 - _beta_quantile(chance, n - k + 1, np.where(k > 0, k, 1)), 0.0)

@@ -91,6 +91,7 @@ def test_damage_of_removals_is_what_a_class_loses():
 
     lost = confidence({}) - confidence({"conv2": ablate([6], toy.UNITS)})
     expected = [lost[labels == c].mean() if (labels == c).any() else 0 for c in range(toy.CLASSES)]
+    assert isinstance(found, attack_study.RankedDamage)
     np.testing.assert_allclose(found.damage[6], expected, atol=1e-4)
     assert found.margin_lost.shape == found.damage.shape and found.margin_lost.any()
 

@@ -9,6 +9,7 @@ from PIL import Image
 from support import command_line
 
 from jaxdissect.commands.main import main
+from jaxdissect.commands.options import attack as attack_options
 
 MODEL = """
 import numpy as np
@@ -74,7 +75,9 @@ def test_attack_writes_everything(place, tmp_path):
     distances = [float(row["L2 distance"]) for row in succeeded]
     assert facts["median L2 distance"] == pytest.approx(np.median(distances), 1e-5)
     groups = {row["important to"]: row for row in rows(out / "groups.csv")}
-    assert int(groups["target"]["pairs"]) == 2 * len(succeeded)
+    # Only one unit damages the target at all, by the estimate of one backward pass.
+    assert (facts["units important to the target"], facts["units that damage the target"]) == (1, 1)
+    assert int(groups["target"]["pairs"]) == len(succeeded)
     changes = [float(row["mean change of peak"]) for row in rows(out / "units.csv")]
     assert len(changes) == 8 and changes == sorted(changes, reverse=True)
     sheet = np.asarray(Image.open(out / "examples.png").convert("RGB"))
@@ -83,18 +86,29 @@ def test_attack_writes_everything(place, tmp_path):
 
 def test_defend_writes_everything(place, tmp_path):
     out = tmp_path / "out"
-    extra = ["--sizes", "0", "2", "--num-masks", "3", "--attacker-masks", "3"]
+    extra = ["--sizes", "0", "2", "--num-masks", "3", "--attacker-masks", "3", "--num-draws", "4"]
     choices = ["--choices", "important", "random-important"]
     assert main([*words("defend", place, out), *extra, *choices]) == 0
     assert {path.name for path in out.iterdir()} == {"defence.csv", "defence.png", "defence.json"}
     found = rows(out / "defence.csv")
-    assert [(row["deactivated"], row["units"]) for row in found] == [
-        (choice, size) for choice in ("important", "random-important") for size in ("0", "2")
+    assert [(row["attack"], row["deactivated"], row["units"]) for row in found] == [
+        (goal, choice, size)
+        for goal in ("targeted", "untargeted")
+        for choice in ("important", "random-important")
+        for size in ("0", "2")
     ]
     # Nothing deactivated: both attacks are the same.
-    first = found[0]
-    assert float(first["success of transferred attack"]) > 0
-    assert first["success of transferred attack"] == first["success of adaptive attack"]
+    for first in (found[0], found[4]):
+        assert float(first["success of transferred attack"]) > 0
+        assert first["success of transferred attack"] == first["success of adaptive attack"]
+        assert float(first["change of accuracy by the defence"]) == 0
+    for row in found:
+        name = "accuracy under adaptive attack"
+        low, rate, high = (float(row[f"{name}{end}"]) for end in (" (low)", "", " (high)"))
+        assert low <= rate <= high and high > low
+        random = row["deactivated"] == "random-important"
+        assert row["draws of masks"] == ("4" if random else "1")
+        assert (row[f"{name} (deviation of draws)"] == "") != random
 
 
 @pytest.mark.parametrize(
@@ -105,14 +119,36 @@ def test_defend_writes_everything(place, tmp_path):
         ({"layer": "conv9"}, "conv1, conv2, head"),
         ({"top": 99}, "`top`"),
         ({"max-iterations": 0}, "`max_iterations`"),
+        ({"attack": "pgd-l2", "steps": 0}, "`steps`"),
+        ({"sizes": 9}, "`sizes` (=(9,)) must be 0 to 8"),
+        ({"sizes": 3, "pool": 2}, "`pool` (=2) must be 3 to 8"),
+        ({"sizes": 3, "pool": 9}, "`pool` (=9) must be 3 to 8"),
+        ({"num-masks": 0}, "`num_masks`"),
+        ({"num-draws": 0}, "`num_draws`"),
+        ({"attacker-masks": 0}, "`attacker_masks`"),
+        ({"adaptive-confidences": -1}, "`confidence` (=-1.0)"),
     ],
 )
-def test_wrong_input_is_refused(place, tmp_path, capsys, changes, message):
+def test_wrong_input_is_refused(place, tmp_path, capsys, monkeypatch, changes, message):
+    """Before any work: no unit is ranked, and no image attacked."""
+    monkeypatch.setattr(attack_options, "study_attack", None)
     out = tmp_path / "out"
-    given = words("attack", place, out)
+    own = {"sizes", "pool", "num-masks", "num-draws", "attacker-masks", "adaptive-confidences"}
+    given = words("defend" if own & set(changes) else "attack", place, out)
     for name, value in changes.items():
         given += [f"--{name}", str(value)]
     assert main(given) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not out.exists()
+
+
+def test_an_attack_that_fails_names_its_own_options(place, tmp_path, capsys):
+    for attack, further in (
+        ("pgd-linf", "`--epsilon` or `--steps`"),
+        ("carlini-wagner", "`--max-"),
+    ):
+        given = words("attack", place, tmp_path / "out", attack=attack, epsilon=1e-6)
+        given += ["--max-iterations", "1", "--binary-search-steps", "1", "--steps", "1"]
+        assert main(given) == 2
+        assert f"give it more of {further}" in capsys.readouterr().err

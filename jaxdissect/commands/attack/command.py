@@ -38,16 +38,16 @@ class AttackOptions(AttackedImages):
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
         self.check_free()
-        check_at_least(self, num_shown=1, least_change=0)
+        check_at_least(self, num_shown=1, least_change=0, amplify=0)
+        classifier = self.find_classifier()
         with self.working() as (folder, progress):
-            classifier = self.find_classifier()
             names = classifier.names
             study = self.study(classifier, progress)
             there = study.succeeded
             if not len(there):
                 raise ValueError(
                     f"`attack`: none of the {len(study.images)} images was misclassified as "
-                    f"{self.target!r}; give it more iterations, or a greater `epsilon`"
+                    f"{self.target!r}; give it more of {self.ways_to_go_further}"
                 )
             peaks = measure_peaks(
                 classifier.network,

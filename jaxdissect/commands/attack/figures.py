@@ -43,10 +43,15 @@ def group_figure(
         "source": "important to the source",
         "other": "all others",
     }
+    intervals = np.array([group.interval_by_image for group in shown])
+    known = np.isfinite(intervals)
     return bars_and_curves.bar_figure(
-        [titles[group.name] for group in shown],
+        [
+            titles[group.name] + ("" if sure else " (interval unknown)")
+            for group, sure in zip(shown, known, strict=True)
+        ],
         {"change": np.array([group.mean for group in shown])},
-        errors={"change": np.array([group.interval_by_image for group in shown])},
+        errors={"change": intervals},
         title=f"Attacked units of {study.layer}",
         unit="mean change of the peak activation, and its 99% interval by image",
     )
@@ -65,7 +70,8 @@ def unit_figure(peaks: PeakChanges, study: AttackStudy) -> "Figure":
         {"change": change[:, units].mean(axis=0)},
         errors={"change": half},
         title=f"Units of {study.layer} that the attack changes most",
-        unit="mean change of the peak activation, and its 99% interval",
+        unit="mean change of the peak activation"
+        + (", and its 99% interval" if number > 1 else " (one image: no interval)"),
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxdissect.attacks import AttackStudy, GroupChange, PeakChanges, most_changed
 from jaxdissect.commands.output import table_files
-from jaxdissect.commands.output.attack_summary import attack_facts, attack_line
+from jaxdissect.commands.output.attack_summary import attack_facts, attack_line, important_line
 from jaxdissect.commands.output.table_files import Rows, finite_or_none
 
 
@@ -43,7 +43,8 @@ def group_table(groups: Sequence[GroupChange]) -> Rows:
         *("99% ±, pairs as independent", "99% ±, by image"),
     )
     return header, [
-        (group.name, group.pairs, group.mean, *map(finite_or_none, group[3:])) for group in groups
+        (group.name, group.pairs, *(map(finite_or_none, group[2:]) if group.pairs else (None,) * 3))
+        for group in groups
     ]
 
 
@@ -76,6 +77,7 @@ def summary(study: AttackStudy, groups: Sequence[GroupChange], names: Sequence[s
     return "\n".join(
         [
             attack_line(study, names),
+            important_line(study, names),
             f"Peaks of the units of {study.layer} that are important to the target, to the source, "
             "and all others:",
             "",
@@ -92,5 +94,6 @@ def facts(
 
 
 def _group_facts(group: GroupChange) -> dict[str, Any]:
-    intervals = ("interval", "interval_by_image")
-    return {**group._asdict(), **{name: finite_or_none(getattr(group, name)) for name in intervals}}
+    measured = ("mean", "interval", "interval_by_image")
+    found = {name: finite_or_none(getattr(group, name)) for name in measured}
+    return {**group._asdict(), **(found if group.pairs else dict.fromkeys(measured))}

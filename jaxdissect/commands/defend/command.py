@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from tyro.conf import arg
 
 from jaxdissect.attacks import (
     Attack,
+    AttackStudy,
+    ClassScores,
     Masks,
     defence_curve,
     first_units,
@@ -18,18 +21,24 @@ from jaxdissect.attacks import (
     random_among,
     random_units,
 )
+from jaxdissect.attacks.defence import NUM_DRAWS
 from jaxdissect.commands.defend import figures, tables
-from jaxdissect.commands.options.attack import AttackedImages
+from jaxdissect.commands.options.attack import AttackedClassifier, AttackedImages
+from jaxdissect.commands.options.numbers import check_at_least, check_within
 from jaxdissect.commands.output.attack_summary import attack_facts
 from jaxdissect.commands.output.settings import write_settings
+from jaxdissect.engine.folding import Progress
+from jaxdissect.networks.network import Network
 from jaxdissect.plots.figure_files import save_figure
 
 Choice = Literal["important", "response", "random", "random-important"]
+Goal = Literal["targeted", "untargeted"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DefendOptions(AttackedImages):
-    """Deactivate units of a layer, and attack the network again, with and without knowing it.
+    """Deactivate units of a layer, and attack the network again, with and without knowing it, with
+    and without a target.
 
     Images come from --sample, from two folders (--rank-images, --images) that hold a folder for
     every class, or from two splits of --tfds. Units are ranked on the first part, images of the
@@ -44,6 +53,8 @@ class DefendOptions(AttackedImages):
     )
     """Which units to deactivate: those that matter most to the target, those that an attack changes
     most, any, or any of the --pool units that matter most."""
+    goals: Annotated[tuple[Goal, ...], arg(metavar="GOAL [GOAL ...]")] = ("targeted", "untargeted")
+    """What attacks want: the --target, or any other class than the image's own."""
     sizes: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (0, 1, 2, 4, 8, 16)
     """Numbers of units to deactivate."""
     pool: Annotated[
@@ -52,6 +63,9 @@ class DefendOptions(AttackedImages):
     """Number of units from which random-important draws."""
     num_masks: Annotated[int, arg(metavar="N")] = 5
     """Number of masks whose predictions vote, where they are random; 1 is a single forward pass."""
+    num_draws: Annotated[int, arg(metavar="N")] = NUM_DRAWS
+    """How often these are drawn anew: accuracies are means over the draws, and their intervals are
+    for other images and other draws."""
     attacker_masks: Annotated[int, arg(metavar="N")] = 8
     """Number of masks over which the attacker takes the expectation, where they are random."""
     adaptive_confidences: Annotated[tuple[float, ...], arg(metavar="X [X ...]")] = (0.0, 2.0, 8.0)
@@ -66,11 +80,16 @@ class DefendOptions(AttackedImages):
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
         self.check_free()
-        for name in ("choices", "sizes", "adaptive_confidences"):
+        for name in ("choices", "goals", "sizes", "adaptive_confidences"):
             if not getattr(self, name):
                 raise ValueError(f"`{name}` must not be empty")
+        check_at_least(self, num_masks=1, num_draws=1, attacker_masks=1, sizes=0)
+        for choice in self.choices:
+            self._attacks(choice, targeted=True)
+        classifier = self.find_classifier()
+        check_within(self, sizes=(0, classifier.num_units))
+        check_within(self, pool=(max(1, *self.sizes), classifier.num_units))
         with self.working() as (folder, progress):
-            classifier = self.find_classifier()
             study = self.study(classifier, progress)
             peaks = measure_peaks(
                 classifier.network,
@@ -80,44 +99,64 @@ class DefendOptions(AttackedImages):
                 batch_size=self.batch_size,
             )
             orders = {"important": study.ranking, "response": most_changed(peaks.change)}
-            curves = {}
-            for choice in dict.fromkeys(self.choices):
-                masks, attackers = (
-                    self._masks(choice, orders, number)
-                    for number in (self.num_masks, self.attacker_masks)
-                )
-                curves[choice] = defence_curve(
-                    jax.random.key(self.seed),
-                    classifier.network,
-                    study.images,
-                    study.labels,
-                    study.targets,
-                    study.adversarial,
-                    study.layer,
-                    masks,
-                    self.sizes,
-                    self._attacks(choice),
-                    attacker_masks=attackers,
-                    batch_size=self.batch_size,
-                    description=f"attacking the defence: {choice}",
-                    progress=progress,
-                )
-            self.write_tables(folder, {"defence": tables.defence_table(curves)})
-            save_figure(folder / "defence.png", figures.defence_figure(curves))
-            facts = attack_facts(study, classifier.names) | {
-                "skipped": list(classifier.data.skipped)
-            }
-            write_settings(folder / "defence.json", self, facts)
-        self.print_summary(tables.summary(study, curves, classifier.names))
+            defences = [
+                self._measure(choice, goal, classifier, study, orders, progress)
+                for goal in dict.fromkeys(self.goals)
+                for choice in dict.fromkeys(self.choices)
+            ]
+            self.write_tables(folder, {"defence": tables.defence_table(defences, study)})
+            save_figure(folder / "defence.png", figures.defence_figure(defences))
+            write_settings(folder / "defence.json", self, attack_facts(study, classifier.names))
+        self.print_summary(tables.summary(study, defences, classifier.names))
 
-    def _attacks(self, choice: Choice) -> list[Attack]:
+    def _measure(
+        self,
+        choice: Choice,
+        goal: Goal,
+        classifier: AttackedClassifier,
+        study: AttackStudy,
+        orders: Mapping[str, np.ndarray],
+        progress: Progress,
+    ) -> tables.Defence:
+        """Attack a defence, given orders of all units by name."""
+        targeted = goal == "targeted"
+        masks, attackers = (
+            self._masks(choice, orders, number) for number in (self.num_masks, self.attacker_masks)
+        )
+        curve = defence_curve(
+            jax.random.key(self.seed),
+            classifier.network,
+            study.images,
+            study.labels,
+            study.targets if targeted else study.labels,
+            study.adversarial if targeted else self._untargeted(classifier.network, study),
+            study.layer,
+            masks,
+            self.sizes,
+            self._attacks(choice, targeted=targeted),
+            targeted=targeted,
+            attacker_masks=attackers,
+            num_draws=self.num_draws,
+            batch_size=self.batch_size,
+            description=f"attacking the defence: {choice}, {goal}",
+            progress=progress,
+        )
+        return tables.Defence(choice, goal, orders.get(choice), curve)
+
+    def _untargeted(self, network: Network, study: AttackStudy) -> np.ndarray:
+        """Attack the undefended network so that images are classified as any other class."""
+        scores, attack = ClassScores(network), self.chosen_attack(targeted=False)
+        given = (jnp.asarray(study.images), jnp.asarray(study.labels))
+        return np.asarray(attack(scores, scores.params, *given).images)
+
+    def _attacks(self, choice: Choice, *, targeted: bool) -> list[Attack]:
         """Return the attacks on a defence, the gentlest first."""
         if self.attack == "carlini-wagner" and choice.startswith("random"):
             return [
-                self.chosen_attack(confidence=confidence)
+                self.chosen_attack(targeted=targeted, confidence=confidence)
                 for confidence in sorted(self.adaptive_confidences)
             ]
-        return [self.chosen_attack()]
+        return [self.chosen_attack(targeted=targeted)]
 
     def _masks(self, choice: Choice, orders: Mapping[str, np.ndarray], num_masks: int) -> Masks:
         """Return what deactivates units, given orders of all units by name."""
@@ -125,6 +164,8 @@ class DefendOptions(AttackedImages):
         if choice == "random":
             return random_units(num_units, num_masks=num_masks)
         if choice == "random-important":
-            pool = self.pool or min(2 * max(self.sizes), num_units)
+            pool = self.pool
+            if pool is None:
+                pool = max(1, min(2 * max(self.sizes), num_units))
             return random_among(orders["important"], pool, num_masks=num_masks)
         return first_units(orders[choice])

@@ -18,6 +18,8 @@ from jaxdissect.attacks import (
     ProjectedGradientSettings,
     Scores,
     carlini_wagner,
+    carlini_wagner_l2,
+    pgd,
     projected_gradient,
     removal_damage,
     study_attack,
@@ -26,6 +28,7 @@ from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.taylor_importance import estimated_damage
 from jaxdissect.commands.options.class_images import ClassImages, ClassSources, class_numbers
 from jaxdissect.commands.options.model import LayerOptions
+from jaxdissect.commands.options.numbers import check_at_least, check_within
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.engine.folding import Progress
 from jaxdissect.networks.network import Network
@@ -44,6 +47,7 @@ class AttackedClassifier(NamedTuple):
     Attributes:
         network: The classifier.
         layer: The layer of the units that are measured or deactivated.
+        num_units: Its units.
         names: Names of all classes.
         target: The class that images should be classified as.
         data: Images to rank units with, and others to attack.
@@ -51,6 +55,7 @@ class AttackedClassifier(NamedTuple):
 
     network: Network
     layer: str
+    num_units: int
     names: tuple[str, ...]
     target: int
     data: ClassSources
@@ -73,18 +78,19 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
     top: Annotated[int, arg(metavar="N")] = importance.NUM_TOP
     """Number of units that are called important to a class."""
     attack: Literal["carlini-wagner", "pgd-l2", "pgd-linf"] = "carlini-wagner"
-    """The attack: the nearest image that is classified as the target, or projected gradients within
-    --epsilon."""
+    """The attack: the nearest image that is classified as the target, or projected gradients of the
+    margin of scores within --epsilon."""
     binary_search_steps: Annotated[int, arg(metavar="N")] = 5
     """Number of constants that Carlini and Wagner's attack tries."""
     max_iterations: Annotated[int, arg(metavar="N")] = 1000
     """Its gradient steps with each constant."""
     confidence: Annotated[float, arg(metavar="X")] = 0.0
-    """How far it puts the target ahead, in scores."""
+    """How far it puts the target ahead, in scores; without a target, the best other class."""
     learning_rate: Annotated[float, arg(metavar="X")] = 5e-3
     """Its learning rate."""
     initial_const: Annotated[float, arg(metavar="X")] = 1e-2
-    """Its first constant."""
+    """Its first constant, the weight of scores against squared distances; a tenth of it does the
+    same where scores are tenfold."""
     epsilon: Annotated[float, arg(metavar="X")] = 1.0
     """Greatest distance of projected gradients."""
     steps: Annotated[int, arg(metavar="N")] = 40
@@ -98,12 +104,15 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
         Raises:
             ValueError, OSError: If the options cannot be followed.
         """
+        check_at_least(self, num_attacked=1, top=1, batch_size=1, seed=0)
+        self.chosen_attack()
         data = self.find_classes()
         image_size = data.image_size
-        network, layer, _ = self.find_layer(image_size)
+        network, layer, num_units = self.find_layer(image_size)
+        check_within(self, top=(1, num_units))
         names = data.names_of_outputs(network)
         (target,) = class_numbers("target", (self.target,), names)
-        return AttackedClassifier(network, layer, names, target, data)
+        return AttackedClassifier(network, layer, num_units, names, target, data)
 
     def study(self, classifier: AttackedClassifier, progress: Progress) -> AttackStudy:
         """Rank units and attack images as the options say.
@@ -127,8 +136,12 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
             progress=progress,
         )
 
-    def chosen_attack(self, *, confidence: float | None = None) -> Attack:
-        """Return the attack of the options, perhaps with another confidence."""
+    def chosen_attack(self, *, targeted: bool = True, confidence: float | None = None) -> Attack:
+        """Return the attack of the options, perhaps without a target or with another confidence.
+
+        Raises:
+            ValueError: If one of its options makes no sense.
+        """
         if self.attack == "carlini-wagner":
             settings = CarliniWagnerSettings(
                 binary_search_steps=self.binary_search_steps,
@@ -136,13 +149,25 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
                 confidence=self.confidence if confidence is None else confidence,
                 learning_rate=self.learning_rate,
                 initial_const=self.initial_const,
+                targeted=targeted,
             )
+            carlini_wagner_l2.check_settings(settings)
             # A study leaves those images out, and a defended network may misclassify others.
             return partial(carlini_wagner, settings=settings, refuse_reached=False)
-        within = ProjectedGradientSettings(self.epsilon, ball=BALLS[self.attack], steps=self.steps)
+        within = ProjectedGradientSettings(
+            self.epsilon, ball=BALLS[self.attack], steps=self.steps, targeted=targeted
+        )
+        pgd.check_settings(within)
 
-        def attack(scores: Scores, params: PyTree, images: Array, targets: Array) -> Attacked:
+        def attack(scores: Scores, params: PyTree, images: Array, classes: Array) -> Attacked:
             key = jax.random.key(self.seed)
-            return projected_gradient(key, scores, params, images, targets, within)
+            return projected_gradient(key, scores, params, images, classes, within)
 
         return attack
+
+    @property
+    def ways_to_go_further(self) -> str:
+        """Options that make the attack stronger, for messages."""
+        if self.attack == "carlini-wagner":
+            return "`--max-iterations`, `--binary-search-steps` or `--initial-const`"
+        return "`--epsilon` or `--steps`"

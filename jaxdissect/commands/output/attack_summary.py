@@ -16,6 +16,20 @@ def attack_line(study: AttackStudy, names: Sequence[str]) -> str:
     )
 
 
+def important_line(study: AttackStudy, names: Sequence[str]) -> str:
+    """Say in one line which units are important to the target, and how many damage it at all."""
+    target = study.target
+    important = [u for u in study.ranking.tolist() if study.important[u, target]]
+    units = f"units {', '.join(map(str, important))}" if important else "none"
+    damaging = int((study.damage[:, target] > 0).sum())
+    without = int((~study.important.any(0))[study.sources].sum())
+    images = f" No unit is important to the source of {without} images." if without else ""
+    return (
+        f"Important to {names[target]}: {units}; the removal of {damaging} of the "
+        f"{len(study.damage)} units of {study.layer} damages it.{images}"
+    )
+
+
 def attack_facts(study: AttackStudy, names: Sequence[str]) -> dict[str, Any]:
     """Return figures of an attack over all images as JSON values."""
     found = study.attacked
@@ -24,6 +38,8 @@ def attack_facts(study: AttackStudy, names: Sequence[str]) -> dict[str, Any]:
         "units": study.damage.shape[0],
         "classes": study.damage.shape[1],
         "target": names[study.target],
+        "units important to the target": int(study.important[:, study.target].sum()),
+        "units that damage the target": int((study.damage[:, study.target] > 0).sum()),
         "attacked images": len(found.success),
         "success": float(found.success.mean()),
         "median L2 distance": study.median_distance,
