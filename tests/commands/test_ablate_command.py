@@ -12,7 +12,7 @@ from pyarrow import parquet
 from support import command_line
 from support.class_folders import CLASSES, UNITS, write_class_folders
 
-from jaxdissect.classifiers.ablation import ablation_sweep
+from jaxdissect.classifiers.ablation import Ablation, ablation_sweep
 from jaxdissect.classifiers.class_study import ClassStudy
 from jaxdissect.commands.ablate import command, figures, tables
 from jaxdissect.commands.main import main
@@ -113,8 +113,9 @@ def test_columns_have_names_that_are_identifiers(results):
 def test_improvements_are_found_on_the_images_to_rank_with():
     ranked = np.array([[-0.2, 0.1, -0.5], [0.0, -0.4, 0.3]])
     change = np.array([[0.01, 9.0, 9.0], [9.0, -0.02, 9.0]])
-    study = Mock(spec=ClassStudy, classes=np.array([0, 1]))  # class 2 has images in one part only
-    study.ranking_removals.damage.return_value = ranked
+    removals = Mock(spec=Ablation, damage=lambda: ranked)
+    # Class 2 has images in one part only.
+    study = Mock(spec=ClassStudy, classes=np.array([0, 1]), ranking_removals=removals)
     single = Interval(change, change - 0.1, change + 0.1)
     header, rows = tables.improvement_table(study, single, CLASSES)
     assert header == ("unit", "class", "gain_when_ranked", "gain", "gain_low", "gain_high")
