@@ -10,6 +10,7 @@ from jaxtyping import Array
 from jaxdissect.dissection.setup import DissectionSetup, find_labels
 from jaxdissect.engine.batching import Batch
 from jaxdissect.engine.folding import FoldOptions, fold
+from jaxdissect.engine.images import check_unit_range
 from jaxdissect.engine.label_grid import LayerOnGrid
 from jaxdissect.engine.layer_reader import all_finite, check_finite
 from jaxdissect.engine.memory_plan import MemoryPlan
@@ -74,6 +75,7 @@ def fill_cache(
         labels, seen = found
         examples = batch["example"][batch["weight"]]
         check_finite(seen.finite, batch)
+        check_unit_range(batch, setup.labeled_images)
         _check_labels(labels.lowest, labels.highest, examples, num_concepts)
         rows = slice(examples[0], examples[-1] + 1)
         cache.labels[rows] = labels.labels[: len(examples)]
@@ -126,5 +128,5 @@ def _check_labels(lowest: Array, highest: Array, examples: np.ndarray, num_conce
             place = int(np.flatnonzero(wrong)[0])
             raise ValueError(
                 f"`labels` of example {examples[place]} contain {int(labels[place])}, which is "
-                f"not in the vocabulary: ids are 0 to {num_concepts - 1}"
+                f"not in the vocabulary: ids are 0 to {num_concepts - 1}, where 0 means no label"
             )

@@ -16,6 +16,7 @@ from jaxtyping import Array, Int, PyTree
 from jaxdissect.arrays.resampling import Alignment, Shape, pixel_centers
 from jaxdissect.dissection.presets import Preset, Scope
 from jaxdissect.engine.batching import Source, read_block
+from jaxdissect.engine.images import check_unit_range
 from jaxdissect.engine.label_grid import LayerOnGrid
 from jaxdissect.engine.labelers import Labeler
 from jaxdissect.engine.layer_reader import (
@@ -92,6 +93,7 @@ class DissectionSetup:
         labelling: How the images are labelled.
         rows: The rows that agreement is counted in.
         label_shape: Shape [H, W, K] of the labels of one example, with their scopes.
+        labeled_images: Names of arrays of the source that the labeler takes as RGB in [0, 1].
     """
 
     network: Network
@@ -103,6 +105,7 @@ class DissectionSetup:
     labelling: Labelling
     rows: LabelRows
     label_shape: tuple[int, ...]
+    labeled_images: tuple[str, ...]
 
     @property
     def grid(self) -> Shape:
@@ -159,6 +162,8 @@ def dissection_setup(
         tuple(category_of),
         len(categories),
     )
+    labeled_images = () if output_image is not None else labeler.images
+    check_unit_range(example, [name for name in labeled_images if name in example])
     seen = example if found.image is None else {**example, "image": found.image}
     labels = jax.eval_shape(labelling.find, labeler.params, seen)
     with_scopes = jax.eval_shape(labelling.with_scopes, labels)
@@ -185,6 +190,7 @@ def dissection_setup(
         labelling=labelling,
         rows=LabelRows(len(vocabulary) + num_scopes, num_scopes, scope_of),
         label_shape=with_scopes.shape[1:],
+        labeled_images=labeled_images,
     )
 
 

@@ -1,15 +1,23 @@
 """Turn a data source into batches of one fixed size.
 
-A *source* is anything with ``len()`` whose items ``source[i]`` are dictionaries of numeric arrays:
-a list, a folder of images, a TensorFlow Datasets `as_data_source()` of such. A source that can read
-many items at once may offer ``read(first, last)``, which returns the stacked items.
+A *source* is anything with ``len()`` whose items ``source[i]`` are dictionaries of numeric arrays
+(text, and what else holds no numbers, is left out): a list, a folder of images, a TensorFlow
+Datasets `as_data_source()` of such. A source that can read many items at once may offer
+``read(first, last)``, which returns the stacked items.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, runtime_checkable
 
+import jax
 import numpy as np
+
+_IMAGES = ("image", "stylised", "donor")
+
+# Networks may take images of any range, so that only what must be pixels of 0 to 255 is refused
+# everywhere; what finds colors in images checks them more strictly.
+_NO_UNIT_RANGE = 16
 
 Batch = dict[str, np.ndarray]
 """Arrays of several items by name; the first axis is that of the items."""
@@ -81,25 +89,75 @@ class Joined:
 def read_block(source: Source, first: int, last: int) -> Batch:
     """Stack the items from `first` up to, not including, `last`.
 
+    What holds no numbers, such as text, is left out.
+
     Raises:
-        ValueError: If the items do not have the same names and shapes.
+        ValueError: If the items are no dictionaries or do not have the same names and shapes,
+            integers do not fit 32 bits, or images have values of 0 to 255; the message names the
+            field and the example.
     """
-    if isinstance(source, BlockSource):
-        return source.read(first, last)
-    items = [source[index] for index in range(first, last)]
+    block = source.read(first, last) if isinstance(source, BlockSource) else {}
+    if not block:
+        block = _stack([source[index] for index in range(first, last)], first)
+    numbers = {name: array for name, array in block.items() if array.dtype.kind not in "OSUMm"}
+    for name, array in numbers.items():
+        _check_values(name, array, first)
+    return numbers
+
+
+def _stack(items: Sequence[Any], first: int) -> Batch:
+    """Stack items field by field, the first of which has the number `first`."""
+    for index, item in enumerate(items, first):
+        if not isinstance(item, Mapping):
+            raise ValueError(
+                f"`source`[{index}] must be a dictionary of arrays, such as {{'image': ..., "
+                f"'labels': ...}}, and is of type {type(item).__name__}"
+            )
     block = {}
     for name in items[0]:
-        arrays = [np.asarray(item[name]) if name in item else None for item in items]
+        arrays = [_as_array(name, item, index) for index, item in enumerate(items, first)]
         shapes = [None if array is None else array.shape for array in arrays]
-        for index, shape in enumerate(shapes):
+        for index, shape in enumerate(shapes, first):
             if shape != shapes[0]:
                 found = f"has shape {shape}" if shape is not None else "is missing"
                 raise ValueError(
-                    f"{name!r} of example {first + index} {found}, "
+                    f"{name!r} of example {index} {found}, "
                     f"but that of example {first} has shape {shapes[0]}"
                 )
         block[name] = np.stack([array for array in arrays if array is not None])
     return block
+
+
+def _as_array(name: str, item: Mapping[str, Any], index: int) -> np.ndarray | None:
+    if name not in item:
+        return None
+    try:
+        return np.asarray(item[name])
+    except (ValueError, TypeError) as problem:  # lists of unequal length, for example
+        raise ValueError(f"{name!r} of example {index} is no array: {problem}") from None
+
+
+def _check_values(name: str, array: np.ndarray, first: int) -> None:
+    """Refuse integers that would wrap, as JAX has 32 bits for them, and images of 0 to 255."""
+    if not array.size:
+        return
+    wide = array.dtype.kind in "iu" and array.dtype.itemsize == 8 and not jax.config.jax_enable_x64
+    images = name in _IMAGES and array.dtype.kind == "f"
+    if not (wide or images):
+        return
+    low, high = (part(array.reshape(len(array), -1), axis=1) for part in (np.min, np.max))
+    limits = np.iinfo(np.int32)
+    for index, (least, greatest) in enumerate(zip(low, high, strict=True), first):
+        if wide and not (limits.min <= least and greatest <= limits.max):
+            value = greatest if greatest > limits.max else least
+            raise ValueError(
+                f"{name!r} of example {index} contains {value}, which has over 32 bits"
+            )
+        if images and least >= 0 and _NO_UNIT_RANGE < greatest < np.inf:
+            raise ValueError(
+                f"{name!r} of example {index} has values up to {greatest:g}, but images are RGB in "
+                "[0, 1]: divide by 255; give arrays that only `inputs` reads another name"
+            )
 
 
 def batches(source: Source, batch_size: int, *, start: int = 0) -> Iterator[Batch]:

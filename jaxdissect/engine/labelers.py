@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Int32, PyTree
+from jaxtyping import Array, Int32, Integer, PyTree
 
 from jaxdissect.arrays.colors import COLOR_NAMES, color_labels
 from jaxdissect.arrays.concepts import Vocabulary, merge_vocabularies, vocabulary
+from jaxdissect.engine.images import float_images
 from jaxdissect.networks.segmenters.segmenter import Grid, Segmenter
 
 Arrays = Mapping[str, Array]
@@ -27,11 +28,13 @@ class Labeler(NamedTuple):
             a pure function of parameters and a batch's arrays, traced into the caller's jit.
         params: Its parameters. Arrays that `label` closed over would be copied into the compiled
             program as constants.
+        images: Names of the batch's arrays that it takes as RGB in [0, 1], which are checked.
     """
 
     vocabulary: Vocabulary
     label: Callable[[PyTree, Arrays, Grid], Int32[Array, "B H W K"]]
     params: PyTree = ()
+    images: tuple[str, ...] = ()
 
 
 def annotated(concepts: Vocabulary, *, key: str = "labels") -> Labeler:
@@ -45,12 +48,14 @@ def segmented(segmenter: Segmenter, *, key: str = "image") -> Labeler:
     A segmenter of your own is ``Segmenter(vocabulary, params, segment)``. Its labels are read at
     pixel centres, so they need not have the size of the grid that it is asked for.
     """
-    return Labeler(segmenter.vocabulary, _Segmented(segmenter.segment, key), segmenter.params)
+    label = _Segmented(segmenter.segment, key)
+    return Labeler(segmenter.vocabulary, label, segmenter.params, images=(key,))
 
 
 def colored(*, key: str = "image") -> Labeler:
     """The 11 basic colors, measured from ``batch[key]`` [B, h, w, 3] in [0, 1]."""
-    return Labeler(vocabulary((name, "color") for name in COLOR_NAMES), _Colored(key))
+    concepts = vocabulary((name, "color") for name in COLOR_NAMES)
+    return Labeler(concepts, _Colored(key), images=(key,))
 
 
 def together(*labelers: Labeler) -> Labeler:
@@ -67,7 +72,8 @@ def together(*labelers: Labeler) -> Labeler:
         tuple(tuple(map(int, table)) for table in tables),
         len(concepts),
     )
-    return Labeler(concepts, label, tuple(labeler.params for labeler in labelers))
+    images = dict.fromkeys(name for labeler in labelers for name in labeler.images)
+    return Labeler(concepts, label, tuple(labeler.params for labeler in labelers), tuple(images))
 
 
 # Functions that are values: equal ones share the programs that were compiled for them.
@@ -78,7 +84,17 @@ class _Annotated:
     key: str
 
     def __call__(self, params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
-        return at_pixel_centers(jnp.asarray(batch[self.key]), grid)
+        if self.key not in batch:
+            found = ", ".join(map(repr, sorted(set(batch) - {"example", "weight"})))
+            raise ValueError(f"`source` has no array of numbers {self.key!r}; it has: {found}")
+        labels = jnp.asarray(batch[self.key])
+        if labels.ndim != 4 or not jnp.issubdtype(labels.dtype, jnp.integer):
+            hint = "; add an axis of one channel, [..., None]" if labels.ndim == 3 else ""
+            raise ValueError(
+                f"`source` gives {self.key!r} as {labels.dtype}{list(labels.shape[1:])}, but must "
+                f"give integers [h, w, K], one channel per label of a pixel{hint}"
+            )
+        return at_pixel_centers(labels, grid)
 
 
 @dataclass(frozen=True)
@@ -87,7 +103,7 @@ class _Segmented:
     key: str
 
     def __call__(self, params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
-        labels = self.segment(params, jnp.asarray(batch[self.key]), grid)
+        labels = self.segment(params, float_images(batch, self.key), grid)
         return at_pixel_centers(labels, grid)
 
 
@@ -96,7 +112,7 @@ class _Colored:
     key: str
 
     def __call__(self, params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
-        return color_labels(jnp.asarray(batch[self.key]), grid=grid)[..., None]
+        return color_labels(float_images(batch, self.key), grid=grid)[..., None]
 
 
 @dataclass(frozen=True)
@@ -120,7 +136,7 @@ def _translated(labels: Array, table: np.ndarray, num_concepts: int) -> Array:
     return jnp.where(known, translated, jnp.where(labels < 0, -1, num_concepts))
 
 
-def at_pixel_centers(labels: Int[Array, "B h w K"], grid: Grid) -> Int32[Array, "B H W K"]:
+def at_pixel_centers(labels: Integer[Array, "B h w K"], grid: Grid) -> Int32[Array, "B H W K"]:
     """Read label maps of any size at the centres of the grid's pixels.
 
     Raises:
@@ -135,4 +151,6 @@ def at_pixel_centers(labels: Int[Array, "B h w K"], grid: Grid) -> Int32[Array, 
         return ((np.arange(target) + 0.5) * source / target).astype(int)
 
     rows, columns = index(grid[0], labels.shape[1]), index(grid[1], labels.shape[2])
+    if labels.dtype == jnp.uint32:  # what would wrap is to be refused
+        labels = jnp.minimum(labels, np.iinfo(np.int32).max)
     return labels[:, rows[:, None], columns[None, :]].astype(jnp.int32)

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxdissect.engine.batching import Batch
+from jaxdissect.engine.images import float_images
 from jaxdissect.networks.adapters.recorder import as_layers
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.network import (
@@ -46,8 +47,12 @@ KEPT = "kept/"
 
 
 def image_input(batch: Mapping[str, Array]) -> Array:
-    """Return ``batch["image"]`` as it is, the network's input."""
-    return batch["image"]
+    """Return ``batch["image"]`` as it is, the network's input.
+
+    Raises:
+        ValueError: If it is missing, not floats, or has its channels first.
+    """
+    return float_images(batch, "image")
 
 
 def as_static(function: Function) -> Function:

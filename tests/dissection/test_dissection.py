@@ -325,7 +325,7 @@ def test_bad_data():
         run(flat)
     with pytest.raises(ValueError, match="reserved names"):
         run(arrays | {"weight": np.ones(13)})
-    with pytest.raises(ValueError, match="`source` gives the network uint8 inputs"):
+    with pytest.raises(ValueError, match="`source` gives uint8 in 'image'; give images as floats"):
         run(arrays | {"image": (arrays["image"] * 255).astype(np.uint8)})
     with pytest.raises(ValueError, match="`source` has no examples"):
         run({name: array[:0] for name, array in arrays.items()})

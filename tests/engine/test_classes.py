@@ -48,7 +48,7 @@ def test_folders_of_all_outputs_are_sorted_by_name(tmp_path):
         (["1", "2", "3", "4"], "the folders 1 to 4 are 4 numbers, not 0 to 3"),
         (
             ["0", "1", "2", "cat"],
-            "some folders are numbers, 0, others not, cat; give `class_names`",
+            "folders are numbers, like 0, others not: cat; give `class_names`",
         ),
         (["c1", "c2", "c10", "c3"], "one order as text .* numbers in them, see 'c10' and 'c2'"),
         (["1", "01"], "folders '01' and '1' are both class 1"),

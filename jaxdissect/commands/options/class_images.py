@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 from tyro.conf import arg
 
+from jaxdissect.classifiers.class_checks import num_scored_classes
 from jaxdissect.commands.options.size import OptionalSize
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.data.class_names import find_classes, read_class_names
 from jaxdissect.engine.data.classes import check_num_outputs, with_classes
 from jaxdissect.engine.data.folders import ImageFolder, OnError, image_folder
 from jaxdissect.engine.data.tfds import tfds_source
+from jaxdissect.engine.layer_reader import image_input
 from jaxdissect.networks.network import Network
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.rendering import SCENES
@@ -59,16 +61,10 @@ class ClassSources(NamedTuple):
                 [B, N].
         """
         images = jax.ShapeDtypeStruct((1, *self.image_size, 3), jnp.float32)
-        output = jax.eval_shape(
-            lambda params, images: network.apply(params, images)[0], network.params, images
-        )
-        shape = getattr(output, "shape", None)
-        if shape is None or len(shape) != 2:
-            found = "several arrays" if shape is None else f"[{', '.join(map(str, shape))}]"
-            raise ValueError(f"`model` must give scores of classes [B, N], and gives {found}")
+        number = num_scored_classes(network, image_input, {"image": images})
         if self.class_names:
-            check_num_outputs(self.class_names, shape[1], self.named_by)
-        return self.all_names(shape[1])
+            check_num_outputs(self.class_names, number, self.named_by)
+        return self.all_names(number)
 
 
 @dataclass(frozen=True, kw_only=True)
