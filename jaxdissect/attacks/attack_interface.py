@@ -12,6 +12,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Int32, PyTree
 
+from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.network import Network, as_network
 
 Scores = Callable[[PyTree, Array], Array]
@@ -51,7 +52,9 @@ Attack = Callable[[Scores, PyTree, Array, Array], Attacked]
 
 
 class ClassScores:
-    """The scores of a network as a function, equal to that of the same network.
+    """The scores of a network as a function, equal to that of a network that computes the same.
+
+    Equal ones share the programs that attacks compile: their parameters are given at every call.
 
     Args:
         network: A Network or an nnx.Module whose inputs are images within the bounds.
@@ -64,15 +67,16 @@ class ClassScores:
     def __init__(self, network: Any) -> None:
         self.network: Network = as_network(network)
         self.params: PyTree = self.network.params
+        self._structure = Structure(self.network)
 
     def __call__(self, params: PyTree, images: Array) -> Array:
-        return self.network.apply(params, images)[0]
+        return self._structure.apply(params, images)[0]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ClassScores) and other.network is self.network
+        return isinstance(other, ClassScores) and other._structure == self._structure
 
     def __hash__(self) -> int:
-        return id(self.network)
+        return hash(self._structure)
 
 
 def as_arrays(settings: SettingsType, dtype: Any) -> SettingsType:

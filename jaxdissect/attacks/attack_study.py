@@ -82,7 +82,7 @@ def removal_damage(measure: Measure) -> UnitDamage:
         batch_size: int,
         progress: Progress,
     ) -> RankedDamage:
-        images = jnp.asarray(read_block(source, 0, 1)["image"])
+        images = jnp.asarray(first_example(source, label_key)["image"])
         num_units = layer_shapes(network, images, (layer,))[layer].shape[-1]
         removals = ablation_sweep(
             network,

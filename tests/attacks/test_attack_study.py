@@ -94,6 +94,10 @@ def test_damage_of_removals_is_what_a_class_loses():
     assert isinstance(found, attack_study.RankedDamage)
     np.testing.assert_allclose(found.damage[6], expected, atol=1e-4)
     assert found.margin_lost.shape == found.damage.shape and found.margin_lost.any()
+    with pytest.raises(ValueError, match="no examples"):
+        attack_study.removal_damage(accuracy.confidence)(
+            network, Stored({"image": np.zeros((0, 2))}), "conv2", toy.CLASSES, **options
+        )
 
 
 def test_examples_show_the_most_changed_unit(study):

@@ -293,7 +293,9 @@ def test_scores_that_are_none_are_refused():
         )
 
 
-def test_scores_of_one_network_are_equal():
-    network, other = toy.classifier(), StagedNetwork(toy.stages(), None)
-    assert ClassScores(network) == ClassScores(network) != ClassScores(other)
-    assert len({ClassScores(network), ClassScores(network)}) == 1
+def test_scores_of_networks_that_compute_the_same_are_equal():
+    stages = toy.stages()
+    network, again = (StagedNetwork(stages, {"shift": jnp.full(3, by)}) for by in (0.0, 1.0))
+    other = StagedNetwork(toy.stages(), network.params)
+    assert ClassScores(network) == ClassScores(again) != ClassScores(other)
+    assert len({ClassScores(network), ClassScores(again)}) == 1
