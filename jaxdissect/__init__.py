@@ -16,7 +16,15 @@ Everything else has its package, which is imported when it is first asked for:
 """
 
 import importlib
+from sys import argv
 from typing import TYPE_CHECKING, Any
+
+if argv[:1] and (argv[0] == "-m" or argv[0].rpartition("jaxdissect")[1]):
+    # The imports below take seconds, in which a command must end when it is interrupted.
+    from jaxdissect.commands import interruption as _interruption
+
+    if _interruption.is_command_itself():
+        _interruption.end_when_interrupted()
 
 from jaxdissect.arrays.concepts import Vocabulary as Vocabulary
 from jaxdissect.arrays.concepts import read_concepts as read_concepts

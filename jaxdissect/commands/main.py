@@ -1,20 +1,32 @@
 """The command line: `jaxdissect dissect ...` and others, see `jaxdissect --help`.
 
 Exit codes: 0 when all is written, 2 when what the user gave cannot work (one line on stderr gives
-the reason), 130 when interrupted. Anything else is a bug and ends with a traceback.
+the reason), 130 when interrupted, 143 when terminated. Anything else is a bug and ends with a
+traceback.
 """
 
 import io
+import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
 from jaxdissect.arrays.names import printable_lines
+from jaxdissect.commands.interruption import (
+    Interrupted,
+    end,
+    end_when_interrupted,
+    raise_when_interrupted,
+)
 from jaxdissect.commands.options.user_code import raised_by
 from jaxdissect.commands.output.disk_space import explain_full_disk
+from jaxdissect.commands.output.folder import remove_unfinished
 
 PROGRAM = "jaxdissect"
+
+_SIGNALLED = 128
 
 DESCRIPTION = """Find out what the individual units of a vision network do.
 
@@ -51,29 +63,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: If the arguments are no command (code 2), or ask for help (code 0).
     """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments is not None:
+        return _run(list(arguments), started=lambda: None)
+    end_when_interrupted()
+    code = _run(sys.argv[1:], started=lambda: raise_when_interrupted(remove_unfinished))
+    if code > _SIGNALLED:
+        end(code - _SIGNALLED)  # what libraries do at an exit could fail in the midst of their work
+    return code
+
+
+def _run(arguments: list[str], *, started: Callable[[], None]) -> int:
+    """Run a command; `started` is called when all is imported and the work begins."""
     if arguments == ["--version"]:
         from importlib.metadata import version
 
         print(PROGRAM, version(PROGRAM))
         return 0
 
-    options = _parse(arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # results are written: no letter may be too much
-        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        options = _parse(arguments)
+        if isinstance(sys.stdout, io.TextIOWrapper):  # results are written, whatever the letters
+            sys.stdout.reconfigure(errors="backslashreplace")
+        started()
+        return _follow(options)
+    except Interrupted as problem:
+        return _SIGNALLED + problem.number
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted", file=sys.stderr)
+        return _SIGNALLED + signal.SIGINT
+
+
+def _follow(options: Any) -> int:
+    """Do what the options say; what the user can mend is refused in one line."""
     try:
         options.run()
     except Exception as problem:
-        full = explain_full_disk(problem, options)
+        known = explain_full_disk(problem, options) or _missing_device()
         # The library checks what it is given; a ValueError from deeper down is a bug.
-        if full is None and not isinstance(problem, OSError):
+        if known is None and not isinstance(problem, OSError):
             if not (isinstance(problem, ValueError) and raised_by(PROGRAM, problem)):
                 raise
-        return _refuse(full or str(problem))
-    except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted", file=sys.stderr)
-        return 130
+        return _refuse(known or str(problem))
     return 0
+
+
+def _missing_device() -> str | None:
+    """Explain that JAX has none of the devices that the user asks for; None if it has."""
+    asked = os.environ.get("JAX_PLATFORMS", "")
+    if asked in ("", "cpu"):
+        return None
+    import jax
+
+    try:
+        jax.devices()
+    except Exception as problem:
+        reason = " ".join(str(problem).split()) or "none of its plugins is for them"
+        return (
+            f"`JAX_PLATFORMS` (={asked!r}): JAX finds no such device ({reason:.300}); "
+            "JAX_PLATFORMS=cpu computes on the processor"
+        )
+    return None
 
 
 def _parse(arguments: Sequence[str]) -> Any:

@@ -1,0 +1,98 @@
+"""End the process of a command when it is interrupted: always, soon, in one line, cleanly.
+
+Ctrl+C (SIGINT) and SIGTERM, as `timeout` and `kill` send it, are raised as `Interrupted` where the
+command is, so that whatever it holds open is closed. Python loses an exception that is raised in
+certain places (a callback of the garbage collector, an import), and compiled code ends before it is
+raised: a thread ends the process all the same, after `GRACE` seconds or with the second signal.
+This module imports next to nothing, so that it can watch over the imports of all others.
+"""
+
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+"""What is said of them."""
+
+GRACE = 5.0
+"""Seconds that a command has to close what it holds open."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has come.
+
+    Attributes:
+        number: Which.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(SIGNALS[signal.Signals(number)])
+        self.number = number
+
+
+def is_command_itself() -> bool:
+    """Whether this process was started as `jaxdissect` or `python -m jaxdissect`."""
+    if sys.argv[:1] == ["-m"]:
+        _, _, following = " ".join(sys.orig_argv).partition(" -m ")
+        return following.split(" ")[0] == "jaxdissect"
+    return os.path.splitext(os.path.basename(sys.argv[0] if sys.argv else ""))[0] == "jaxdissect"
+
+
+def end_when_interrupted() -> None:
+    """Let signals end the process at once, as long as there is nothing to close: in imports."""
+    _handle(lambda number, frame: end(number))
+
+
+def raise_when_interrupted(clean: Callable[[], None]) -> None:
+    """Let signals raise `Interrupted`, and end the process if that has no effect.
+
+    Args:
+        clean: Removes what must not stay, called in another thread before such an end.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(reader, clean), daemon=True).start()
+    _handle(_raise)
+
+
+def end(number: int) -> NoReturn:
+    """Say that the process was interrupted and end it, with no more code of any library."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, RuntimeError, AttributeError):
+            pass  # closed, or the signal came while it was being written to
+    try:
+        os.write(2, f"jaxdissect: {SIGNALS[signal.Signals(number)]}\n".encode())
+    finally:
+        os._exit(128 + number)
+
+
+def _raise(number: int, frame: FrameType | None) -> NoReturn:
+    raise Interrupted(number)
+
+
+def _handle(handler: Callable[[int, FrameType | None], object]) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in SIGNALS:
+        # `nohup` and shells start processes that must not be interrupted.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _watch(reader: int, clean: Callable[[], None]) -> None:
+    number = 0
+    while number not in list(SIGNALS):
+        number = os.read(reader, 1)[0]
+    select.select([reader], [], [], GRACE)
+    clean()
+    end(number)
