@@ -85,22 +85,32 @@ class ClassRemovals(NamedTuple):
     """What the most important units of every class do, measured on other pictures.
 
     Attributes:
-        units: The most important units of every class, most important first.
-        ablation: Removals of the units of each class, one condition for every class.
+        classes: The classes with pictures to rank with and to measure with, [C].
+        units: The most important units of each, most important first.
+        damaging: How many of them damage the class when they are removed alone.
+        ablation: Removals of the most important units of each class, one condition for every scene.
     """
 
-    units: Int[np.ndarray, "N k"]
+    classes: Int[np.ndarray, "C"]
+    units: Int[np.ndarray, "C k"]
+    damaging: Int[np.ndarray, "C"]
     ablation: Ablation
 
     @property
-    def own(self) -> Float[np.ndarray, "N"]:
-        """Balanced accuracy of every class, without its own units."""
-        return np.diagonal(accuracy.balanced_accuracy(self.ablation.counts))
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return tuple(SCENES[c] for c in self.classes.tolist())
 
     @property
-    def baseline(self) -> Float[np.ndarray, "N"]:
+    def own(self) -> Float[np.ndarray, "C"]:
+        """Balanced accuracy of every class, without its own units."""
+        after = accuracy.balanced_accuracy(self.ablation.counts)
+        return after[self.classes, self.classes]
+
+    @property
+    def baseline(self) -> Float[np.ndarray, "C"]:
         """Balanced accuracy of every class, with all units."""
-        return accuracy.balanced_accuracy(self.ablation.baseline)
+        return accuracy.balanced_accuracy(self.ablation.baseline)[self.classes]
 
     @property
     def overall(self) -> float:
@@ -108,9 +118,9 @@ class ClassRemovals(NamedTuple):
         return float(accuracy.overall_accuracy(self.ablation.baseline))
 
     @property
-    def overall_without(self) -> Float[np.ndarray, "N"]:
+    def overall_without(self) -> Float[np.ndarray, "C"]:
         """Share of all pictures classified correctly, without the units of each class."""
-        return accuracy.overall_accuracy(self.ablation.counts)
+        return accuracy.overall_accuracy(self.ablation.counts)[self.classes]
 
 
 def remove_important_units(
@@ -128,27 +138,34 @@ def remove_important_units(
     num_units = BLOCKS[-1][-1]
     sweep = partial(ablation_sweep, label_key="scene", batch_size=32, progress=progress)
     singles = sweep(network, ranking, layer, ablation_masks.single_unit_masks(num_units))
-    units = importance.ranking(singles.damage(measure=accuracy.confidence))[:, :NUM_REMOVED]
-    masks = ablation_masks.unit_set_masks(units, num_units)
-    return ClassRemovals(units, sweep(network, judging, layer, masks))
+    damage = singles.damage(measure=accuracy.confidence)
+    ranking_of = importance.ranking(damage, margin_lost=singles.margin_lost())
+    best = ranking_of[:, :NUM_REMOVED]
+    removals = sweep(network, judging, layer, ablation_masks.unit_set_masks(best, num_units))
+    classes = np.flatnonzero((singles.baseline.true > 0) & (removals.baseline.true > 0))
+    units = best[classes]
+    damaging = (damage[units, classes[:, None]] > 0).sum(axis=1)
+    return ClassRemovals(classes, units, damaging, removals)
 
 
 def removal_table(removals: ClassRemovals) -> Rows:
     """One row per class: the removed units, balanced accuracies, accuracies over all classes."""
     header = (
-        *("class", "units removed", "balanced accuracy before", "balanced accuracy after"),
+        *("class", "units removed", "units with damage"),
+        *("balanced accuracy before", "balanced accuracy after"),
         *("accuracy over all classes before", "accuracy over all classes after"),
     )
     return header, [
         (
             name,
             " ".join(map(str, removals.units[i])),
+            int(removals.damaging[i]),
             float(removals.baseline[i]),
             float(removals.own[i]),
             removals.overall,
             float(removals.overall_without[i]),
         )
-        for i, name in enumerate(SCENES)
+        for i, name in enumerate(removals.names)
     ]
 
 
@@ -157,7 +174,7 @@ def removal_section(removals: ClassRemovals, result: Dissection) -> PageSection:
     layer = result[CONVOLUTIONS[-1]]
     concepts = [
         (name, *(layer.vocabulary.names[layer.best_concept[unit]] for unit in units))
-        for name, units in zip(SCENES, removals.units, strict=True)
+        for name, units in zip(removals.names, removals.units, strict=True)
     ]
     return PageSection(
         "What the units of the classifier are for",
@@ -165,7 +182,8 @@ def removal_section(removals: ClassRemovals, result: Dissection) -> PageSection:
             f"Every unit of {CONVOLUTIONS[-1]} is removed once, and units are ranked by how much "
             "the mean probability of a class falls on its own pictures. On other pictures, the "
             f"{NUM_REMOVED} most important units of each class are then removed together, and its "
-            "balanced accuracy is measured (chance is 0.5).",
+            "balanced accuracy is measured (chance is 0.5). Of these units, "
+            f"{removals.damaging.sum()} of {removals.units.size} damage their class alone.",
             f"With all units, {removals.overall:.1%} of the pictures of all classes are classified "
             "correctly.",
         ),
@@ -174,7 +192,7 @@ def removal_section(removals: ClassRemovals, result: Dissection) -> PageSection:
                 f"Balanced accuracy of each class, with all units and without its own "
                 f"{NUM_REMOVED}; and accuracy over all classes without them.",
                 bars_and_curves.bar_figure(
-                    SCENES,
+                    removals.names,
                     {
                         "all units": removals.baseline,
                         f"without its {NUM_REMOVED}": removals.own,
