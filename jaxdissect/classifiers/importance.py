@@ -114,7 +114,7 @@ def by_mean_damage(
     """Group units by the mean of their damage over all classes, the most damaging first.
 
     Args:
-        damage: Damage of single removals.
+        damage: Damage of single removals, without columns of classes that have no images.
         iou: IoU of every unit with its best concept.
         size: Units in a group; the last may have less.
 
@@ -172,7 +172,10 @@ def rank_correlation(a: Float[np.ndarray, "U"], b: Float[np.ndarray, "U"]) -> fl
 
 
 def mean_rank_correlation(a: Float[np.ndarray, "U N"], b: Float[np.ndarray, "U N"]) -> float:
-    """Average the rank correlations of two rankings of units over the classes."""
+    """Average the rank correlations of two rankings of units over the classes.
+
+    Columns of classes without images are to be left out: their correlation counts as 0.
+    """
     return float(np.mean([rank_correlation(x, y) for x, y in zip(a.T, b.T, strict=True)]))
 
 

@@ -5,7 +5,8 @@ Letters: B batch, S conditions (such as sets of removed units), N classes.
 Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020, judge
 single classes by balanced accuracy: the mean of the accuracies on images of the class and on all
 others, so that 0.5 is chance for every class. Where the reference gives NaN for 0/0 (no image of a
-class, or none predicted), the rates here are 0, and so are the halves of a balanced accuracy.
+class, or none predicted), the rates here are 0, and so are the halves of a balanced accuracy. Of a
+class without images (`Accuracy.true` is 0) nothing is known: leave it out of means over classes.
 
 Where nearly all images are classified correctly, accuracy hardly changes with the loss of one unit.
 Confidence, the mean probability that a classifier gives to the class of an image, does; it is

@@ -114,7 +114,9 @@ def main() -> None:
     )
     ranked = Every(Photographs(real_folder("miniplaces"), names), options.every)
     removals = ablation_sweep(network, ranked, LAYER, single_unit_masks(NUM_UNITS))
-    important = importance.is_important(removals.damage(measure=confidence))
+    important = importance.is_important(
+        removals.damage(measure=confidence), margin_lost=removals.margin_lost()
+    )
     peaks = measure_peaks(network, images[there], found.images[there], LAYER)
     for group in changes_by_group(peaks.change, important, sources[there], targets[there]):
         print(
