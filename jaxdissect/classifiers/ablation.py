@@ -23,7 +23,7 @@ from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.engine.identity import content, traced
 from jaxdissect.engine.layer_reader import Inputs, as_static, image_input
-from jaxdissect.engine.resume import fold_resumably
+from jaxdissect.engine.resume import fold_resumably, network_settings
 from jaxdissect.networks import ablation_masks
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.jaxpr.partial_eval import largest_value
@@ -217,9 +217,7 @@ def ablation_sweep(
             "label_key": label_key,
             "keep_predictions": keep_predictions,
             "count_scores": count_scores,
-            "network (weights)": content(network.params),
-            "network (code)": traced(network.apply, network.params, jax.eval_shape(inputs, placed)),
-            "inputs": traced(inputs, placed),
+            **network_settings(network, inputs, placed),
             "replacement": traced(replacement, network.params, placed),
             "keep": content(keep),
         }

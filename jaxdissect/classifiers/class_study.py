@@ -22,7 +22,9 @@ from jaxtyping import Bool, Float64, Int64
 from jaxdissect.classifiers import ablation_methods, class_checks, importance, replacements
 from jaxdissect.classifiers.ablation import Ablation, Measure, ablation_sweep
 from jaxdissect.engine.batching import Source
+from jaxdissect.engine.checkpoint_folder import claim
 from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.engine.identity import content
 from jaxdissect.engine.layer_reader import Inputs, image_input
 from jaxdissect.networks.ablation_masks import single_unit_masks
 from jaxdissect.networks.network import as_network
@@ -209,6 +211,16 @@ def study_classes(
     unknown = [c for c in curve_classes if not 0 <= c < num_classes]
     if unknown:
         raise ValueError(f"`curve_classes` (={unknown}) must lie in [0, {num_classes})")
+    if checkpoints is not None:
+        # What the parts do not know by these names.
+        settings = {
+            "sizes": [int(size) for size in sizes],
+            "curve_classes": [int(c) for c in curve_classes],
+            "rank_by": content(rank_by),
+            "ranking_images": content(ranking_images),
+            "judging_images": content(judging_images),
+        }
+        claim(checkpoints, settings)
 
     def sweep(
         part: str, source: Source, keep: Bool[np.ndarray, "S U"], *, counts: bool

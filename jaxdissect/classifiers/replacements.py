@@ -6,6 +6,7 @@ Letters: B batch, U units.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, PyTree
 
-from jaxdissect.engine.batching import Batch, Source
+from jaxdissect.engine.batching import Batch, Source, read_block
 from jaxdissect.engine.data.pairs import DONOR
-from jaxdissect.engine.folding import Progress, map_batches, no_progress
+from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.engine.layer_reader import (
     Inputs,
     all_finite,
@@ -23,8 +24,9 @@ from jaxdissect.engine.layer_reader import (
     check_finite,
     image_input,
 )
+from jaxdissect.engine.resume import fold_resumably, network_settings
 from jaxdissect.networks.adapters.structure import Structure
-from jaxdissect.networks.network import as_network
+from jaxdissect.networks.network import as_network, layer_shapes
 
 Replacement = Callable[[PyTree, Mapping[str, Array]], Float[Array, "*places"]]
 """Makes, of parameters and a batch, what removed units output instead.
@@ -66,6 +68,7 @@ def mean_activations(
     *,
     inputs: Inputs = image_input,
     batch_size: int = 16,
+    checkpoints: Path | None = None,
     progress: Progress = no_progress,
 ) -> Float64[np.ndarray, "U"]:
     """Compute the mean activation of every unit, over all places of all images.
@@ -76,30 +79,40 @@ def mean_activations(
         layer: The layer whose units are looked at.
         inputs: Makes the network's input of a batch.
         batch_size: Examples in a step; changes results by rounding only.
+        checkpoints: Folder from which the same means are read when they are asked for again, so
+            that a sweep that removes units to them resumes to the last bit; None keeps none.
         progress: Called with how far the pass has come.
 
     Raises:
-        ValueError: If there are no examples, the layer is unknown, or its activations are not
-            finite.
+        ValueError: If there are no examples, the layer is unknown, its activations are not finite,
+            or `checkpoints` holds another computation or is damaged.
     """
     network = as_network(network)
     structure, inputs = Structure(network), as_static(inputs)
-    rows: list[np.ndarray] = []
+    if len(source) < 1:
+        raise ValueError("`source` has no examples")
+    example = {name: jnp.asarray(array) for name, array in read_block(source, 0, 1).items()}
+    num_units = layer_shapes(network, inputs(example), (layer,))[layer].shape[-1]
+    rows = np.zeros((len(source), num_units), np.float32)
 
     def receive(batch: Batch, output: tuple[Array, Array]) -> None:
         means, finite = output
         check_finite({layer: finite}, batch)
-        rows.append(np.asarray(means)[batch["weight"]])
+        rows[batch["example"]] = np.asarray(means)
 
-    map_batches(
-        lambda batch: _means(structure, layer, inputs, network.params, batch),
+    fold_resumably(
+        lambda state, batch: (state, _means(structure, layer, inputs, network.params, batch)),
+        jnp.zeros(()),
         source,
+        checkpoints,
+        settings=lambda: {"layer": layer, **network_settings(network, inputs, example)},
+        kept={"means": rows},
         batch_size=batch_size,
         receive=receive,
         description="mean activations",
         progress=progress,
     )
-    return np.concatenate(rows).mean(axis=0, dtype=np.float64)
+    return rows.mean(axis=0, dtype=np.float64)
 
 
 @dataclass(frozen=True)

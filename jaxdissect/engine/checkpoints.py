@@ -8,7 +8,6 @@ A state is any pytree of arrays. What shapes it, such as options, weights and se
 it: it is written beside the states, and compared when a computation resumes.
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,15 +18,8 @@ import jax
 from jaxtyping import PyTree
 from orbax.checkpoint import v1 as ocp
 
-from jaxdissect.engine.identity import is_content
+from jaxdissect.engine.checkpoint_folder import CHECKSUMS, STATES, claim, make_folder, way_out
 from jaxdissect.engine.saved_files import check_file, damaged, file_sha256, read_json, write_json
-
-IDENTITY, STATES, CHECKSUMS = "identity.json", "states", "checksums"
-
-COMPUTATION = "computation"
-"""Setting that differs whenever anything does; it is named only where nothing else differs."""
-
-_BEFORE = "settings.json"  # what earlier versions wrote, which knew less
 
 
 class Checkpoints:
@@ -104,11 +96,11 @@ class Checkpoints:
     def _find_latest(self) -> int | None:
         """Find the last complete state, and remove one that was never completed."""
         for kind in (STATES, CHECKSUMS):
-            _make_folder(self._folder / kind)
+            make_folder(self._folder / kind)
         states, complete = self._steps(STATES), self._steps(CHECKSUMS)
         for step in sorted(states - complete):
             if step < max(states):
-                raise damaged(self._sums(step), "it is missing", _way_out(self._folder))
+                raise damaged(self._sums(step), "it is missing", way_out(self._folder))
             # The process ended after writing it, and before its checksums.
             shutil.rmtree(self._state(step))
         return max(states & complete, default=None)
@@ -116,84 +108,14 @@ class Checkpoints:
     def _check(self, step: int) -> None:
         """Check the files of a state."""
         older = sorted(other for other in self._steps(STATES) if other < step)
-        way_out = _way_out(self._folder)
+        instead = way_out(self._folder)
         if older:
-            way_out = f"delete {self._state(step)} to resume from step {older[-1]}, or {way_out}"
-        found = read_json(self._sums(step), way_out=way_out).get("files")
+            instead = f"delete {self._state(step)} to resume from step {older[-1]}, or {instead}"
+        found = read_json(self._sums(step), way_out=instead).get("files")
         if not isinstance(found, dict):
-            raise damaged(self._sums(step), "it lists no files", way_out)
+            raise damaged(self._sums(step), "it lists no files", instead)
         for name, hashed in found.items():
-            check_file(self._state(step) / name, hashed, way_out=way_out)
-
-
-def claim(folder: Path, settings: Mapping[str, Any]) -> Path:
-    """Take a folder for one computation, or check that it is that of the same one.
-
-    Args:
-        folder: Made if it does not exist.
-        settings: What the computation depends on, as JSON; written when the folder is new.
-
-    Returns:
-        The folder, absolute.
-
-    Raises:
-        ValueError: If the folder holds a computation with other settings, or is damaged; the
-            message names the settings that differ.
-        OSError: If it cannot be read or written.
-    """
-    folder = folder.resolve()
-    _make_folder(folder)
-    path = folder / IDENTITY
-    wanted = json.loads(json.dumps(settings))
-    if path.exists():
-        _compare(folder, read_json(path, way_out=_way_out(folder)), wanted)
-        return folder
-    if (folder / _BEFORE).exists():
-        raise ValueError(
-            f"{folder} holds a computation of an earlier version of jaxdissect, which does not "
-            f"tell all that it depends on; {_way_out(folder)}"
-        )
-    if (folder / STATES).exists() or (folder / CHECKSUMS).exists():
-        raise damaged(path, "it is missing", _way_out(folder))
-    if jax.process_index() == 0:
-        write_json(path, wanted)
-    return folder
-
-
-def _compare(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    names = [
-        name
-        for name in dict.fromkeys([*found, *wanted])
-        if name not in found or name not in wanted or found[name] != wanted[name]
-    ]
-    named = [name for name in names if name != COMPUTATION] or names
-    if named:
-        differing = (_difference(name, found.get(name), wanted.get(name)) for name in named)
-        raise ValueError(
-            f"{folder} holds a computation with other settings: {'; '.join(differing)}; "
-            f"{_way_out(folder)}"
-        )
-
-
-def _difference(name: str, there: Any, here: Any) -> str:
-    if is_content(there) and is_content(here):
-        return f"{name} is not the same"
-    return f"{name} is {_short(there)} there and {_short(here)} here"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:100]}..."
-
-
-def _make_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"`checkpoints`: {folder} is no folder; give another one")
-    folder.mkdir(parents=True, exist_ok=True)
-
-
-def _way_out(folder: Path) -> str:
-    return f"give another folder for `checkpoints`, or delete {folder} to begin again"
+            check_file(self._state(step) / name, hashed, way_out=instead)
 
 
 def _hashes(state: Path) -> dict[str, str]:

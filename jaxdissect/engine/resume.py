@@ -10,8 +10,11 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxdissect.engine.batching import Source, read_block
+from jaxdissect.engine.checkpoint_folder import COMPUTATION
 from jaxdissect.engine.folding import State, fold
 from jaxdissect.engine.identity import content, digest, software, traced
+from jaxdissect.engine.layer_reader import Inputs
+from jaxdissect.networks.network import Network
 
 Step = Callable[[State, dict[str, Any]], tuple[State, Any]]
 
@@ -120,7 +123,25 @@ def computation_settings(
         "start": digest(state),
         "kept": {name: f"{array.dtype}{list(array.shape)}" for name, array in kept.items()},
         **software(),
-        "computation": traced(step, state, batch),
+        COMPUTATION: traced(step, state, batch),
+    }
+
+
+def network_settings(
+    network: Network, inputs: Inputs, example: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Name what a network computes, for `settings` of `fold_resumably`.
+
+    Args:
+        network: The network.
+        inputs: Makes its input of a batch.
+        example: A batch, of which shapes and types count.
+    """
+    shapes = jax.eval_shape(inputs, dict(example))
+    return {
+        "network (weights)": content(network.params),
+        "network (code)": traced(network.apply, network.params, shapes),
+        "inputs": traced(inputs, dict(example)),
     }
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from unittest.mock import Mock
 
@@ -194,6 +195,55 @@ def test_results_do_not_depend_on_how_they_are_computed(place, results, tmp_path
     assert main(words(place, out, curves=["grey"], **changes)) == 0
     for name in ("classes", "sets", "curves"):
         assert (out / f"{name}.csv").read_text() == (results / f"{name}.csv").read_text()
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_checkpoints_of_other_options_are_refused(place, tmp_path, capsys, monkeypatch):
+    folder = shutil.copytree(place, tmp_path / "given")
+    state = tmp_path / "kept" / "ranking" / "checksums" / "1.json"
+
+    def stopped(*_, checkpoints, **options):
+        state.parent.mkdir(parents=True, exist_ok=True)
+        state.write_text("{}")
+        raise Stopped
+
+    monkeypatch.setattr(command, "study_classes", stopped)
+    # The network, which no option here changes, is built once.
+    options = command.AblateOptions(out=tmp_path, model=f"{folder / 'tiny.py'}:build", layer="conv")
+    found = options.find_layer((8, 8))
+    monkeypatch.setattr(command.AblateOptions, "find_layer", lambda *_: found)
+
+    def run(**changes):
+        return main(words(folder, tmp_path / "out", checkpoints=tmp_path / "kept", **changes))
+
+    def refused(message, **changes):
+        assert run(**changes) == 2
+        found = capsys.readouterr().err
+        assert f"{tmp_path / 'kept'} holds a computation with other settings: {message}" in found
+        assert "; give another folder for `checkpoints`, or delete" in found
+
+    with pytest.raises(Stopped):
+        run()
+    refused("sizes is [1, 2, 256] there and [1] here", sizes=[1])
+    refused("curves is [] there and ['grey'] here", curves=["grey"])
+    refused("rank_by is 'balanced-accuracy' there and 'confidence'", rank_by="confidence")
+    refused("replace is 'zero' there and 'mean' here", replace="mean")
+    refused("way is 'fastest' there and 'edited' here", way="edited")
+    refused("batch_size is 16 there and 4 here", batch_size=4)
+    refused("image_size is None there and [8, 8] here", image_size=[8, 8])
+    refused(f"images is '{folder / 'measure'}' there and", images=folder / "rank")
+    for free in ({"memory_gib": 0.5}, {"tables": ["json"]}, {"overwrite": True}):
+        with pytest.raises(Stopped):
+            run(**free)
+    image = next((folder / "measure").rglob("*.png"))
+    os.utime(image, ns=(1, 1))
+    refused("content of images is not the same")
+    state.unlink()
+    with pytest.raises(Stopped):
+        run(replace="resample")
 
 
 @pytest.mark.slow

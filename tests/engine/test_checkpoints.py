@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdissect.engine.checkpoints import Checkpoints, claim
+from jaxdissect.engine.checkpoint_folder import claim
+from jaxdissect.engine.checkpoints import Checkpoints
 from jaxdissect.engine.saved_files import read_json, write_json
 
 SETTINGS = {"layer": "conv1", "replacement": "sha256:01", "computation": "sha256:02"}
@@ -122,6 +123,15 @@ def test_what_differs_is_named(folder):
     assert given.startswith("replacement is not the same; give")
     assert differing(computation="sha256:03").startswith("computation is not the same; give")
     assert differing(inputs="sha256:04").startswith("inputs is None there and 'sha256:04' here")
+
+
+def test_a_folder_without_a_state_is_free(tmp_path):
+    for settings in (SETTINGS, {**SETTINGS, "layer": "conv2"}):
+        with Checkpoints(tmp_path, settings) as saved:
+            assert saved.latest is None
+    with Checkpoints(tmp_path, settings) as saved:
+        saved.save(1, STATE)
+    assert "layer is 'conv2' there and 'conv1' here" in refusal(tmp_path)
 
 
 def test_a_file_is_no_folder(tmp_path):

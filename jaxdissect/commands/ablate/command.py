@@ -1,7 +1,7 @@
 """`jaxdissect ablate`: which classes need which units, as a folder of tables and figures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,10 +19,13 @@ from jaxdissect.commands.options.model import FoundLayer, LayerOptions
 from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.disk_space import check_space
-from jaxdissect.commands.output.settings import write_settings
+from jaxdissect.commands.output.settings import provenance, write_settings
 from jaxdissect.dissection.result import load_dissection
+from jaxdissect.engine.checkpoint_folder import claim
 from jaxdissect.engine.data.pairs import WithDonors
 from jaxdissect.engine.folding import Progress
+from jaxdissect.engine.identity import content, digest
+from jaxdissect.networks.network import Network
 from jaxdissect.plots.figure_files import save_figure
 from jaxdissect.stats import accuracy
 
@@ -32,6 +35,12 @@ METHODS = {
     "edited": (ablation_methods.edited,),
     "masked-parameters": (ablation_methods.masked_parameters,),
 }
+
+
+_OF_NO_STATE = frozenset(
+    ("out", "overwrite", "quiet", "tables", "dissection", "memory_gib", "checkpoints")
+)
+"""Options that what is kept in --checkpoints does not depend on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +92,9 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
         network, layer, num_units = found
         names = data.names_of_outputs(network)
         curves = class_numbers("curves", self.curves, names)
-        iou = None if self.dissection is None else _best_iou(self.dissection, layer, num_units)
+        iou = None if self.dissection is None else _best_iou(self.dissection, found)
+        if self.checkpoints is not None:
+            self._claim(self.checkpoints, data, network)
         with self.working() as (folder, progress):
             data, replacement = self._replacing(data, found, progress)
             study = study_classes(
@@ -124,6 +135,17 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
             self._write(folder, study, estimate, correlation, names, iou, data.skipped)
         self.print_summary(tables.summary(study, names))
 
+    def _claim(self, checkpoints: Path, data: ClassSources, network: Network) -> None:
+        """Refuse checkpoints of a command with other options, or other content, before any work."""
+        places = {n: v.resolve() for n, v in vars(self).items() if isinstance(v, Path)}
+        given = provenance(replace(self, **places))["command"]
+        settings = {name: value for name, value in given.items() if name not in _OF_NO_STATE}
+        names = ("rank_split", "split") if self.tfds else ("rank_images", "images")
+        for name, source in zip(names, (data.ranking, data.judging), strict=True):
+            settings[f"content of {name}"] = content(source)
+        settings["weights of model"] = content(network.params)
+        claim(checkpoints, settings, name="command.json")
+
     def _replacing(
         self, data: ClassSources, found: FoundLayer, progress: Progress
     ) -> tuple[ClassSources, replacements.Replacement]:
@@ -131,7 +153,12 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
         network, layer, _ = found
         if self.replace == "mean":
             means = replacements.mean_activations(
-                network, data.ranking, layer, batch_size=self.batch_size, progress=progress
+                network,
+                data.ranking,
+                layer,
+                batch_size=self.batch_size,
+                checkpoints=None if self.checkpoints is None else self.checkpoints / "means",
+                progress=progress,
             )
             return data, replacements.mean(means)
         if self.replace == "resample":
@@ -178,12 +205,19 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
         write_settings(folder / "ablation.json", self, facts)
 
 
-def _best_iou(folder: Path, layer: str, num_units: int) -> Float[np.ndarray, "U"]:
+def _best_iou(folder: Path, found: FoundLayer) -> Float[np.ndarray, "U"]:
     """Read the IoU of every unit with its best concept from the results of a dissection."""
     result = load_dissection(folder)
+    network, layer, num_units = found
     if layer not in result.layers or result[layer].num_units != num_units:
         raise ValueError(
             f"`dissection` (={folder}) has no layer {layer!r} of {num_units} units; it has: "
             f"{', '.join(result.layers)}"
+        )
+    known = result.provenance
+    if known is not None and known.network != digest(network.params):
+        raise ValueError(
+            f"`dissection` (={folder}) is that of another network than `model`, or of other "
+            "weights: dissect this one"
         )
     return result[layer].best_iou

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxdissect.engine.checkpoints import COMPUTATION, Checkpoints
+from jaxdissect.engine.checkpoint_folder import COMPUTATION
+from jaxdissect.engine.checkpoints import Checkpoints
 from jaxdissect.engine.identity import content, software, traced
 from jaxdissect.engine.saved_files import damaged
 

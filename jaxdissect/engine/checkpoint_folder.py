@@ -1,0 +1,96 @@
+"""Whose folder of checkpoints it is: what a computation depends on, written and compared.
+
+A folder belongs to one computation. Another one is refused, in a line that names what differs.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxdissect.engine.identity import is_content
+from jaxdissect.engine.saved_files import damaged, read_json, write_json
+
+IDENTITY, STATES, CHECKSUMS = "identity.json", "states", "checksums"
+
+COMPUTATION = "computation"
+"""Setting that differs whenever anything does; it is named only where nothing else differs."""
+
+_BEFORE = "settings.json"  # what earlier versions wrote, which knew less
+
+
+def claim(folder: Path, settings: Mapping[str, Any], *, name: str = IDENTITY) -> Path:
+    """Take a folder for one computation, or check that it is that of the same one.
+
+    Args:
+        folder: Made if it does not exist.
+        settings: What the computation depends on, as JSON; written when there is no state yet.
+        name: File to keep it in, for several that look at a folder from different sides.
+
+    Returns:
+        The folder, absolute.
+
+    Raises:
+        ValueError: If the folder holds states of a computation with other settings, or is damaged;
+            the message names the settings that differ.
+        OSError: If it cannot be read or written.
+    """
+    folder = folder.resolve()
+    make_folder(folder)
+    path = folder / name
+    wanted = json.loads(json.dumps(settings))
+    if path.exists():
+        found = read_json(path, way_out=way_out(folder))
+        if found == wanted:
+            return folder
+        # Where nothing was computed, perhaps because an option was wrong, there is nothing to mix.
+        if any(folder.rglob(f"{CHECKSUMS}/*.json")):
+            raise ValueError(
+                f"{folder} holds a computation with other settings: "
+                f"{'; '.join(_differences(found, wanted))}; {way_out(folder)}"
+            )
+    elif (folder / _BEFORE).exists():
+        raise ValueError(
+            f"{folder} holds a computation of an earlier version of jaxdissect, which does not "
+            f"tell all that it depends on; {way_out(folder)}"
+        )
+    elif name == IDENTITY and any(folder.glob(f"{STATES}/*")):
+        raise damaged(path, "it is missing", way_out(folder))
+    if jax.process_index() == 0:
+        write_json(path, wanted)
+    return folder
+
+
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    names = [
+        name
+        for name in dict.fromkeys([*found, *wanted])
+        if name not in found or name not in wanted or found[name] != wanted[name]
+    ]
+    named = [name for name in names if name != COMPUTATION] or names
+    return [_difference(name, found.get(name), wanted.get(name)) for name in named]
+
+
+def _difference(name: str, there: Any, here: Any) -> str:
+    if is_content(there) and is_content(here):
+        return f"{name} is not the same"
+    return f"{name} is {_short(there)} there and {_short(here)} here"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder if it does not exist, and refuse what is none."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"`checkpoints`: {folder} is no folder; give another one")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def way_out(folder: Path) -> str:
+    """Say what to do about checkpoints that are of no use."""
+    return f"give another folder for `checkpoints`, or delete {folder} to begin again"
