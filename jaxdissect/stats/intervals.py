@@ -32,7 +32,7 @@ effective numbers of images, need not be whole."""
 
 _ROUNDING = 1e-9  # of numbers that are not whole
 
-_BLOCK = 1024
+_FEW, _BLOCK = 16, 1024
 
 
 class Interval(NamedTuple):
@@ -79,9 +79,11 @@ def proportion_interval(
     )
     k = parts[pairs % max(len(parts), 1)].astype(np.float64)
     n = sizes[pairs // max(len(parts), 1)].astype(np.float64)
-    chance = np.full(k.shape, (1 + level) / 2)
-    high = np.where(k < n, _beta_quantile(chance, k + 1, np.where(k < n, n - k, 1)), 1.0)
-    low = np.where(k > 0, 1 - _beta_quantile(chance, n - k + 1, np.where(k > 0, k, 1)), 0.0)
+    # The lower end is the upper end of the rest.
+    those, rest = np.concatenate([k, n - k]), np.concatenate([n - k, k])
+    chance = np.full(len(those), (1 + level) / 2)
+    ends = np.where(rest > 0, _beta_quantile(chance, those + 1, np.where(rest > 0, rest, 1)), 1.0)
+    high, low = ends[: len(k)], 1 - ends[len(k) :]
     return _interval(
         part / np.maximum(whole, 1),
         *(end[place].reshape(part.shape) for end in (low, high)),
@@ -118,7 +120,8 @@ def paired_interval(
         raise ValueError(
             "`gained` and `lost` must be at least 0, and together at most `whole`, the images"
         )
-    up, down = (proportion_interval(part, whole, level=level) for part in (gained, lost))
+    both = proportion_interval(np.stack([gained, lost]), whole, level=level)
+    up, down = (Interval(*(end[i] for end in both)) for i in range(2))
     # An image that is gained is not lost: the two proportions vary against each other. Half an
     # image is added to each, so that one that was not seen is not taken to vary with nothing.
     rest = whole - gained - lost
@@ -180,11 +183,12 @@ def _beta_quantile(
     """Invert the distribution function of beta distributions."""
     found = [np.zeros(0)]
     with jax.enable_x64(True):
-        # Blocks of one length share a compiled program, and few of them wait for slow ones.
-        for first in range(0, len(chance), _BLOCK):
-            block = [x[first : first + _BLOCK] for x in (chance, a, b)]
+        # Blocks of a few lengths share compiled programs, and few numbers wait for slow ones.
+        length = _FEW if len(chance) <= _FEW else _BLOCK
+        for first in range(0, len(chance), length):
+            block = [x[first : first + length] for x in (chance, a, b)]
             number = len(block[0])
-            padded = (np.pad(x, (0, _BLOCK - number), constant_values=0.5) for x in block)
+            padded = (np.pad(x, (0, length - number), constant_values=0.5) for x in block)
             found.append(np.asarray(_solve_beta(*padded))[:number])
     return np.concatenate(found)
 
