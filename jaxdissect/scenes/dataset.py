@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from threading import Lock
 from typing import Any, SupportsIndex
 
 import jax
@@ -12,16 +13,19 @@ import numpy as np
 from jaxdissect.scenes.rendering import SCENES, RenderedScene, render, stylised
 
 BLOCK_SIZE = 64  # neighbouring examples, drawn at once
+_BLOCKS_KEPT = 256  # 470 MB, 16,000 images
+
+_DRAWING = Lock()  # threads that want the same block wait for one of them to draw it
 
 
 @dataclass(frozen=True)
 class ScenesDataset:
     """A source of images; built by `scenes_dataset`.
 
-    `source[i]` is a dictionary of read-only NumPy arrays, see `RenderedScene`: "image", float32
-    [64, 64, 3] in [0, 1], "labels", int32 [64, 64, 4], and "scene", int32 [], a position in
-    `SCENES`. Blocks of images are drawn at once, and the last few are kept. Threads may
-    share a source.
+    `source[i]` is a dictionary of NumPy arrays, see `RenderedScene`: "image", float32 [64, 64, 3]
+    in [0, 1], "labels", int32 [64, 64, 4], and "scene", int32 [], a position in `SCENES`. Blocks of
+    images are drawn at once and kept, the last 16,000 images, so that passes in any order draw each
+    once. Threads may share a source.
     """
 
     num_examples: int
@@ -33,17 +37,22 @@ class ScenesDataset:
         return self.num_examples
 
     def __getitem__(self, index: SupportsIndex) -> dict[str, np.ndarray]:
-        block, position = divmod(range(self.num_examples)[index], BLOCK_SIZE)
-        return {name: array[position] for name, array in self._block(block).items()}
+        place = range(self.num_examples)[index]
+        return {name: array[0] for name, array in self.read(place, place + 1).items()}
 
     def read(self, first: int, last: int) -> dict[str, np.ndarray]:
         """Stack the examples from `first` up to, not including, `last`."""
         places = range(self.num_examples)[first:last]
-        blocks = range(places.start // BLOCK_SIZE, -(-places.stop // BLOCK_SIZE))
-        parts = [self._block(block) for block in blocks]
-        start = places.start - blocks.start * BLOCK_SIZE
+        starts = range(places.start // BLOCK_SIZE * BLOCK_SIZE, places.stop, BLOCK_SIZE)
+        parts = [
+            {
+                name: array[max(places.start - start, 0) : places.stop - start]
+                for name, array in self._block(start // BLOCK_SIZE).items()
+            }
+            for start in starts
+        ]
         return {
-            name: np.concatenate([part[name] for part in parts])[start : start + len(places)]
+            name: _unpacked(name, np.concatenate([part[name] for part in parts]))
             for name in parts[0]
         }
 
@@ -52,7 +61,8 @@ class ScenesDataset:
         return vars(self)
 
     def _block(self, block: int) -> dict[str, np.ndarray]:
-        return _draw_block(self.seed, block, self.scenes, self.stylised)
+        with _DRAWING:
+            return _draw_block(self.seed, block, self.scenes, self.stylised)
 
 
 def scenes_dataset(
@@ -86,16 +96,29 @@ def scenes_dataset(
     return ScenesDataset(num_examples, seed, names, stylised)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=_BLOCKS_KEPT)
 def _draw_block(
     seed: int, block: int, scenes: tuple[str, ...], stylised: bool
 ) -> dict[str, np.ndarray]:
-    """Draw the examples of a block, 8 MB."""
+    """Draw the examples of a block, and store them as bytes, 1.8 MB."""
     places = np.arange(BLOCK_SIZE) + block * BLOCK_SIZE
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(jnp.asarray(places))
     numbers = jnp.asarray([SCENES.index(scenes[i % len(scenes)]) for i in places], jnp.int32)
     drawn = (_draw_stylised if stylised else _draw_plain)(keys, numbers)
-    return {name: np.asarray(array) for name, array in drawn._asdict().items()}
+    return {name: _packed(np.asarray(array)) for name, array in drawn._asdict().items()}
+
+
+def _packed(array: np.ndarray) -> np.ndarray:
+    """Store colors, which are multiples of 1 / 255, and numbers below 256 as bytes."""
+    whole = np.rint(array * 255) if array.dtype == np.float32 else array
+    assert 0 <= whole.min() <= whole.max() < 256
+    return whole.astype(np.uint8)
+
+
+def _unpacked(name: str, packed: np.ndarray) -> np.ndarray:
+    if name == "image":
+        return packed.astype(np.float32) * np.float32(1 / 255)
+    return packed.astype(np.int32)
 
 
 def _draw_one_stylised(key: jax.Array, scene: jax.Array) -> RenderedScene:

@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from jaxdissect.scenes.concepts import (
     scene_vocabulary,
 )
 from jaxdissect.scenes.dataset import BLOCK_SIZE, scenes_dataset
-from jaxdissect.scenes.rendering import SCENES, render, stylised
+from jaxdissect.scenes.rendering import SCENES, RenderedScene, render, stylised
 from jaxdissect.scenes.training.pool import draw_pool
 
 pytestmark = pytest.mark.optimised
@@ -222,6 +223,20 @@ def test_examples_depend_on_seed_and_place_alone(drawn):
             np.testing.assert_array_equal(array, drawn[name][i])
     other = scenes_dataset(10, seed=6)[0]
     assert np.abs(other["image"] - drawn["image"][0]).mean() > 0.05
+
+
+def test_no_image_is_drawn_twice_in_any_order(monkeypatch):
+    dataset._draw_block.cache_clear()
+    source = scenes_dataset(12 * BLOCK_SIZE, seed=5)
+    blank = RenderedScene(*(np.zeros((BLOCK_SIZE, 1), dtype) for dtype in ("f4", "i4", "i4")))
+    drawn = []
+    monkeypatch.setattr(dataset, "_draw_plain", lambda *_: drawn.append(1) or blank)
+    order = np.random.default_rng(0).permutation(len(source))
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(source.__getitem__, [*order, *range(len(source))]))
+    source.read(0, len(source))
+    assert len(drawn) == 12
+    dataset._draw_block.cache_clear()
 
 
 def test_data_set_of_some_scenes():
