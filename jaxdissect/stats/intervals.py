@@ -32,7 +32,7 @@ effective numbers of images, need not be whole."""
 
 _ROUNDING = 1e-9  # of numbers that are not whole
 
-_FEW, _BLOCK = 16, 1024
+_BLOCK = 256
 
 
 class Interval(NamedTuple):
@@ -183,12 +183,11 @@ def _beta_quantile(
     """Invert the distribution function of beta distributions."""
     found = [np.zeros(0)]
     with jax.enable_x64(True):
-        # Blocks of a few lengths share compiled programs, and few numbers wait for slow ones.
-        length = _FEW if len(chance) <= _FEW else _BLOCK
-        for first in range(0, len(chance), length):
-            block = [x[first : first + length] for x in (chance, a, b)]
+        # Blocks of one length share a compiled program, and few numbers wait for slow ones.
+        for first in range(0, len(chance), _BLOCK):
+            block = [x[first : first + _BLOCK] for x in (chance, a, b)]
             number = len(block[0])
-            padded = (np.pad(x, (0, length - number), constant_values=0.5) for x in block)
+            padded = (np.pad(x, (0, _BLOCK - number), constant_values=0.5) for x in block)
             found.append(np.asarray(_solve_beta(*padded))[:number])
     return np.concatenate(found)
 
