@@ -5,13 +5,14 @@ import io
 import json
 import math
 import os
+import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import ml_dtypes
 import numpy as np
@@ -38,6 +39,9 @@ SUFFIXES = (*PYTORCH_SUFFIXES, ".safetensors", ".npz")
 
 _MOST_TIMES, _MOST_BEYOND = 16, 1 << 26
 """All arrays of a file take at most so many times its bytes, and so many bytes beyond."""
+
+_CHECKSUM, _NO_CHECKSUM = "jaxdissect_sha256", "0" * 64
+_STORED_CHECKSUM = re.compile(rb'("jaxdissect_sha256":")[0-9a-f]{64}')
 
 _SAFETENSORS_DTYPES = {
     "F64": np.float64,
@@ -152,7 +156,7 @@ def _named(path: Path, what: str) -> Iterator[None]:
 def write_weights(
     path: FilePath, arrays: Mapping[str, np.ndarray], *, metadata: Mapping[str, str]
 ) -> None:
-    """Write arrays as safetensors; the file appears when it is complete.
+    """Write arrays as safetensors, with a checksum; the file appears when it is complete.
 
     Args:
         path: Ends in `.safetensors`.
@@ -169,8 +173,14 @@ def write_weights(
         save_file(
             {name: np.array(arrays[name], order="C") for name in sorted(arrays)},
             unfinished,
-            metadata=dict(metadata),
+            metadata={**metadata, _CHECKSUM: _NO_CHECKSUM},
         )
+        with open(unfinished, "r+b") as file:
+            content = _read_header(file)
+            checksum = _checksum(file, content)
+            (place,) = (8 + found.end(1) for found in _STORED_CHECKSUM.finditer(content))
+            file.seek(place)
+            file.write(checksum.encode())
         unfinished.replace(path)
     except SafetensorError as problem:
         raise OSError(f"{path} cannot be written: {problem}") from problem
@@ -220,11 +230,31 @@ def _find_safetensors(path: Path, file: BufferedIOBase) -> dict[str, StoredArray
     # overlap nor leave the file. What it cannot give is arrays of all types.
     with safe_open(path, framework="np"):
         pass
-    start = 8 + int.from_bytes(file.read(8), "little")
-    header = json.loads(file.read(start - 8), object_pairs_hook=_once)
-    header.pop("__metadata__", None)
+    content = _read_header(file)
+    start = 8 + len(content)
+    header = json.loads(content, object_pairs_hook=_once)
+    metadata = header.pop("__metadata__", None) or {}
+    if _CHECKSUM in metadata and metadata[_CHECKSUM] != _checksum(file, content):
+        raise Refused(
+            "is damaged: its checksum does not match; copy or convert it again from where it is "
+            "whole"
+        )
 
     return {name: _stored_tensor(file, start, name, entry) for name, entry in header.items()}
+
+
+def _read_header(file: BinaryIO) -> bytes:
+    """Read the JSON of a safetensors file, and leave the file where its numbers begin."""
+    file.seek(0)
+    return file.read(int.from_bytes(file.read(8), "little"))
+
+
+def _checksum(file: BinaryIO, header: bytes) -> str:
+    """Hash a safetensors file but for its checksum, given its header; it stands after that."""
+    text = hashlib.sha256(_STORED_CHECKSUM.sub(rb"\g<1>" + _NO_CHECKSUM.encode(), header, count=1))
+    while block := file.read(1 << 24):
+        text.update(block)
+    return text.hexdigest()
 
 
 def _stored_tensor(

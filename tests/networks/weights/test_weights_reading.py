@@ -329,3 +329,24 @@ def test_other_containers_of_weights_are_refused(tmp_path):
     for suffix in ("pth", "safetensors", "npz"):
         with pytest.raises(FileNotFoundError):
             read_weights(tmp_path / f"absent.{suffix}")
+
+
+def test_every_byte_of_a_written_file_counts(tmp_path):
+    path = tmp_path / "a.safetensors"
+    arrays = {"a.kernel": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.ones(2, np.int8)}
+    write_weights(path, arrays, metadata={"source": "x.pth"})
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 2]) + content[place + 1 :])
+        try:
+            found = read_weights(path)
+        except ValueError as problem:
+            assert str(problem).startswith(str(path))
+            continue
+        # Without its name there is no checksum, and all else is as it was.
+        assert place in range(*(content.index(b"jaxdissect_sha256") + end for end in (0, 17)))
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(found[name], array)
+    path.write_bytes(content[:-1] + b"\x07")
+    with pytest.raises(ValueError, match="a.safetensors is damaged: its checksum does not match"):
+        read_weights(path)
