@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Float64, Int, Int64, PyTree
 
+from jaxdissect.engine import independence
 from jaxdissect.engine.batching import Batch, Stored
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
-from jaxdissect.engine.layer_reader import Inputs, image_input, image_size
+from jaxdissect.engine.layer_reader import Inputs, as_static, image_input, image_size
 from jaxdissect.networks.network import as_network, layers_as_maps
 from jaxdissect.stats.intervals import student_t
 
@@ -95,6 +96,10 @@ def measure_peaks(
             f"`adversarial` (={list(adversarial.shape)}) must be one for each of `images` "
             f"(={list(images.shape)})"
         )
+
+    if len(images):
+        example = {"image": np.asarray(images[:1])}
+        independence.check_outputs(network, as_static(inputs), example, layers=layer)
 
     @jax.jit
     def peaks(params: PyTree, images: Array) -> Float[Array, "B U"]:

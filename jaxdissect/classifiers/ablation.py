@@ -177,7 +177,7 @@ def ablation_sweep(
         raise ValueError(f"`chunk_size` (={chunk_size}) must be at least 1")
     example = class_checks.first_example(source, label_key)
     placed = {name: jnp.asarray(array) for name, array in example.items()}
-    num_classes = class_checks.num_scored_classes(network, inputs, placed)
+    num_classes = class_checks.num_scored_classes(network, inputs, placed, layer)
     num_units = layer_shapes(network, inputs(placed), (layer,))[layer].shape[-1]
     keep = ablation_masks.checked_masks(keep, num_units, layer)
     # Condition 0: nothing is removed.

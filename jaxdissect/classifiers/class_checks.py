@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int64
 
+from jaxdissect.engine import independence
 from jaxdissect.engine.batching import Batch, Source, read_block
-from jaxdissect.engine.layer_reader import Inputs
+from jaxdissect.engine.layer_reader import Inputs, as_static
 from jaxdissect.networks.network import Network
 
 
@@ -46,17 +47,21 @@ def first_example(source: Source, label_key: str, *, allow_bool: bool = False) -
     return example
 
 
-def num_scored_classes(network: Network, inputs: Inputs, example: Mapping[str, Any]) -> int:
-    """Find how many classes a network scores.
+def num_scored_classes(
+    network: Network, inputs: Inputs, example: Mapping[str, Any], layer: str
+) -> int:
+    """Find how many classes a network scores, each example for itself.
 
     Raises:
-        ValueError: If it does not give scores [B, N].
+        ValueError: If it does not give scores [B, N], or these or the activations of the layer
+            depend on the other examples of a batch.
     """
     scores: Any = jax.eval_shape(
         lambda params, batch: network.apply(params, inputs(batch))[0], network.params, example
     )
     if not hasattr(scores, "shape") or len(scores.shape) != 2:
         raise ValueError(f"`network` must score classes, [B, N], and gives {scores}")
+    independence.check_outputs(network, as_static(inputs), example, layers=layer)
     return scores.shape[1]
 
 

@@ -87,7 +87,7 @@ def correlate_with_classes(
     """
     network = as_network(network)
     example = class_checks.first_example(source, label_key)
-    num_classes = class_checks.num_scored_classes(network, inputs, example)
+    num_classes = class_checks.num_scored_classes(network, inputs, example, layer)
     recording = Structure(network), layer, as_static(inputs)
     peaks, *_ = jax.eval_shape(partial(_peaks_and_scores, *recording), network.params, example)
     num_units = peaks.shape[1]

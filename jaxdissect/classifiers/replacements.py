@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, PyTree
 
+from jaxdissect.engine import independence
 from jaxdissect.engine.batching import Batch, Source, read_block
 from jaxdissect.engine.data.pairs import DONOR
 from jaxdissect.engine.folding import Progress, no_progress
@@ -91,8 +92,10 @@ def mean_activations(
     structure, inputs = Structure(network), as_static(inputs)
     if len(source) < 1:
         raise ValueError("`source` has no examples")
-    example = {name: jnp.asarray(array) for name, array in read_block(source, 0, 1).items()}
-    num_units = layer_shapes(network, inputs(example), (layer,))[layer].shape[-1]
+    example = read_block(source, 0, 1)
+    independence.check_outputs(network, inputs, example, layers=layer)
+    placed = {name: jnp.asarray(array) for name, array in example.items()}
+    num_units = layer_shapes(network, inputs(placed), (layer,))[layer].shape[-1]
     rows = np.zeros((len(source), num_units), np.float32)
 
     def receive(batch: Batch, output: tuple[Array, Array]) -> None:

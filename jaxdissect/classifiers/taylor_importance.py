@@ -58,7 +58,7 @@ def estimated_damage(
     """
     network = as_network(network)
     example = class_checks.first_example(source, label_key)
-    scored = class_checks.num_scored_classes(network, inputs, example)
+    scored = class_checks.num_scored_classes(network, inputs, example, layer)
     if not 1 <= num_classes <= scored:
         raise ValueError(
             f"`num_classes` (={num_classes}) must be at least 1 and at most {scored}, the classes "

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from jaxdissect.engine import independence
 from jaxdissect.engine.batching import Batch
 from jaxdissect.engine.images import float_images
 from jaxdissect.networks.adapters.recorder import as_layers
@@ -126,9 +127,22 @@ class LayerReader:
         return cls(Structure(network), as_layers(layers), as_static(inputs), image)
 
     def read(self, params: PyTree, batch: Mapping[str, Any]) -> LayerMaps:
-        """Run the network on a batch, as far as the layers; all of it where it makes images."""
+        """Run the network on a batch, as far as the layers; all of it where it makes images.
+
+        Raises:
+            ValueError: If what it gives for an example depends on the others of the batch.
+        """
         own = {name: array for name, array in batch.items() if not name.startswith(KEPT)}
-        return LayerMaps(*_read(self, params, own))
+        found = LayerMaps(*_read(self, params, own))
+        key = self, independence.shapes_of(own)
+        independence.once(key, lambda: self._check_independence(params, own, found))
+        return found
+
+    def _check_independence(self, params: PyTree, batch: dict[str, Any], found: LayerMaps) -> None:
+        if not all(getattr(array, "is_fully_addressable", True) for array in batch.values()):
+            return
+        again = LayerMaps(*_read(self, params, independence.among_others(batch)))
+        independence.check_same(_named(found), _named(again))
 
     def shapes(self, params: PyTree, batch: Mapping[str, Any]) -> LayerMaps:
         """Find the shapes of what `read` gives, without running the network."""
@@ -154,6 +168,11 @@ def check_inputs(network: Network, reader: LayerReader, batch: Mapping[str, Any]
         layer_shapes(network, struct, reader.layers)
     else:
         check_ranks(network, struct, reader.layers)
+
+
+def _named(found: LayerMaps) -> dict[str, Array]:
+    maps = {f"layer {name!r}": maps for name, maps in found.maps.items()}
+    return maps if found.image is None else maps | {"the image": found.image}
 
 
 @partial(jax.jit, static_argnums=0)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Int32, PyTree
 
 from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.resampling import Shape
+from jaxdissect.engine import independence
 from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.labelers import segmented
 from jaxdissect.networks.models.proggan import to_pixels as from_signed
@@ -166,7 +167,8 @@ class Generator:
         """Refuse sources without examples, or without latents of this generator.
 
         Raises:
-            ValueError: If there are no examples, or the first has no ``latent`` [Z].
+            ValueError: If there are no examples, the first has no ``latent`` [Z], or the image made
+                of it depends on the other examples of a batch.
         """
         if len(source) < 1:
             raise ValueError("`source` has no examples")
@@ -182,6 +184,7 @@ class Generator:
                 f"`source` must give examples with a 'latent' of shape ({self.latent_size},), the "
                 f"input of the generator, not {shape}"
             )
+        independence.check_outputs(self.network, latent_input, example)
 
     def _shapes(
         self, layers: tuple[str, ...]

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Int64, PyTree
 
-from jaxdissect.engine.batching import Source
+from jaxdissect.engine import independence
+from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.folding import Progress, fold, no_progress
 from jaxdissect.engine.layer_reader import image_input
 from jaxdissect.generators.generator import Generator, GeneratorParams
@@ -226,6 +227,12 @@ def moments_of_images(
     """
     if len(source) < 1:
         raise ValueError("`source` has no examples")
+    independence.check_outputs(
+        features.network,
+        lambda batch: features.prepare(images(batch)),
+        read_block(source, 0, 1),
+        layers=features.layer,
+    )
 
     @jax.jit
     def step(
