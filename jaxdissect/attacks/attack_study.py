@@ -203,8 +203,8 @@ def study_attack(
             raise ValueError(f"`{name}` (={value}) must be at least 1")
     network = as_network(network)
     scores = ClassScores(network)
-    example = first_example(judging, label_key)
-    first_example(ranking, label_key)
+    example = first_example(judging, label_key, name="judging")
+    first_example(ranking, label_key, name="ranking")
     images = jnp.asarray(example["image"])
     num_classes = count_classes(scores, scores.params, images)
     if not 0 <= target < num_classes:

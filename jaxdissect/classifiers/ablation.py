@@ -29,6 +29,7 @@ from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.jaxpr.partial_eval import largest_value
 from jaxdissect.networks.network import as_network, layer_shapes
 from jaxdissect.stats import accuracy, auroc, paired_accuracy, score_margin
+from jaxdissect.stats.accuracy import AccuracyState
 from jaxdissect.stats.intervals import Interval
 
 Measure = Callable[[accuracy.Accuracy], np.ndarray]
@@ -276,8 +277,8 @@ def ablation_sweep(
 
 
 class _SweepState(NamedTuple):
-    accuracy: accuracy.AccuracyState
-    unchanged: accuracy.AccuracyState
+    accuracy: AccuracyState
+    unchanged: AccuracyState
     margins: score_margin.MarginState
     auroc: auroc.AurocState | None
 

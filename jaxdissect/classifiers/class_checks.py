@@ -17,12 +17,15 @@ from jaxdissect.engine.layer_reader import Inputs, as_static
 from jaxdissect.networks.network import Network
 
 
-def first_example(source: Source, label_key: str, *, allow_bool: bool = False) -> Batch:
+def first_example(
+    source: Source, label_key: str, *, name: str = "source", allow_bool: bool = False
+) -> Batch:
     """Read a batch of one example, and check that it has a class.
 
     Args:
         source: Examples with the class under `label_key`.
         label_key: Name of the class of an example.
+        name: What the caller calls the source.
         allow_bool: Whether a bool is a class too.
 
     Raises:
@@ -30,7 +33,7 @@ def first_example(source: Source, label_key: str, *, allow_bool: bool = False) -
             integer.
     """
     if len(source) < 1:
-        raise ValueError("`source` has no examples")
+        raise ValueError(f"`{name}` has no examples")
     example = read_block(source, 0, 1)
     if label_key not in example:
         raise ValueError(

@@ -206,7 +206,8 @@ def study_classes(
     if wrong or not sizes:
         raise ValueError(f"`sizes` (={list(sizes)}) must be at least 1 and below {num_units}")
     network = as_network(network)
-    example = class_checks.first_example(ranking_images, label_key)
+    example = class_checks.first_example(ranking_images, label_key, name="ranking_images")
+    class_checks.first_example(judging_images, label_key, name="judging_images")
     num_classes = class_checks.num_scored_classes(network, inputs, example)
     unknown = [c for c in curve_classes if not 0 <= c < num_classes]
     if unknown:

@@ -114,6 +114,12 @@ def test_what_makes_no_sense_is_refused(judging, options, message):
         study_classes(pooled(), judging, judging, "conv2", WIDTH, **{"sizes": (2,), **options})
 
 
+def test_images_must_be_there_before_any_work(judging):
+    for parts, name in ((([], judging), "ranking"), ((judging, []), "judging")):
+        with pytest.raises(ValueError, match=f"`{name}_images` has no examples"):
+            study_classes(pooled(), *parts, "conv2", WIDTH, sizes=(2,))
+
+
 def test_estimates_are_slopes(judging):
     """Activation times gradient is how the log-probability falls as a unit fades."""
     network = as_network(pooled())

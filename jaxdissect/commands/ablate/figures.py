@@ -31,7 +31,7 @@ def class_figure(study: ClassStudy, names: Sequence[str]) -> "Figure":
     damaging = study.num_damaging(size)
     return bars_and_curves.bar_figure(
         [
-            names[study.classes[i]] + f" ({damaging[i]} of {size})" * bool(damaging[i] < size)
+            names[int(study.classes[i])] + f" ({damaging[i]} of {size})" * bool(damaging[i] < size)
             for i in order.tolist()
         ],
         {
