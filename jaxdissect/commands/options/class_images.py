@@ -21,6 +21,7 @@ from jaxdissect.networks.network import Network
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.rendering import SCENES
 
+_SCENE = "scene"  # name of the class of an example of the sample
 _SAMPLE_SEEDS = (1_000_003, 2_000_003)  # neither was trained on
 
 
@@ -62,6 +63,11 @@ class ClassSources(NamedTuple):
         """
         images = jax.ShapeDtypeStruct((1, *self.image_size, 3), jnp.float32)
         number = num_scored_classes(network, image_input, {"image": images})
+        if self.label_key == _SCENE and number != len(SCENES):
+            raise ValueError(
+                f"`sample` has {len(SCENES)} classes of scenes, but the network has {number} "
+                "outputs: give `images` and `rank_images` of its own classes"
+            )
         if self.class_names:
             check_num_outputs(self.class_names, number, self.named_by)
         return self.all_names(number)
@@ -114,7 +120,7 @@ class ClassImages:
             if self.class_names is not None:
                 raise ValueError("`class_names` goes with `images` or `tfds`, not with `sample`")
             ranking, judging = (scenes_dataset(self.num_images, seed=s) for s in _SAMPLE_SEEDS)
-            return ClassSources(ranking, judging, "scene", SCENES, "scenes in `sample`")
+            return ClassSources(ranking, judging, _SCENE, SCENES, "scenes in `sample`")
         names = None if self.class_names is None else read_class_names(self.class_names)
         if self.tfds is not None:
             return self._find_in_data_set(names)
@@ -165,8 +171,8 @@ def _refuse_more_folders(measured: ImageFolder, classes: Sequence[str]) -> None:
     more = sorted(folders - set(classes))
     if more:
         raise ValueError(
-            f"`images` has the folder {more[0]!r}, and {len(more) - 1} others, which `rank_images` "
-            "has not; or give `class_names`"
+            f"`images` has folders that `rank_images` has not: {', '.join(more[:3])}"
+            f"{', ...' * (len(more) > 3)}; they must be the same, or give `class_names`"
         )
 
 

@@ -21,6 +21,7 @@ from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 
+from jaxdissect.arrays.names import printable
 from jaxdissect.engine.data import pictures
 
 _log = logging.getLogger(__name__)
@@ -220,7 +221,7 @@ def image_folder(
     if on_error == "skip":
         source = source.without_unreadable()
     if source.skipped:
-        number, reasons = len(source.skipped), _listing(source.skipped)
+        number, reasons = len(source.skipped), printable(_listing(source.skipped))
         _log.warning("%d of %d images of %s are left out: %s", number, len(found), root, reasons)
     return source.check()
 
