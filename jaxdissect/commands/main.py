@@ -103,8 +103,14 @@ def _follow(options: Any) -> int:
         if known is None and not isinstance(problem, OSError):
             if not (isinstance(problem, ValueError) and raised_by(PROGRAM, problem)):
                 raise
-        return _refuse(known or str(problem))
+        return _refuse(known or _with_options_of(options, str(problem)))
     return 0
+
+
+def _with_options_of(options: Any, message: str) -> str:
+    """Let a message about layers name `--layer`, where that is what the command has."""
+    names = vars(getattr(options, "subcommand", options))
+    return message.replace("`layers`", "`layer`") if "layers" not in names else message
 
 
 def _missing_device() -> str | None:

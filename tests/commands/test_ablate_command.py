@@ -260,7 +260,7 @@ def test_removed_units_may_output_something_else(place, results, tmp_path, repla
         ({"images": None}, "`rank_images` and `images` go together"),
         ({"sample": "scenes"}, "give one of `sample`"),
         ({"layer": "conv7"}, "no layer 'conv7'; valid names: conv, fc"),
-        ({"layer": "fc"}, r"`layers`: layer 'fc' gives"),
+        ({"layer": "fc"}, r"`layer`: layer 'fc' gives"),
         ({"curves": ["blue"]}, "`curves` (='blue') must be one of: dark, grey, light"),
         ({"class_names": "classes.txt"}, "`class_names` has no class 'light'"),
         ({"sizes": [0]}, "`sizes` (=[0]) must be at least 1"),

@@ -428,6 +428,22 @@ def test_a_bar_is_drawn_on_terminals_only(terminal):
     assert (list(logger.handlers), logger.level) == before
 
 
+def test_without_a_terminal_progress_is_a_line_now_and_then(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    file = io.StringIO()
+    with progress_bar(console=Console(file=file, width=100)) as progress:
+        for description in ("reading", "counting"):
+            for done in range(20, 101):  # as of a pass that was resumed
+                progress(description, done, 400)
+                now[0] += 1
+    assert file.getvalue().splitlines() == [
+        *("reading: 50 of 400, 12%, 0:05:50 left", "reading: 80 of 400, 20%, 0:05:20 left"),
+        *("counting: 29 of 400, 7%, 0:06:11 left", "counting: 59 of 400, 15%, 0:05:41 left"),
+        "counting: 89 of 400, 22%, 0:05:11 left",
+    ]
+
+
 def test_quiet_says_nothing(capsys):
     with progress_bar(quiet=True) as progress:
         logging.getLogger(PLAN_LOGGER).info("the plan")

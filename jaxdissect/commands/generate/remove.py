@@ -14,6 +14,7 @@ from jaxdissect.generators.removal import remove_units
 from jaxdissect.networks.ablation_masks import best_unit_masks, single_unit_masks
 from jaxdissect.plots.figure_files import save_figure
 
+_SHOWN_NUMBERS = (0, 2, 4, 8, 20)
 _SHOWN_IMAGES = 8
 
 
@@ -26,7 +27,10 @@ class RemoveUnits(ConceptOptions, TableOptions):
 
     most: Annotated[int, arg(metavar="N")] = 30
     """Remove the 0, 1, ..., N best units together."""
-    shown: Annotated[tuple[int, ...], arg(metavar="N [N ...]")] = (0, 2, 4, 8, 20)
+    shown: Annotated[
+        tuple[int, ...] | None,
+        arg(metavar="N [N ...]", help_behavior_hint="(default: 0 2 4 8 20, up to --most)"),
+    ] = None
     """Numbers of removed units to show images of."""
     singles: bool = True
     """Also remove every unit alone."""
@@ -43,8 +47,11 @@ class RemoveUnits(ConceptOptions, TableOptions):
         _, _, num_units = generator.map_shape(self.layer)
         if not 1 <= self.most <= num_units:
             raise ValueError(f"`most` (={self.most}) must be 1 to {num_units}, units there are")
-        if not self.shown or not all(0 <= number <= self.most for number in self.shown):
-            raise ValueError(f"`shown` (={self.shown}) must be numbers from 0 to {self.most}")
+        shown = self.shown
+        if shown is None:
+            shown = tuple(number for number in _SHOWN_NUMBERS if number <= self.most)
+        if not shown or not all(0 <= number <= self.most for number in shown):
+            raise ValueError(f"`shown` (={shown}) must be numbers from 0 to {self.most}")
         source = self.latents(generator.latent_size, "measuring")
         with self.working() as (folder, progress):
             units = self.rank_units(generator, concept, progress)
@@ -77,7 +84,7 @@ class RemoveUnits(ConceptOptions, TableOptions):
                 written["units"] = tables.single_table(singles, concept, units.iou)
             examples = sets.most_shown(concept, _SHOWN_IMAGES)
             images = images_without_units(
-                generator, source, self.layer, examples, sets.keep[list(self.shown)]
+                generator, source, self.layer, examples, sets.keep[list(shown)]
             )
             self.write_tables(folder, written)
             facts = {"ranking by IoU": units.ranking[: self.most].tolist()}
@@ -86,7 +93,7 @@ class RemoveUnits(ConceptOptions, TableOptions):
             replaced = figures.replaced_figure(sets, concept)
             if replaced is not None:
                 save_figure(folder / "replaced.png", replaced)
-            figures.removal_strip(images, examples, self.shown).save(folder / "images.png")
+            figures.removal_strip(images, examples, shown).save(folder / "images.png")
         self.print_table(
             f"Removing units of {self.layer} that match {self.concept} best", written["sets"]
         )

@@ -1,8 +1,10 @@
 """Show the user on stderr what is going on: the plan, and how far each pass over the data is."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from jaxdissect.arrays.names import printable_lines
@@ -11,6 +13,9 @@ from jaxdissect.engine.folding import Progress, no_progress
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
+
+LINE_SECONDS = 30
+"""Between two lines about the progress, where there is no terminal."""
 
 PLAN_LOGGER = "jaxdissect.dissection.run"
 """The logger that announces, before the work begins, what is kept and what is computed again."""
@@ -22,7 +27,8 @@ def progress_bar(*, quiet: bool = False, console: "Console | None" = None) -> It
 
     Args:
         quiet: Show nothing.
-        console: Where to show it; stderr when None. A bar is drawn only on a terminal.
+        console: Where to show it; stderr when None. A bar is drawn only on a terminal; elsewhere a
+            line is written every `LINE_SECONDS`.
 
     Yields:
         The function to pass to those that take a `progress`.
@@ -37,7 +43,7 @@ def progress_bar(*, quiet: bool = False, console: "Console | None" = None) -> It
     console = console or Console(stderr=True)
     with _plan_shown(console):
         if not console.is_terminal:
-            yield no_progress
+            yield _Lines(console)
             return
         columns = (
             TextColumn("{task.description}", markup=False),
@@ -48,6 +54,31 @@ def progress_bar(*, quiet: bool = False, console: "Console | None" = None) -> It
         )
         with Bars(*columns, console=console, transient=True) as bars:
             yield _CurrentPass(bars)
+
+
+class _Lines:
+    """A line now and then about the pass that is running, as in a log."""
+
+    def __init__(self, console: "Console") -> None:
+        self._console = console
+        self._pass, self._done = "", 0
+        self._begun = 0
+        self._begun_at = self._shown_at = time.monotonic()
+
+    def __call__(self, description: str, done: int, total: int, /) -> None:
+        now = time.monotonic()
+        if description != self._pass or done < self._done:
+            self._pass, self._begun = description, done
+            self._begun_at = now
+        self._done = done
+        if now - self._shown_at < LINE_SECONDS or not total:
+            return
+        self._shown_at = now
+        line = f"{description}: {done} of {total}, {done / total:.0%}"
+        if done > self._begun:
+            seconds = (now - self._begun_at) / (done - self._begun) * (total - done)
+            line += f", {timedelta(seconds=round(seconds))} left"
+        self._console.print(printable_lines(line), markup=False, highlight=False, soft_wrap=True)
 
 
 class _CurrentPass:
