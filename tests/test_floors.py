@@ -9,7 +9,8 @@ import sys
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "jaxdissect"
 # From the bottom up; packages of one floor do not know of each other.
 FLOORS = [
-    {"arrays", "stats"},
+    {"arrays"},
+    {"stats"},
     {"networks"},
     {"engine"},
     {"scenes"},

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Int32, Integer
 
+from jaxdissect.arrays.representation import short_repr
+
 NEIGHBORS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if row or column)
 """Steps from a pixel to the eight around it."""
 
@@ -25,6 +27,8 @@ class Boxes(NamedTuple):
     bottom: Int32[Array, "*batch H W"]
     left: Int32[Array, "*batch H W"]
     right: Int32[Array, "*batch H W"]
+
+    __repr__ = short_repr
 
 
 def connected_components(labels: Integer[Array, "*batch H W"]) -> Int32[Array, "*batch H W"]:

@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from jaxdissect.arrays.name_lists import NOTHING, ListedName, read_name_list, read_text
+from jaxdissect.arrays.representation import short_repr
 
 NONE = "-"
 """Name and category of entry 0, the label of pixels that carry no concept."""
@@ -56,6 +57,8 @@ class Vocabulary:
 
     names: tuple[str, ...]
     categories: tuple[str, ...]
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.categories):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import (
     Alignment,
     Border,
@@ -52,6 +53,8 @@ class AttackExample(NamedTuple):
     active_after: Bool[np.ndarray, "H W"]
     rises: Bool[np.ndarray, "H W"]
     falls: Bool[np.ndarray, "H W"]
+
+    __repr__ = short_repr
 
 
 def find_attack_examples(

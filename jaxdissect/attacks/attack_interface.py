@@ -12,6 +12,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Int32, PyTree
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.network import Network, as_network
 
@@ -45,6 +46,8 @@ class Attacked(NamedTuple):
     distance: Float[Array, "*n"]
     constant: Float[Array, "*n"]
     iterations: Int32[Array, "*n"]
+
+    __repr__ = short_repr
 
 
 Attack = Callable[[Scores, PyTree, Array, Array], Attacked]

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int64
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.attacks.attack_interface import (
     Attack,
     Attacked,
@@ -44,6 +45,8 @@ class RankedDamage(NamedTuple):
 
     damage: Float[np.ndarray, "U N"]
     margin_lost: Float[np.ndarray, "U N"]
+
+    __repr__ = short_repr
 
 
 @runtime_checkable
@@ -130,6 +133,8 @@ class AttackStudy:
     damage: Float[np.ndarray, "U N"]
     margin_lost: Float[np.ndarray, "U N"]
     important: Bool[np.ndarray, "U N"]
+
+    __repr__ = short_repr
 
     @property
     def targets(self) -> Int[np.ndarray, "B"]:

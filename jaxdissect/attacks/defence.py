@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Int, Int64, Key, PyTree
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.attacks.attack_interface import Attack
 from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.networks.edits import keep_units
@@ -183,6 +184,8 @@ class DefenceCurve:
     outcomes: Mapping[DefenceMeasure, Bool[np.ndarray, "Z D B"]]
     undefended: Mapping[DefenceMeasure, Bool[np.ndarray, "B"]]
     distances: Float64[np.ndarray, "Z"]
+
+    __repr__ = short_repr
 
     def rate(self, measure: DefenceMeasure) -> Float64[np.ndarray, "Z"]:
         """Return the share of images of which a measure is true, mean over draws."""

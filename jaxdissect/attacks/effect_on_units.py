@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Float64, Int, Int64, PyTree
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine import independence
 from jaxdissect.engine.batching import Batch, Stored
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
@@ -34,6 +35,8 @@ class PeakChanges(NamedTuple):
 
     before: Float32[np.ndarray, "B U"]
     after: Float32[np.ndarray, "B U"]
+
+    __repr__ = short_repr
 
     @property
     def change(self) -> Float64[np.ndarray, "B U"]:

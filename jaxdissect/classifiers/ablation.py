@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float64, Int32, Integer, PyTree
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.classifiers import ablation_methods, class_checks, replacements
 from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, no_progress
@@ -66,6 +67,8 @@ class Ablation:
     margins: tuple[score_margin.MarginCounts, score_margin.MarginCounts]
     predictions: Integer[np.ndarray, "S+1 n"] | None = None
     auroc_counts: tuple[auroc.AurocCounts, auroc.AurocCounts] | None = None
+
+    __repr__ = short_repr
 
     def damage(
         self, *, measure: Measure = accuracy.balanced_accuracy

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float32, Float64, PyTree
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.classifiers import class_checks
 from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, fold, no_progress
@@ -44,6 +45,8 @@ class ClassCorrelation(NamedTuple):
 
     correlation: Float64[np.ndarray, "U N"]
     top_n_accuracy: Float64[np.ndarray, "N"]
+
+    __repr__ = short_repr
 
 
 class PositiveShares(NamedTuple):

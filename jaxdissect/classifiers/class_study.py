@@ -19,6 +19,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.classifiers import ablation_methods, class_checks, importance, replacements
 from jaxdissect.classifiers.ablation import Ablation, Measure, ablation_sweep
 from jaxdissect.engine.batching import Source
@@ -53,6 +54,8 @@ class ClassStudy:
     sizes: tuple[int, ...]
     curve_classes: tuple[int, ...]
     set_removals: Ablation
+
+    __repr__ = short_repr
 
     @property
     def classes(self) -> Int64[np.ndarray, "C"]:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Float64, Int, Int64
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.classifiers import class_checks
 from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
@@ -39,6 +40,8 @@ class PeakActivations(NamedTuple):
     values: Float32[np.ndarray, "n U"]
     labels: Int64[np.ndarray, "n"]
 
+    __repr__ = short_repr
+
 
 class Detectors(NamedTuple):
     """The best units of every class, best first, by the images that they were chosen on.
@@ -59,6 +62,8 @@ class Detectors(NamedTuple):
     chosen_auroc: Float64[np.ndarray, "C k"]
     accuracy: Float64[np.ndarray, "C k"]
     auroc: Float64[np.ndarray, "C k"]
+
+    __repr__ = short_repr
 
     def order(self) -> Int64[np.ndarray, "C"]:
         """Order the classes by the accuracy that their best unit was chosen for; give places."""
@@ -83,6 +88,8 @@ class UnitDetectors(NamedTuple):
     thresholds: Float32[np.ndarray, "U C"]
     chosen_accuracy: Float64[np.ndarray, "U C"]
     auroc: Float64[np.ndarray, "U C"]
+
+    __repr__ = short_repr
 
     def of_class(self, number: int) -> "UnitDetectors":
         """Leave out all classes but one."""

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int64
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.stats import accuracy
 
 MEASURES: Mapping[str, Callable[[accuracy.Accuracy], Float64[np.ndarray, "*S N"]]] = {
@@ -50,6 +51,8 @@ class Groups(NamedTuple):
     mean: Float64[np.ndarray, "G"]
     standard_error: Float64[np.ndarray, "G"]
     value_error: Float64[np.ndarray, "G"]
+
+    __repr__ = short_repr
 
 
 def ranking(

@@ -16,6 +16,7 @@ from jaxtyping import Float, Float32, Int64
 
 from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.names import csv_cell
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.label_grid import LayerOnGrid
 from jaxdissect.engine.saved_files import check_file, damaged, file_sha256, read_json, write_json
@@ -63,6 +64,8 @@ class LayerDissection:
     top_examples: Int64[np.ndarray, "U k"]
     top_values: Float32[np.ndarray, "U k"]
     on_grid: LayerOnGrid | None = None
+
+    __repr__ = short_repr
 
     @property
     def num_units(self) -> int:
@@ -187,6 +190,8 @@ class Dissection:
     vocabulary: Vocabulary
     settings: Mapping[str, Any] = field(default_factory=dict)
     provenance: Provenance | None = None
+
+    __repr__ = short_repr
 
     def __getitem__(self, layer: str) -> LayerDissection:
         if layer not in self.layers:

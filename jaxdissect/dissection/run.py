@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import Alignment, Shape
 from jaxdissect.dissection.activation_cache import ActivationCache, fill_cache
 from jaxdissect.dissection.count_agreement import count_agreement_of_layers
@@ -124,6 +125,8 @@ class DissectionRun(NamedTuple):
     plan: MemoryPlan
     cache: ActivationCache
     dissection: Dissection
+
+    __repr__ = short_repr
 
 
 def run_dissection(

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PyTree
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import Alignment, Shape, pixel_centers
 from jaxdissect.dissection.presets import Preset, Scope
 from jaxdissect.engine.batching import Source, read_block
@@ -106,6 +107,8 @@ class DissectionSetup:
     rows: LabelRows
     label_shape: tuple[int, ...]
     labeled_images: tuple[str, ...]
+
+    __repr__ = short_repr
 
     @property
     def grid(self) -> Shape:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import (
     Alignment,
     Border,
@@ -51,6 +52,8 @@ class UnitImages(NamedTuple):
     detects: bool
     images: Float32[np.ndarray, "k H W 3"]
     active: Bool[np.ndarray, "k H W"]
+
+    __repr__ = short_repr
 
 
 def active_regions(

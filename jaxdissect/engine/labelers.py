@@ -13,6 +13,7 @@ from jaxtyping import Array, Int32, Integer, PyTree
 
 from jaxdissect.arrays.colors import COLOR_NAMES, color_labels
 from jaxdissect.arrays.concepts import Vocabulary, merge_vocabularies, vocabulary
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine.images import float_images
 from jaxdissect.networks.segmenters.segmenter import Grid, Segmenter
 
@@ -35,6 +36,8 @@ class Labeler(NamedTuple):
     label: Callable[[PyTree, Arrays, Grid], Int32[Array, "B H W K"]]
     params: PyTree = ()
     images: tuple[str, ...] = ()
+
+    __repr__ = short_repr
 
 
 def annotated(concepts: Vocabulary, *, key: str = "labels") -> Labeler:

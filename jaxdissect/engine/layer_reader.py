@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine import independence
 from jaxdissect.engine.batching import Batch
 from jaxdissect.engine.images import float_images
@@ -93,6 +94,8 @@ class LayerMaps(NamedTuple):
 
     maps: dict[str, Float[Array, "B h w U"]]
     image: Float[Array, "B H W 3"] | None
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Float64, Int32, Key
 
 from jaxdissect.arrays.concepts import Vocabulary
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
@@ -83,6 +84,8 @@ class MeanEffect(NamedTuple):
     mean: Float64[np.ndarray, "S"]
     standard_error: Float64[np.ndarray, "S"]
 
+    __repr__ = short_repr
+
 
 @dataclass(frozen=True)
 class CausalEffect:
@@ -109,6 +112,8 @@ class CausalEffect:
     before: Int32[np.ndarray, "N"]
     inserted: Int32[np.ndarray, "S N"]
     ablated: Int32[np.ndarray, "S N"]
+
+    __repr__ = short_repr
 
     @cached_property
     def effect(self) -> MeanEffect:

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.dissection.presets import GANDISSECT2019, Preset
 from jaxdissect.dissection.result import Dissection
 from jaxdissect.dissection.run import dissect
@@ -98,6 +99,8 @@ class RankedUnits(NamedTuple):
     iou: Float64[np.ndarray, "U"]
     ranking: Int64[np.ndarray, "U"]
     levels: Float32[np.ndarray, "U"]
+
+    __repr__ = short_repr
 
 
 def rank_units_by_iou(

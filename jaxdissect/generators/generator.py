@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int32, PyTree
 
 from jaxdissect.arrays.concepts import Vocabulary
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine import independence
 from jaxdissect.engine.batching import Source, read_block
@@ -66,6 +67,8 @@ class GeneratorParams(NamedTuple):
 
     network: PyTree
     segmenter: PyTree
+
+    __repr__ = short_repr
 
 
 class Generator:

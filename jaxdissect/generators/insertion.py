@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Float64, Int, Int32, Int64
 
 from jaxdissect.arrays.concepts import Vocabulary
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
@@ -75,6 +76,8 @@ class Insertion:
     contexts: Int32[np.ndarray, "N m K"]
     concepts: tuple[int, ...]
     added: Int32[np.ndarray, "N m c"]
+
+    __repr__ = short_repr
 
     @property
     def number(self) -> Int64[np.ndarray, "C"]:

@@ -23,6 +23,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Float32, Int64, Key, PyTree
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.generators.causality import (
@@ -55,6 +56,8 @@ class UnitStrengths:
     strengths: Float32[np.ndarray, "U"]
     effects: Float32[np.ndarray, "steps"]
     losses: Float32[np.ndarray, "steps"]
+
+    __repr__ = short_repr
 
     @property
     def ranking(self) -> Int64[np.ndarray, "U"]:

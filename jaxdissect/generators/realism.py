@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Int64, PyTree
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine import independence
 from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.folding import Progress, fold, no_progress
@@ -74,6 +75,8 @@ class Realism:
     keep: Bool[np.ndarray, "S U"]
     baseline: Float64[np.ndarray, "P"]
     distances: Float64[np.ndarray, "P S"]
+
+    __repr__ = short_repr
 
     @property
     def cost(self) -> Float64[np.ndarray, "S"]:

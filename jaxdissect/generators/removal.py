@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float64, Int32, Int64
 
 from jaxdissect.arrays.concepts import Vocabulary
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
 from jaxdissect.generators.generator import Generator, GeneratorParams
@@ -57,6 +58,8 @@ class Removal:
     concepts: tuple[int, ...]
     after: Int32[np.ndarray, "S N k"]
     replaced: Int64[np.ndarray, "S k C"]
+
+    __repr__ = short_repr
 
     def area_left(self, concept: int) -> Int32[np.ndarray, "S N"]:
         """Area of one of `concepts` in every image, under each condition.

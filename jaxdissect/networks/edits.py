@@ -17,12 +17,16 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Key, Num, PyTree
 
+from jaxdissect.arrays.representation import short_repr
+
 
 class Edit(NamedTuple):
     """Replace activations a by a * keep + add."""
 
     keep: Array  # broadcasts from the right against the activations; 1 leaves them alone
     add: Array  # likewise; 0 leaves them alone
+
+    __repr__ = short_repr
 
 
 Units = Int[Array, "k"] | Int[np.ndarray, "k"] | Sequence[SupportsIndex]

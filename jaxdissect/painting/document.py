@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float32
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine.data.latent_vectors import latents
 from jaxdissect.painting.strokes import Stroke
 
@@ -97,6 +98,8 @@ class Painting:
     strokes: tuple[PaintedStroke, ...]
     model: str = ""
     digest: str | None = None
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         for name, low, bits in (("seed", 0, 64), ("example", 0, 31), ("latent_size", 1, 16)):

@@ -21,6 +21,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float32, Int, Int32, Key
 
 from jaxdissect.arrays.colors import color_labels
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.scenes.concepts import FIRST_COLOR, MATERIALS, label
 from jaxdissect.scenes.drawing import layout, light, raster, tables
 
@@ -43,6 +44,8 @@ class RenderedScene(NamedTuple):
     image: Float32[Array, "H W 3"]
     labels: Int32[Array, "H W 4"]
     scene: Int32[Array, ""]
+
+    __repr__ = short_repr
 
 
 def render(key: Key[Array, ""], scene: int | Int[Array, ""]) -> RenderedScene:

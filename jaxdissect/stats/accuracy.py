@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Int32, Int64, Integer
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.stats import int64_counter
 
 
@@ -47,6 +48,8 @@ class Accuracy(NamedTuple):
     predicted: Int64[np.ndarray, "*S N"]
     correct: Int64[np.ndarray, "*S N"]
     confidence: Int64[np.ndarray, "*S N"]
+
+    __repr__ = short_repr
 
 
 STEPS = 2**16

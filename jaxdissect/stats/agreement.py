@@ -17,6 +17,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Int, Int32, Int64
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.stats import int64_counter
 
 # Pixels counted together on CPU: the block stays in cache, and its counts fit a uint16.
@@ -43,6 +44,8 @@ class AgreementCounts(NamedTuple):
 
     intersection: Int64[np.ndarray, "C U"]
     concept: Int64[np.ndarray, "C"]
+
+    __repr__ = short_repr
 
     @property
     def unit(self) -> Int64[np.ndarray, "U"]:

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Float64, Int32, Int64, Integer
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.stats import int64_counter
 from jaxdissect.stats.accuracy import STEPS
 
@@ -64,6 +65,8 @@ class AurocCounts(NamedTuple):
     own: Int64[np.ndarray, "*S N H"]
     every: Int64[np.ndarray, "*S N H"]
     joined: Bool[np.ndarray, "*S N"]
+
+    __repr__ = short_repr
 
 
 def init(num_classes: int, num_conditions: int) -> AurocState:

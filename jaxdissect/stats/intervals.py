@@ -26,6 +26,8 @@ import numpy as np
 from jax.scipy.special import betainc, betaln
 from jaxtyping import Array, Float64, Real
 
+from jaxdissect.arrays.representation import short_repr
+
 Counts = Real[np.ndarray, "..."] | np.number | int | float
 """Numbers of images, one or many; arrays are broadcast together. Means over several draws, and
 effective numbers of images, need not be whole."""
@@ -46,6 +48,8 @@ class Interval(NamedTuple):
     estimate: Float64[np.ndarray, "*shape"]
     low: Float64[np.ndarray, "*shape"]
     high: Float64[np.ndarray, "*shape"]
+
+    __repr__ = short_repr
 
 
 def proportion_interval(

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Float64
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.stats import int64_counter
 
 
@@ -40,6 +41,8 @@ class Moments(NamedTuple):
     mean_b: Float64[np.ndarray, "B"]
     covariance: Float64[np.ndarray, "A B"]
     second_moment: Float64[np.ndarray, "A B"]
+
+    __repr__ = short_repr
 
 
 def init(num_a: int, num_b: int) -> MomentsState:

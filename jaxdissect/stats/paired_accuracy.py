@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64, Integer
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.stats import accuracy
 from jaxdissect.stats.intervals import Interval, paired_interval
 
@@ -30,6 +31,8 @@ class PairedAccuracy(NamedTuple):
     before: accuracy.Accuracy
     after: accuracy.Accuracy
     unchanged: accuracy.Accuracy
+
+    __repr__ = short_repr
 
 
 def count(

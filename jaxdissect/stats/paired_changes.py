@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int, Int64
 
+from jaxdissect.arrays.representation import short_repr
+
 
 class PairedChanges(NamedTuple):
     """Sums of the changes of every group's samples.
@@ -25,6 +27,8 @@ class PairedChanges(NamedTuple):
     number: Int64[np.ndarray, "G"]
     sums: Int64[np.ndarray, "G C"]
     squares: Int64[np.ndarray, "G C"]
+
+    __repr__ = short_repr
 
 
 def init(num_groups: int, num_concepts: int) -> PairedChanges:

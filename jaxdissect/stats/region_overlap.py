@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float64, Int64
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.stats import int64_counter
 
 
@@ -38,6 +39,8 @@ class OverlapCounts(NamedTuple):
     first: Int64[np.ndarray, "U"]
     second: Int64[np.ndarray, "U"]
     total: int
+
+    __repr__ = short_repr
 
     @property
     def union(self) -> Int64[np.ndarray, "U"]:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Int32, Int64, Integer
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.stats import int64_counter
 
 STEPS = 2**16
@@ -42,6 +43,8 @@ class MarginCounts(NamedTuple):
 
     images: Int64[np.ndarray, "N"]
     total: Int64[np.ndarray, "*S N"]
+
+    __repr__ = short_repr
 
 
 def init(num_classes: int, num_conditions: int) -> MarginState:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.stats.agreement import AgreementCounts
 
 Score = Float[np.ndarray, "C U"]
@@ -22,6 +23,8 @@ class ContingencyTable(NamedTuple):
     unit_only: Float[np.ndarray, "C U"]
     concept_only: Float[np.ndarray, "C U"]
     neither: Float[np.ndarray, "C U"]
+
+    __repr__ = short_repr
 
 
 def contingency_table(counts: AgreementCounts) -> ContingencyTable:

@@ -18,6 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int, Int64
 
+from jaxdissect.arrays.representation import short_repr
+
 _BLOCK = 2**21  # values that are looked at together: some tens of megabytes
 
 
@@ -34,6 +36,8 @@ class ThresholdClassifiers(NamedTuple):
     threshold: Float32[np.ndarray, "U N"]
     balanced_accuracy: Float64[np.ndarray, "U N"]
     auroc: Float64[np.ndarray, "U N"]
+
+    __repr__ = short_repr
 
 
 def fit(

@@ -13,6 +13,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Int32, Int64
 
+from jaxdissect.arrays.representation import short_repr
+
 _NOWHERE = np.iinfo(np.int32).max
 
 
@@ -28,6 +30,8 @@ class TopK(NamedTuple):
 
     values: Float32[np.ndarray, "U k"]
     examples: Int64[np.ndarray, "U k"]
+
+    __repr__ = short_repr
 
 
 def init(num_columns: int, k: int) -> TopKState:

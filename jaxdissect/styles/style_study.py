@@ -28,6 +28,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int64
 
 from jaxdissect.arrays.concepts import Vocabulary
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import Alignment, Shape
 from jaxdissect.dissection.presets import PNAS2020, Preset
 from jaxdissect.dissection.result import Dissection, LayerDissection, Provenance
@@ -63,6 +64,8 @@ class LayerStyle:
     stylised: LayerDissection
     pixels: region_overlap.OverlapCounts
     min_style_iou: float = MIN_STYLE_IOU
+
+    __repr__ = short_repr
 
     @property
     def name(self) -> str:
@@ -117,6 +120,8 @@ class StyleStudy:
     vocabulary: Vocabulary
     settings: Mapping[str, Any]
     provenance: Provenance | None = None
+
+    __repr__ = short_repr
 
     @property
     def originals(self) -> Dissection:

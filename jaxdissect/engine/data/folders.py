@@ -22,6 +22,7 @@ from typing import Any, Literal, SupportsIndex
 import numpy as np
 
 from jaxdissect.arrays.names import printable
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine.data import pictures
 
 _log = logging.getLogger(__name__)
@@ -62,6 +63,8 @@ class ImageFolder:
     mask_size: tuple[int, int] | None = None  # (h, w) masks are resized to; None: as stored
     ids: pictures.LabelIds = pictures.LabelIds()  # what the values of masks mean
     skipped: tuple[str, ...] = ()  # why images were left out, a message for each that names it
+
+    __repr__ = short_repr
 
     def __len__(self) -> int:
         return len(self.names)

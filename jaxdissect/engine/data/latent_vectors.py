@@ -15,6 +15,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from jaxtyping import Float32
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine.batching import Stored
 
 
@@ -29,6 +30,8 @@ class Latents:
     num_examples: int
     size: int
     seed: int = 0
+
+    __repr__ = short_repr
 
     def __len__(self) -> int:
         return self.num_examples

@@ -24,6 +24,7 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine.data import pictures
 from jaxdissect.engine.identity import spread
 
@@ -56,6 +57,8 @@ class TfdsSource:
     features: tuple[str, ...] = ()
     image_size: tuple[int, int] | None = None  # (H, W); None: as stored
     ids: pictures.LabelIds = pictures.LabelIds()  # what the values of label maps mean
+
+    __repr__ = short_repr
 
     def __len__(self) -> int:
         return self.num_examples

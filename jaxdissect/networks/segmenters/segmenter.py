@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PyTree
 
 from jaxdissect.arrays.concepts import Vocabulary
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.networks.models.layers import float_images
 from jaxdissect.networks.segmenters.rules import DEFAULT_RULES, Rules
 
@@ -58,6 +59,8 @@ class Segmenter(NamedTuple):
         [PyTree, Float[Array, "B h w 3"], int, Grid],
         tuple[Float[Array, "B H W"], Bool[Array, "B H W"]],
     ] = no_score
+
+    __repr__ = short_repr
 
 
 def predict_labels(
