@@ -18,9 +18,12 @@ from jaxtyping import Float32
 
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine.data.latent_vectors import latents
-from jaxdissect.painting.strokes import Stroke
+from jaxdissect.painting.strokes import Stroke, rows_crossed
 
 MAX_STROKES, MAX_STRENGTH = 200, 2.0
+
+MAX_ROWS = 2**24
+"""Rows of pixels that all strokes of a painting cross together, which take seconds to mark."""
 
 Action = Literal["draw", "erase", "restore"]
 """Set units to their values, set them to zero, or give a place back as it was."""
@@ -85,8 +88,8 @@ class Painting:
         digest: Of the generator's parameters, so that another's are noticed; None if not known.
 
     Raises:
-        ValueError: If a number is out of range, there are more than `MAX_STROKES` strokes, or one
-            has a paint that does not exist.
+        ValueError: If a number is out of range, there are more than `MAX_STROKES` strokes, they
+            would take too long to mark (`MAX_ROWS`), or one has a paint that does not exist.
     """
 
     layer: str
@@ -109,6 +112,12 @@ class Painting:
         if len(self.strokes) > MAX_STROKES:
             raise ValueError(
                 f"`strokes` must be at most {MAX_STROKES}, there are {len(self.strokes)}"
+            )
+        rows = sum(rows_crossed(stroke.stroke, self.image_size) for stroke in self.strokes)
+        if rows > MAX_ROWS:
+            raise ValueError(
+                f"`strokes` must cross at most {MAX_ROWS} rows of pixels in all, not {rows}: use "
+                "fewer or shorter ones, or a smaller brush"
             )
         used = {stroke.paint for stroke in self.strokes} - {None}
         if not used <= set(self.paints):

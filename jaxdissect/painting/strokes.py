@@ -8,7 +8,7 @@ points are rounded to 1/16 of a pixel, and everything after that is integer arit
 """
 
 import functools
-import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +25,12 @@ MAX_SIDE = 1024
 
 MAX_POINTS = 512
 """Most points of a stroke."""
+
+_PIECES = 128
+"""Straight pieces that are marked at once."""
+
+_FAR = 2**40
+"""Beyond all coordinates."""
 
 
 @dataclass(frozen=True)
@@ -128,32 +134,93 @@ def pixels_under(stroke: Stroke, image_size: Sequence[int]) -> Bool[np.ndarray, 
     under = np.zeros((height, width), bool)
     j, i = np.minimum(points // FRACTIONS, [width - 1, height - 1]).T
     under[i, j] = True
-    pieces = itertools.pairwise(points) if len(points) > 1 else [(points[0], points[0])]
-    for start, end in pieces:
-        _mark(under, start, end, radius)
+    starts, ends = _pieces(points)
+    for first in range(0, len(starts), _PIECES):
+        some = slice(first, first + _PIECES)
+        _mark(under, starts[some], ends[some], radius)
     return under
+
+
+def rows_crossed(stroke: Stroke, image_size: Sequence[int]) -> int:
+    """Count the rows of pixels that the straight pieces of a stroke cross, the work of marking."""
+    starts, ends = _pieces(np.array(stroke.points, np.float64)[:, 1:])
+    rows = np.minimum(np.abs(ends - starts) + stroke.brush + 2, min(image_size[0], MAX_SIDE))
+    return int(rows.sum())
+
+
+def _pieces(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where straight pieces start and where they end; a point is one of length zero."""
+    return (points[:-1], points[1:]) if len(points) > 1 else (points, points)
 
 
 def _mark(
     under: Bool[np.ndarray, "H W"],
-    start: Int64[np.ndarray, "2"],
-    end: Int64[np.ndarray, "2"],
+    starts: Int64[np.ndarray, "P 2"],
+    ends: Int64[np.ndarray, "P 2"],
     radius: int,
 ) -> None:
-    """Mark the pixels near a straight piece, all in parts of a pixel."""
-    low = np.maximum((np.minimum(start, end) - radius) // FRACTIONS, 0)
-    high = (np.maximum(start, end) + radius) // FRACTIONS + 1
-    box = (slice(low[1], high[1]), slice(low[0], high[0]))
-    rows, columns = under[box].shape
+    """Mark the pixels near straight pieces, all in parts of a pixel.
+
+    What lies within the radius of a piece is convex: of every row of pixels it is an interval. So
+    the work grows with the rows that pieces cross, not with pixels.
+    """
+    height, width = under.shape
     center = FRACTIONS // 2
-    y = ((low[1] + np.arange(rows)) * FRACTIONS + center)[:, None] - start[1]
-    x = ((low[0] + np.arange(columns)) * FRACTIONS + center)[None] - start[0]
-    dx, dy = (int(side) for side in end - start)
-    length = dx * dx + dy * dy  # squared
-    along = x * dx + y * dy
-    across = x * dy - y * dx
-    # The nearest point of the piece is its start, its end, or between: compare squares.
-    before, after = x * x + y * y, (x - dx) ** 2 + (y - dy) ** 2
-    within = radius * radius
-    between = (along > 0) & (along < length) & (across * across <= within * length)
-    under[box] |= (before <= within) | (after <= within) | between
+    low, high = np.sort([starts[:, 1], ends[:, 1]], axis=0)
+    low = np.clip((low - radius) // FRACTIONS, 0, height - 1)
+    count = np.clip((high + radius) // FRACTIONS, 0, height - 1) + 1 - low
+    piece = np.repeat(np.arange(len(starts)), count)
+    row = np.arange(len(piece)) - np.repeat(count.cumsum() - count - low, count)
+    left, right = _intervals(row * FRACTIONS + center, starts, ends, piece, radius)
+    first = np.maximum(-((center - left) // FRACTIONS), 0)
+    last = np.minimum((right - center) // FRACTIONS, width - 1)
+    there = first <= last
+    steps = np.zeros((height, width + 1), np.int32)
+    np.add.at(steps, (row[there], first[there]), 1)
+    np.add.at(steps, (row[there], last[there] + 1), -1)
+    under |= steps.cumsum(axis=1)[:, :width] > 0
+
+
+def _intervals(
+    row: Int64[np.ndarray, "R"],
+    starts: Int64[np.ndarray, "P 2"],
+    ends: Int64[np.ndarray, "P 2"],
+    piece: Int64[np.ndarray, "R"],
+    radius: int,
+) -> tuple[Int64[np.ndarray, "R"], Int64[np.ndarray, "R"]]:
+    """Find the first and the last x of rows that are within the radius of pieces; exact.
+
+    The nearest point of a piece is its start, its end (discs), or between (a strip). With the
+    vector d of a piece and its length squared L, points (x, y) from its start are in the strip
+    where 0 < x dx + y dy < L and |x dy - y dx| <= floor(sqrt(r^2 L)).
+    """
+    offsets = ends - starts
+    lengths = (offsets * offsets).sum(axis=1)
+    roots = np.array([math.isqrt(radius * radius * length) for length in lengths.tolist()])
+    start_x, start_y = starts[piece].T
+    dx, dy = offsets[piece].T
+    length, across = lengths[piece], roots[piece]
+    y = row - start_y
+
+    # Along the piece: if it is upright, a row is in the strip with all its x, or with none.
+    sign = np.where(dx < 0, -1, 1)
+    divisor = np.where(dx == 0, 1, np.abs(dx))
+    bound = np.minimum(-sign * y * dy, sign * (length - y * dy))
+    left = np.where(dx == 0, -_FAR, bound // divisor + 1)
+    right = np.where(dx == 0, _FAR, -(-(bound + length) // divisor) - 1)
+    inside = (dx != 0) | ((y * dy > 0) & (y * dy < length))
+    # Across the piece.
+    divisor = np.where(dy == 0, 1, np.abs(dy))
+    middle = np.where(dy < 0, -1, 1) * y * dx
+    left = np.maximum(left, np.where(dy == 0, -_FAR, -((across - middle) // divisor)))
+    right = np.minimum(right, np.where(dy == 0, _FAR, (middle + across) // divisor))
+    inside &= ((dy != 0) | (np.abs(y * dx) <= across)) & (left <= right)
+    left = np.where(inside, left, _FAR)
+    right = np.where(inside, right, -_FAR)
+    for x, away in ((0, y), (dx, y - dy)):
+        # Exact: a root of so small an integer is never rounded past an integer.
+        square = radius * radius - away * away
+        half = np.sqrt(np.maximum(square, 0)).astype(np.int64)
+        left = np.minimum(left, np.where(square >= 0, x - half, _FAR))
+        right = np.maximum(right, np.where(square >= 0, x + half, -_FAR))
+    return left + start_x, right + start_x

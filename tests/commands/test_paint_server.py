@@ -1,5 +1,6 @@
 """The server of the painting page: what it renders, and what it refuses."""
 
+import asyncio
 import base64
 import io
 import json
@@ -265,3 +266,24 @@ def test_studios_without_a_segmenter_count_no_areas():
     assert rendering.areas == ()
     np.testing.assert_array_equal(rendering.image, studio().render(MADE).image)
     assert jnp.asarray(rendering.cells).sum() == len(np.argwhere(rendering.cells)) > 0
+
+
+def test_uploads_that_break_off_are_no_errors():
+    """The application itself, as the server calls it when a connection is lost."""
+    headers = [(b"host", HOME[7:].encode()), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": f"/{TOKEN}/render", "headers": headers}
+    scope |= {"query_string": b"", "root_path": "", "http_version": "1.1", "scheme": "http"}
+    received = [
+        {"type": "http.request", "body": b"{", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent = []
+
+    async def receive():
+        return received.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(create_app(studio(), TOKEN, PORT)(scope, receive, send))
+    assert sent[0]["status"] == 400 and not received

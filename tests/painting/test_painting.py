@@ -23,9 +23,9 @@ from jaxdissect.painting import (
     replay,
     to_json,
 )
-from jaxdissect.painting.document import MAX_STROKES
+from jaxdissect.painting.document import MAX_STROKES, Painting
 from jaxdissect.painting.rendering import edit_of, painted_cells, renderer
-from jaxdissect.painting.strokes import MAX_POINTS, cells_under, pixels_under
+from jaxdissect.painting.strokes import MAX_POINTS, cells_under, pixels_under, rows_crossed
 
 # --- strokes to cells -----------------------------------------------------------------------------
 
@@ -273,3 +273,13 @@ def test_what_does_not_fit_the_generator():
         replay(generator(), painting(paints={"x": Paint((10,), (1.0,))}))
     with pytest.raises(ValueError, match="other parameters"):
         replay(generator(), painting(digest="0123456789abcdef"))
+
+
+def test_strokes_are_bounded_in_time_too():
+    """As many strokes as are allowed, of as many points, each across all of a large image."""
+    points = tuple((1024.0 * (i % 2), 1024.0 * ((i * 257) % 512) / 511) for i in range(512))
+    stroke = PaintedStroke(Stroke(points, 1.0), "restore")
+    assert rows_crossed(stroke.stroke, (1024, 1024)) > 250_000
+    with pytest.raises(ValueError, match="`strokes` must cross at most 16777216 rows"):
+        Painting("layer", (1024, 1024), 8, 0, 0, {}, (stroke,) * 100)
+    assert Painting("layer", (64, 64), 8, 0, 0, {}, (stroke,) * 100).strokes

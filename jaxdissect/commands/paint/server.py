@@ -119,14 +119,18 @@ def create_app(studio: Studio, token: str, port: int) -> "Starlette":
 async def _body(request: "Request") -> bytes:
     """Read a request up to `MAX_BODY`; what is longer is read to its end, so that the answer is."""
     from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect
 
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size <= MAX_BODY:
-            parts.append(part)
-        elif size > 8 * MAX_BODY:
-            break
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size <= MAX_BODY:
+                parts.append(part)
+            elif size > 8 * MAX_BODY:
+                break
+    except ClientDisconnect:
+        raise HTTPException(400, "the painting broke off") from None  # to nobody
     if size > MAX_BODY:
         raise HTTPException(413, f"a painting must be at most {MAX_BODY} bytes")
     return b"".join(parts)
