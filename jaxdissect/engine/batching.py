@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, runtime_checkable
 
-import jax
 import numpy as np
+from jax.dtypes import canonicalize_dtype
 
 _IMAGES = ("image", "stylised", "donor")
 
@@ -141,7 +141,7 @@ def _check_values(name: str, array: np.ndarray, first: int) -> None:
     """Refuse integers that would wrap, as JAX has 32 bits for them, and images of 0 to 255."""
     if not array.size:
         return
-    wide = array.dtype.kind in "iu" and array.dtype.itemsize == 8 and not jax.config.jax_enable_x64
+    wide = array.dtype.kind in "iu" and canonicalize_dtype(array.dtype) != array.dtype
     images = name in _IMAGES and array.dtype.kind == "f"
     if not (wide or images):
         return

@@ -9,14 +9,12 @@ import jax
 import jax.numpy as jnp
 from tyro.conf import arg
 
-from jaxdissect.classifiers.class_checks import num_scored_classes
 from jaxdissect.commands.options.size import OptionalSize
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.data.class_names import find_classes, read_class_names
 from jaxdissect.engine.data.classes import check_num_outputs, with_classes
 from jaxdissect.engine.data.folders import ImageFolder, OnError, image_folder
 from jaxdissect.engine.data.tfds import tfds_source
-from jaxdissect.engine.layer_reader import image_input
 from jaxdissect.networks.network import Network
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.rendering import SCENES
@@ -62,7 +60,12 @@ class ClassSources(NamedTuple):
                 [B, N].
         """
         images = jax.ShapeDtypeStruct((1, *self.image_size, 3), jnp.float32)
-        number = num_scored_classes(network, image_input, {"image": images})
+        scores = jax.eval_shape(
+            lambda params, images: network.apply(params, images)[0], network.params, images
+        )
+        if len(getattr(scores, "shape", ())) != 2:
+            raise ValueError(f"`model` must score classes, [B, N], and gives {scores}")
+        number = scores.shape[1]
         if self.label_key == _SCENE and number != len(SCENES):
             raise ValueError(
                 f"`sample` has {len(SCENES)} classes of scenes, but the network has {number} "
