@@ -29,6 +29,17 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def shortened(name: str, most: int) -> str:
+    """Cut the middle of a name that has too many characters for where it is shown.
+
+    Args:
+        name: Any text.
+        most: Characters that there is room for.
+    """
+    end = most // 2
+    return name if len(name) <= most else f"{name[: most - 1 - end]}…{name[-end:]}"
+
+
 def csv_cell(cell: Any) -> Any:
     """Return a cell as it is to be written to CSV, so that no spreadsheet takes it for a formula.
 

@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from jaxdissect.arrays.names import shortened
 from jaxdissect.plots.palette import SERIES_COLORS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from jaxdissect.plots.plain_figure import PlainFigure
+
+LONGEST_NAME = 48
+"""Characters of a name beside bars or in a legend; what is longer is cut."""
 
 _WIDTH, _BAR, _AROUND = 7.5, 0.24, 1.1
 
@@ -51,15 +57,15 @@ def bar_figure(
             thickness * 0.92,
             xerr=_known(errors[name]) if errors and name in errors else None,
             error_kw={"elinewidth": 0.8, "capsize": 2},
-            label=name,
+            label=shortened(name, LONGEST_NAME),
             color=SERIES_COLORS[i % len(SERIES_COLORS)] if len(series) > 1 else SERIES_COLORS[2],
             zorder=2,
         )
-    axes.set_yticks(places, names)
+    axes.set_yticks(places, [shortened(name, LONGEST_NAME) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6, zorder=0)
     axes.set_xlabel(unit)
-    _finish(axes, title, legend=len(series) > 1)
+    _finish(figure, axes, title, legend=len(series) > 1)
     return figure
 
 
@@ -89,7 +95,8 @@ def curve_figure(
     axes = figure.add_subplot()
     for i, (name, values) in enumerate(curves.items()):
         color = SERIES_COLORS[(i + 2) % len(SERIES_COLORS)]
-        axes.plot(places, values, color=color, label=name, marker="o", markersize=3, zorder=3)
+        label = shortened(name, LONGEST_NAME)
+        axes.plot(places, values, color=color, label=label, marker="o", markersize=3, zorder=3)
         if bands is not None and name in bands:
             band = _known(bands[name])
             low, high = values - band, values + band
@@ -100,7 +107,7 @@ def curve_figure(
     axes.grid(color="#DDDDDD", linewidth=0.6, zorder=0)
     axes.set_xlabel(across)
     axes.set_ylabel(up)
-    _finish(axes, title, legend=len(curves) > 1)
+    _finish(figure, axes, title, legend=len(curves) > 1)
     return figure
 
 
@@ -109,8 +116,8 @@ def _known(lengths: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
     return np.where(np.isfinite(lengths), lengths, np.nan)
 
 
-def _finish(axes: "Axes", title: str, *, legend: bool) -> None:
-    axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
+def _finish(figure: "PlainFigure", axes: "Axes", title: str, *, legend: bool) -> None:
+    figure.set_title(title)
     axes.spines[["top", "right"]].set_visible(False)
     if legend:
         axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))

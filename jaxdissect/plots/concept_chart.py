@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from jaxdissect.arrays.names import printable
+from jaxdissect.arrays.names import printable, shortened
 from jaxdissect.dissection.result import Dissection, LayerDissection
 from jaxdissect.plots.palette import category_colors
 
@@ -39,8 +39,8 @@ class _Row(NamedTuple):
     most: int  # units of a concept, in the whole layer
 
     def names(self) -> list[str]:
-        names = [self.layer.vocabulary.names[concept] for concept, _ in self.concepts]
-        return [n if len(n) <= _LONGEST_NAME else n[: _LONGEST_NAME - 1] + "…" for n in names]
+        names = self.layer.vocabulary.names
+        return [shortened(names[concept], _LONGEST_NAME) for concept, _ in self.concepts]
 
     @property
     def bar_height(self) -> float:

@@ -4,6 +4,7 @@ Matplotlib, which this module imports, takes what stands between dollar signs fo
 fails on those that are none when the figure is drawn, after all work. Names come from elsewhere.
 """
 
+import textwrap
 from typing import Any
 
 from matplotlib import rc_context
@@ -14,9 +15,16 @@ from matplotlib.ticker import FuncFormatter
 
 from jaxdissect.arrays.names import printable, printable_lines
 
+_LETTERS = 11.0  # of a title, per inch
+
 
 class PlainFigure(Figure):
     """A figure in which no text is a formula, and every text can be shown."""
+
+    def set_title(self, title: str) -> None:
+        """Write a title from the left edge on: above axes beside long names there is no room."""
+        lines = textwrap.fill(title, int(self.get_figwidth() * _LETTERS))
+        self.suptitle(lines, x=0.01, ha="left", fontsize=10, fontweight="bold")
 
     def draw(self, renderer: RendererBase) -> None:
         """Draw the figure; this is also how its layout is found."""

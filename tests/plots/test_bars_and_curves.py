@@ -1,5 +1,7 @@
 """Charts of bars and curves: what is drawn is what was given."""
 
+import io
+
 import numpy as np
 import pytest
 from matplotlib.container import BarContainer
@@ -16,6 +18,17 @@ def test_bars_stand_in_the_order_of_their_names():
     widths = [[bar.get_width() for bar in group] for group in groups]
     assert widths == [[1, 2, 3], [0.5, 2.5, 1]]
     assert axes.yaxis_inverted()
+
+
+def test_long_names_and_titles_leave_room_for_bars():
+    name = "encoder.layers.11." + "x" * 90 + ".value"
+    figure = bar_figure([name, "b"], {name: np.ones(2), "c": np.ones(2)}, title=name, unit="u")
+    figure.savefig(io.BytesIO(), format="png")  # would warn of axes without any width
+    (axes,) = figure.axes
+    (label, _) = axes.get_yticklabels()
+    assert len(label.get_text()) == 48 and label.get_text().endswith(".value")
+    (title,) = [text for text in figure.texts if "layers" in text.get_text()]
+    assert "\n" in title.get_text() and title.get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_curves_have_bands_and_begin_at_zero():

@@ -103,7 +103,7 @@ def test_long_names_are_shortened():
     layer = drawn_results.layer_with("conv", [1], concepts)
     (axes,) = concept_chart.concept_figure(Dissection({"conv": layer}, concepts)).axes
     (label,) = axes.get_xticklabels()
-    assert label.get_text() == "x" * 27 + "…"
+    assert label.get_text() == "x" * 13 + "…" + "x" * 14
 
 
 def test_chart_is_written_as_png(tmp_path, chart):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from jaxdissect.arrays.names import shortened
 from jaxdissect.classifiers.detectors import Detectors
 from jaxdissect.commands.detect.tables import MOST_SHOWN
 from jaxdissect.plots import bars_and_curves
@@ -17,7 +18,7 @@ from jaxdissect.plots.palette import SERIES_COLORS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_NUM_BINS = 40
+_NUM_BINS, _LONGEST_NAME = 40, 30
 _MOST_POINTS = 1000  # of either kind, as many as the paper shows
 
 
@@ -62,6 +63,7 @@ def peak_figure(
     chance = np.random.default_rng(seed)
     own, others = values[is_own], values[~is_own]
     number = min(len(own), len(others), _MOST_POINTS)
+    name = shortened(name, _LONGEST_NAME)
     groups = ((f"{name} ({len(own)} images)", own, 1), (f"others ({len(others)})", others, 0))
     for (label, group, place), color in zip(groups, SERIES_COLORS[1:], strict=False):
         density.hist(
@@ -76,7 +78,7 @@ def peak_figure(
     density.set_ylabel("density")
     density.set_yticks([])
     density.legend(frameon=False, fontsize=8)
-    density.set_title(title, loc="left", fontsize=10, fontweight="bold")
+    figure.set_title(title)
     points.set_yticks([0, 1], ["others", name])
     points.set_xlabel(f"peak activation (threshold {threshold:.3g})")
     return figure

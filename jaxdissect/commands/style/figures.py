@@ -30,7 +30,8 @@ def layer_figure(study: StyleStudy) -> "Figure":
                 [len(layer.texture_sensitive) for layer in layers], float
             ),
         },
-        title=f"Units active at the same places in both styles (IoU > {layers[0].min_style_iou:g})",
+        title="Shape-sensitive units are active at the same places in both styles "
+        f"(IoU > {layers[0].min_style_iou:g})",
         unit="units with a concept",
     )
 
