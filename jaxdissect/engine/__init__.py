@@ -1,6 +1,7 @@
 """How a statistic meets a data set: batches, folds, labelers, memory, checkpoints."""
 
 from jaxdissect.engine import data as data
+from jaxdissect.engine import identity as identity
 from jaxdissect.engine.batching import Batch as Batch
 from jaxdissect.engine.batching import BlockSource as BlockSource
 from jaxdissect.engine.batching import Joined as Joined

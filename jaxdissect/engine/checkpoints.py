@@ -97,6 +97,8 @@ class Checkpoints:
         """Find the last complete state, and remove one that was never completed."""
         for kind in (STATES, CHECKSUMS):
             make_folder(self._folder / kind)
+        for unfinished in (self._folder / CHECKSUMS).glob(".*.part"):
+            unfinished.unlink(missing_ok=True)
         states, complete = self._steps(STATES), self._steps(CHECKSUMS)
         for step in sorted(states - complete):
             if step < max(states):

@@ -33,6 +33,7 @@ from jaxdissect.networks.jaxpr.contents import traced_contents
 MAX_SAMPLE = 1024
 """How many examples of a source are looked at, evenly spread; all, if there are no more."""
 
+_PACKAGE = Path(__file__).parents[1]
 _MARK = "sha256:"
 _LIBRARIES = ("jax", "numpy", "pillow")
 _NOT_COMPUTING = ("commands", "plots", "report")
@@ -79,7 +80,7 @@ def is_content(value: Any) -> bool:
 def software() -> dict[str, str]:
     """Return what runs a computation: code, libraries and kind of device, by name."""
     return {
-        "jaxdissect": _own_code(),
+        "jaxdissect": f"{_version('jaxdissect')} ({code_digest(_PACKAGE)})",
         **{name: _version(name) for name in _LIBRARIES},
         "device": jax.default_backend(),
         "precision": str(jax.config.jax_default_matmul_precision),
@@ -103,19 +104,15 @@ def spread(number: int) -> list[int]:
 
 
 @functools.cache
-def _own_code() -> str:
-    """Return the version of jaxdissect, and a digest of its code, which may be newer."""
-    package = Path(__file__).parents[1]
-    files = sorted(
-        path
-        for path in package.rglob("*.py")
-        if path.relative_to(package).parts[0] not in _NOT_COMPUTING
-    )
+def code_digest(package: Path) -> str:
+    """Tell the code of a package from earlier states of it, but for what draws and writes."""
     text = hashlib.sha256()
-    for path in files:
-        text.update(f"{path.relative_to(package).as_posix()}\n".encode())
-        text.update(path.read_bytes())
-    return f"{_version('jaxdissect')} ({text.hexdigest()[:8]})"
+    for path in sorted(package.rglob("*.py")):
+        place = path.relative_to(package)
+        if place.parts[0] not in _NOT_COMPUTING:
+            text.update(f"{place.as_posix()}\n".encode())
+            text.update(path.read_bytes())
+    return text.hexdigest()[:8]
 
 
 def _version(package: str) -> str:
@@ -139,7 +136,10 @@ class _Hash:
         return _MARK + self._hash.hexdigest()[:16]
 
     def add(self, value: Any) -> None:
-        if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
+        if isinstance(value, bytes):
+            self._mark("bytes", str(len(value)))
+            self._hash.update(value)
+        elif value is None or isinstance(value, (bool, int, float, complex, str)):
             self._mark(type(value).__name__, repr(value))
         elif isinstance(value, Enum):
             self._mark("enum", type(value).__qualname__, value.name)
@@ -166,9 +166,9 @@ class _Hash:
             self._add_all(array.ravel().tolist())
             return
         self._mark("array", str(array.dtype), str(array.shape))
-        # Piece by piece: what is laid out in another order is copied.
-        for piece in array if array.ndim > 1 else (array,):
-            self._hash.update(np.ascontiguousarray(piece).view(np.uint8).data)
+        # Piece by piece where it is laid out in another order, which takes a copy.
+        for piece in (array,) if array.flags.c_contiguous or array.ndim < 2 else array:
+            self._hash.update(np.ascontiguousarray(piece).reshape(-1).view(np.uint8).data)
 
     def _add_all(self, values: Iterable[Any]) -> None:
         for value in values:
@@ -324,5 +324,5 @@ def _is_users(thing: Any) -> bool:
 
 _INSTALLED = (
     *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
-    Path(__file__).parents[1],
+    _PACKAGE,
 )

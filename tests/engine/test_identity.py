@@ -15,7 +15,7 @@ from jaxdissect.engine.batching import Joined, Stored
 from jaxdissect.engine.data.folders import image_folder
 from jaxdissect.engine.data.latent_vectors import latents
 from jaxdissect.engine.data.pairs import WithDonors
-from jaxdissect.engine.identity import content, digest, traced
+from jaxdissect.engine.identity import code_digest, content, digest, traced
 from jaxdissect.engine.resume import computation_settings
 from jaxdissect.scenes.dataset import scenes_dataset
 
@@ -216,6 +216,23 @@ def test_every_part_of_a_fold_counts(change, names):
     before, after = settings(), settings(**change)
     assert {name for name in before if before[name] != after[name]} == names
     assert {"jaxdissect", "jax", "numpy", "pillow", "device", "precision"} < before.keys()
+
+
+def test_code_counts_but_for_what_draws(tmp_path):
+    def written(place, text):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_text(text)
+        code_digest.cache_clear()
+        return code_digest(tmp_path)
+
+    found = [written("stats/a.py", "1"), written("stats/a.py", "2"), written("b.py", "1")]
+    assert len(set(found)) == 3 and written("plots/a.py", "1") == found[2]
+
+
+@pytest.mark.parametrize("array", [IMAGES, IMAGES[0, 0, 0], IMAGES[:0], IMAGES.astype("f2")])
+def test_layout_in_memory_does_not_count(array):
+    assert content(np.asfortranarray(array)) == content(array) == content(jnp.asarray(array))
+    assert content(array) != content(array[None])
 
 
 def test_digests_tell_arrays_apart():

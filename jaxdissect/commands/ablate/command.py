@@ -75,7 +75,8 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
     memory_gib: Annotated[float, arg(metavar="GIB")] = 1.0
     """Memory for sets of units that run together, about; does not change results."""
     checkpoints: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
-    """Folder from which the same command resumes when it was interrupted."""
+    """Folder from which the same command resumes when it was interrupted; with other options,
+    images or weights it is refused."""
 
     def run(self) -> None:
         """Rank and remove units as the options say; write and print the results.
