@@ -24,6 +24,7 @@ from jaxdissect.networks.loading import convert as convert
 from jaxdissect.networks.loading import fetch as fetch
 from jaxdissect.networks.loading import load_network as load_network
 from jaxdissect.networks.loading import pretrained as pretrained
+from jaxdissect.networks.loading import untrained as untrained
 from jaxdissect.networks.network import Network as Network
 from jaxdissect.networks.network import as_maps as as_maps
 from jaxdissect.networks.network import as_network as as_network

@@ -1,5 +1,6 @@
 """From a file of weights, or the name of a published one, to a network that runs."""
 
+import inspect
 from collections.abc import Mapping
 from contextlib import ExitStack
 from importlib.metadata import version
@@ -113,6 +114,33 @@ def load_network(
     """
     files = _part_files(_find_architecture(architecture), Path(path))
     return _load(architecture, files, dtype, **options)
+
+
+def untrained(architecture: str, *, seed: int, **options: Any) -> nnx.Module:
+    """Build a network with random weights, as before training: a control for what was learned.
+
+    Args:
+        architecture: One of `jaxdissect.networks.models.catalog.ARCHITECTURES` whose sizes are
+            known, such as "vgg16".
+        seed: Seed of the weights.
+        **options: Further arguments of `from_shapes` of the network's module.
+
+    Returns:
+        The network in its published sizes, in evaluation mode.
+
+    Raises:
+        ValueError: If there is no such architecture (lists those there are), or its sizes are those
+            of its weights alone.
+    """
+    known = _find_architecture(architecture)
+    if "rngs" not in inspect.signature(known.from_shapes).parameters:
+        raise ValueError(
+            f"`architecture` (={architecture!r}) has the sizes of its weights, and none without; "
+            "build its module with sizes and `rngs`"
+        )
+    network = known.from_shapes({}, rngs=nnx.Rngs(seed), **options)
+    network.eval()
+    return network
 
 
 def convert(architecture: str, source: FilePath, target: FilePath) -> None:

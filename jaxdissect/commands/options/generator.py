@@ -11,10 +11,12 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from tyro.conf import arg
 
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.commands.options.model import BUILT_IN, FoundModel, checked_layers
+from jaxdissect.commands.options.random_weights import RandomWeightsOption, build_untrained
 from jaxdissect.commands.options.user_code import find_function, user_code
 from jaxdissect.engine.data.latent_vectors import latents
 from jaxdissect.generators.generator import Generator, ToPixels, in_range
@@ -80,7 +82,7 @@ class FoundGenerator(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeneratorOptions:
+class GeneratorOptions(RandomWeightsOption):
     """Options that name a generator."""
 
     model: Annotated[str, arg(metavar="NAME")]
@@ -104,9 +106,14 @@ class GeneratorOptions:
                 such latents or gives no images, or much of these lies outside the range.
         """
         to_pixels = in_range(*self.pixel_range)
-        model, latent_size, segmenter = _find_network(self.model, self.weights, self.latent_size)
+        self.check_random_weights(self.weights)
+        model, latent_size, segmenter = _find_network(
+            self.model, self.weights, self.latent_size, self.random_weights
+        )
         found = FoundGenerator(model, latent_size, to_pixels, segmenter)
-        _look_at_images(found, self.pixel_range)
+        # Colors that were not learned lie anywhere, and are clipped.
+        most_outside = _MOST_OUTSIDE if self.random_weights is None else 1.0
+        _look_at_images(found, self.pixel_range, most_outside)
         return found
 
 
@@ -150,15 +157,23 @@ class SegmenterOptions:
 
 
 def _find_network(
-    name: str, weights: Path | None, latent_size: int | None
+    name: str, weights: Path | None, latent_size: int | None, random_weights: int | None
 ) -> tuple[FoundModel, int, str | None]:
     """Find a network, the length of its latents, and the name of its segmenter."""
+    if name == ARCHITECTURE and random_weights is not None:
+        raise ValueError(
+            f"`random_weights`: `model` {ARCHITECTURE!r} has the sizes of its weights; name a "
+            f"published one: {', '.join(NAMES)}"
+        )
     if (name == ARCHITECTURE) != (weights is not None):
         raise ValueError(f"`weights` go with `model` {ARCHITECTURE!r}, and with no other")
     if name not in (BUILT_IN, ARCHITECTURE, *NAMES):
         build, home = find_function(name, "model", [BUILT_IN, *NAMES, ARCHITECTURE])
         with user_code(f"`model` (={name!r}) cannot be built by its function", home):
-            model = FoundModel(name, as_network(build()), home)
+            if random_weights is None:
+                model = FoundModel(name, as_network(build()), home)
+            else:
+                model = FoundModel(name, build_untrained(build, name, random_weights), home)
         if latent_size is None:
             raise ValueError(f"`latent_size` is needed for `model` {name!r}")
         return model, latent_size, None
@@ -167,6 +182,8 @@ def _find_network(
     else:
         module = pretrained(name) if weights is None else load_network(name, weights)
     assert isinstance(module, ProgressiveGenerator)
+    if random_weights is not None:
+        module = ProgressiveGenerator(module.sizes, rngs=nnx.Rngs(random_weights))
     known_size = module.sizes[0]
     if latent_size not in (None, known_size):
         raise ValueError(
@@ -177,7 +194,9 @@ def _find_network(
     return model, known_size, BUILT_IN if name == BUILT_IN else "netpqc"
 
 
-def _look_at_images(found: FoundGenerator, pixel_range: tuple[float, float]) -> None:
+def _look_at_images(
+    found: FoundGenerator, pixel_range: tuple[float, float], most_outside: float
+) -> None:
     """Refuse generators that give no images, or images whose values the range mistakes."""
     model, (low, high) = found.model, pixel_range
     with user_code(
@@ -193,7 +212,7 @@ def _look_at_images(found: FoundGenerator, pixel_range: tuple[float, float]) -> 
     tolerance = 0.02 * (high - low)
     inside = (images >= low - tolerance) & (images <= high + tolerance)  # what is NaN is not
     outside = 1 - inside.mean()
-    if outside > _MOST_OUTSIDE:
+    if outside > most_outside or np.isnan(images).any():
         raise ValueError(
             f"`pixel_range` (={pixel_range}) leaves out {outside:.0%} of what `model` "
             f"{model.name!r} gives, {images.min():.3g} to {images.max():.3g}"

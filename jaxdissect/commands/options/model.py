@@ -4,7 +4,7 @@ A name is `BUILT_IN`, a published network of images such as `vgg16_places365`, a
 such as `vgg16` whose weights are in a file of the user's, or the place of a function:
 `FILE.py:FUNCTION` or `package.module:FUNCTION`. The function takes no arguments and returns an
 nnx.Module, a Network, or whatever `as_network` takes, whose input is float images [B, H, W, 3] in
-[0, 1].
+[0, 1]. For --random-weights it takes `rngs` or `seed`.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,16 +18,17 @@ import jax.numpy as jnp
 from flax import nnx
 from tyro.conf import arg
 
+from jaxdissect.commands.options.random_weights import RandomWeightsOption, build_untrained
 from jaxdissect.commands.options.tokens import WAYS, WAYS_OF_CELLS, TokenOptions
 from jaxdissect.commands.options.user_code import find_function, user_code
 from jaxdissect.networks.adapters.linen_network import LinenNetwork
 from jaxdissect.networks.adapters.prepared_network import PreparedNetwork
-from jaxdissect.networks.loading import load_network, pretrained
+from jaxdissect.networks.loading import load_network, pretrained, untrained
 from jaxdissect.networks.models.catalog import ARCHITECTURES
 from jaxdissect.networks.network import Network, as_network, layer_shapes, layers_as_maps
 from jaxdissect.networks.token_layout import LayoutError
 from jaxdissect.networks.weights.published import PUBLISHED
-from jaxdissect.scenes.scene_classifier import CONVOLUTIONS
+from jaxdissect.scenes.scene_classifier import CONVOLUTIONS, SceneClassifier
 from jaxdissect.scenes.shipped import load_classifier
 
 BUILT_IN = "scenes"
@@ -65,7 +66,7 @@ class FoundLayer(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions:
+class ModelOptions(RandomWeightsOption):
     """Options that name a network of images."""
 
     model: Annotated[str, arg(metavar="NAME")]
@@ -75,6 +76,15 @@ class ModelOptions:
     [0, 1]."""
     weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """Weights of a kind of network: .pth, .safetensors, .npz."""
+
+    def find_network(self) -> FoundModel:
+        """Build the network, as `find_model` does.
+
+        Raises:
+            ValueError, OSError: If there is no such network, or options exclude each other.
+        """
+        self.check_random_weights(self.weights)
+        return find_model(self.model, self.weights, self.random_weights)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +104,7 @@ class LayersOptions(TokenOptions, ModelOptions):
             ValueError, OSError: If there is no such network, or it lacks a layer; see `find_model`
                 and `choose_layers`.
         """
-        model = find_model(self.model, self.weights)
+        model = self.find_network()
         wanted = self.layers or model.default_layers
         model = model._replace(network=self.laid_out(model.network, wanted))
         return model.network, _choose_readable(model, wanted, image_size)
@@ -114,7 +124,7 @@ class LayerOptions(TokenOptions, ModelOptions):
             ValueError, OSError: If there is no such network, or it lacks the layer; see
                 `find_model` and `choose_layers`.
         """
-        model = find_model(self.model, self.weights)
+        model = self.find_network()
         wanted = (self.layer,) if self.layer else model.default_layers[-1:]
         model = model._replace(network=self.laid_out(model.network, wanted))
         (layer,) = _choose_readable(model, wanted, image_size)
@@ -123,7 +133,9 @@ class LayerOptions(TokenOptions, ModelOptions):
         return FoundLayer(model.network, layer, shape[-1])
 
 
-def find_model(name: str, weights: Path | None = None) -> FoundModel:
+def find_model(
+    name: str, weights: Path | None = None, random_weights: int | None = None
+) -> FoundModel:
     """Import and build the model of a name.
 
     The folder of a model file, or for a module the current folder, becomes importable and stays
@@ -132,27 +144,38 @@ def find_model(name: str, weights: Path | None = None) -> FoundModel:
     Args:
         name: See above.
         weights: The file of weights, for a kind of network.
+        random_weights: Seed of random weights, which take the place of all others.
 
     Raises:
         OSError: If there is no such file, or published weights cannot be downloaded.
         ValueError: If the name is malformed, nothing has it, weights are missing, unwanted or do
             not fit, or the user's code fails.
     """
-    if name in ARCHITECTURES and weights is None:
-        raise ValueError(f"`model` (={name!r}) is a kind of network, and needs `weights`")
+    if name in ARCHITECTURES and weights is None and random_weights is None:
+        raise ValueError(
+            f"`model` (={name!r}) is a kind of network, and needs `weights` or `random_weights`"
+        )
     if weights is not None and name not in ARCHITECTURES:
         kinds = ", ".join(kind for kind, known in ARCHITECTURES.items() if known.prepare)
         raise ValueError(f"`weights` go with a kind of network as `model`, which are: {kinds}")
     if weights is not None:
         return _known(name, name, lambda: load_network(name, weights))
-    if name in PUBLISHED:
-        return _known(name, PUBLISHED[name].architecture, lambda: pretrained(name))
+    if name in PUBLISHED or name in ARCHITECTURES:
+        kind = PUBLISHED[name].architecture if name in PUBLISHED else name
+        if random_weights is None:
+            return _known(name, kind, lambda: pretrained(name))
+        return _known(name, kind, lambda: untrained(kind, seed=random_weights))
     if name == BUILT_IN:
-        network = as_network(load_classifier())
-        return FoundModel(name, network, Path(__file__).parent, CONVOLUTIONS)
+        if random_weights is None:
+            module = load_classifier()
+        else:
+            module = SceneClassifier(rngs=nnx.Rngs(random_weights))
+        return FoundModel(name, as_network(module), Path(__file__).parent, CONVOLUTIONS)
     build, home = find_function(name, "model", [BUILT_IN, *PUBLISHED])
     with user_code(f"`model` (={name!r}) cannot be built by {name.rpartition(':')[2]}()", home):
-        return FoundModel(name, as_network(build()), home)
+        if random_weights is None:
+            return FoundModel(name, as_network(build()), home)
+        return FoundModel(name, build_untrained(build, name, random_weights), home)
 
 
 def _known(name: str, architecture: str, load: Callable[[], nnx.Module]) -> FoundModel:

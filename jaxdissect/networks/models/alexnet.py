@@ -124,11 +124,11 @@ def _flatten(units: Float[Array, "B h w U"]) -> Float[Array, "B UhW"]:
     return units.transpose(0, 3, 1, 2).reshape(len(units), -1)
 
 
-def from_shapes(shapes: Shapes) -> AlexNet:
+def from_shapes(shapes: Shapes, *, rngs: nnx.Rngs | None = None) -> AlexNet:
     """Build the network in the sizes of some weights, given PyTorch's names and shapes.
 
     Sizes that cannot be read are the published ones. Groups are split unless `conv2` reads all
-    units of `conv1`.
+    units of `conv1`. `rngs` are those of the initial parameters.
     """
     widths = tuple(
         units_in(shapes, f"conv{number}.weight", width) for number, width in enumerate(WIDTHS, 1)
@@ -138,7 +138,7 @@ def from_shapes(shapes: Shapes) -> AlexNet:
         widths=widths,
         hidden=units_in(shapes, "fc6.weight", HIDDEN),
         split_groups=shapes.get("conv2.weight", ())[1:2] != widths[:1],
-        rngs=nnx.Rngs(0),
+        rngs=nnx.Rngs(0) if rngs is None else rngs,
     )
 
 

@@ -142,10 +142,10 @@ def _flatten(units: Float[Array, "B 1 1 U"]) -> Float[Array, "B U"]:
     return units[:, 0, 0]
 
 
-def from_shapes(shapes: Shapes) -> ResNet152:
+def from_shapes(shapes: Shapes, *, rngs: nnx.Rngs | None = None) -> ResNet152:
     """Build the network in the sizes of some weights, given PyTorch's names and shapes.
 
-    Sizes that cannot be read are the published ones.
+    Sizes that cannot be read are the published ones. `rngs` are those of the initial parameters.
     """
     stages = range(FIRST_STAGE, FIRST_STAGE + len(DEPTHS))
     blocks = [
@@ -164,7 +164,7 @@ def from_shapes(shapes: Shapes) -> ResNet152:
             min(len(found), MOST_BLOCKS) or depth
             for found, depth in zip(blocks, DEPTHS, strict=True)
         ),
-        rngs=nnx.Rngs(0),
+        rngs=nnx.Rngs(0) if rngs is None else rngs,
     )
 
 

@@ -110,10 +110,10 @@ def _fitted(units: Float[Array, "B h w U"]) -> Float[Array, "B 7 7 U"]:
     return units if units.shape[1:3] == GRID else adaptive_average_pool(units, GRID)
 
 
-def from_shapes(shapes: Shapes) -> VGG16:
+def from_shapes(shapes: Shapes, *, rngs: nnx.Rngs | None = None) -> VGG16:
     """Build the network in the sizes of some weights, given PyTorch's names and shapes.
 
-    Sizes that cannot be read are the published ones.
+    Sizes that cannot be read are the published ones. `rngs` are those of the initial parameters.
     """
     return VGG16(
         units_in(shapes, "classifier.fc8a.weight", PLACES365),
@@ -122,7 +122,7 @@ def from_shapes(shapes: Shapes) -> VGG16:
             for block, width in enumerate(WIDTHS, 1)
         ),
         hidden=units_in(shapes, "classifier.fc6.weight", HIDDEN),
-        rngs=nnx.Rngs(0),
+        rngs=nnx.Rngs(0) if rngs is None else rngs,
     )
 
 
