@@ -39,7 +39,8 @@ def test_figures_show_names_letter_by_letter(name):
     bars = bar_figure([name, "b"], {name: np.ones(2), "c": np.ones(2)}, title=name, unit=name)
     assert texts(bars).count(printable(name)) >= 1  # of a tick; others keep their lines
     shown = texts(curve_figure([0, 1], {name: np.ones(2), "b": np.ones(2)}, **named))
-    assert shown.count("\n".join(map(printable, name.split("\n")))) == 4
+    lines = "\n".join(map(printable, name.split("\n")))
+    assert shown.count(lines) == (3 if "\n" in name else 4)  # the title makes lines of its own
 
 
 def test_concepts_and_layers_of_a_chart_may_have_any_name():
