@@ -7,6 +7,7 @@ import jax
 
 from jaxdissect.engine.batching import Batch, Source, batches
 from jaxdissect.engine.devices import automatic
+from jaxdissect.networks.forks import refuse_forked
 
 State = TypeVar("State")
 
@@ -75,7 +76,9 @@ def fold(
 
     Raises:
         ValueError: If the source is empty or the batch does not divide over the mesh.
+        RuntimeError: If this process was forked after JAX had run, where JAX would hang.
     """
+    refuse_forked()
     total = -(-len(source) // max(batch_size, 1))
     progress(description, start, total)
     for number, batch in enumerate(batches(source, batch_size, start=start), start + 1):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from jaxdissect.arrays.names import printable
 from jaxdissect.networks.models.catalog import ARCHITECTURES, Architecture
 from jaxdissect.networks.weights.download import Progress, cache_folder, download
 from jaxdissect.networks.weights.files import (
@@ -166,7 +167,7 @@ def convert(architecture: str, source: FilePath, target: FilePath) -> None:
     metadata = {"jaxdissect": version("jaxdissect"), "architecture": architecture}
     for part, path in files.items():
         label = f"{part}_source" if part else "source"
-        metadata |= {label: path.name, f"{label}_sha256": sha256(path)}
+        metadata |= {label: printable(path.name), f"{label}_sha256": sha256(path)}
     arrays = {name: np.asarray(array) for name, array in parameters(network).items()}
     write_weights(target, arrays, metadata=metadata)
 

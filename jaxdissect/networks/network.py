@@ -15,6 +15,7 @@ from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.adapters.recorder import as_layers
 from jaxdissect.networks.adapters.token_network import TokenNetwork
 from jaxdissect.networks.edits import Edit
+from jaxdissect.networks.forks import refuse_forked
 from jaxdissect.networks.token_layout import Shape, TokenLayout, check_cells, lay_out
 
 
@@ -102,7 +103,9 @@ def as_network(
     Raises:
         ValueError: If `token_grid` or `drop_tokens` are not such integers.
         TypeError: If `model` is anything else; the message names the adapters.
+        RuntimeError: If this process was forked after JAX had run, where JAX would hang.
     """
+    refuse_forked()
     if not isinstance(model, Network):
         if not isinstance(model, nnx.Module):
             raise TypeError(

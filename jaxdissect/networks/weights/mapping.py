@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from jaxdissect.networks.forks import refuse_forked
 from jaxdissect.networks.weights.stored import Arrays as Arrays
 from jaxdissect.networks.weights.stored import brief
 from jaxdissect.networks.weights.wrappers import shared_prefix
@@ -116,7 +117,9 @@ def with_parameters(
     Raises:
         ValueError: If arrays are missing, left over, misshapen, or no floats; one message lists
             them, `MOST_LISTED` of each. If `dtype` is no floating dtype.
+        RuntimeError: If this process was forked after JAX had run, where JAX would hang.
     """
+    refuse_forked()
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"`dtype` (={dtype}) must be a floating dtype")
     module = nnx.eval_shape(build)
