@@ -211,7 +211,7 @@ def study_classes(
     network = as_network(network)
     example = class_checks.first_example(ranking_images, label_key, name="ranking_images")
     class_checks.first_example(judging_images, label_key, name="judging_images")
-    num_classes = class_checks.num_scored_classes(network, inputs, example)
+    num_classes = class_checks.num_scored_classes(network, inputs, example, layer)
     unknown = [c for c in curve_classes if not 0 <= c < num_classes]
     if unknown:
         raise ValueError(f"`curve_classes` (={unknown}) must lie in [0, {num_classes})")

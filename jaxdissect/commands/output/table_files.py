@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxdissect.arrays.names import csv_cell, printable
+from jaxdissect.arrays.names import csv_cell, printable, shortened
+
+_WIDEST = 60  # characters of a cell on a terminal
 
 Rows = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Header and rows of a table."""
@@ -91,7 +93,9 @@ def _shown(cell: Any) -> str:
 
 def aligned(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
     """Lay out rows in columns, numbers to the right."""
-    columns = [[_shown(cell) for cell in column] for column in zip(*rows, strict=True)]
+    columns = [
+        [shortened(_shown(cell), _WIDEST) for cell in column] for column in zip(*rows, strict=True)
+    ]
     widths = [max(map(len, column)) for column in columns]
     to_right = [len(column) > 1 and column[1][:1].isdigit() for column in columns]
     for cells in zip(*columns, strict=True):
