@@ -38,8 +38,9 @@ def written(split: str) -> list[dict[str, Any]]:
             "objects": random.integers(0, 4, SIZE).astype(np.uint8),
             "parts": random.integers(0, 900, SIZE).astype(np.uint16),
             "deep": random.integers(0, 60000, SIZE).astype(np.uint16),
-            "small": random.integers(0, 4, (4, 2)).astype(np.uint8),
+            "small": random.integers(0, 4, (4, 4)).astype(np.uint8),
             "faint": random.integers(0, 2, SIZE).astype(bool),
+            "narrow": np.zeros((4, 2), np.uint8),
             "label": np.int64(place % 3),
             "score": np.float32(place / 4),
         }
@@ -61,7 +62,7 @@ class TinyScenes(tfds.core.GeneratorBasedBuilder):
     # Else it is looked for as a resource of a package, which the tests are not.
     code_path = tfds.core.Path(__file__)
     VERSION = tfds.core.Version("1.0.0")
-    PICTURES = ("image", "grey", "objects", "parts", "deep", "small", "faint", "torn")
+    PICTURES = ("image", "grey", "objects", "parts", "deep", "small", "narrow", "faint", "torn")
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = tfds.features
@@ -76,6 +77,7 @@ class TinyScenes(tfds.core.GeneratorBasedBuilder):
                     "parts": features.Image(shape=one_channel, dtype=np.uint16),
                     "deep": features.Image(shape=one_channel),  # 16 bits, unlike what is said
                     "small": features.Image(shape=one_channel),
+                    "narrow": features.Image(shape=one_channel),
                     "faint": features.Image(shape=one_channel),
                     "torn": features.Image(),
                     "label": features.ClassLabel(num_classes=3),
@@ -151,7 +153,9 @@ def test_examples_equal_what_was_written(builder, order):
 
 def test_only_the_features_asked_for_are_kept(builder):
     assert set(tfds_source(builder, "test")[0]) == {"image", "label", "score"}
-    assert set(tfds_source(builder, "test", features=[])[0]) == {"image"}
+    assert tfds_source(builder, "test").class_names == ("0", "1", "2")
+    nothing = tfds_source(builder, "test", features=[])
+    assert set(nothing[0]) == {"image"} and nothing.class_names == ()
     example = tfds_source(builder, "test", features=["box"])[0]
     assert set(example) == {"image", "box"}
     np.testing.assert_array_equal(example["box"], [0, 0.25, 0.5, 1])
@@ -187,7 +191,7 @@ def test_images_are_averaged_and_label_maps_picked_when_resized(builder, order):
     # The centres of new pixels lie on the borders of two old columns; they belong to the right one.
     objects = np.repeat(expected["objects"], 2, axis=0)[:, 1::2]
     np.testing.assert_array_equal(example["labels"][:, :, 0], objects)
-    small = np.repeat(np.repeat(expected["small"], 4, axis=0), 2, axis=1)
+    small = np.repeat(expected["small"], 4, axis=0)
     np.testing.assert_array_equal(example["labels"][:, :, 1], small)
 
 
@@ -234,8 +238,14 @@ def test_labels_must_be_label_maps_of_one_size_within_the_vocabulary(builder):
     with pytest.raises(ValueError, match="'faint' of example 0 .*is grayscale with 1 bits"):
         tfds_source(builder, "test", labels=["faint"])[0]
     source = tfds_source(builder, "test", labels=["objects", "small"])
-    sizes = r"example 0 of .* differ in size: 'objects' \(8, 8\), 'small' \(4, 2\); set `image_"
+    sizes = r"example 0 of .* differ in size: 'objects' \(8, 8\), 'small' \(4, 4\); set `image_"
     with pytest.raises(ValueError, match=sizes):
+        source[0]
+    source = tfds_source(builder, "test", labels=["narrow"], image_size=(8, 8))
+    shapes = (
+        r"'narrow' of example 0 .*\(4 x 2, H x W\) does not have the shape of its image 'image'"
+    )
+    with pytest.raises(ValueError, match=shapes):
         source[0]
     assert tfds_source(builder, "test", labels=["objects"], vocabulary_size=4)[0]
     source = tfds_source(builder, "test", labels=["objects", "parts"], vocabulary_size=4)
@@ -251,11 +261,11 @@ def test_labels_must_be_label_maps_of_one_size_within_the_vocabulary(builder):
         ({"image_size": (0, 4)}, r"`image_size` \(=\(0, 4\)\)"),
         ({"limit": 0}, r"`limit` \(=0\) must be at least 1"),
         ({"vocabulary_size": 0}, r"`vocabulary_size` \(=0\) must be at least 1"),
-        ({"image": "picture"}, r"`image` \(='picture'\) .*: deep, faint, grey, image, objects, s"),
+        ({"image": "picture"}, r"`image` \(='picture'\) .*: deep, faint, grey, image, narrow, o"),
         ({"image": "parts"}, r"`image` \(='parts'\) must be among .* of 8 bits"),
         (
             {"labels": ["image"]},
-            r"`labels` \(='image'\) .*: deep, faint, grey, objects, parts, small$",
+            r"`labels` \(='image'\) .*: deep, faint, grey, narrow, objects, parts, small$",
         ),
         ({"labels": ["label"]}, r"`labels` \(='label'\) must be among .* label maps"),
         ({"features": ["text"]}, r"`features` \(='text'\) .* numbers .*: box, label, score$"),

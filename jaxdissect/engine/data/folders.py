@@ -124,7 +124,7 @@ class ImageFolder:
         mask_sizes = _collect(masks, pictures.label_map_size)
         owners = [i for i, files in enumerate(self.mask_files) for _ in files]
         faults = [
-            _shape_fault(self.image_files[i], sizes[i], mask, mask_size)
+            pictures.shape_fault(str(self.image_files[i]), sizes[i], str(mask), mask_size)
             for i, mask, mask_size in zip(owners, masks, mask_sizes, strict=True)
         ]
         if found := [fault for fault in faults if fault is not None]:
@@ -291,30 +291,14 @@ def _mask_files(images: Sequence[Path], folders: Sequence[Path]) -> tuple[tuple[
     return tuple(every)
 
 
-def _shape_fault(
-    image: Path, image_size: tuple[int, int], mask: Path, mask_size: tuple[int, int]
-) -> str | None:
-    """Say what is wrong with a label map that is not as wide, for its height, as its image."""
-    (height, width), (rows, columns) = image_size, mask_size
-    # Sides may have been rounded when one was made smaller than the other.
-    if 2 * abs(rows * width - columns * height) <= width + height:
-        return None
-    turned = 2 * abs(columns * width - rows * height) <= width + height
-    hint = "; perhaps one is turned by its EXIF orientation and the other not" if turned else ""
-    return (
-        f"{mask} ({rows} x {columns}, H x W) does not have the shape of its image {image} "
-        f"({height} x {width}){hint}"
-    )
-
-
 def _collect(
-    files: Sequence[Path], size: Callable[[Path], tuple[int, int]]
+    files: Sequence[Path], size: Callable[[str, Path], tuple[int, int]]
 ) -> list[tuple[int, int]]:
     """Return the size that `size` finds of each file, or raise for all faulty files at once."""
     sizes, faults = [], []
     for file in files:
         try:
-            sizes.append(size(file))
+            sizes.append(size(str(file), file))
         except pictures.UnreadablePicture as fault:
             faults.append(str(fault))
     if faults:

@@ -177,29 +177,53 @@ def read_label_map(
     return ids.of(name, labels)
 
 
-def image_file_size(path: Path) -> tuple[int, int]:
-    """Return (H, W) of an image file whose header is sound; no pixel is decoded.
+def image_file_size(name: str, file: Path | bytes) -> tuple[int, int]:
+    """Return (H, W) of an image whose header is sound; no pixel is decoded.
 
     Raises:
         UnreadablePicture: If the file cannot be opened, is no image, has more than 8 bits per
             channel, or more than `MAX_PIXELS`.
     """
-    with _opened(str(path), path) as image:
-        _refuse_many_bits(str(path), image)
+    with _opened(name, file) as image:
+        _refuse_many_bits(name, image)
         return _upright_size(image)
 
 
-def label_map_size(path: Path) -> tuple[int, int]:
+def label_map_size(name: str, file: Path | bytes) -> tuple[int, int]:
     """Return (h, w) of a label map whose header is sound; no pixel is decoded.
 
     Raises:
         UnreadablePicture: If the file cannot be opened, is neither PNG nor TIFF, or does not hold
             one label id per pixel.
     """
-    header = _header(path)
-    with _opened(str(path), path) as image:
-        _check_label_map(str(path), image, header)
+    header = _header(file)
+    with _opened(name, file) as image:
+        _check_label_map(name, image, header)
         return _upright_size(image)
+
+
+def shape_fault(
+    image: str, image_size: tuple[int, int], mask: str, mask_size: tuple[int, int]
+) -> str | None:
+    """Say what is wrong with a label map that is not as wide, for its height, as its image.
+
+    Args:
+        image, mask: What messages call them.
+        image_size, mask_size: (H, W) of both.
+
+    Returns:
+        The message; None if it is as wide.
+    """
+    (height, width), (rows, columns) = image_size, mask_size
+    # Sides may have been rounded when one was made smaller than the other.
+    if 2 * abs(rows * width - columns * height) <= width + height:
+        return None
+    turned = 2 * abs(columns * width - rows * height) <= width + height
+    hint = "; perhaps one is turned by its EXIF orientation and the other not" if turned else ""
+    return (
+        f"{mask} ({rows} x {columns}, H x W) does not have the shape of its image {image} "
+        f"({height} x {width}){hint}"
+    )
 
 
 @contextmanager

@@ -76,20 +76,19 @@ class TfdsSource:
         place = range(self.num_examples)[index]
         stored = self.schema.deserialize_example_np(self.records[place], decoders=self.undecoded)
         where = f"example {place} of {self.title}"
-        example = {
-            "image": pictures.read_image(
-                f"{self.image!r} of {where}", stored[self.image], size=self.image_size
+        named = {name: f"{name!r} of {where}" for name in (self.image, *self.labels)}
+        image = pictures.read_image(named[self.image], stored[self.image], size=self.image_size)
+        example, masks = {"image": image}, {}
+        for name in self.labels:
+            masks[name] = pictures.read_label_map(
+                named[name], stored[name], size=self.image_size, ids=self.ids
             )
-        }
-        masks = {
-            name: pictures.read_label_map(
-                f"{name!r} of {where}",
-                stored[name],
-                size=self.image_size,
-                ids=self.ids,
+            sizes = (
+                pictures.image_file_size(named[self.image], stored[self.image]),
+                pictures.label_map_size(named[name], stored[name]),
             )
-            for name in self.labels
-        }
+            if fault := pictures.shape_fault(named[self.image], sizes[0], named[name], sizes[1]):
+                raise ValueError(fault)
         if len({mask.shape for mask in masks.values()}) > 1:
             sizes = ", ".join(f"{name!r} {mask.shape}" for name, mask in masks.items())
             raise ValueError(f"the label maps of {where} differ in size: {sizes}; set `image_size`")
