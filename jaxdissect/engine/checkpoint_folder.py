@@ -87,10 +87,10 @@ def _short(value: Any) -> str:
 def make_folder(folder: Path) -> None:
     """Make a folder if it does not exist, and refuse what is none."""
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"`checkpoints`: {folder} is no folder; give another one")
+        raise ValueError(f"{folder} is no folder, to keep checkpoints in; give another one")
     folder.mkdir(parents=True, exist_ok=True)
 
 
 def way_out(folder: Path) -> str:
     """Say what to do about checkpoints that are of no use."""
-    return f"give another folder for `checkpoints`, or delete {folder} to begin again"
+    return f"give another folder, or delete {folder} to begin again"

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -83,7 +84,7 @@ def software() -> dict[str, str]:
         "jaxdissect": f"{_version('jaxdissect')} ({code_digest(_PACKAGE)})",
         **{name: _version(name) for name in _LIBRARIES},
         "device": jax.default_backend(),
-        "precision": str(jax.config.jax_default_matmul_precision),
+        "precision": str(jax.config.values["jax_default_matmul_precision"]),
     }
 
 
@@ -158,7 +159,7 @@ class _Hash:
             self._hash.update(f"{len(raw)}:".encode() + raw)
 
     def _add_array(self, value: Any) -> None:
-        if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+        if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
             value = jax.random.key_data(value)
         array = np.asarray(value)
         if array.dtype == object:

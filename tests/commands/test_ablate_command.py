@@ -223,7 +223,7 @@ def test_checkpoints_of_other_options_are_refused(place, tmp_path, capsys, monke
         assert run(**changes) == 2
         found = capsys.readouterr().err
         assert f"{tmp_path / 'kept'} holds a computation with other settings: {message}" in found
-        assert "; give another folder for `checkpoints`, or delete" in found
+        assert "; give another folder, or delete" in found
 
     with pytest.raises(Stopped):
         run()

@@ -118,7 +118,7 @@ def test_what_differs_is_named(folder):
         return message.removeprefix(f"{folder} holds a computation with other settings: ")
 
     given = differing(layer="conv2", computation="sha256:03")
-    assert given.startswith("layer is 'conv1' there and 'conv2' here; give another folder")
+    assert given.startswith("layer is 'conv1' there and 'conv2' here; give another folder, or")
     given = differing(replacement="sha256:03", computation="sha256:03")
     assert given.startswith("replacement is not the same; give")
     assert differing(computation="sha256:03").startswith("computation is not the same; give")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -243,13 +243,13 @@ def _find_safetensors(path: Path, file: BufferedIOBase) -> dict[str, StoredArray
     return {name: _stored_tensor(file, start, name, entry) for name, entry in header.items()}
 
 
-def _read_header(file: BinaryIO) -> bytes:
+def _read_header(file: BufferedIOBase) -> bytes:
     """Read the JSON of a safetensors file, and leave the file where its numbers begin."""
     file.seek(0)
     return file.read(int.from_bytes(file.read(8), "little"))
 
 
-def _checksum(file: BinaryIO, header: bytes) -> str:
+def _checksum(file: BufferedIOBase, header: bytes) -> str:
     """Hash a safetensors file but for its checksum, given its header; it stands after that."""
     text = hashlib.sha256(_STORED_CHECKSUM.sub(rb"\g<1>" + _NO_CHECKSUM.encode(), header, count=1))
     while block := file.read(1 << 24):

@@ -126,7 +126,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Row]]:
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-            row["step"] + 0
+            float(row["step"])
         except (ValueError, TypeError, KeyError):
             if number == len(lines):  # the process ended while it wrote this line
                 return
