@@ -68,7 +68,7 @@ class TfdsSource:
         """Names of the classes in the feature "label"; none where the data set does not say."""
         import tensorflow_datasets as tfds
 
-        feature = self.schema.get("label")
+        feature = self.schema["label"] if "label" in self.features else None
         is_known = isinstance(feature, tfds.features.ClassLabel) and feature.num_classes is not None
         return tuple(feature.names) if is_known else ()
 
