@@ -11,7 +11,7 @@ from typing import Any
 _MOST_ITEMS, _LONGEST = 4, 60  # of a sequence, and characters of a value
 
 
-def short_repr(value: Any) -> str:
+def short_repr(value: Any, /) -> str:
     """Name the class and its fields: arrays by type and shape, of long sequences the first items.
 
     Args:

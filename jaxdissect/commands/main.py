@@ -9,6 +9,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
@@ -66,10 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is not None:
         return _run(list(arguments), started=lambda: None)
     end_when_interrupted()
+    warnings.showwarning = _print_warning
     code = _run(sys.argv[1:], started=lambda: raise_when_interrupted(remove_unfinished))
     if code > _SIGNALLED:
         end(code - _SIGNALLED)  # what libraries do at an exit could fail in the midst of their work
     return code
+
+
+def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(printable_lines(f"{PROGRAM}: warning: {message}"), file=sys.stderr)
 
 
 def _run(arguments: list[str], *, started: Callable[[], None]) -> int:

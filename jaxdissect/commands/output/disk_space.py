@@ -57,6 +57,7 @@ def explain_full_disk(problem: BaseException, options: Any) -> str | None:
     files = [_file(cause) for cause in _causes(problem) if _is_full(cause)]
     if not files:
         return None
+    options = getattr(options, "subcommand", options)
     places = {name: getattr(options, name, None) for name in _WRITTEN}
     written = {name: Path(place) for name, place in places.items() if place is not None}
     known = [file for file in files if file is not None]
