@@ -2,25 +2,31 @@
 
 Ctrl+C (SIGINT) and SIGTERM, as `timeout` and `kill` send it, are raised as `Interrupted` where the
 command is, so that whatever it holds open is closed. Python loses an exception that is raised in
-certain places (a callback of the garbage collector, an import), and compiled code ends before it is
-raised: a thread ends the process all the same, after `GRACE` seconds or with the second signal.
+certain places (a callback of the garbage collector, an import): it is raised again. And compiled
+code ends before anything is raised: a thread ends the process all the same, after `GRACE` seconds
+or with the second signal.
 This module imports next to nothing, so that it can watch over the imports of all others.
 """
 
+import _thread
 import os
 import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 """What is said of them."""
 
 GRACE = 5.0
 """Seconds that a command has to close what it holds open."""
+
+_LOST = 0  # among the numbers of signals: the exception that was raised last is lost
 
 
 class Interrupted(KeyboardInterrupt):
@@ -60,6 +66,7 @@ def raise_when_interrupted(clean: Callable[[], None]) -> None:
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader, clean), daemon=True).start()
+    sys.unraisablehook = partial(_notice_lost, writer)
     _handle(_raise)
 
 
@@ -71,7 +78,8 @@ def end(number: int) -> NoReturn:
         except (OSError, ValueError, RuntimeError, AttributeError):
             pass  # closed, or the signal came while it was being written to
     try:
-        os.write(2, f"jaxdissect: {SIGNALS[signal.Signals(number)]}\n".encode())
+        shown = "\x1b[?25h" if os.isatty(2) else ""  # the cursor, which a bar may have hidden
+        os.write(2, f"{shown}jaxdissect: {SIGNALS[signal.Signals(number)]}\n".encode())
     finally:
         os._exit(128 + number)
 
@@ -89,10 +97,30 @@ def _handle(handler: Callable[[int, FrameType | None], object]) -> None:
             signal.signal(number, handler)
 
 
+def _notice_lost(writer: int, problem: Any) -> None:
+    if issubclass(problem.exc_type, Interrupted):
+        os.write(writer, bytes([_LOST]))
+    else:
+        sys.__unraisablehook__(problem)
+
+
 def _watch(reader: int, clean: Callable[[], None]) -> None:
-    number = 0
-    while number not in list(SIGNALS):
-        number = os.read(reader, 1)[0]
-    select.select([reader], [], [], GRACE)
+    number = repeated = 0
+    deadline = float("inf")
+    while True:
+        left = None if deadline == float("inf") else max(deadline - time.monotonic(), 0)
+        if not select.select([reader], [], [], left)[0]:
+            break
+        byte = os.read(reader, 1)[0]
+        if byte == _LOST:
+            repeated += 1
+            _thread.interrupt_main(number)
+        elif byte in list(SIGNALS):
+            if repeated:
+                repeated -= 1
+            elif number:
+                break
+            else:
+                number, deadline = byte, time.monotonic() + GRACE
     clean()
     end(number)

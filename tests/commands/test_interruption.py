@@ -38,6 +38,23 @@ while True:
         {{}}
 """
 
+LOST = f"""{LOAD}
+module.GRACE = 50
+class Losing:
+    def __del__(self):
+        os.kill(os.getpid(), int(sys.argv[1]))
+        time.sleep(20)
+module.raise_when_interrupted(lambda: print("cleaned", flush=True))
+try:
+    losing = Losing()
+    del losing
+    time.sleep(20)
+except module.Interrupted as problem:
+    print("raised", flush=True)
+    time.sleep(0.3)
+    module.end(problem.number)
+"""
+
 
 @pytest.mark.parametrize(("number", "word"), interruption.SIGNALS.items())
 @pytest.mark.parametrize(
@@ -46,8 +63,9 @@ while True:
         (IN_IMPORTS, ""),
         (IN_WORK.format("time.sleep(20)"), "raised\ncleaned\n"),
         (IN_WORK.format("module.end(problem.number)"), "raised\n"),
+        (LOST, "raised\n"),
     ],
-    ids=["imports", "swallowed", "raised"],
+    ids=["imports", "swallowed", "raised", "lost"],
 )
 def test_signals_end_the_process(number, word, code, output):
     command = [sys.executable, "-c", code, str(int(number))]
