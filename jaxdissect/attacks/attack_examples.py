@@ -31,7 +31,7 @@ LEAST_CHANGE = 10.0
 """Change of an activation above which it is shown, in the paper (VGG-16, conv5_3)."""
 
 FRACTION = 0.01
-"""Units are active where their activation is exceeded on at most this fraction of all cells."""
+"""Units are active where their activation is exceeded on at most this fraction of all pixels."""
 
 
 class AttackExample(NamedTuple):
@@ -69,8 +69,8 @@ def find_attack_examples(
 ) -> list[AttackExample]:
     """Show the first images on which an attack succeeded, and the unit that changes most in each.
 
-    Thresholds of units are those that their activations on all these original images exceed on
-    `FRACTION` of the cells.
+    Thresholds of units are those that their activations on the originals of all images on which the
+    attack succeeded exceed on `FRACTION` of the pixels.
 
     Args:
         network: The network that was attacked.
@@ -92,13 +92,13 @@ def find_attack_examples(
         unit_maps(network, shown, study.layer, kinds, inputs=inputs, batch_size=batch_size)
         for shown in (images, adversarial[:number])
     )
-    thresholds = upper_quantile(before.reshape(-1, len(kinds)), FRACTION)
     size = (images.shape[1], images.shape[2])
+    thresholds = np.array([_threshold(before[..., i], size) for i in range(len(kinds))], np.float32)
     found = []
     for i, unit in enumerate(units.tolist()):
         own = int(np.searchsorted(kinds, unit))
         old, new = (jnp.asarray(maps[i : i + 1, ..., own : own + 1]) for maps in (before, after))
-        threshold = jnp.asarray(thresholds[own : own + 1], jnp.float32)
+        threshold = jnp.asarray(thresholds[own : own + 1])
         regions = (
             active_regions(old, threshold, size),
             active_regions(new, threshold, size),
@@ -109,6 +109,12 @@ def find_attack_examples(
             AttackExample(int(study.sources[there[i]]), unit, images[i], adversarial[i], *masks)
         )
     return found
+
+
+def _threshold(maps: Float32[np.ndarray, "B h w"], size: Shape) -> float:
+    """Find what a unit exceeds on `FRACTION` of the pixels, where regions are drawn too."""
+    pixels = np.asarray(resample(jnp.asarray(maps)[..., None], size))
+    return float(upper_quantile(pixels.reshape(-1, 1), FRACTION)[0])
 
 
 def changed_regions(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support import toy_attacked as toy
 
+from jaxdissect.arrays.resampling import resample
 from jaxdissect.attacks import attack_study
 from jaxdissect.attacks.attack_examples import find_attack_examples
 from jaxdissect.attacks.carlini_wagner_l2 import CarliniWagnerSettings, carlini_wagner
@@ -111,6 +112,14 @@ def test_examples_show_the_most_changed_unit(study):
         np.testing.assert_array_equal(example.image, study.images[there[place]])
         np.testing.assert_array_equal(example.adversarial, study.adversarial[there[place]])
         assert not (example.rises & example.falls).any()
+        # The threshold is one of pixels, as the region is.
+        maps = network.activations(
+            network.params, jnp.asarray(study.images[there]), layers=("conv2",)
+        )["conv2"][..., example.unit : example.unit + 1]
+        pixels = np.asarray(resample(maps, (toy.SIZE, toy.SIZE)))[..., 0]
+        share = np.sort(pixels.ravel())[::-1]
+        threshold = share[int(0.01 * share.size)]
+        np.testing.assert_array_equal(example.active_before, pixels[place] > threshold)
         assert (example.rises | example.falls).any()
 
 
