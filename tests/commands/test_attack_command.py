@@ -152,3 +152,16 @@ def test_an_attack_that_fails_names_its_own_options(place, tmp_path, capsys):
         given += ["--max-iterations", "1", "--binary-search-steps", "1", "--steps", "1"]
         assert main(given) == 2
         assert f"give it more of {further}" in capsys.readouterr().err
+
+
+def test_a_target_without_ranking_images_is_refused(place, tmp_path, capsys):
+    (tmp_path / "names.txt").write_text("\n".join("abcde"))
+    (tmp_path / "rank").mkdir()
+    for name in "acde":
+        (tmp_path / "rank" / name).symlink_to(place / "rank" / name)
+    given = words(
+        "attack", place, tmp_path / "out",
+        **{"rank-images": tmp_path / "rank", "class-names": tmp_path / "names.txt"},
+    )  # fmt: skip
+    assert main(given) == 2
+    assert "`target` (='b'): `rank_images` has no image of this class" in capsys.readouterr().err

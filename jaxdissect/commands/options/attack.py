@@ -5,6 +5,7 @@ from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
 import jax
+import numpy as np
 from jaxtyping import Array, PyTree
 from tyro.conf import arg
 
@@ -30,6 +31,7 @@ from jaxdissect.commands.options.class_images import ClassImages, ClassSources, 
 from jaxdissect.commands.options.model import LayerOptions
 from jaxdissect.commands.options.numbers import check_at_least, check_within
 from jaxdissect.commands.options.output import TableOptions
+from jaxdissect.engine.batching import Joined, Source, Stored
 from jaxdissect.engine.folding import Progress
 from jaxdissect.networks.network import Network
 
@@ -112,6 +114,12 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
         check_within(self, top=(1, num_units))
         names = data.names_of_outputs(network)
         (target,) = class_numbers("target", (self.target,), names)
+        labels = _known_labels(data.ranking, data.label_key)
+        if labels is not None and target not in labels:
+            raise ValueError(
+                f"`target` (={self.target!r}): `rank_images` has no image of this class, to rank "
+                "units with"
+            )
         return AttackedClassifier(network, layer, num_units, names, target, data)
 
     def study(self, classifier: AttackedClassifier, progress: Progress) -> AttackStudy:
@@ -171,3 +179,11 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
         if self.attack == "carlini-wagner":
             return "`--max-iterations`, `--binary-search-steps` or `--initial-const`"
         return "`--epsilon` or `--steps`"
+
+
+def _known_labels(source: Source, label_key: str) -> np.ndarray | None:
+    """Return the classes of all examples where they are known without reading any."""
+    for part in source.sources if isinstance(source, Joined) else ():
+        if isinstance(part, Stored) and label_key in part.arrays:
+            return part.arrays[label_key]
+    return None
