@@ -37,7 +37,7 @@ class LabelledImages:
     images: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
     """Folder of images."""
     masks: Annotated[tuple[Path, ...], arg(metavar="DIR [DIR ...]", help_behavior_hint="")] = ()
-    """Folders of label maps (PNG), named like the images; one label channel each."""
+    """Folders of label maps (PNG, TIFF), named like the images; one label channel each."""
     concepts: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """What the label ids mean: .csv (id,name,category), .txt or .json."""
     ignore_label: Annotated[int | None, arg(metavar="ID", help_behavior_hint="")] = None
