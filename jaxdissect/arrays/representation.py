@@ -11,18 +11,18 @@ from typing import Any
 _MOST_ITEMS, _LONGEST = 4, 60  # of a sequence, and characters of a value
 
 
-def short_repr(value: Any, /) -> str:
+def short_repr(self: Any) -> str:
     """Name the class and its fields: arrays by type and shape, of long sequences the first items.
 
     Args:
-        value: A dataclass or named tuple.
+        self: A dataclass or named tuple; this is a method that classes take.
     """
-    if dataclasses.is_dataclass(value):
-        names = [field.name for field in dataclasses.fields(value) if field.repr]
+    if dataclasses.is_dataclass(self):
+        names = [field.name for field in dataclasses.fields(self) if field.repr]
     else:
-        names = list(value._fields)
-    shown = (f"{name}={_field(getattr(value, name))}" for name in names)
-    return f"{type(value).__name__}({', '.join(shown)})"
+        names = list(self._fields)
+    shown = (f"{name}={_field(getattr(self, name))}" for name in names)
+    return f"{type(self).__name__}({', '.join(shown)})"
 
 
 def _field(value: Any) -> str:
