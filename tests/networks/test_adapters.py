@@ -318,6 +318,19 @@ class TestAsNetwork:
             as_network(model)
 
 
+def test_parameters_on_an_explicit_mesh_are_moved():
+    mesh = jax.make_mesh((4,), ("data",))
+    whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    network = NnxNetwork(TestCalls.Calls())
+    network.params = jax.device_put(network.params, whole)
+    moved = as_network(network)
+    for leaf, old in zip(*map(jax.tree.leaves, (moved.params, network.params)), strict=True):
+        assert leaf.sharding.mesh.axis_types == (jax.sharding.AxisType.Auto,)
+        np.testing.assert_array_equal(leaf, old)
+    with jax.set_mesh(mesh), pytest.raises(ValueError, match="`jax.set_mesh` has set a mesh"):
+        as_network(network)
+
+
 def test_a_layer_that_is_no_map_is_named():
     network = StagedNetwork({"flat": lambda params, x: x.reshape(2, -1)}, jnp.ones(()))
     message = "layer 'flat' gives (2, 192), which must be [B, h, w, U] or [B, T, U]"
