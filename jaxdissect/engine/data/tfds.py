@@ -69,8 +69,9 @@ class TfdsSource:
         import tensorflow_datasets as tfds
 
         feature = self.schema["label"] if "label" in self.features else None
-        is_known = isinstance(feature, tfds.features.ClassLabel) and feature.num_classes is not None
-        return tuple(feature.names) if is_known else ()
+        if not isinstance(feature, tfds.features.ClassLabel) or feature.num_classes is None:
+            return ()
+        return tuple(feature.names)
 
     def __getitem__(self, index: SupportsIndex) -> dict[str, np.ndarray]:
         place = range(self.num_examples)[index]
