@@ -114,7 +114,7 @@ def _watch(reader: int, clean: Callable[[], None]) -> None:
         byte = os.read(reader, 1)[0]
         if byte == _LOST:
             repeated += 1
-            _thread.interrupt_main(number)
+            _thread.interrupt_main(signal.Signals(number))
         elif byte in list(SIGNALS):
             if repeated:
                 repeated -= 1

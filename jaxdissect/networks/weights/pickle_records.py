@@ -8,7 +8,7 @@ becomes a record of the caller's or the file is refused, and the work is linear 
 
 import io
 import pickletools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from io import BufferedIOBase
 from typing import Any
 
@@ -67,7 +67,7 @@ def read_pickle(file: BufferedIOBase, known: Known, persistent: Callable[[Any], 
     memo: dict[int, Any] = {}
 
     reader: Any = BoundedReader(file)
-    operations: Iterable[tuple[Any, Any, Any]] = pickletools.genops(reader)
+    operations: Any = pickletools.genops(reader)
     for number, (operation, argument, position) in enumerate(operations):
         if number > MOST_OPERATIONS:
             raise Refused(f"refused, because its records take more than {MOST_OPERATIONS} steps")
