@@ -3,6 +3,7 @@
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -25,8 +26,21 @@ def with_rngs(rngs=None):
     return nnx.Linear(4, 3, rngs=rngs or nnx.Rngs(7))
 
 
+class WithDropout(nnx.Module):
+    def __init__(self, rngs):
+        self.linear = nnx.Linear(4, 3, rngs=rngs)
+        self.dropout = nnx.Dropout(0.5, rngs=rngs)
+
+    def __call__(self, x):
+        return self.dropout(self.linear(x))
+
+
 def with_seed(seed):
     return nnx.Linear(4, 3, rngs=nnx.Rngs(seed))
+
+
+def with_dropout(seed):
+    return WithDropout(nnx.Rngs(seed))
 
 
 def loads_all_the_same(seed=0):
@@ -51,7 +65,7 @@ def assert_same(network, expected):
     first, second = (jax.tree.leaves(found.params) for found in (network, as_network(expected)))
     assert len(first) == len(second)
     for array, other in zip(first, second, strict=True):
-        if not jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+        if not jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
             np.testing.assert_array_equal(array, other)
 
 
@@ -76,9 +90,11 @@ def test_networks_of_the_catalog_are_initialised_from_the_seed():
     shapes = {"fc8.weight": (2, 8), "fc6.weight": (8, 1)}
     shapes |= {f"conv{i}.weight": (4, 3, 1, 1) for i in range(1, 6)}
     first, other = (
-        alexnet.from_shapes(shapes, rngs=nnx.Rngs(seed)).fc8.kernel[...] for seed in (1, 2)
+        jax.tree.leaves(as_network(alexnet.from_shapes(shapes, rngs=nnx.Rngs(seed))).params)
+        for seed in (1, 2)
     )
-    assert (first != other).any()
+    different = [(array != again).any() for array, again in zip(first, other, strict=True)]
+    assert sum(map(bool, different)) >= 8  # every kernel
     with pytest.raises(ValueError, match="has the sizes of its weights"):
         untrained("proggan", seed=0)
 
@@ -116,6 +132,11 @@ def test_what_is_no_control_is_refused(functions, given, message):
     options["model"] = f"{functions}:{name}" if name else "vgg16"
     with pytest.raises(ValueError, match=message):
         model.ModelOptions(**options).find_network()
+
+
+def test_functions_may_have_other_state(functions):
+    found = model.find_model(f"{functions}:with_dropout", random_weights=5)
+    assert "linear" in found.network.layer_names
 
 
 def test_a_kind_of_network_needs_one_of_the_two():

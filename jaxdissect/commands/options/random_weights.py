@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import PyTree
@@ -78,8 +79,10 @@ def _share_that_differs(first: PyTree, second: PyTree) -> float:
     """Find which share of the weights are in arrays that differ; constant ones do not count."""
     different = total = 0
     for array, other in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        if not jnp.issubdtype(array.dtype, jnp.inexact):  # such as the state of dropout
+            continue
         values = np.asarray(array)
-        if jax.dtypes.issubdtype(array.dtype, np.inexact) and (values != values.flat[:1]).any():
+        if (values != values.flat[:1]).any():
             total += values.size
             different += values.size * (not np.array_equal(values, np.asarray(other)))
     return different / total if total else 0.0
