@@ -42,3 +42,21 @@ def test_curves_have_bands_and_begin_at_zero():
     (band,) = axes.collections
     heights = np.asarray(band.get_paths()[0].vertices)[:, 1]
     assert heights.max() == pytest.approx(1.1) and heights.min() == pytest.approx(0.3)
+
+
+def test_what_is_not_known_has_no_error_bar_and_no_band():
+    errors = {"x": np.array([np.inf, 0.1, np.nan])}
+    figure = bar_figure(["a", "b", "c"], {"x": np.ones(3)}, title="t", unit="u", errors=errors)
+    figure.savefig(io.BytesIO(), format="png")
+    (bars,) = [group for group in figure.axes[0].containers if isinstance(group, BarContainer)]
+    assert bars.errorbar is not None
+    drawn = [part for part in bars.errorbar.lines[2][0].get_segments() if np.isfinite(part).all()]
+    (segment,) = [part for part in drawn if len(part)]
+    np.testing.assert_allclose(segment[:, 0], [0.9, 1.1])
+    bands = {"x": np.array([0.1, np.inf, 0.1])}
+    curves = {"x": np.ones(3)}
+    figure = curve_figure([0, 1, 2], curves, title="t", across="n", up="f", bands=bands)
+    figure.savefig(io.BytesIO(), format="png")
+    (band,) = figure.axes[0].collections
+    vertices = np.concatenate([np.asarray(path.vertices) for path in band.get_paths()])
+    assert np.isfinite(vertices).all()
