@@ -126,7 +126,8 @@ def check_outputs(
     def test() -> None:
         alike = {name: np.concatenate([array[:1]] * 2) for name, array in example.items()}
         # Run only twice: on CPU, optimising the program would take longer than it saves.
-        fast = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+        on_cpu = jax.default_backend() == "cpu"
+        fast: Any = {"xla_backend_optimization_level": 0} if on_cpu else None
         given = network.params, alike
         run = _run.lower(structure, layers, inputs, *given).compile(compiler_options=fast)
         check_same(run(*given), run(network.params, among_others(example)))

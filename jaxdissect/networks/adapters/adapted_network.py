@@ -49,7 +49,7 @@ class AdaptedNetwork(Structured):
 
     def _check_calls(self, layers: tuple[str, ...], params: PyTree, inputs: Any) -> None:
         """Refuse layers that are called again later on, by tracing all of the network, once."""
-        checked: set[tuple[str, ...]] = self.__dict__.setdefault("_checked_calls", set())
+        checked: set[tuple[str, ...]] = vars(self).setdefault("_checked_calls", set())
         if layers in checked:
             return
 

@@ -173,7 +173,8 @@ def _slots(
         def put(new: Any, key: Any = key) -> None:
             children[key] = new
             if isinstance(node, tuple) and replace is not None:
-                replace(node._make(children) if hasattr(node, "_make") else tuple(children))
+                make: Any = getattr(node, "_make", tuple)  # a tuple with names, or none
+                replace(make(children))
 
         if callable(child) and (collection or isinstance(child, nnx.Module)):
             yield _Slot(name, child, put)
