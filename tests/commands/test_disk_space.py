@@ -40,7 +40,10 @@ def test_a_quota_is_noticed_before_the_work(tmp_path, monkeypatch):
 def test_the_folder_is_named_wherever_the_problem_came_from(tmp_path):
     options = TableOptions(out=tmp_path / "out")
     hidden = tmp_path / ".out.1234"
-    explain = disk_space.explain_full_disk
+
+    def explain(problem, options):
+        return disk_space.explain_full_disk(problem, options) or ""
+
     assert f"in {tmp_path}, where `out` lies" in explain(full(file=str(hidden / "a.csv")), options)
     assert "in /elsewhere: free some" in explain(full(file="/elsewhere/a"), options)
     assert "no space is left" in explain(full(), options)  # by a writer that names no file
@@ -53,8 +56,8 @@ def test_the_folder_is_named_wherever_the_problem_came_from(tmp_path):
             raise RuntimeError("cannot save") from problem
     except RuntimeError as problem:
         assert f"in {tmp_path}, where" in explain(problem, options)
-    assert explain(OSError(errno.ENOENT, "no such file"), options) is None
-    assert explain(RuntimeError("RESOURCE_EXHAUSTED: out of memory"), options) is None
+    assert not explain(OSError(errno.ENOENT, "no such file"), options)
+    assert not explain(RuntimeError("RESOURCE_EXHAUSTED: out of memory"), options)
 
 
 def test_a_command_ends_in_one_line(tmp_path, monkeypatch, capsys):

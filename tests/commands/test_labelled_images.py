@@ -1,10 +1,13 @@
 """Options that name images with their label maps: what the values of these mean."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from jaxdissect.commands.options.labelled_images import LabelledImages, find_labelled_images
+from jaxdissect.engine.data.folders import ImageFolder
 
 ROW = [0, 1, 2, 255]
 
@@ -47,6 +50,7 @@ def test_what_values_mean_is_asked_for(options):
 
 
 def test_what_values_mean_goes_with_label_maps(tmp_path):
+    option: dict[str, Any]
     for option in ({"ignore_label": 255}, {"first_label": 0}):
         with pytest.raises(ValueError, match="`ignore_label` and `first_label` go with label maps"):
             find_labelled_images(LabelledImages(images=tmp_path, **option))
@@ -59,4 +63,5 @@ def test_damaged_images_may_be_skipped(options, tmp_path):
     for place in ("images/b.jpg", "masks/b.png"):
         (tmp_path / place).write_bytes(b"no picture")
     source = find_labelled_images(given).source
+    assert isinstance(source, ImageFolder)
     assert len(source) == 1 and "b.jpg" in source.skipped[0]

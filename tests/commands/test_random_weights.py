@@ -10,6 +10,7 @@ from flax import nnx
 
 from jaxdissect.commands.options import generator, model
 from jaxdissect.networks import untrained
+from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.models import alexnet
 from jaxdissect.networks.network import as_network
 from jaxdissect.scenes.scene_classifier import SceneClassifier
@@ -136,6 +137,7 @@ def test_what_is_no_control_is_refused(functions, given, message):
 
 def test_functions_may_have_other_state(functions):
     found = model.find_model(f"{functions}:with_dropout", random_weights=5)
+    assert isinstance(found.network, NnxNetwork)
     assert "linear" in found.network.layer_names
 
 

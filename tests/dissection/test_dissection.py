@@ -280,10 +280,13 @@ def test_token_layers_and_nnx_modules():
     with pytest.raises(ValueError, match="layer 'tokens' .* 3 x 3 or 2 x 2 [+] 5.* `drop_tokens`"):
         dissect(*given, layers="tokens", grid=(6, 6))
     result = dissect(*given, layers="tokens", grid=(6, 6), token_grid=[3, 3])
-    assert result["tokens"].num_units == 5 and result["tokens"].on_grid.shape == (3, 3)
+    assert result["tokens"].num_units == 5
+    maps = result["tokens"].on_grid
+    assert maps is not None and maps.shape == (3, 3)
     fewer = dissect(*given, layers="tokens", grid=(6, 6), drop_tokens=(0, 1, 2, 3, -1))
-    assert fewer["tokens"].on_grid.shape == (2, 2)
-    assert fewer.provenance.drop_tokens == (0, 1, 2, 3, -1)
+    maps, provenance = fewer["tokens"].on_grid, fewer.provenance
+    assert maps is not None and maps.shape == (2, 2)
+    assert provenance is not None and provenance.drop_tokens == (0, 1, 2, 3, -1)
 
 
 @pytest.mark.parametrize(

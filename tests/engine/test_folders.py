@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -291,11 +292,11 @@ def test_damaged_images_may_be_skipped(paired):
 def test_values_of_label_maps_may_mean_nothing_or_begin_with_zero(paired):
     for path in paired.glob("objects/*/*.png"):
         save(path, np.array([[0, 1, 255, 2]], np.uint8).repeat(3, axis=0))
-    folders = {"images": paired / "images", "masks": [paired / "objects"]}
+    folders: dict[str, Any] = {"images": paired / "images", "masks": [paired / "objects"]}
     with pytest.raises(ValueError, match=r"label 255 lies .* 0 to 2; .* give `ignore_label` 255"):
         image_folder(**folders, vocabulary_size=3)[0]
     for first, size in ((1, 3), (0, 4)):
-        options = {"ignore_label": 255, "first_label": first}
+        options: dict[str, Any] = {"ignore_label": 255, "first_label": first}
         labels = image_folder(**folders, **options, vocabulary_size=size)[0]["labels"]
         np.testing.assert_array_equal(labels[0, :, 0], [1 - first, 2 - first, 0, 3 - first])
         with pytest.raises(ValueError, match=r"label 2 lies .* 0 to 1; .*`ignore_label` 2"):

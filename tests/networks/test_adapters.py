@@ -17,8 +17,6 @@ from jaxdissect.networks.adapters.staged_network import StagedNetwork
 from jaxdissect.networks.edits import Edit, ablate
 from jaxdissect.networks.network import as_network, layer_shapes
 
-LAYERS = {"static_argnames": "layers"}
-
 
 class Exploding:
     """A layer that must not run."""
@@ -108,7 +106,8 @@ class TestCalls:
     def test_a_layer_that_is_called_twice_needs_a_call(self):
         network = NnxNetwork(self.Calls())
         message = "layer 'twice' is called more than once .*: twice@1, twice@2"
-        for method in (network.apply, network.activations, jax.jit(network.activations, **LAYERS)):
+        jitted = jax.jit(network.activations, static_argnames="layers")
+        for method in (network.apply, network.activations, jitted):
             with pytest.raises(ValueError, match=f"`layers`: {message}"):
                 method(network.params, images(), layers=("twice",))
             with pytest.raises(ValueError, match=f"`edits`: {message}"):

@@ -6,6 +6,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 import jaxdissect as jd
 from jaxdissect.engine.folding import fold
@@ -22,7 +23,7 @@ def test_computing_in_a_forked_process_is_refused():
         found = []
         for call in (
             lambda: jd.as_network(None),
-            lambda: with_parameters(lambda: None, {}),
+            lambda: with_parameters(nnx.Module, {}),
             lambda: fold(lambda state, batch: (state, None), 0, [{"a": np.zeros(1)}], batch_size=1),
         ):
             try:

@@ -8,7 +8,7 @@ from support.probed_networks import images, normal
 
 from jaxdissect.networks.adapters.staged_network import StagedNetwork
 from jaxdissect.networks.edits import ablate
-from jaxdissect.networks.network import as_maps, as_network, layer_shapes
+from jaxdissect.networks.network import as_maps, as_network, layer_shapes, layout_of
 from jaxdissect.networks.token_layout import LayoutError, TokenLayout, find_grid, has_aspect
 
 
@@ -208,6 +208,6 @@ def test_a_layer_without_examples_is_refused():
 
 def test_a_layout_is_part_of_a_network():
     network = as_network(TestHeads().network(), token_grid=(6, 8))
-    assert network.token_layout == TokenLayout((6, 8), None)
-    assert as_network(network, drop_tokens=-2).token_layout == TokenLayout((6, 8), -2)
+    assert layout_of(network) == TokenLayout((6, 8), None)
+    assert layout_of(as_network(network, drop_tokens=-2)) == TokenLayout((6, 8), -2)
     assert as_network(network) is network

@@ -228,7 +228,7 @@ def test_examples_depend_on_seed_and_place_alone(drawn):
 def test_no_image_is_drawn_twice_in_any_order(monkeypatch):
     dataset._draw_block.cache_clear()
     source = scenes_dataset(12 * BLOCK_SIZE, seed=5)
-    blank = RenderedScene(*(np.zeros((BLOCK_SIZE, 1), dtype) for dtype in ("f4", "i4", "i4")))
+    blank = RenderedScene(*(jnp.zeros((BLOCK_SIZE, 1), dtype) for dtype in ("f4", "i4", "i4")))
     drawn = []
     monkeypatch.setattr(dataset, "_draw_plain", lambda *_: drawn.append(1) or blank)
     order = np.random.default_rng(0).permutation(len(source))

@@ -19,10 +19,10 @@ def attack_line(study: AttackStudy, names: Sequence[str]) -> str:
 def important_line(study: AttackStudy, names: Sequence[str]) -> str:
     """Say in one line which units are important to the target, and how many damage it at all."""
     target = study.target
-    important = [u for u in study.ranking.tolist() if study.important[u, target]]
+    important = study.ranking[study.important[study.ranking, target]].tolist()
     units = f"units {', '.join(map(str, important))}" if important else "none"
     damaging = int((study.damage[:, target] > 0).sum())
-    without = int((~study.important.any(0))[study.sources].sum())
+    without = int((~study.important[:, study.sources].any(axis=0)).sum())
     images = f" No unit is important to the source of {without} images." if without else ""
     return (
         f"Important to {names[target]}: {units}; the removal of {damaging} of the "
