@@ -104,6 +104,9 @@ def test_defend_writes_everything(place, tmp_path):
         assert float(first["change of accuracy by the defence"]) == 0
     for row in found:
         name = "accuracy under adaptive attack"
+        change = float(row[f"change of {name} by the defence"])
+        undefended = found[0 if row["attack"] == "targeted" else 4]
+        assert change == pytest.approx(float(row[name]) - float(undefended[name]), abs=1e-6)
         low, rate, high = (float(row[f"{name}{end}"]) for end in (" (low)", "", " (high)"))
         assert low <= rate <= high and high > low
         random = row["deactivated"] == "random-important"

@@ -25,6 +25,7 @@ _SHORT: Mapping[DefenceMeasure, str] = {
     "adaptive": "adaptive attack",
     "adaptive_success": "success of adaptive",
 }
+_CHANGES: tuple[DefenceMeasure, ...] = ("clean", "transferred", "adaptive")
 _DISTANCE = "median L2 distance of adaptive attack"
 
 
@@ -49,14 +50,15 @@ def defence_table(defences: Sequence[Defence], study: AttackStudy) -> Rows:
     header = ["deactivated", "attack", "units", "units that damage the target", "draws of masks"]
     for name in _MEASURES.values():
         header += [name, *(f"{name} ({end})" for end in ("low", "high", "deviation of draws"))]
-    for name in list(_MEASURES.values())[::2]:
-        header += [f"change of {name} by the defence{end}" for end in ("", " (low)", " (high)")]
+    for measure in _CHANGES:
+        name = f"change of {_MEASURES[measure]} by the defence"
+        header += [f"{name}{end}" for end in ("", " (low)", " (high)")]
     rows = []
     for choice, goal, order, curve in defences:
         columns = []
         for measure in _MEASURES:
             columns += [*curve.interval(measure), curve.spread(measure)]
-        for measure in list(_MEASURES)[::2]:
+        for measure in _CHANGES:
             columns += curve.change(measure)
         draws = curve.outcomes["clean"].shape[1]
         rows += [
