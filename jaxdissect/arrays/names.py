@@ -1,6 +1,7 @@
 """Names that come from elsewhere, of files, classes, concepts or weights, made safe to show."""
 
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 _ACTED_UPON = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -38,6 +39,18 @@ def shortened(name: str, most: int) -> str:
     """
     end = most // 2
     return name if len(name) <= most else f"{name[: most - 1 - end]}…{name[-end:]}"
+
+
+def listed(items: Sequence[str], *, most: int = 5, separator: str = ", ") -> str:
+    """Join the first of some texts, and count those that are left out.
+
+    Args:
+        items: Texts, such as names of files in a message.
+        most: How many are shown.
+        separator: Stands between two.
+    """
+    left = len(items) - most
+    return separator.join([*items[:most], *([f"and {left} more"] if left > 0 else [])])
 
 
 def csv_cell(cell: Any) -> Any:

@@ -296,7 +296,7 @@ def defence_curve(
     description: str = "attacking the defence",
     progress: Progress = no_progress,
 ) -> DefenceCurve:
-    """DefenceMeasure a defence against attacks that do not know it, and against one that does.
+    """Measure a defence against attacks that do not know it, and against one that does.
 
     Args:
         key: Random key of the masks; attacker and defender draw their own.

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float64, Int32, Integer, PyTree
 
+from jaxdissect.arrays.names import listed
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.classifiers import ablation_methods, class_checks, replacements
 from jaxdissect.engine.batching import Batch, Source
@@ -406,7 +407,7 @@ def _condition_name(keep: Bool[np.ndarray, "S U"], layer: str, condition: int) -
     removed = [] if condition < 0 else np.flatnonzero(~keep[condition]).tolist()
     if not removed:
         return " with all units in place"
-    units = ", ".join(map(str, removed[:5])) + ", …" * (len(removed) > 5)
+    units = listed(list(map(str, removed)))
     return f" without unit{'s' * (len(removed) > 1)} {units} of layer {layer!r}"
 
 

@@ -140,11 +140,6 @@ def group_size(num_units: int) -> int:
     return max(min(GROUP_SIZE, num_units // 6), 1)
 
 
-def most_damaging(damage: Float[np.ndarray, "U N"]) -> Int64[np.ndarray, "_"]:
-    """Find the units that are the most damaging one of some class, in order."""
-    return np.flatnonzero(is_important(damage, top=1).any(axis=1))
-
-
 def improvements(
     damage: Float[np.ndarray, "U N"], *, least: float = 0.0
 ) -> list[tuple[int, int, float]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 
+from jaxdissect.arrays.names import shortened
 from jaxdissect.engine.identity import is_content
 from jaxdissect.engine.saved_files import damaged, read_json, write_json
 
@@ -17,6 +18,8 @@ IDENTITY, STATES, CHECKSUMS = "identity.json", "states", "checksums"
 
 COMPUTATION = "computation"
 """Setting that differs whenever anything does; it is named only where nothing else differs."""
+
+_LONGEST = 100  # characters of a setting in a message
 
 _BEFORE = "settings.json"  # what earlier versions wrote, which knew less
 
@@ -76,12 +79,8 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
 def _difference(name: str, there: Any, here: Any) -> str:
     if is_content(there) and is_content(here):
         return f"{name} is not the same"
-    return f"{name} is {_short(there)} there and {_short(here)} here"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:100]}..."
+    there, here = (shortened(repr(value), _LONGEST) for value in (there, here))
+    return f"{name} is {there} there and {here} here"
 
 
 def make_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Images in batches: what they must be for those who take them as RGB in [0, 1].
+"""Fields of batches: images, and what they must be for those who take them as RGB in [0, 1].
 
 Shapes: B batch, H W image.
 """
@@ -14,6 +14,18 @@ from jaxdissect.engine.batching import Batch
 _ROUNDING = 1e-3  # by which resampling may leave [0, 1]
 
 
+def field(batch: Mapping[str, Array], key: str) -> Array:
+    """Return ``batch[key]``.
+
+    Raises:
+        ValueError: If there is none; the message names the field, and those that there are.
+    """
+    if key not in batch:
+        found = ", ".join(map(repr, sorted(set(batch) - {"example", "weight"}))) or "nothing"
+        raise ValueError(f"`source` has no array of numbers {key!r}; it has: {found}")
+    return jnp.asarray(batch[key])
+
+
 def float_images(batch: Mapping[str, Array], key: str) -> Array:
     """Return ``batch[key]`` if it may be float images [B, H, W, 3]; nothing is computed.
 
@@ -21,10 +33,7 @@ def float_images(batch: Mapping[str, Array], key: str) -> Array:
         ValueError: If there are none, they are not floats, or channels come first; the message
             names the field.
     """
-    if key not in batch:
-        found = ", ".join(map(repr, sorted(set(batch) - {"example", "weight"}))) or "nothing"
-        raise ValueError(f"`source` has no array of numbers {key!r}; it has: {found}")
-    images = jnp.asarray(batch[key])
+    images = field(batch, key)
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(
             f"`source` gives {images.dtype} in {key!r}; give images as floats in [0, 1], or pass "

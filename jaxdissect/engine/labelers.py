@@ -14,7 +14,7 @@ from jaxtyping import Array, Int32, Integer, PyTree
 from jaxdissect.arrays.colors import COLOR_NAMES, color_labels
 from jaxdissect.arrays.concepts import Vocabulary, merge_vocabularies, vocabulary
 from jaxdissect.arrays.representation import short_repr
-from jaxdissect.engine.images import float_images
+from jaxdissect.engine.images import field, float_images
 from jaxdissect.networks.segmenters.segmenter import Grid, Segmenter
 
 Arrays = Mapping[str, Array]
@@ -87,10 +87,7 @@ class _Annotated:
     key: str
 
     def __call__(self, params: PyTree, batch: Arrays, grid: Grid) -> Int32[Array, "B H W K"]:
-        if self.key not in batch:
-            found = ", ".join(map(repr, sorted(set(batch) - {"example", "weight"})))
-            raise ValueError(f"`source` has no array of numbers {self.key!r}; it has: {found}")
-        labels = jnp.asarray(batch[self.key])
+        labels = field(batch, self.key)
         if labels.ndim != 4 or not jnp.issubdtype(labels.dtype, jnp.integer):
             hint = "; add an axis of one channel, [..., None]" if labels.ndim == 3 else ""
             raise ValueError(

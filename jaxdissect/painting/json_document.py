@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any, get_args
 
+from jaxdissect.arrays.names import shortened
 from jaxdissect.painting.document import Action, Paint, PaintedStroke, Painting
 from jaxdissect.painting.strokes import Stroke
 
@@ -182,8 +183,7 @@ def _wrong(where: str, value: Any, expected: str) -> ValueError:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shortened(repr(value), 60)
 
 
 def _refuse_constant(name: str) -> float:

@@ -1,6 +1,6 @@
 import pytest
 
-from jaxdissect.arrays.names import csv_cell, printable, printable_lines
+from jaxdissect.arrays.names import csv_cell, listed, printable, printable_lines
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,9 @@ def test_numbers_and_other_cells_stay_as_they_are(cell):
 
 def test_signs_after_what_is_cut_off_do_not_count():
     assert csv_cell("\t=1") == r"\t=1" and csv_cell("\r=1") == r"\r=1" and csv_cell(" =1") == "' =1"
+
+
+def test_of_many_texts_the_first_are_listed():
+    assert listed(["a", "b"], most=2) == "a, b"
+    assert listed(["a", "b", "c", "d"], most=2, separator="; ") == "a; b; and 2 more"
+    assert listed([]) == ""

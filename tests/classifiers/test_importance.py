@@ -24,7 +24,8 @@ def test_tables_are_those_of_the_reference():
     np.testing.assert_array_equal(groups.number, arrays["bars_n"])
     np.testing.assert_allclose(groups.mean, arrays["bars_mean_iou"], rtol=1e-6)
     np.testing.assert_allclose(groups.standard_error, arrays["bars_stderr"], rtol=1e-5)
-    np.testing.assert_array_equal(importance.most_damaging(damage), arrays["min_damage_units"])
+    worst = np.flatnonzero(importance.is_important(damage, top=1).any(axis=1))
+    np.testing.assert_array_equal(worst, arrays["min_damage_units"])
     groups = importance.by_mean_damage(damage, iou)
     # The reference divides by the number of units where the estimate needs one less.
     fewer = np.sqrt(31 / 32)
@@ -55,7 +56,6 @@ def test_a_unit_without_damage_is_important_to_no_class():
     damage[7, 0] = 0.1
     important = importance.is_important(damage)
     assert np.argwhere(important).tolist() == [[7, 0]]
-    assert importance.most_damaging(damage).tolist() == [7]
     improving = -np.arange(1, 13.0)[:, None] * np.ones((1, 5))
     assert not importance.is_important(improving).any()
 

@@ -67,7 +67,7 @@ def test_files_without_partner_are_named(tmp_path):
         paired_folders(originals, stylised)
     assert str(error.value) == (
         "images without a partner of the same name: 7 of `originals`: 1.png, 2.png, 3.png, 4.png, "
-        "5.png and 2 more; 1 of `stylised`: x.png"
+        "5.png, and 2 more; 1 of `stylised`: x.png"
     )
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from tyro.conf import arg
 
+from jaxdissect.arrays.names import listed
 from jaxdissect.commands.options.size import OptionalSize
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.data.class_names import find_classes, read_class_names
@@ -174,8 +175,8 @@ def _refuse_more_folders(measured: ImageFolder, classes: Sequence[str]) -> None:
     more = sorted(folders - set(classes))
     if more:
         raise ValueError(
-            f"`images` has folders that `rank_images` has not: {', '.join(more[:3])}"
-            f"{', ...' * (len(more) > 3)}; they must be the same, or give `class_names`"
+            f"`images` has folders that `rank_images` has not: {listed(more, most=3)}; they "
+            "must be the same, or give `class_names`"
         )
 
 

@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jaxdissect.arrays.name_lists import read_name_list
+from jaxdissect.arrays.names import listed
 
-NUM_NAMED = 5
-"""How many of many unknown folders a message names."""
+_NUM_NEAREST = 5  # unknown folders that a message names
 
 _LETTER = re.compile(r"/([a-z])/(?=\1)")  # of "/a/airfield"
 _SYNSET = re.compile(r"(n\d{8})[\s,:;]+(\S.*)")
@@ -41,20 +41,20 @@ def read_class_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
         ValueError: If the file is malformed, a name comes twice, or numbers have gaps.
         OSError: If the file cannot be opened.
     """
-    listed = read_name_list(Path(path))
-    if listed and listed[0].number is not None:
-        listed = sorted(listed, key=lambda entry: entry.number or 0)
-        numbers = [entry.number for entry in listed]
+    entries = read_name_list(Path(path))
+    if entries and entries[0].number is not None:
+        entries = sorted(entries, key=lambda entry: entry.number or 0)
+        numbers = [entry.number for entry in entries]
         first = numbers[0]
         if first not in (0, 1) or numbers != list(range(first, first + len(numbers))):
             raise ValueError(
                 f"`class_names` (={str(path)!r}) must number its {len(numbers)} names from 0 or 1 "
                 f"without gaps; they run from {first} to {numbers[-1]}"
             )
-    names = [entry.name for entry in listed]
+    names = [entry.name for entry in entries]
     if names and all(_LETTER.match(name) for name in names):
         names = [_LETTER.sub("", name, count=1) for name in names]
-    for entry, (name, number) in zip(listed, _counted(names), strict=True):
+    for entry, (name, number) in zip(entries, _counted(names), strict=True):
         if not name or number > 1:
             raise ValueError(
                 f"{entry.where}: `class_names` must have one name per line, each once, and this is "
@@ -199,13 +199,14 @@ def _class_keys(name: str) -> set[str]:
 
 def _with_nearest(unknown: Sequence[str], names: Sequence[str]) -> str:
     """List unknown folders, each with the names of classes that are most like it."""
-    listed = []
-    for folder in unknown[:NUM_NAMED]:
+
+    def described(folder: str) -> str:
         last = folder.rpartition("/")[2]
         nearest = difflib.get_close_matches(folder, names, n=2) or difflib.get_close_matches(
             last, names, n=2
         )
-        listed.append(f"{folder!r}" + (f" (nearest: {', '.join(nearest)})" if nearest else ""))
-    rest = len(unknown) - NUM_NAMED
-    more = f", and {rest} other folders" if rest > 0 else ""
-    return f"{', '.join(listed)}{more}; it begins with: {', '.join(names[:3])}"
+        return f"{folder!r}" + (f" (nearest: {', '.join(nearest)})" if nearest else "")
+
+    # Only those that are shown are compared, which is slow.
+    first, rest = [described(folder) for folder in unknown[:_NUM_NEAREST]], unknown[_NUM_NEAREST:]
+    return f"{listed([*first, *rest], most=_NUM_NEAREST)}; it begins with: {', '.join(names[:3])}"

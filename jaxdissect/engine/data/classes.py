@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jaxdissect.arrays.names import listed
 from jaxdissect.engine.batching import Joined, Stored
 from jaxdissect.engine.data.class_names import find_classes, order_of_folders, read_class_names
 from jaxdissect.engine.data.folders import ImageFolder
@@ -67,7 +68,7 @@ def check_num_outputs(names: Sequence[str], num_outputs: int, given: str) -> Non
     """
     if len(names) != num_outputs:
         raise ValueError(
-            f"there are {len(names)} {given} ({', '.join(names[:3])}{', ...' * (len(names) > 3)}), "
+            f"there are {len(names)} {given} ({listed(names, most=3)}), "
             f"but the network has {num_outputs} outputs: give as `class_names` the file with the "
             "names of all outputs in their order"
         )

@@ -15,13 +15,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 
-from jaxdissect.arrays.names import printable
+from jaxdissect.arrays.names import listed, printable
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine.data import pictures
 
@@ -33,11 +33,10 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 MASK_SUFFIXES = (".png", ".tif", ".tiff")
 """Endings of the files that count as label maps, in either case."""
 
-NUM_NAMED = 5
-"""How many of many faulty files a message names."""
-
 OnError = Literal["raise", "skip"]
 """What to do about files that cannot be read: refuse the folder, or leave out these images."""
+
+_listing = partial(listed, separator="; ")
 
 _WAY_OUT = "`on_error` 'skip' leaves out what cannot be read"
 
@@ -319,8 +318,3 @@ def _same_size(files: Sequence[Path], sizes: Sequence[tuple[int, int]], what: st
         f"{what} must all have one size; or give `image_size`: {len(others)} of {len(files)} are "
         f"not {usual[0]} x {usual[1]} pixels (H x W): {_listing(others)}"
     )
-
-
-def _listing(items: Sequence[str]) -> str:
-    rest = len(items) - NUM_NAMED
-    return "; ".join(items[:NUM_NAMED]) + (f"; and {rest} more" if rest > 0 else "")

@@ -6,12 +6,13 @@ under `DONOR` the image whose activations stand in for its own in resample ablat
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from jaxdissect.arrays.names import listed
 from jaxdissect.engine.batching import Batch, Source, read_block
 from jaxdissect.engine.data.folders import ImageFolder
 
@@ -23,9 +24,6 @@ DONOR = "donor"
 
 STYLE_MARK = "-stylized-"
 """What stands between the names of content and style in the files of the paper's code."""
-
-NUM_NAMED = 5
-"""How many of many files without a partner a message names."""
 
 # Places365_val_00000001, and whatever follows the number.
 _PLACES = re.compile(r"(.*Places365_[a-z]+_\d+)")
@@ -156,16 +154,11 @@ def paired_folders(
         ],
     }
     if any(unmatched.values()):
-        listed = [
-            f"{len(paths)} of `{folder}`: {_listing(sorted(paths))}"
+        faults = [
+            f"{len(paths)} of `{folder}`: {listed(sorted(paths))}"
             for folder, paths in unmatched.items()
             if paths
         ]
-        raise ValueError(f"images without a partner of the same name: {'; '.join(listed)}")
+        raise ValueError(f"images without a partner of the same name: {'; '.join(faults)}")
     places = [of_name[key] for key in wanted][:limit]
     return Paired(originals.chosen(places), stylised.chosen(range(len(places))))
-
-
-def _listing(paths: Sequence[str]) -> str:
-    rest = len(paths) - NUM_NAMED
-    return ", ".join(paths[:NUM_NAMED]) + (f" and {rest} more" if rest > 0 else "")

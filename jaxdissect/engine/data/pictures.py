@@ -40,7 +40,6 @@ _TIFF_COMPRESSIONS = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "
 _LABEL_KINDS = {(8, 0), (16, 0), (1, 3), (2, 3), (4, 3), (8, 3)}
 _COLOR_TYPES = {0: "grayscale", 2: "RGB", 3: "palette", 4: "grayscale + alpha", 6: "RGB + alpha"}
 _PNG_HEADER = struct.Struct(">8s8xIIBB")  # signature, width, height, bit depth, colour type
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 # Tags of TIFF: bits per sample, photometric interpretation, sample format.
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339

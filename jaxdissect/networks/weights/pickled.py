@@ -89,9 +89,7 @@ StoreArrays = Callable[[Mapping[str, Tensor]], dict[str, StoredArray]]
 """Makes arrays of tensors, which are read when they are used."""
 
 
-def read_records(
-    file: BufferedIOBase,
-) -> tuple[Any, Callable[[Mapping[str, Tensor]], dict[str, Any]]]:
+def read_records(file: BufferedIOBase) -> tuple[Any, StoreArrays]:
     """Read what a PyTorch file holds, all but the numbers of its tensors.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdissect.arrays.names import printable
+from jaxdissect.arrays.names import listed, printable
 
 Shape = tuple[int, ...]
 
@@ -107,6 +107,4 @@ def brief(value: Any, *, most: int = 80) -> str:
 
 def brief_list(values: Any, *, most: int = 10) -> str:
     """Write the first of some values, and how many more there are."""
-    values = list(values)
-    shown = ", ".join(brief(value) for value in values[:most])
-    return shown + (f" and {len(values) - most} more" if len(values) > most else "")
+    return listed([brief(value) for value in values], most=most)
