@@ -63,7 +63,7 @@ class ConceptOptions(SegmenterOptions, LatentOptions, GeneratorOptions):
     concept: Annotated[str, arg(metavar="NAME")]
     """Name of the concept, such as tree."""
     category: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
-    """Its category, such as object, where several concepts have that name."""
+    """Category of the concept, such as object, where several have that name."""
 
     def find_subject(self) -> tuple[Generator, int]:
         """Build and check what the options name.

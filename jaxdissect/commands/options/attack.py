@@ -85,14 +85,15 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
     binary_search_steps: Annotated[int, arg(metavar="N")] = 5
     """Number of constants that Carlini and Wagner's attack tries."""
     max_iterations: Annotated[int, arg(metavar="N")] = 1000
-    """Its gradient steps with each constant."""
+    """Number of gradient steps of that attack with each constant."""
     confidence: Annotated[float, arg(metavar="X")] = 0.0
-    """How far it puts the target ahead, in scores; without a target, the best other class."""
+    """How far that attack puts the target ahead, in scores; without a target, the best other
+    class."""
     learning_rate: Annotated[float, arg(metavar="X")] = 5e-3
-    """Its learning rate."""
+    """Learning rate of that attack."""
     initial_const: Annotated[float, arg(metavar="X")] = 1e-2
-    """Its first constant, the weight of scores against squared distances; a tenth of it does the
-    same where scores are tenfold."""
+    """First constant of that attack, the weight of scores against squared distances; a tenth of it
+    does the same where scores are tenfold."""
     epsilon: Annotated[float, arg(metavar="X")] = 1.0
     """Greatest distance of projected gradients."""
     steps: Annotated[int, arg(metavar="N")] = 40
