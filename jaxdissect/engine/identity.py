@@ -61,7 +61,7 @@ def traced(function: Callable[..., Any], *arguments: Any) -> str:
 
     Args:
         function: A function of pytrees of arrays, which is traced and not run; where it cannot be,
-            because it runs on the host, it is told by its code and what it holds.
+            because it runs on the host, it is known by its code and what it holds.
         arguments: Arrays or their `jax.ShapeDtypeStruct`, of which shapes and types count.
 
     Raises:

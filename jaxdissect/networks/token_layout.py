@@ -55,7 +55,7 @@ class TokenLayout(NamedTuple):
     def updated(
         self, token_grid: Sequence[int] | None, drop_tokens: int | Sequence[int] | None
     ) -> "TokenLayout":
-        """Put in what a user says.
+        """Put in what a user gives.
 
         Raises:
             ValueError: If `token_grid` is no pair of positive integers, or `drop_tokens` neither an

@@ -92,7 +92,7 @@ class ImageFolder:
     def fingerprint(self) -> dict[str, Any]:
         """Return what tells the source from others, see `jaxdissect.engine.identity`.
 
-        Files are told by name, size and time.
+        Files are known by name, size and time.
         """
         return vars(self)
 

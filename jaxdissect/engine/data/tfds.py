@@ -102,7 +102,7 @@ class TfdsSource:
     def fingerprint(self) -> dict[str, Any]:
         """Return what tells the source from others, see `jaxdissect.engine.identity`.
 
-        Records are told by a sample of their bytes.
+        Records are known by a sample of their bytes.
         """
         read = {name: value for name, value in vars(self).items() if name not in _HOW_RECORDS_READ}
         return read | {"sample": [self.records[place] for place in spread(len(self))]}
