@@ -12,7 +12,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Int32, PyTree
 
 from jaxdissect.attacks.attack_interface import Attacked
-from jaxdissect.engine.devices import automatic
+from jaxdissect.networks.meshes import automatic
 
 SLOTS = 2
 """Examples that run together on CPU; more are slower there."""

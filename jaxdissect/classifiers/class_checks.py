@@ -50,6 +50,28 @@ def first_example(
     return example
 
 
+def count_scores(
+    network: Network, inputs: Inputs, batch: Mapping[str, Any], *, name: str = "network"
+) -> int:
+    """Find how many classes a network scores, without running it.
+
+    Args:
+        network: The network.
+        inputs: Makes its input of a batch.
+        batch: A batch, or its shapes and types.
+        name: What the caller calls the network.
+
+    Raises:
+        ValueError: If it does not give scores [B, N].
+    """
+    scores: Any = jax.eval_shape(
+        lambda params, batch: network.apply(params, inputs(batch))[0], network.params, dict(batch)
+    )
+    if not hasattr(scores, "shape") or len(scores.shape) != 2:
+        raise ValueError(f"`{name}` must score classes, [B, N], and gives {scores}")
+    return scores.shape[1]
+
+
 def num_scored_classes(
     network: Network, inputs: Inputs, example: Mapping[str, Any], layer: str
 ) -> int:
@@ -59,13 +81,9 @@ def num_scored_classes(
         ValueError: If it does not give scores [B, N], or these or the activations of the layer
             depend on the other examples of a batch.
     """
-    scores: Any = jax.eval_shape(
-        lambda params, batch: network.apply(params, inputs(batch))[0], network.params, example
-    )
-    if not hasattr(scores, "shape") or len(scores.shape) != 2:
-        raise ValueError(f"`network` must score classes, [B, N], and gives {scores}")
+    number = count_scores(network, inputs, example)
     independence.check_outputs(network, as_static(inputs), example, layers=layer)
-    return scores.shape[1]
+    return number
 
 
 def read_classes(

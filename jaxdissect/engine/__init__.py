@@ -9,7 +9,6 @@ from jaxdissect.engine.batching import Source as Source
 from jaxdissect.engine.batching import Stored as Stored
 from jaxdissect.engine.batching import batches as batches
 from jaxdissect.engine.batching import read_block as read_block
-from jaxdissect.engine.devices import automatic as automatic
 from jaxdissect.engine.folding import Progress as Progress
 from jaxdissect.engine.folding import fold as fold
 from jaxdissect.engine.folding import map_batches as map_batches

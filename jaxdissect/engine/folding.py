@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 import jax
 
 from jaxdissect.engine.batching import Batch, Source, batches
-from jaxdissect.engine.devices import automatic
 from jaxdissect.networks.forks import refuse_forked
+from jaxdissect.networks.meshes import automatic
 
 State = TypeVar("State")
 

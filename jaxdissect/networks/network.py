@@ -12,6 +12,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float, PyTree
 
+from jaxdissect.networks import meshes
 from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.adapters.recorder import as_layers
 from jaxdissect.networks.adapters.token_network import TokenNetwork
@@ -116,42 +117,14 @@ def as_network(
                 "functions as StagedNetwork(stages, params)"
             )
         model = NnxNetwork(model)
-    model = _with_automatic_axes(model)
+    meshes.refuse_explicit()
+    if (params := meshes.moved(model.params)) is not model.params:
+        model = copy.copy(model)
+        model.params = params
     if token_grid is None and drop_tokens is None and not join_heads:
         return model
     layout = layout_of(model).updated(token_grid, drop_tokens)
     return TokenNetwork(model, layout, as_layers(join_heads))
-
-
-def _with_automatic_axes(network: Network) -> Network:
-    """Put parameters that lie on a mesh with Explicit axes on the same devices without them.
-
-    Arrays with Explicit axes do not mix with batches that lie on an Auto mesh.
-
-    Raises:
-        ValueError: If a mesh with Explicit axes has been set for all that is computed.
-    """
-    if jax.sharding.AxisType.Explicit in jax.sharding.get_abstract_mesh().axis_types:
-        raise ValueError(
-            "`jax.set_mesh` has set a mesh with Explicit axes around this; call jaxdissect outside "
-            "it, and give the mesh as `mesh`"
-        )
-
-    def is_explicit(leaf: Any) -> bool:
-        axes = getattr(getattr(getattr(leaf, "sharding", None), "mesh", None), "axis_types", ())
-        return any(axis != jax.sharding.AxisType.Auto for axis in axes)
-
-    def moved(leaf: Any) -> Any:
-        if not is_explicit(leaf):
-            return leaf
-        mesh = jax.sharding.Mesh(leaf.sharding.mesh.devices, leaf.sharding.mesh.axis_names)
-        return jax.device_put(leaf, jax.sharding.NamedSharding(mesh, leaf.sharding.spec))
-
-    if not any(map(is_explicit, jax.tree.leaves(network.params))):
-        return network
-    network = copy.copy(network)
-    network.params = jax.tree.map(moved, network.params)
-    return network
 
 
 def layout_of(network: Any) -> TokenLayout:

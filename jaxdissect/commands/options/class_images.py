@@ -10,12 +10,14 @@ import jax.numpy as jnp
 from tyro.conf import arg
 
 from jaxdissect.arrays.names import listed
+from jaxdissect.classifiers.class_checks import count_scores
 from jaxdissect.commands.options.size import OptionalSize
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.data.class_names import find_classes, read_class_names
 from jaxdissect.engine.data.classes import check_num_outputs, with_classes
 from jaxdissect.engine.data.folders import ImageFolder, OnError, image_folder
 from jaxdissect.engine.data.tfds import tfds_source
+from jaxdissect.engine.layer_reader import image_input
 from jaxdissect.networks.network import Network
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.rendering import SCENES
@@ -61,12 +63,7 @@ class ClassSources(NamedTuple):
                 [B, N].
         """
         images = jax.ShapeDtypeStruct((1, *self.image_size, 3), jnp.float32)
-        scores = jax.eval_shape(
-            lambda params, images: network.apply(params, images)[0], network.params, images
-        )
-        if len(getattr(scores, "shape", ())) != 2:
-            raise ValueError(f"`model` must score classes, [B, N], and gives {scores}")
-        number = scores.shape[1]
+        number = count_scores(network, image_input, {"image": images}, name="model")
         if self.label_key == _SCENE and number != len(SCENES):
             raise ValueError(
                 f"`sample` has {len(SCENES)} classes of scenes, but the network has {number} "
