@@ -35,7 +35,9 @@ def unit_table(
     """One row per unit and class: what the single removal does, how sure, and what was estimated.
 
     Units are ranked on the images to rank with; what they do is measured on the others. `single`
-    are the intervals of these (`ClassStudy.single_intervals` of balanced accuracy).
+    are the intervals of these (`ClassStudy.single_intervals` of balanced accuracy). `margin_lost` is
+    of probabilities (`stats.auroc`); `score_margin_lost_when_ranked`, which ranks equal damage, of
+    scores (`stats.score_margin`).
     """
     place = np.argsort(study.ranking, axis=1).T
     whole, without = study.auroc_counts
