@@ -152,6 +152,8 @@ def _lines(path: Path, text: str) -> list[ListedName]:
     for place, line in full:
         if _MARKED_NUMBER.match(line):
             raise ValueError(f"{place} is numbered, {line[:40]!r}, and other lines are not")
+        if line.startswith("#"):
+            raise ValueError(f"{place} looks like a comment, {line[:40]!r}; take it out")
     _refuse_table(path, lines)
     return [ListedName(place, line) for place, line in zip(places, lines, strict=True)]
 

@@ -189,6 +189,11 @@ def test_numbers_that_are_parts_of_names_stay(tmp_path):
         ("a.txt", "0: road\n1: sky\n", r"a\.txt, line 1: id 0 is 'road'.*`first_label` 0"),
         ("a.txt", "0: bg\n1: sky\n255: void\n", r"line 3: id 255 of 'void'.*`ignore_label` 255"),
         ("a.txt", "1: sky\nsea\n", r"a\.txt, line 1 is numbered, '1: sky', and other lines are no"),
+        (
+            "a.txt",
+            "# outdoors\nsky\n",
+            r"a\.txt, line 1 looks like a comment, '# outdoors'",
+        ),
         ("a.txt", "1;sky;object\n2;sea;object\n", r"line 1 has more columns .* a header"),
         ("a.txt", "1\tsky\tobject\n", r"line 1 has more columns than a number and a name"),
         ("a.txt", "sky;object\nsea;object\n", r"a\.txt looks like a table separated by ';'"),
