@@ -330,6 +330,25 @@ def test_parameters_on_an_explicit_mesh_are_moved():
         as_network(network)
 
 
+def test_a_linen_module_in_training_mode_is_told_what_to_pass():
+    class Module(nn.Module):
+        @nn.compact
+        def __call__(self, x, train=True):
+            x = nn.Conv(2, (1, 1), name="conv")(x)
+            return nn.Dropout(0.5, deterministic=not train, name="drop")(x)
+
+    module = Module()
+    variables = module.init(jax.random.key(0), images(), train=False)
+    training = LinenNetwork(module, variables)
+    with pytest.raises(ValueError, match=r"runs as in training: .*pass .*, train=False\)"):
+        training.activations(variables, images(), layers=("drop",))
+    for network, layer in (
+        (training, "conv"),
+        (LinenNetwork(module, variables, train=False), "drop"),
+    ):
+        assert network.activations(variables, images(), layers=(layer,))[layer].shape[-1] == 2
+
+
 def test_a_layer_that_is_no_map_is_named():
     network = StagedNetwork({"flat": lambda params, x: x.reshape(2, -1)}, jnp.ones(()))
     message = "layer 'flat' gives (2, 192), which must be [B, h, w, U] or [B, T, U]"

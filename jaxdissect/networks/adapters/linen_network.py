@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 from flax import linen as nn
+from flax.errors import InvalidRngError, ModifyScopeVariableError
 from jaxtyping import PyTree
 
 from jaxdissect.networks.adapters.adapted_network import AdaptedNetwork
@@ -66,7 +67,14 @@ class LinenNetwork(AdaptedNetwork):
             with nn.intercept_methods(intercept):
                 return self._module.apply(params, inputs, **self._call_arguments)
 
-        return recorder.run(forward)
+        try:
+            return recorder.run(forward)
+        except (ModifyScopeVariableError, InvalidRngError) as error:
+            # No LayerError: layers before the one that fails may be read.
+            raise ValueError(
+                f"{type(self._module).__name__} runs as in training: {_first_sentence(error)}; "
+                "pass what turns that off, such as LinenNetwork(module, variables, train=False)"
+            ) from error
 
     def identity(self) -> Hashable:
         return self._module, tuple(sorted(self._call_arguments.items()))
@@ -76,3 +84,8 @@ class LinenNetwork(AdaptedNetwork):
         # rest of the network traced, without being run.
         if recorder.unreached_edits:
             check_names("edits", recorder.unreached_edits, self.layer_names(inputs))
+
+
+def _first_sentence(error: Exception) -> str:
+    """Shorten a message of flax, which ends with an address."""
+    return str(error).partition(" (https://")[0].strip().rstrip(".")
