@@ -30,14 +30,19 @@ def float_images(batch: Mapping[str, Array], key: str) -> Array:
     """Return ``batch[key]`` if it may be float images [B, H, W, 3]; nothing is computed.
 
     Raises:
-        ValueError: If there are none, they are not floats, or channels come first; the message
-            names the field.
+        ValueError: If there are none, they are not floats, lack channels, or have them first; the
+            message names the field.
     """
     images = field(batch, key)
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(
             f"`source` gives {images.dtype} in {key!r}; give images as floats in [0, 1], or pass "
             "`inputs`, which makes of a batch what the network takes"
+        )
+    if images.ndim == 3:
+        raise ValueError(
+            f"`source` gives {key!r} of shape {list(images.shape[1:])}; give images [H, W, 3], or "
+            "pass `inputs`, which makes of a batch what the network takes"
         )
     if images.ndim == 4 and images.shape[1] == 3 and min(images.shape[2:]) > 4:
         raise ValueError(

@@ -94,7 +94,25 @@ class _Annotated:
                 f"`source` gives {self.key!r} as {labels.dtype}{list(labels.shape[1:])}, but must "
                 f"give integers [h, w, K], one channel per label of a pixel{hint}"
             )
+        _check_axes(labels.shape[1:], np.shape(batch.get("image"))[1:], self.key)
         return at_pixel_centers(labels, grid)
+
+
+def _check_axes(labels: tuple[int, ...], image: tuple[int, ...], key: str) -> None:
+    """Refuse label maps [h, w, K] whose axes are surely others, going by the image [H, W, ...]."""
+    if len(image) != 3:
+        return
+    (rows, columns, last), (height, width) = labels, image[:2]
+    if (columns, last) == (height, width) and (rows, columns) != (height, width):
+        found, way = "channels first", "labels [h, w, K]"
+    elif rows != columns and rows * height == columns * width:
+        found, way = "rows and columns exchanged", "labels in the order of the image's axes"
+    else:
+        return
+    raise ValueError(
+        f"`source` gives {key!r} of shape {list(labels)} beside an image of {height} x {width} "
+        f"pixels (H x W), {found}; give {way}"
+    )
 
 
 @dataclass(frozen=True)

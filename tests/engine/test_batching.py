@@ -65,6 +65,7 @@ def test_images_of_any_other_range_are_for_the_network_to_take():
         ((IMAGE * 255).astype(np.uint8), "`source` gives uint8 in 'image'; give images as floats"),
         (Image.fromarray((IMAGE * 255).astype(np.uint8)), "`source` gives uint8 in 'image'"),
         (IMAGE.transpose(2, 0, 1), r"'image' of shape \[3, 8, 6\], channels first"),
+        (IMAGE[..., 0], r"'image' of shape \[8, 6\]; give images \[H, W, 3\]"),
         ("a.jpg", "`source` has no array of numbers 'image'; it has: 'labels'"),
     ],
 )
@@ -81,6 +82,14 @@ def test_images_must_be_floats_with_channels_last(images, message):
         (LABELS[..., 0], r"'labels' as int32\[8, 6\], .* add an axis of one channel"),
         (LABELS.astype(np.float32), r"'labels' as float32\[8, 6, 1\], but must give integers"),
         (LABELS == 1, "'labels' as bool"),
+        (
+            LABELS.transpose(2, 0, 1),
+            r"\[1, 8, 6\] beside an image of 8 x 6 .*, channels first",
+        ),
+        (
+            LABELS.transpose(1, 0, 2),
+            r"\[6, 8, 1\] beside an image of 8 x 6 .*, rows and columns",
+        ),
         ("sky", "`source` has no array of numbers 'labels'; it has: 'image'"),
     ],
 )
