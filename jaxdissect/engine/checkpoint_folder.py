@@ -84,7 +84,11 @@ def _difference(name: str, there: Any, here: Any) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder if it does not exist, and refuse what is none."""
+    """Make a folder if it does not exist.
+
+    Raises:
+        ValueError: If something else is there.
+    """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is no folder, to keep checkpoints in; give another one")
     folder.mkdir(parents=True, exist_ok=True)

@@ -131,7 +131,7 @@ def find_grid(
             f"{found}, whose grid depends on the size of the image (`image_size` of `as_maps`)",
             _WAYS,
         )
-    readings = find_readings(left, image_size, (0,) if kept is not None else KNOWN_EXTRAS)
+    readings = _find_readings(left, image_size, (0,) if kept is not None else KNOWN_EXTRAS)
     if len(readings) == 1 and readings[0][1] <= 1:
         ((grid, extra),) = readings
         return grid, slice(extra, None) if kept is None else kept
@@ -147,7 +147,9 @@ def find_grid(
     )
 
 
-def find_readings(tokens: int, image_size: Shape, extras: Sequence[int]) -> list[tuple[Shape, int]]:
+def _find_readings(
+    tokens: int, image_size: Shape, extras: Sequence[int]
+) -> list[tuple[Shape, int]]:
     """Find the grids of cells with the image's aspect that tokens may fill.
 
     Args:

@@ -35,9 +35,9 @@ def unit_table(
     """One row per unit and class: what the single removal does, how sure, and what was estimated.
 
     Units are ranked on the images to rank with; what they do is measured on the others. `single`
-    are the intervals of these (`ClassStudy.single_intervals` of balanced accuracy). `margin_lost` is
-    of probabilities (`stats.auroc`); `score_margin_lost_when_ranked`, which ranks equal damage, of
-    scores (`stats.score_margin`).
+    are the intervals of these (`ClassStudy.single_intervals` of balanced accuracy). The column
+    `margin_lost` is of probabilities (`stats.auroc`); `score_margin_lost_when_ranked`, which ranks
+    equal damage, is of scores (`stats.score_margin`).
     """
     place = np.argsort(study.ranking, axis=1).T
     whole, without = study.auroc_counts
@@ -248,14 +248,14 @@ def summary(study: ClassStudy, names: Sequence[str]) -> str:
             "",
             *table_files.aligned([header, *printed, mean]),
             "",
-            *(damage_sentence(study, size) for size in study.sizes),
+            *(_damage_sentence(study, size) for size in study.sizes),
             *_improvement_sentence(study),
             *_absent_sentence(study),
         ]
     )
 
 
-def damage_sentence(study: ClassStudy, size: int) -> str:
+def _damage_sentence(study: ClassStudy, size: int) -> str:
     """Say how many of the n most important units of each class damage it at all."""
     damaging = study.num_damaging(size)
     return (

@@ -244,6 +244,9 @@ def checked_layers(
         layers: What the user asks for; empty for the model's own choice.
         inputs: Shape of a batch of inputs.
         failure: Beginning of the message if the network does not take them.
+
+    Raises:
+        ValueError: If it does not, or a layer is missing or unknown.
     """
     chosen = tuple(dict.fromkeys(layers)) or model.default_layers
     with user_code(failure, model.home):

@@ -24,7 +24,7 @@ MOST_BITS = 128
 """Of an integer: the number that PyTorch's older files begin with has 77."""
 
 
-class BoundedReader:
+class _BoundedReader:
     """The reading half of a file that never reserves memory for more bytes than are left."""
 
     def __init__(self, file: BufferedIOBase) -> None:
@@ -66,7 +66,7 @@ def read_pickle(file: BufferedIOBase, known: Known, persistent: Callable[[Any], 
     marks: list[int] = []
     memo: dict[int, Any] = {}
 
-    reader: Any = BoundedReader(file)
+    reader: Any = _BoundedReader(file)
     operations: Any = pickletools.genops(reader)
     for number, (operation, argument, position) in enumerate(operations):
         if number > MOST_OPERATIONS:

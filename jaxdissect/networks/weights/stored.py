@@ -81,7 +81,11 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def fill(block: np.ndarray, source: Any) -> None:
-    """Read as many bytes as an array has, from anything with `read`."""
+    """Read as many bytes as an array has, from anything with `read`.
+
+    Raises:
+        Refused: If there are fewer.
+    """
     target, place = block.reshape(-1).view(np.uint8).data, 0
     while place < len(target):
         chunk = source.read(min(_CHUNK, len(target) - place))
