@@ -94,7 +94,8 @@ class _Annotated:
                 f"`source` gives {self.key!r} as {labels.dtype}{list(labels.shape[1:])}, but must "
                 f"give integers [h, w, K], one channel per label of a pixel{hint}"
             )
-        _check_axes(labels.shape[1:], np.shape(batch.get("image"))[1:], self.key)
+        if "image" in batch:
+            _check_axes(labels.shape[1:], np.shape(batch["image"])[1:], self.key)
         return at_pixel_centers(labels, grid)
 
 
