@@ -7,6 +7,7 @@ shown twice, in different places among different others, and must give the same.
 Shapes: B batch.
 """
 
+import re
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any
@@ -14,14 +15,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.stages import Traced
 from jaxtyping import Array, PyTree
 
 from jaxdissect.networks.adapters.recorder import as_layers
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.network import Network
 
-_TOLERANCE = {True: 0.01, False: 0.1}
-"""How far results may differ by rounding, as a share of the greatest: of float32, and below."""
+_TOLERANCE, _NARROW_TOLERANCE = 0.01, 0.1
+"""How far results may differ by rounding, as a share of the greatest: computed in float32 alone, or
+somewhere in floats of fewer bits, whatever the results are cast to."""
 
 _MOST = 1024
 _passed: dict[Hashable, None] = {}
@@ -73,25 +76,29 @@ def _others(array: np.ndarray, number: int) -> np.ndarray:
     return np.concatenate([np.repeat(other, number - 1, axis=0), first])
 
 
-def check_same(first: Mapping[str, Array], last: Mapping[str, Array]) -> None:
+def check_same(
+    first: Mapping[str, Array], last: Mapping[str, Array], program: Callable[[], Traced]
+) -> None:
     """Compare the results of an example in the first place and, among others, in the last.
 
     Args:
         first: Results [B, ...] by name, of which the first row counts.
         last: Results, of which the last row counts.
+        program: Traces what computes them; called where results differ.
 
     Raises:
         ValueError: If they differ by more than rounding.
     """
     for name, array in first.items():
-        wide = jnp.issubdtype(array.dtype, jnp.float32) or jnp.issubdtype(array.dtype, jnp.float64)
         one = np.asarray(array[0], np.float32)
         other = np.asarray(last[name][-1], np.float32)
         greatest = np.abs(one).max(initial=0)
         if not np.isfinite(greatest):
             continue  # refused where activations are checked
         difference = np.abs(one - other).max(initial=0)
-        if not difference <= _TOLERANCE[wide] * greatest:
+        if difference <= _TOLERANCE * greatest:
+            continue
+        if not difference <= _NARROW_TOLERANCE * greatest or not _is_narrow(program()):
             share = f"{difference / greatest:.0%}" if greatest else f"{difference:g}"
             raise ValueError(
                 f"{name} gives another result for the same example among other examples of a "
@@ -100,6 +107,11 @@ def check_same(first: Mapping[str, Array], last: Mapping[str, Array]) -> None:
                 "numbers. Pass what turns that off to the adapter, NnxNetwork(model, train=False) "
                 "or LinenNetwork(module, variables, train=False), or set the module's own flag"
             )
+
+
+def _is_narrow(program: Traced) -> bool:
+    """Find out whether a program computes in floats of fewer than 32 bits anywhere."""
+    return re.search(r"f(16|8_\w+)\[", str(program.jaxpr)) is not None
 
 
 def check_outputs(
@@ -130,7 +142,11 @@ def check_outputs(
         fast: Any = {"xla_backend_optimization_level": 0} if on_cpu else None
         given = network.params, alike
         run = _run.lower(structure, layers, inputs, *given).compile(compiler_options=fast)
-        check_same(run(*given), run(network.params, among_others(example)))
+        check_same(
+            run(*given),
+            run(network.params, among_others(example)),
+            lambda: _run.trace(structure, layers, inputs, *given),
+        )
 
     once((structure, layers, inputs, shapes), test)
 

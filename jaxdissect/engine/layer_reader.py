@@ -145,7 +145,9 @@ class LayerReader:
         if not all(getattr(array, "is_fully_addressable", True) for array in batch.values()):
             return
         again = LayerMaps(*_read(self, params, independence.among_others(batch)))
-        independence.check_same(_named(found), _named(again))
+        independence.check_same(
+            _named(found), _named(again), lambda: _read.trace(self, params, batch)
+        )
 
     def shapes(self, params: PyTree, batch: Mapping[str, Any]) -> LayerMaps:
         """Find the shapes of what `read` gives, without running the network."""

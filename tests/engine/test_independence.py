@@ -11,7 +11,7 @@ from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.classifiers.detectors import peak_activations
 from jaxdissect.dissection.run import dissect
 from jaxdissect.engine.batching import Stored
-from jaxdissect.engine.independence import among_others
+from jaxdissect.engine.independence import among_others, check_same
 from jaxdissect.engine.labelers import annotated
 from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 
@@ -106,3 +106,17 @@ def test_the_first_example_moves_among_others():
     assert (moved["raw"][0] != batch["raw"][0]).all()
     assert moved["label"].tolist() == [7, 7, 7]
     assert among_others({"image": np.ones((1, 2))})["image"].tolist() == [[2.5, 2.5], [1, 1]]
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_rounding_of_bfloat16_is_no_dependence_even_if_it_is_cast(dtype):
+    first, last = {"a": jnp.array([[1.0, 2]])}, {"a": jnp.array([[9.0, 9], [1.0, 2.1]])}
+
+    def program():
+        return jax.jit(lambda x: jax.jit(lambda x: x.astype(dtype) * 2)(x) + 1.0).trace(first["a"])
+
+    if dtype == jnp.bfloat16:
+        check_same(first, last, program)
+        last["a"] += 0.2
+    with pytest.raises(ValueError, match="a gives another result"):
+        check_same(first, last, program)
