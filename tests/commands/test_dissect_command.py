@@ -328,7 +328,7 @@ def test_a_full_disk_is_no_bug(place, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(command.figure_files, "save_figure", save_figure)
     message = refused(capsys, [*words(place, tmp_path / "results"), "--quiet"])
-    assert "No space left on device" in message
+    assert f"no space is left on the disk (or of your quota) in {tmp_path}" in message
     assert list(tmp_path.iterdir()) == []
 
 
