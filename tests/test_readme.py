@@ -76,6 +76,7 @@ PYTHON = [text for language, text in BLOCKS if language == "python"]
 
 @pytest.mark.optimised
 @pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.splitlines()[0])
+@pytest.mark.slow
 def test_python_runs(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}

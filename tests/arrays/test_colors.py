@@ -92,6 +92,7 @@ def test_values_outside_are_clipped_and_nan_has_no_label():
 
 
 @pytest.mark.parametrize("grid", [None, (5, 7)])
+@pytest.mark.slow
 def test_jit_vmap_and_batch_axes_change_nothing(grid):
     images = random_images(2, 3, 16, 20)
     labels = color_labels(images, grid=grid)

@@ -54,6 +54,7 @@ def test_images_are_those_of_the_reference_in_float64():
         np.testing.assert_allclose(found.images, expected["images"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_distances_are_those_of_the_reference_in_float32():
     assert_as_reference("cw_attack_b_float32", 0.02)
 

@@ -84,6 +84,7 @@ def test_attack_writes_everything(place, tmp_path):
     assert sheet.shape[0] > 100 * len(succeeded)
 
 
+@pytest.mark.slow
 def test_defend_writes_everything(place, tmp_path):
     out = tmp_path / "out"
     extra = ["--sizes", "0", "2", "--num-masks", "3", "--attacker-masks", "3", "--num-draws", "4"]

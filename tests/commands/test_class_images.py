@@ -66,6 +66,7 @@ def test_both_folders_have_the_same_classes(options):
         options(["a", "b"], ["a", "c"]).find_classes()
 
 
+@pytest.mark.slow
 def test_the_sample_is_for_networks_of_its_scenes(tmp_path):
     with pytest.raises(ValueError, match="`sample` has 10 classes .* 365 outputs"):
         ClassImages(sample="scenes", num_images=1).find_classes().names_of_outputs(network(365))

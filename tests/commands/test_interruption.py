@@ -63,7 +63,7 @@ except module.Interrupted as problem:
         (IN_IMPORTS, ""),
         (IN_WORK.format("time.sleep(20)"), "raised\ncleaned\n"),
         (IN_WORK.format("module.end(problem.number)"), "raised\n"),
-        (LOST, "raised\n"),
+        pytest.param(LOST, "raised\n", marks=pytest.mark.slow),
     ],
     ids=["imports", "swallowed", "raised", "lost"],
 )

@@ -142,6 +142,7 @@ def test_order_changes_nothing_but_positions(baseline):
     np.testing.assert_array_equal(order[shuffled["early"].top_examples[:, 0]], best)
 
 
+@pytest.mark.slow
 def test_spread_over_devices(baseline):
     mesh = jax.make_mesh((4,), ("data",))
     assert_same(run(examples(), mesh=mesh), baseline)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from jaxdissect.classifiers import (
@@ -54,6 +55,7 @@ def test_functions_without_hash_are_static_and_those_with_one_stay_themselves():
         assert jnp.allclose(found.maps["conv"], expected.maps["conv"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_experiments_take_inputs_without_hash():
     network, inputs = as_network(Classifier()), Shift(0.5)
     source = Stored({"image": IMAGES, "label": np.array([0, 1], np.int32)})

@@ -88,6 +88,7 @@ def test_every_remainder_of_the_tiles(everywhere, size):
 
 
 @pytest.mark.parametrize("place", [(0, 0), (3, 4), (5, 6)], ids=str)
+@pytest.mark.slow
 def test_one_lit_pixel_shows_the_kernel_turned_around(everywhere, place):
     (kernel,) = draw((3, 3, 1, 1))
     lit = np.zeros((1, 9, 9, 1), np.float32)
@@ -140,6 +141,7 @@ def test_size_kept_however_the_padding_is_written(padding):
 
 
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0), (2, 3)], ids=str)
+@pytest.mark.slow
 def test_vmap(everywhere, axes):
     shapes = ((1, 7, 6, 3), (3, 3, 3, 4))
     batched = [
@@ -154,6 +156,7 @@ def test_vmap(everywhere, axes):
     )
 
 
+@pytest.mark.slow
 def test_derivatives_of_both_modes_and_second_order(everywhere):
     inputs, kernel, direction, turn = draw((2, 6, 7, 3), (3, 3, 3, 4), (2, 6, 7, 3), (3, 3, 3, 4))
 

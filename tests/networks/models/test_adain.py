@@ -184,6 +184,7 @@ def test_adain_model_is_the_same_jitted_and_differentiable():
     assert np.isfinite(slope).all() and (slope != 0).any()
 
 
+@pytest.mark.slow
 def test_adain_model_in_bfloat16():
     halved = with_weights(adain.encoder_from_shapes, encoder_arrays(), dtype=jnp.bfloat16)
     images = random_images(1, 16, 16, 3)

@@ -355,6 +355,7 @@ def test_model_in_bfloat16_is_close(small):
 
 
 @small_networks
+@pytest.mark.slow
 def test_model_has_gradients(small):
     network = jd.as_network(build_small(small))
 

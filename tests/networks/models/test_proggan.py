@@ -156,6 +156,7 @@ def test_model_starts_with_normal_kernels_and_no_biases():
             assert abs(array.mean()) < 0.1 and abs(array.std() - 1) < 0.1
 
 
+@pytest.mark.slow
 def test_model_is_the_same_jitted_mapped_and_sharded():
     module = small()
     network = as_network(module)
@@ -171,6 +172,7 @@ def test_model_is_the_same_jitted_mapped_and_sharded():
     assert_close(forward(network.params, jax.device_put(vectors, split)), images, 1e-5)
 
 
+@pytest.mark.slow
 def test_edits_of_the_model_are_mapped_and_differentiable():
     network = as_network(small())
     vectors = latents(1)

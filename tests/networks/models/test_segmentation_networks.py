@@ -304,6 +304,7 @@ def test_segment_one_image_at_a_time(build):
 
 
 @QUICK_BUILDS
+@pytest.mark.slow
 def test_segment_in_bfloat16(build):
     for mine, expected in zip(segmented(build, jnp.bfloat16), segmented(build), strict=True):
         assert mine.dtype == jnp.float32
@@ -473,6 +474,7 @@ def test_pyramid_gradients():
         assert_close(actual, expected, 5e-6)
 
 
+@pytest.mark.slow
 def test_pyramid_jit_vmap_and_devices_agree():
     levels, kernel = random_pyramid(PYRAMIDS["halves"], batch=4)
     expected = jax.jit(convolve_pyramid)(levels, kernel)

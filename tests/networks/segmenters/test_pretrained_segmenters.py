@@ -56,6 +56,7 @@ def random_images(*shape):
     return jnp.asarray(np.random.RandomState(0).random_sample(shape), jnp.float32)
 
 
+@pytest.mark.slow
 def test_a_segmenter_from_a_folder_labels_as_its_network_does(cache):
     segmenter = load_unified_parsing(cache / "unified_parsing", sizes=SIZES)
     images = random_images(2, 64, 64, 3)

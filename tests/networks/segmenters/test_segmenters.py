@@ -261,6 +261,7 @@ def assert_gradients_are_finite_differences(segmenter, images, concepts, grid):
     np.testing.assert_allclose(slopes, (above - below) / 2, rtol=0.02, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_gradients_of_parsing_scores():
     segmenter, images, grid = small_parsing(), random_images(1, 12, 16), (5, 6)
     half = segmenter.vocabulary.names[int(labels_of(segmenter, images, grid)[0, 0, 0, 3])]
@@ -269,6 +270,7 @@ def test_gradients_of_parsing_scores():
     assert_gradients_are_finite_differences(segmenter, images, concepts, grid)
 
 
+@pytest.mark.slow
 def test_gradients_of_semantic_scores():
     segmenter, images = small_semantic(), random_images(1, 12, 16)
     concepts = [("wood", None), ("thing", None)]
@@ -296,6 +298,7 @@ def test_a_quarter_of_the_image_is_the_usual_grid():
     assert score.shape == mask.shape == (1, 3, 4)
 
 
+@pytest.mark.slow
 def test_segmenters_in_half_precision():
     segmenter, images, grid = small_parsing(), random_images(1, 12, 12), (4, 4)
     knob = [segmenter.vocabulary.index("knob")]

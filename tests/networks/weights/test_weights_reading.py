@@ -265,6 +265,7 @@ def test_truncated_weights_are_refused(name, tmp_path):
             read_weights(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_flipped_bytes_of_weights_never_escape_as_another_error(tmp_path):
     random = np.random.RandomState(0)
     for name in ("zip.pth", "legacy.pth", "numpy.npz", "native.safetensors"):
