@@ -13,6 +13,7 @@ passes may have a method `fingerprint()`, which returns anything of these that c
 
 import functools
 import hashlib
+import operator
 import sys
 import sysconfig
 import types
@@ -259,6 +260,9 @@ class _Hash:
 
     def _add_python_function(self, function: types.FunctionType) -> None:
         self._mark("function")
+        if _is_of_a_package(function):
+            self._mark(function.__module__, function.__qualname__)
+            return
         self._add_all((function.__defaults__, function.__kwdefaults__))
         self._add_all(cell.cell_contents for cell in function.__closure__ or ())
         if not _is_users(function):
@@ -311,6 +315,17 @@ def _names(code: types.CodeType) -> set[str]:
     return set(code.co_names).union(*map(_names, inner))
 
 
+def _is_of_a_package(function: types.FunctionType) -> bool:
+    """Tell whether a function is what a package has under its name, decorated or not."""
+    module = sys.modules.get(function.__module__)
+    try:
+        named = operator.attrgetter(function.__qualname__)(module)
+    except AttributeError:
+        return False
+    file = getattr(module, "__file__", None)
+    return named is function and file is not None and _is_installed(file)
+
+
 def _is_users(thing: Any) -> bool:
     """Tell code of the user's from that of packages, which their versions tell apart."""
     code = getattr(thing, "__code__", None)
@@ -320,7 +335,11 @@ def _is_users(thing: Any) -> bool:
             return thing.__module__ == "__main__"
     else:
         file = code.co_filename
-    return not any(Path(file).is_relative_to(place) for place in _INSTALLED)
+    return not _is_installed(file)
+
+
+def _is_installed(file: str) -> bool:
+    return any(Path(file).is_relative_to(place) for place in _INSTALLED)
 
 
 _INSTALLED = (
