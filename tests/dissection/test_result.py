@@ -6,6 +6,7 @@ import shutil
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.damaged_files import DAMAGE, flipped
 
 from jaxdissect.arrays import resampling
 from jaxdissect.arrays.concepts import vocabulary
@@ -114,19 +115,6 @@ def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")
     run(resampling.pixel_centers).save(folder)
     return folder
-
-
-def flipped(content, place):
-    return content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :]
-
-
-DAMAGE = {
-    "truncated": lambda content: content[: len(content) // 2],
-    "flipped": lambda content: flipped(content, len(content) // 2),
-    "empty": lambda content: b"",
-    "text": lambda content: b"not what it was\n",
-    "list": lambda content: b"[1, 2]",
-}
 
 
 def refusal(folder):

@@ -6,6 +6,7 @@ import shutil
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.damaged_files import DAMAGE, flipped
 
 from jaxdissect.engine.checkpoint_folder import claim
 from jaxdissect.engine.checkpoints import Checkpoints
@@ -13,20 +14,6 @@ from jaxdissect.engine.saved_files import read_json, write_json
 
 SETTINGS = {"layer": "conv1", "replacement": "sha256:01", "computation": "sha256:02"}
 STATE = {"a": jnp.arange(50), "b": jnp.ones((2, 3))}
-
-
-def flipped(content, place):
-    return content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :]
-
-
-DAMAGE = {
-    "truncated": lambda content: content[: len(content) // 2],
-    "flipped": lambda content: flipped(content, len(content) // 3),
-    "empty": lambda content: b"",
-    "text": lambda content: b"not what it was\n",
-    "list": lambda content: b"[1, 2]",
-    "binary": lambda content: bytes(range(128, 256)),
-}
 
 
 @pytest.fixture(scope="module")
