@@ -160,7 +160,14 @@ def _check_values(name: str, array: np.ndarray, first: int) -> None:
             )
 
 
-def batches(source: Source, batch_size: int, *, start: int = 0) -> Iterator[Batch]:
+def batches(
+    source: Source,
+    batch_size: int,
+    *,
+    start: int = 0,
+    multiple_of: int = 1,
+    process: tuple[int, int] = (0, 1),
+) -> Iterator[Batch]:
     """Yield batches in order, reading one ahead in another thread.
 
     The last batch is filled up with copies of its last example. Every batch also holds ``example``
@@ -169,8 +176,11 @@ def batches(source: Source, batch_size: int, *, start: int = 0) -> Iterator[Batc
 
     Args:
         source: Where the examples come from.
-        batch_size: Examples in a batch.
-        start: Number of batches to leave out, to resume.
+        batch_size: Examples in a batch, as many more as make a multiple.
+        start: Number of examples to leave out, to resume.
+        multiple_of: What the number of examples in a batch is a multiple of; itself a multiple of
+            the number of processes.
+        process: Which of how many equal slices of every batch to read.
 
     Raises:
         ValueError: If the source is empty or uses a reserved name, or `batch_size` is not
@@ -181,10 +191,15 @@ def batches(source: Source, batch_size: int, *, start: int = 0) -> Iterator[Batc
         raise ValueError("`source` has no examples")
     if batch_size < 1:
         raise ValueError(f"`batch_size` (={batch_size}) must be at least 1")
+    batch_size = -(-batch_size // multiple_of) * multiple_of
+    own = batch_size // process[1]
 
     def load(first: int) -> Batch:
-        batch = read_block(source, first, min(first + batch_size, total))
-        missing = first + batch_size - min(first + batch_size, total)
+        first += process[0] * own
+        begin = min(first, total - 1)
+        end = min(first + own, total)
+        batch = read_block(source, begin, max(end, begin + 1))
+        missing = own - max(end - begin, 1)
         if missing:
             batch = {
                 name: np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
@@ -193,13 +208,13 @@ def batches(source: Source, batch_size: int, *, start: int = 0) -> Iterator[Batc
         reserved = {"example", "weight"} & batch.keys()
         if reserved:
             raise ValueError(f"`source` must not use the reserved names {sorted(reserved)}")
-        example = np.arange(first, first + batch_size, dtype=np.int32)
+        example = np.arange(first, first + own, dtype=np.int32)
         batch["weight"] = example < total
         batch["example"] = np.minimum(example, total - 1)
         return batch
 
     with ThreadPoolExecutor(max_workers=1) as reader:
-        firsts = range(start * batch_size, total, batch_size)
+        firsts = range(start, total, batch_size)
         ahead = None
         for first in firsts:
             following = reader.submit(load, first)

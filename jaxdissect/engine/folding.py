@@ -1,15 +1,28 @@
 """Fold a statistic over a data set."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
+import numpy as np
 
 from jaxdissect.engine.batching import Batch, Source, batches
+from jaxdissect.engine.processes import (
+    Placement,
+    combine,
+    is_same_everywhere,
+    raise_everywhere,
+    replicated,
+)
 from jaxdissect.networks.forks import refuse_forked
-from jaxdissect.networks.meshes import automatic
 
 State = TypeVar("State")
+
+_AHEAD = 2  # batches that are put on the devices before their steps
+_LAG = 2  # steps that devices may be computing while the host goes on: they take memory
+_STEPS_TOGETHER = 8  # between two times at which processes tell each other that all is well
 
 
 @runtime_checkable
@@ -45,50 +58,191 @@ def fold(
     source: Source,
     *,
     batch_size: int,
+    kept: Mapping[str, np.ndarray] | None = None,
     receive: Callable[[Batch, Any], None] | None = None,
     start: int = 0,
     after_step: Callable[[int, State], None] | None = None,
+    is_due: Callable[[int], bool] | None = None,
     mesh: jax.sharding.Mesh | None = None,
     description: str = "fold",
     progress: Progress = no_progress,
 ) -> State:
     """Run a step over all batches of a data set, like `jax.lax.scan` over data on the host.
 
+    Batches are read and put on the devices ahead of the step, and no step waits for the results of
+    the one before. In a run of several processes each reads and receives its own examples, and all
+    return the same.
+
     Args:
         step: ``step(state, batch) -> (state, output)``, jitted by the caller, who may donate the
             state. A batch maps names to arrays with a leading axis B, among them ``weight``
             (False for the copies that fill up the last batch) and ``example`` (see `batches`).
-        state: Where to begin; donated if the step donates it.
+            The output is a pytree of arrays with the same leading axis.
+        state: Where to begin, the same in all processes; donated if the step donates it.
         source: The examples.
-        batch_size: Examples in a step.
-        receive: Called on the host with each batch and the step's output, in order.
-        start: Number of steps that `state` has already seen, to resume.
-        after_step: Called with the number of finished steps and the state, which must be copied
-            if it is to be kept: the place to save a checkpoint.
-        mesh: Devices to spread every batch over, along the first axis of the mesh, whose size
-            must divide `batch_size`; its axes are of any type. None leaves batches on the default
-            device.
+        batch_size: Examples in a step, of all devices and processes together; as many more as
+            divide over the devices.
+        kept: Arrays that ``receive`` fills at the rows of its examples, ``batch["example"]`` where
+            ``batch["weight"]``; zeros in the beginning. When the fold ends, and before
+            ``after_step``, they hold the rows of all processes.
+        receive: Called on the host with each batch and the step's output, in order and up to two
+            steps later.
+        start: Number of examples that `state` has already seen, to resume.
+        after_step: Called with the number of examples that are done and the state, which must be
+            copied if it is to be kept: the place to save a checkpoint. All that was done has been
+            received.
+        is_due: Whether to call ``after_step``, by the number of examples that are done; called
+            after every step, in all processes, which must agree. None calls it after every step,
+            each of which then waits for the one before.
+        mesh: Devices to spread every batch over, along the first axis of the mesh; its axes are of
+            any type. None leaves batches on the default device, or spreads them over the devices
+            of all processes where there are several.
         description: What the pass is for.
-        progress: Called with the number of batches that are done.
+        progress: Called with the number of examples that are done.
 
     Returns:
         The state after the last batch.
 
     Raises:
-        ValueError: If the source is empty or the batch does not divide over the mesh.
+        ValueError: If the source is empty, or the mesh has devices of some other processes only.
+            What is wrong in one process is raised in all.
         RuntimeError: If this process was forked after JAX had run, where JAX would hang.
     """
     refuse_forked()
-    total = -(-len(source) // max(batch_size, 1))
-    progress(description, start, total)
-    for number, batch in enumerate(batches(source, batch_size, start=start), start + 1):
-        state, output = step(state, _place(batch, mesh))
-        if receive is not None:
-            receive(batch, output)
-        if after_step is not None:
-            after_step(number, state)
-        progress(description, number, total)
-    return state
+    placement = Placement(mesh)
+    state = replicated(state, mesh)
+    same = is_same_everywhere(state)
+    total = len(source)
+    size = -(-max(batch_size, 1) // placement.devices) * placement.devices
+    host_batches = batches(
+        source, batch_size, start=start, multiple_of=placement.devices, process=placement.process
+    )
+    steps = -(-(total - start) // size) if total > 0 < batch_size else 1  # which is refused
+    done = start
+    progress(description, done, total)
+    pipeline = _Pipeline(placement, receive)
+    for host, placed in _place_ahead(host_batches, placement, pipeline, steps):
+        state, output = step(state, placed)
+        done = min(done + size, total)
+        pipeline.add(host, output, state, size)
+        if after_step is not None and (is_due is None or is_due(done)):
+            pipeline.finish()
+            state = placement.like(state, same)
+            _combine(kept, placement)
+            after_step(done, state)
+        progress(description, done, total)
+    pipeline.finish()
+    _combine(kept, placement)
+    return placement.like(state, same)
+
+
+def _combine(kept: Mapping[str, np.ndarray] | None, placement: Placement) -> None:
+    if kept and not placement.alone:
+        combine(kept)
+
+
+class _Pipeline:
+    """The steps that the devices may still be computing, and the one place that waits for them.
+
+    A problem of one process must not leave others waiting for it: it goes on with its steps, until
+    all have heard of it.
+    """
+
+    def __init__(self, placement: Placement, receive: Callable[[Batch, Any], None] | None) -> None:
+        self._placement = placement
+        self._receive = receive
+        self._running: deque[tuple[Batch, Any, Any, jax.Array | None]] = deque()
+        self._steps = 0
+        self.problem: Exception | None = None
+
+    def add(self, host: Batch, output: Any, state: Any, number: int) -> None:
+        """Note a step that has been given to the devices, and receive one that is done."""
+        if self._receive is None:
+            waited_for = output
+        else:
+            output = waited_for = self._placement.start_fetching(output, number)
+        if not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(waited_for)):
+            waited_for = _end_of(state)
+        flag = None
+        if not self._placement.alone and self._steps % _STEPS_TOGETHER == 0:
+            flag = self._placement.any_flag(self.problem is not None)
+        self._steps += 1
+        self._running.append((host, output, waited_for, flag))
+        while len(self._running) > _LAG:
+            self._receive_first()
+
+    def finish(self) -> None:
+        """Wait for all steps."""
+        while self._running:
+            self._receive_first()
+        if not self._placement.alone:
+            raise_everywhere(self.problem)
+
+    def _receive_first(self) -> None:
+        host, output, waited_for, flag = self._running.popleft()
+        jax.block_until_ready(waited_for)
+        if flag is not None and bool(np.asarray(flag)):
+            raise_everywhere(self.problem)
+        if self._receive is None or self.problem is not None:
+            return
+        try:
+            self._receive(host, self._placement.fetch(output))
+        except Exception as problem:
+            if self._placement.alone:
+                raise
+            self.problem = problem
+
+
+def _end_of(state: Any) -> jax.Array | None:
+    """Copy a little of a state, which the next step may donate, to be able to wait for it."""
+    leaves = [leaf for leaf in jax.tree.leaves(state) if isinstance(leaf, jax.Array) and leaf.size]
+    if not leaves:
+        return None
+    return _first_value(min(leaves, key=lambda leaf: leaf.size).addressable_shards[0].data)
+
+
+@jax.jit
+def _first_value(array: jax.Array) -> jax.Array:
+    return array.reshape(-1)[:1]
+
+
+def _place_ahead(
+    host_batches: Iterator[Batch], placement: Placement, pipeline: _Pipeline, steps: int
+) -> Iterator[tuple[Batch, dict[str, Any]]]:
+    """Read batches and put them on the devices in another thread, ahead of the steps."""
+    device = jax.config.jax_default_device  # another thread has its own
+
+    def take() -> tuple[Batch, dict[str, Any]] | None:
+        host = next(host_batches, None)
+        if host is None:
+            return None
+        with jax.default_device(device):
+            return host, {name: placement.place(array) for name, array in host.items()}
+
+    host: Batch = {}
+    with ThreadPoolExecutor(max_workers=1) as placer:
+        coming = deque(placer.submit(take) for _ in range(_AHEAD))
+        try:
+            for step in range(steps):
+                coming.append(placer.submit(take))
+                try:
+                    batch = coming.popleft().result()
+                    assert batch is not None
+                except Exception as problem:
+                    if placement.alone:
+                        pipeline.finish()  # what is wrong with earlier examples comes first
+                        raise
+                    pipeline.problem = pipeline.problem or problem
+                    batch = None
+                if step == 0 and not placement.alone:
+                    raise_everywhere(pipeline.problem)
+                if batch is None:
+                    host = {**host, "weight": np.zeros_like(host["weight"])}
+                    batch = host, {name: placement.place(array) for name, array in host.items()}
+                host = batch[0]
+                yield batch
+        finally:
+            placer.shutdown(cancel_futures=True)
 
 
 def map_batches(
@@ -96,6 +250,7 @@ def map_batches(
     source: Source,
     *,
     batch_size: int,
+    kept: Mapping[str, np.ndarray] | None = None,
     receive: Callable[[Batch, Any], None],
     mesh: jax.sharding.Mesh | None = None,
     description: str = "map",
@@ -107,33 +262,22 @@ def map_batches(
         step: ``step(batch) -> output``, jitted by the caller; for batches see `fold`.
         source: The examples.
         batch_size: Examples in a step.
-        receive: Called on the host with each batch and the step's output, in order.
+        kept: Arrays that ``receive`` fills at the rows of its examples, see `fold`.
+        receive: Called on the host with each batch and the step's output, in order and up to two
+            steps later.
         mesh, description, progress: What `fold` takes.
 
     Raises:
-        ValueError: If the source is empty or the batch does not divide over the mesh.
+        ValueError: If the source is empty, or the mesh has devices of some other processes only.
     """
     fold(
         lambda state, batch: (state, step(batch)),
         None,
         source,
         batch_size=batch_size,
+        kept=kept,
         receive=receive,
         mesh=mesh,
         description=description,
         progress=progress,
     )
-
-
-def _place(batch: Batch, mesh: jax.sharding.Mesh | None) -> dict[str, Any]:
-    if mesh is None:
-        return jax.device_put(batch)
-    mesh = automatic(mesh)
-    axis = mesh.axis_names[0]
-    if len(batch["weight"]) % mesh.shape[axis]:
-        raise ValueError(
-            f"`batch_size` (={len(batch['weight'])}) must be a multiple of the {mesh.shape[axis]} "
-            f"devices along `mesh` axis {axis!r}"
-        )
-    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(axis))
-    return jax.device_put(batch, sharding)

@@ -61,14 +61,13 @@ def fold_resumably(
             positive.
     """
     if folder is None:
-        return fold(step, state, source, batch_size=batch_size, **options)
+        return fold(step, state, source, batch_size=batch_size, kept=kept, **options)
     if save_every < 1:
         raise ValueError(f"`save_every` (={save_every}) must be at least 1")
     if len(source) < 1 or batch_size < 1:  # refused there
-        return fold(step, state, source, batch_size=batch_size, **options)
+        return fold(step, state, source, batch_size=batch_size, kept=kept, **options)
     from jaxdissect.engine.checkpoints import Checkpoints
 
-    total = -(-len(source) // batch_size)
     named = settings() if callable(settings) else settings
     computation = computation_settings(
         plain_step or step, state, source, kept=kept, batch_size=batch_size
@@ -81,17 +80,25 @@ def fold_resumably(
             for name, array in kept.items():
                 array[...] = np.asarray(found["kept"][name])
 
-        def after_step(number: int, state: State) -> None:
-            if number % save_every == 0 or number == total:
-                saved.save(number, _whole(state, kept))
+        steps = 0
+
+        def is_due(done: int) -> bool:
+            nonlocal steps
+            steps += 1
+            return steps % save_every == 0 or done == len(source)
+
+        def after_step(done: int, state: State) -> None:
+            saved.save(done, _whole(state, kept))
 
         return fold(
             step,
             state,
             source,
             batch_size=batch_size,
+            kept=kept,
             start=done,
             after_step=after_step,
+            is_due=is_due,
             **options,
         )
 

@@ -42,7 +42,7 @@ def interrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweep") / "checkpoints"
 
     def kill(description, done, total):
-        if done == 3:
+        if done == 24:
             raise Killed
 
     with pytest.raises(Killed):
@@ -57,14 +57,14 @@ def test_what_was_interrupted_goes_on(interrupted, tmp_path):
         steps.append(done)
 
     found = sweep(folder, count, save_every=2)
-    assert steps == [2, 3, 4, 5]
+    assert steps == [16, 24, 32, 40]
     expected = sweep()
     for name in ("baseline", "counts", "unchanged", "labels", "predictions", "auroc_counts"):
         parts = getattr(found, name), getattr(expected, name)
         jax.tree.map(np.testing.assert_array_equal, *parts)
     assert expected.predictions is not None and len(np.unique(expected.predictions)) > 2
     sweep(folder, count, save_every=2)
-    assert steps[4:] == [5]
+    assert steps[4:] == [40]
 
 
 class Doubled(Pooled):
@@ -122,7 +122,7 @@ def test_what_changes_the_speed_alone_may_be_another(interrupted, tmp_path):
         memory_budget=2**20,
         mesh=jax.make_mesh((1,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,)),
     )
-    assert steps == [2, 3, 4, 5]
+    assert steps == [16, 24, 32, 40]
 
 
 def test_options_that_make_no_sense(tmp_path):

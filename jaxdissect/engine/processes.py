@@ -1,0 +1,257 @@
+"""Several devices and several processes: what lies where, and what the processes tell each other.
+
+A process reads and receives its own examples only; states and parameters are the same on all
+devices. Where there is one process, nothing here communicates.
+
+Shapes: B examples of a step, all processes together; b those of one process.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.dtypes import canonicalize_dtype
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+from jaxdissect.networks.meshes import automatic
+
+_BYTES_TOGETHER = 2**24  # that one process sends to all others at once
+_MESSAGE_BYTES = 2000
+
+
+def default_mesh() -> Mesh | None:
+    """Make a mesh of the devices of all processes; None, for the default device, if it is one."""
+    return Mesh(np.array(jax.devices()), ("data",)) if jax.process_count() > 1 else None
+
+
+def replicated(tree: PyTree, mesh: Mesh | None) -> PyTree:
+    """Put a copy of arrays on every device, once, rather than anew in every step.
+
+    Args:
+        tree: Arrays, the same in all processes. Those that lie on the devices of the mesh already,
+            in whatever way, stay as they are.
+        mesh: Devices; None for those of `default_mesh`.
+    """
+    mesh = default_mesh() if mesh is None else mesh
+    if mesh is None:
+        return tree
+    sharding = NamedSharding(automatic(mesh), PartitionSpec())
+    return jax.tree.map(partial(_replicate, sharding=sharding), tree)
+
+
+def _replicate(leaf: Any, sharding: NamedSharding) -> Any:
+    if isinstance(leaf, jax.Array) and leaf.sharding.device_set == sharding.device_set:
+        return leaf
+    if sharding.is_fully_addressable:
+        return jax.device_put(leaf, sharding)
+    # A transfer of the whole would compare the values of all processes, which takes longer.
+    copies = [jax.device_put(leaf, device) for device in sharding.addressable_devices]
+    return jax.make_array_from_single_device_arrays(copies[0].shape, sharding, copies)
+
+
+class Placement:
+    """Where the examples of a step lie: spread over the first axis of a mesh.
+
+    Attributes:
+        devices: Number of devices that examples are spread over.
+        process: Which of how many equal slices of a step's examples this process holds.
+        alone: Whether no other process takes part.
+
+    Args:
+        mesh: Devices; None for those of `default_mesh`.
+
+    Raises:
+        ValueError: If the devices are those of some processes, but not of all.
+    """
+
+    def __init__(self, mesh: Mesh | None) -> None:
+        mesh = default_mesh() if mesh is None else mesh
+        self.mesh = None if mesh is None else automatic(mesh)
+        self.devices, self.process, self.alone = 1, (0, 1), True
+        if self.mesh is not None:
+            axis = self.mesh.axis_names[0]
+            self.devices = self.mesh.shape[axis]
+            self._spread = NamedSharding(self.mesh, PartitionSpec(axis))
+            self._same = NamedSharding(self.mesh, PartitionSpec())
+            owners = {device.process_index for device in self.mesh.devices.flat}
+            own = jax.process_index()
+            if owners != {own} and len(owners) != jax.process_count():
+                raise ValueError(
+                    f"`mesh` has devices of processes {sorted(owners)}; give one with devices of "
+                    f"all {jax.process_count()} processes, or of process {own} alone"
+                )
+            self.alone = owners == {own}
+            self.process = _slice_of(self.mesh, own)
+
+    def place(self, array: np.ndarray) -> jax.Array:
+        """Put this process' examples [b, ...] on its devices, as part of [B, ...]."""
+        if self.mesh is None:
+            return jax.device_put(array)
+        if self.alone:
+            return jax.device_put(array, self._spread)
+        array = np.asarray(array, canonicalize_dtype(array.dtype))
+        index, number = self.process
+        first = index * len(array)
+
+        def rows(place: tuple[slice, ...]) -> np.ndarray:
+            begin, end, _ = place[0].indices(len(array) * number)
+            return array[begin - first : end - first]
+
+        shape = (len(array) * number, *array.shape[1:])
+        return jax.make_array_from_callback(shape, self._spread, rows)
+
+    def start_fetching(self, output: PyTree, number: int) -> PyTree:
+        """Begin to copy this process' rows of arrays [B, ...] to the host; see `fetch`.
+
+        Args:
+            output: Arrays; what is not of a step's examples is fetched as a whole.
+            number: How many examples the step has.
+        """
+        return jax.tree.map(lambda leaf: self._start(leaf, number), output)
+
+    def _start(self, leaf: Any, number: int) -> Any:
+        if not isinstance(leaf, jax.Array):
+            return leaf
+        if not leaf.is_fully_addressable:
+            rows = leaf.ndim > 0 and len(leaf) == number
+            sharding = self._spread if rows else self._same
+            if not leaf.sharding.is_equivalent_to(sharding, leaf.ndim):
+                leaf = _moved(leaf, sharding)
+        for shard in leaf.addressable_shards:
+            shard.data.copy_to_host_async()
+        return leaf
+
+    def fetch(self, output: PyTree) -> PyTree:
+        """Wait for arrays: this process' rows, [b, ...], whose copies on the host are made."""
+        return jax.tree.map(self._fetch, output)
+
+    def _fetch(self, leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
+            return leaf
+        if leaf.is_fully_replicated:
+            return np.asarray(leaf)
+        index, number = self.process
+        own = len(leaf) // number
+        rows = np.empty((own, *leaf.shape[1:]), leaf.dtype)
+        for shard in leaf.addressable_shards:
+            begin, end, _ = shard.index[0].indices(len(leaf))
+            rows[begin - index * own : end - index * own] = shard.data
+        return rows
+
+    def any_flag(self, flag: bool) -> jax.Array:
+        """Begin to find out whether a flag is set in any process; every process must ask."""
+        assert self.mesh is not None
+        every = Mesh(self.mesh.devices.reshape(-1), ("device",))
+        sharding = NamedSharding(every, PartitionSpec("device"))
+        flags = np.full(every.size, flag)
+        return _any(jax.make_array_from_callback((every.size,), sharding, lambda i: flags[i]))
+
+    def like(self, state: PyTree, first: PyTree) -> PyTree:
+        """Make the parts of a state the same on all devices that were so at first."""
+        if self.alone:
+            return state
+        return jax.tree.map(self._like, state, first)
+
+    def _like(self, leaf: Any, was_same: bool) -> Any:
+        if not isinstance(leaf, jax.Array) or not was_same or leaf.is_fully_replicated:
+            return leaf
+        return _moved(leaf, self._same)
+
+
+def is_same_everywhere(state: PyTree) -> PyTree:
+    """Find which arrays of a state are whole on every device."""
+    return jax.tree.map(
+        lambda leaf: isinstance(leaf, jax.Array) and leaf.is_fully_replicated, state
+    )
+
+
+def _slice_of(mesh: Mesh, process: int) -> tuple[int, int]:
+    """Find which slice of the examples a process holds; (0, 1), all, where it is no slice."""
+    size = len(mesh.devices)
+    held = [
+        place
+        for place, devices in enumerate(mesh.devices.reshape(size, -1))
+        if any(device.process_index == process for device in devices)
+    ]
+    number = len(held)
+    if held != list(range(held[0], held[0] + number)) or size % number or held[0] % number:
+        return 0, 1
+    return held[0] // number, size // number
+
+
+def _moved(array: jax.Array, sharding: NamedSharding) -> jax.Array:
+    return jax.jit(_identity, out_shardings=sharding)(array)
+
+
+def _identity(array: jax.Array) -> jax.Array:
+    return array
+
+
+@jax.jit
+def _any(flags: jax.Array) -> jax.Array:
+    return flags.any()
+
+
+# --- what processes tell each other ---------------------------------------------------------------
+
+
+def combine(kept: Mapping[str, np.ndarray]) -> None:
+    """Fill in what other processes have filled of arrays that were zero in the beginning.
+
+    Args:
+        kept: Arrays of the same shapes in all processes. Where several processes have filled a
+            place, it is with the same value.
+    """
+    if jax.process_count() == 1:
+        return
+    for name in sorted(kept):
+        array = kept[name]
+        whole = np.ascontiguousarray(array)
+        flat = whole.reshape(-1).view(np.uint8)
+        for first in range(0, flat.size, _BYTES_TOGETHER):
+            part = flat[first : first + _BYTES_TOGETHER]
+            gathered = np.asarray(multihost_utils.process_allgather(part))
+            part |= np.bitwise_or.reduce(gathered, axis=0)
+        if whole is not array:
+            array[...] = whole
+
+
+def raise_everywhere(problem: Exception | None) -> None:
+    """Raise in every process if one of them has a problem; every process must ask.
+
+    Raises:
+        ValueError: If another process has one; the message is that of the first.
+    """
+    if jax.process_count() == 1:
+        if problem is not None:
+            raise problem
+        return
+    text = "" if problem is None else str(problem) or type(problem).__name__
+    message = np.zeros(_MESSAGE_BYTES, np.uint8)
+    encoded = text.encode()[:_MESSAGE_BYTES]
+    message[: len(encoded)] = np.frombuffer(encoded, np.uint8)
+    messages = np.asarray(multihost_utils.process_allgather(message))
+    if problem is not None:
+        raise problem
+    for process in np.flatnonzero(messages.any(axis=1))[:1].tolist():
+        found = messages[process].tobytes().rstrip(b"\0").decode(errors="replace")
+        raise ValueError(f"process {process}: {found}")
+
+
+def in_first_process(run: Callable[[], None]) -> None:
+    """Do in one process what only one may do, such as writing files, while the others wait.
+
+    Raises:
+        ValueError: If it fails in another process; what it raises, in the first.
+    """
+    problem = None
+    if jax.process_index() == 0:
+        try:
+            run()
+        except Exception as raised:
+            problem = raised
+    raise_everywhere(problem)
