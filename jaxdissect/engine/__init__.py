@@ -9,10 +9,8 @@ from jaxdissect.engine.batching import Source as Source
 from jaxdissect.engine.batching import Stored as Stored
 from jaxdissect.engine.batching import batches as batches
 from jaxdissect.engine.batching import read_block as read_block
-from jaxdissect.engine.folding import Progress as Progress
 from jaxdissect.engine.folding import fold as fold
 from jaxdissect.engine.folding import map_batches as map_batches
-from jaxdissect.engine.folding import no_progress as no_progress
 from jaxdissect.engine.identity import digest as digest
 from jaxdissect.engine.label_grid import LayerOnGrid as LayerOnGrid
 from jaxdissect.engine.labelers import Labeler as Labeler
@@ -26,4 +24,9 @@ from jaxdissect.engine.layer_reader import LayerReader as LayerReader
 from jaxdissect.engine.layer_reader import image_input as image_input
 from jaxdissect.engine.memory_plan import MemoryPlan as MemoryPlan
 from jaxdissect.engine.memory_plan import plan_memory as plan_memory
+from jaxdissect.engine.meter import Meter as Meter
+from jaxdissect.engine.meter import PassFigures as PassFigures
+from jaxdissect.engine.progress import FiguresShown as FiguresShown
+from jaxdissect.engine.progress import Progress as Progress
+from jaxdissect.engine.progress import no_progress as no_progress
 from jaxdissect.engine.resume import fold_resumably as fold_resumably

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -16,6 +16,8 @@ from jaxdissect.engine.processes import (
     raise_everywhere,
     replicated,
 )
+from jaxdissect.engine.progress import Progress as Progress
+from jaxdissect.engine.progress import no_progress as no_progress
 from jaxdissect.networks.forks import refuse_forked
 
 State = TypeVar("State")
@@ -23,17 +25,6 @@ State = TypeVar("State")
 _AHEAD = 2  # batches that are put on the devices before their steps
 _LAG = 2  # steps that devices may be computing while the host goes on: they take memory
 _STEPS_TOGETHER = 8  # between two times at which processes tell each other that all is well
-
-
-@runtime_checkable
-class Progress(Protocol):
-    """Is called with how far a pass over the data has come."""
-
-    def __call__(self, description: str, done: int, total: int, /) -> None: ...
-
-
-def no_progress(description: str, done: int, total: int) -> None:
-    """Show nothing."""
 
 
 class FoldOptions(NamedTuple):
