@@ -25,6 +25,7 @@ from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.engine.identity import content, traced
 from jaxdissect.engine.layer_reader import Inputs, as_static, image_input
+from jaxdissect.engine.processes import replicated
 from jaxdissect.engine.resume import fold_resumably, network_settings
 from jaxdissect.networks import ablation_masks
 from jaxdissect.networks.adapters.structure import Structure
@@ -206,14 +207,14 @@ def ablation_sweep(
         kept["predictions"] = np.zeros((len(masks), len(source)), dtype)
 
     def receive(batch: Batch, output: tuple[Array, Array | None]) -> None:
-        finite, predictions = np.asarray(output[0]), output[1]
+        finite, predictions = np.asarray(output[0]).T, output[1]
         examples = batch["example"][batch["weight"]]
         kept["labels"][examples] = class_checks.read_classes(batch, label_key, num_classes)
         for condition in np.flatnonzero(~finite.all(axis=1))[:1].tolist():
             where = _condition_name(keep, layer, condition - 1)
             class_checks.check_scores(finite[condition], batch, label_key, where=where)
         if predictions is not None:
-            kept["predictions"][:, examples] = np.asarray(predictions)[:, batch["weight"]]
+            kept["predictions"][:, examples] = np.asarray(predictions)[batch["weight"]].T
 
     def settings() -> dict[str, Any]:
         return {
@@ -227,8 +228,10 @@ def ablation_sweep(
             "keep": content(keep),
         }
 
+    params, masks = replicated((network.params, masks), mesh)
+
     def counting(step: _Step) -> Callable[[_SweepState, dict[str, Any]], tuple[_SweepState, Any]]:
-        return lambda state, batch: _run_step(step, state, network.params, batch, masks)
+        return lambda state, batch: _run_step(step, state, params, batch, masks)
 
     state = fold_resumably(
         counting(step),
@@ -341,7 +344,7 @@ def _run_step(
     params: PyTree,
     batch: dict[str, Array],
     masks: Bool[Array, "S U"],
-) -> tuple[_SweepState, tuple[Bool[Array, "S B"], Array | None]]:
+) -> tuple[_SweepState, tuple[Bool[Array, "B S"], Array | None]]:
     """Count a batch under every condition.
 
     Returns:
@@ -373,8 +376,8 @@ def _run_step(
         auroc_state = auroc.update(auroc_state, binned.bins, binned.margins, labels, weight)
     kept = None
     if step.keep_predictions:
-        kept = predictions.astype(_prediction_dtype(state.margins.images.low.shape[0]))
-    return _SweepState(counts, unchanged, margins, auroc_state), (judged.finite, kept)
+        kept = predictions.T.astype(_prediction_dtype(state.margins.images.low.shape[0]))
+    return _SweepState(counts, unchanged, margins, auroc_state), (judged.finite.T, kept)
 
 
 _COPIES = 4  # what a step reads, what it makes, and what the compiler lays out anew

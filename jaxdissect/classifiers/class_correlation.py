@@ -28,6 +28,7 @@ from jaxdissect.engine.layer_reader import (
     image_input,
     image_size,
 )
+from jaxdissect.engine.processes import replicated
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.network import as_network, layers_as_maps
 from jaxdissect.stats import int64_counter, moments
@@ -100,8 +101,9 @@ def correlate_with_classes(
         check_finite({layer: finite[0]}, batch)
         class_checks.check_scores(finite[1], batch, label_key)
 
+    params = replicated(network.params, mesh)
     state = fold(
-        lambda state, batch: _update(*recording, label_key, state, network.params, batch),
+        lambda state, batch: _update(*recording, label_key, state, params, batch),
         _State(
             moments.init(num_units, num_units),
             moments.init(num_classes, num_classes),

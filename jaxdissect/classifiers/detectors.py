@@ -29,6 +29,7 @@ from jaxdissect.engine.layer_reader import (
     check_finite,
     image_input,
 )
+from jaxdissect.engine.processes import replicated
 from jaxdissect.networks.adapters.recorder import as_layers
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats import threshold_classifier
@@ -152,29 +153,32 @@ def peak_activations(
     names = as_layers(layers)
     if not names:
         raise ValueError("`layers` must name at least one layer")
-    class_checks.first_example(source, label_key, allow_bool=True)
+    example = class_checks.first_example(source, label_key, allow_bool=True)
     reader = LayerReader.of(network, names, inputs=inputs)
-    values: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    labels: list[np.ndarray] = []
+    shapes = reader.shapes(network.params, example).maps
+    values = {name: np.zeros((len(source), shapes[name].shape[-1]), np.float32) for name in names}
+    labels = np.zeros(len(source), np.int64)
 
     def receive(batch: Batch, found: tuple[dict[str, Array], dict[str, Array]]) -> None:
         peaks, finite = found
         check_finite(finite, batch)
-        labels.append(class_checks.read_classes(batch, label_key))
+        examples = batch["example"][batch["weight"]]
+        labels[examples] = class_checks.read_classes(batch, label_key)
         for name, of_layer in peaks.items():
-            values[name].append(np.asarray(of_layer)[batch["weight"]])
+            values[name][examples] = np.asarray(of_layer)[batch["weight"]]
 
+    params = replicated(network.params, mesh)
     map_batches(
-        lambda batch: _peaks(reader.read(network.params, batch).maps),
+        lambda batch: _peaks(reader.read(params, batch).maps),
         source,
+        kept={f"peaks/{name}": peaks for name, peaks in values.items()} | {"labels": labels},
         receive=receive,
         batch_size=batch_size,
         mesh=mesh,
         description="peaks of units",
         progress=progress,
     )
-    classes = np.concatenate(labels)
-    return {name: PeakActivations(np.concatenate(values[name]), classes) for name in names}
+    return {name: PeakActivations(values[name], labels) for name in names}
 
 
 @jax.jit

@@ -25,6 +25,7 @@ from jaxdissect.engine.layer_reader import (
     check_finite,
     image_input,
 )
+from jaxdissect.engine.processes import replicated
 from jaxdissect.engine.resume import fold_resumably, network_settings
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.network import as_network, layer_shapes
@@ -70,6 +71,7 @@ def mean_activations(
     inputs: Inputs = image_input,
     batch_size: int = 16,
     checkpoints: Path | None = None,
+    mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> Float64[np.ndarray, "U"]:
     """Compute the mean activation of every unit, over all places of all images.
@@ -82,6 +84,7 @@ def mean_activations(
         batch_size: Examples in a step; changes results by rounding only.
         checkpoints: Folder from which the same means are read when they are asked for again, so
             that a sweep that removes units to them resumes to the last bit; None keeps none.
+        mesh: Devices to spread batches over (see `jaxdissect.engine.folding.fold`).
         progress: Called with how far the pass has come.
 
     Raises:
@@ -101,10 +104,11 @@ def mean_activations(
     def receive(batch: Batch, output: tuple[Array, Array]) -> None:
         means, finite = output
         check_finite({layer: finite}, batch)
-        rows[batch["example"]] = np.asarray(means)
+        rows[batch["example"][batch["weight"]]] = np.asarray(means)[batch["weight"]]
 
+    params = replicated(network.params, mesh)
     fold_resumably(
-        lambda state, batch: (state, _means(structure, layer, inputs, network.params, batch)),
+        lambda state, batch: (state, _means(structure, layer, inputs, params, batch)),
         jnp.zeros(()),
         source,
         checkpoints,
@@ -112,6 +116,7 @@ def mean_activations(
         kept={"means": rows},
         batch_size=batch_size,
         receive=receive,
+        mesh=mesh,
         description="mean activations",
         progress=progress,
     )

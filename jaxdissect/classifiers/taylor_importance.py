@@ -20,6 +20,7 @@ from jaxdissect.classifiers import class_checks
 from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
 from jaxdissect.engine.layer_reader import Inputs, as_static, image_input
+from jaxdissect.engine.processes import replicated
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.edits import Edit
 from jaxdissect.networks.network import as_network, layer_shapes
@@ -34,6 +35,7 @@ def estimated_damage(
     label_key: str = "label",
     inputs: Inputs = image_input,
     batch_size: int = 16,
+    mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> Float64[np.ndarray, "U N"]:
     """Estimate how far the mean log-probability of each class falls without each unit.
@@ -46,6 +48,7 @@ def estimated_damage(
         label_key: Name of the class of an example, an integer in [0, N).
         inputs: Makes the network's input of a batch.
         batch_size: Examples in a step; changes results by rounding only.
+        mesh: Devices to spread batches over (see `jaxdissect.engine.folding.fold`).
         progress: Called with how far the pass has come.
 
     Returns:
@@ -66,35 +69,42 @@ def estimated_damage(
         )
     layer_shapes(network, jax.eval_shape(inputs, example), (layer,))
     structure, inputs = Structure(network), as_static(inputs)
-    sums: list[Float64[np.ndarray, "N U"]] = []
-    number = np.zeros(num_classes, np.int64)
+    effects = partial(_effects, structure, layer, inputs, label_key)
+    num_units = jax.eval_shape(effects, network.params, example)[0].shape[1]
+    kept = {
+        "estimates": np.zeros((len(source), num_units), np.float32),
+        "labels": np.zeros(len(source), np.int64),
+    }
 
     def receive(batch: Batch, output: tuple[Array, Array]) -> None:
         found, finite = output
         classes = class_checks.read_classes(batch, label_key, num_classes)
         class_checks.check_scores(finite, batch, label_key)
-        rows = np.asarray(found, np.float64)[batch["weight"]]
+        rows, examples = np.asarray(found)[batch["weight"]], batch["example"][batch["weight"]]
         wrong = ~np.isfinite(rows).all(axis=1)
         if wrong.any():
             raise ValueError(
                 f"estimates of layer {layer!r} are NaN or infinite for example "
-                f"{batch['example'][batch['weight']][wrong][0]} (class {classes[wrong][0]}): its "
-                "scores are finite and their slopes are not, as that of a root at 0"
+                f"{examples[wrong][0]} (class {classes[wrong][0]}): its scores are finite and "
+                "their slopes are not, as that of a root at 0"
             )
-        if not sums:
-            sums.append(np.zeros((num_classes, rows.shape[1])))
-        np.add.at(sums[0], classes, rows)
-        np.add.at(number, classes, 1)
+        kept["estimates"][examples], kept["labels"][examples] = rows, classes
 
+    params = replicated(network.params, mesh)
     map_batches(
-        lambda batch: _effects(structure, layer, inputs, label_key, network.params, batch),
+        lambda batch: effects(params, batch),
         source,
         batch_size=batch_size,
+        kept=kept,
         receive=receive,
+        mesh=mesh,
         description="estimating importance",
         progress=progress,
     )
-    return (sums[0] / np.maximum(number, 1)[:, None]).T
+    sums = np.zeros((num_classes, num_units))
+    np.add.at(sums, kept["labels"], kept["estimates"].astype(np.float64))
+    number = np.bincount(kept["labels"], minlength=num_classes)
+    return (sums / np.maximum(number, 1)[:, None]).T
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))

@@ -11,6 +11,7 @@ import numpy as np
 from jaxdissect.engine.batching import Batch, Source, batches
 from jaxdissect.engine.processes import (
     Placement,
+    add_up,
     combine,
     is_same_everywhere,
     raise_everywhere,
@@ -50,6 +51,7 @@ def fold(
     *,
     batch_size: int,
     kept: Mapping[str, np.ndarray] | None = None,
+    sums: Mapping[str, np.ndarray] | None = None,
     receive: Callable[[Batch, Any], None] | None = None,
     start: int = 0,
     after_step: Callable[[int, State], None] | None = None,
@@ -76,6 +78,8 @@ def fold(
         kept: Arrays that ``receive`` fills at the rows of its examples, ``batch["example"]`` where
             ``batch["weight"]``; zeros in the beginning. When the fold ends, and before
             ``after_step``, they hold the rows of all processes.
+        sums: Arrays of integers that ``receive`` adds to; then they are those of all processes. To
+            resume, the first process has the sums so far, and others begin with zeros.
         receive: Called on the host with each batch and the step's output, in order and up to two
             steps later.
         start: Number of examples that `state` has already seen, to resume.
@@ -119,17 +123,25 @@ def fold(
         if after_step is not None and (is_due is None or is_due(done)):
             pipeline.finish()
             state = placement.like(state, same)
-            _combine(kept, placement)
+            _combine(kept, sums, placement)
             after_step(done, state)
+            if not placement.alone and jax.process_index() > 0:
+                for array in (sums or {}).values():
+                    array[...] = 0  # the first process has them
         progress(description, done, total)
     pipeline.finish()
-    _combine(kept, placement)
+    _combine(kept, sums, placement)
     return placement.like(state, same)
 
 
-def _combine(kept: Mapping[str, np.ndarray] | None, placement: Placement) -> None:
-    if kept and not placement.alone:
-        combine(kept)
+def _combine(
+    kept: Mapping[str, np.ndarray] | None,
+    sums: Mapping[str, np.ndarray] | None,
+    placement: Placement,
+) -> None:
+    if not placement.alone:
+        combine(kept or {})
+        add_up(sums or {})
 
 
 class _Pipeline:
@@ -242,6 +254,7 @@ def map_batches(
     *,
     batch_size: int,
     kept: Mapping[str, np.ndarray] | None = None,
+    sums: Mapping[str, np.ndarray] | None = None,
     receive: Callable[[Batch, Any], None],
     mesh: jax.sharding.Mesh | None = None,
     description: str = "map",
@@ -254,6 +267,7 @@ def map_batches(
         source: The examples.
         batch_size: Examples in a step.
         kept: Arrays that ``receive`` fills at the rows of its examples, see `fold`.
+        sums: Arrays of integers that ``receive`` adds to.
         receive: Called on the host with each batch and the step's output, in order and up to two
             steps later.
         mesh, description, progress: What `fold` takes.
@@ -267,6 +281,7 @@ def map_batches(
         source,
         batch_size=batch_size,
         kept=kept,
+        sums=sums,
         receive=receive,
         mesh=mesh,
         description=description,

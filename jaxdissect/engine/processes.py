@@ -206,18 +206,35 @@ def combine(kept: Mapping[str, np.ndarray]) -> None:
         kept: Arrays of the same shapes in all processes. Where several processes have filled a
             place, it is with the same value.
     """
-    if jax.process_count() == 1:
-        return
     for name in sorted(kept):
         array = kept[name]
         whole = np.ascontiguousarray(array)
-        flat = whole.reshape(-1).view(np.uint8)
-        for first in range(0, flat.size, _BYTES_TOGETHER):
-            part = flat[first : first + _BYTES_TOGETHER]
-            gathered = np.asarray(multihost_utils.process_allgather(part))
-            part |= np.bitwise_or.reduce(gathered, axis=0)
+        _join(whole.view(np.uint8), np.bitwise_or)
         if whole is not array:
             array[...] = whole
+
+
+def add_up(sums: Mapping[str, np.ndarray]) -> None:
+    """Add the sums of all processes, in each of them.
+
+    Args:
+        sums: Arrays of integers, of the same shapes in all processes.
+    """
+    for name in sorted(sums):
+        array = sums[name]
+        whole = np.ascontiguousarray(array)
+        _join(whole, np.add)
+        if whole is not array:
+            array[...] = whole
+
+
+def _join(array: np.ndarray, operation: np.ufunc) -> None:
+    flat = array.reshape(-1)
+    together = _BYTES_TOGETHER // array.itemsize
+    for first in range(0, flat.size, together):
+        part = flat[first : first + together]
+        gathered = np.asarray(multihost_utils.process_allgather(part.view(np.uint8)))
+        part[:] = operation.reduce(gathered.view(array.dtype), axis=0)
 
 
 def raise_everywhere(problem: Exception | None) -> None:
