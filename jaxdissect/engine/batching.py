@@ -2,16 +2,28 @@
 
 A *source* is anything with ``len()`` whose items ``source[i]`` are dictionaries of numeric arrays
 (text, and what else holds no numbers, is left out): a list, a folder of images, a TensorFlow
-Datasets `as_data_source()` of such. A source that can read many items at once may offer
-``read(first, last)``, which returns the stacked items.
+Datasets `as_data_source()` of such. What a source may offer besides:
+
+- ``read(first, last)`` returns stacked items, of a source that can read many at once.
+- ``thread_safe``, an attribute that is True where threads may read different items at the same
+  time. Items are then read by as many threads as there are cores; otherwise by one.
+- ``item_as_bytes(index)``, or ``read_as_bytes(first, last)`` beside ``read``, returns the same as
+  ``source[index]`` or ``read`` with `Bytes` in the place of some arrays. It is what `fold` reads:
+  a quarter as much travels to the device, which makes the floats.
+- ``describe()`` returns a short text such as "folder of 12 JPEG files", to call the source by.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, Protocol, runtime_checkable
 
+import jax
 import numpy as np
 from jax.dtypes import canonicalize_dtype
+
+from jaxdissect.engine.image_bytes import Bytes
+from jaxdissect.engine.reader_threads import ReaderThreads, num_cores
 
 _IMAGES = ("image", "stylised", "donor")
 
@@ -19,8 +31,8 @@ _IMAGES = ("image", "stylised", "donor")
 # everywhere; what finds colors in images checks them more strictly.
 _NO_UNIT_RANGE = 16
 
-Batch = dict[str, np.ndarray]
-"""Arrays of several items by name; the first axis is that of the items."""
+Batch = dict[str, Any]
+"""Arrays of several items by name, or `Bytes`; the first axis is that of the items."""
 
 
 @runtime_checkable
@@ -41,8 +53,18 @@ class BlockSource(Source, Protocol):
         ...
 
 
+class Composite(Source, Protocol):
+    """A source whose examples are put together from those of others at the same positions."""
+
+    def parts(self) -> Sequence[tuple[Source, Callable[[Batch], Batch]]]:
+        """Return the other sources, and what to take of the items of each."""
+        ...
+
+
 class Stored:
     """Arrays in memory whose first axis is the example."""
+
+    thread_safe = True
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.arrays = dict(arrays)
@@ -68,6 +90,11 @@ class Joined:
     def __init__(self, *sources: Source) -> None:
         self.sources = sources
 
+    def describe(self) -> str:
+        """Name the sources, but for arrays in memory, which are never slow."""
+        slow = [source for source in self.sources if not isinstance(source, Stored)]
+        return " and ".join(dict.fromkeys(map(source_name, slow or self.sources[:1])))
+
     def __len__(self) -> int:
         return len(self.sources[0])
 
@@ -81,27 +108,51 @@ class Joined:
             joined.update(read_block(source, first, last))
         return joined
 
+    def parts(self) -> Sequence[tuple[Source, Callable[[Batch], Batch]]]:
+        """Return the sources, all of whose items are taken."""
+        return [(source, dict) for source in self.sources]
+
     def fingerprint(self) -> dict[str, Any]:
         """Return what tells the source from others, see `jaxdissect.engine.identity`."""
         return vars(self)
 
 
-def read_block(source: Source, first: int, last: int) -> Batch:
+def read_block(source: Source, first: int, last: int, *, as_bytes: bool = False) -> Batch:
     """Stack the items from `first` up to, not including, `last`.
 
     What holds no numbers, such as text, is left out.
+
+    Args:
+        source: Where the items come from.
+        first, last: Which.
+        as_bytes: Return `Bytes` in the place of arrays where the source has them.
 
     Raises:
         ValueError: If the items are no dictionaries or do not have the same names and shapes,
             integers do not fit 32 bits, or images have values of 0 to 255; the message names the
             field and the example.
     """
-    block = source.read(first, last) if isinstance(source, BlockSource) else {}
+    read: Any = source.read if isinstance(source, BlockSource) else None
+    if as_bytes and read is not None:
+        read = getattr(source, "read_as_bytes", read)
+    block = read(first, last) if read is not None else {}
     if not block:
-        block = _stack([source[index] for index in range(first, last)], first)
+        items = [_item(source, index, as_bytes=as_bytes) for index in range(first, last)]
+        block = _stack(items, first)
+    return _checked(block, first)
+
+
+def _item(source: Source, index: int, *, as_bytes: bool) -> Any:
+    read = getattr(source, "item_as_bytes", None) if as_bytes else None
+    return source[index] if read is None else read(index)
+
+
+def _checked(block: Batch, first: int) -> Batch:
+    """Leave out what holds no numbers, and check the numbers."""
     numbers = {name: array for name, array in block.items() if array.dtype.kind not in "OSUMm"}
     for name, array in numbers.items():
-        _check_values(name, array, first)
+        if not isinstance(array, Bytes):
+            _check_values(name, array, first)
     return numbers
 
 
@@ -124,13 +175,23 @@ def _stack(items: Sequence[Any], first: int) -> Batch:
                     f"{name!r} of example {index} {found}, "
                     f"but that of example {first} has shape {shapes[0]}"
                 )
-        block[name] = np.stack([array for array in arrays if array is not None])
+        block[name] = _stacked([array for array in arrays if array is not None])
     return block
 
 
-def _as_array(name: str, item: Mapping[str, Any], index: int) -> np.ndarray | None:
+def _stacked(arrays: Sequence[Any]) -> Any:
+    """Stack arrays, as bytes if all are, with one table."""
+    table = arrays[0].table if isinstance(arrays[0], Bytes) else None
+    if all(isinstance(array, Bytes) and array.table is table for array in arrays):
+        return Bytes(np.stack([array.values for array in arrays]), table)
+    return np.stack([np.asarray(array) for array in arrays])
+
+
+def _as_array(name: str, item: Mapping[str, Any], index: int) -> Any:
     if name not in item:
         return None
+    if isinstance(item[name], Bytes):
+        return item[name]
     try:
         return np.asarray(item[name])
     except (ValueError, TypeError) as problem:  # lists of unequal length, for example
@@ -160,6 +221,12 @@ def _check_values(name: str, array: np.ndarray, first: int) -> None:
             )
 
 
+def source_name(source: Any) -> str:
+    """Name a source of examples for people: by its ``describe()``, or else by its class."""
+    describe = getattr(source, "describe", None)
+    return str(describe()) if callable(describe) else type(source).__name__
+
+
 def batches(
     source: Source,
     batch_size: int,
@@ -167,59 +234,116 @@ def batches(
     start: int = 0,
     multiple_of: int = 1,
     process: tuple[int, int] = (0, 1),
+    ahead: int = 2,
+    as_bytes: bool = False,
 ) -> Iterator[Batch]:
-    """Yield batches in order, reading one ahead in another thread.
+    """Yield batches in order, reading the next ones in other threads.
 
     The last batch is filled up with copies of its last example. Every batch also holds ``example``
     (int32 [B], position in the source) and ``weight`` (bool [B], False for the copies), so that
     a statistic can leave the copies out exactly.
 
     Args:
-        source: Where the examples come from.
-        batch_size: Examples in a batch, as many more as make a multiple.
+        source: Where the examples come from; what it may offer stands at the top of this module.
+        batch_size: Examples in a batch, of all processes together.
         start: Number of examples to leave out, to resume.
-        multiple_of: What the number of examples in a batch is a multiple of; itself a multiple of
-            the number of processes.
-        process: Which of how many equal slices of every batch to read.
+        multiple_of: Batches are made larger to be a multiple of this, such as the number of
+            devices.
+        process: Number of this process and number of processes, which divides `multiple_of`: of
+            every batch, it reads and yields its own of as many equal slices.
+        ahead: Batches that are read while one is in use.
+        as_bytes: Yield `Bytes` in the place of arrays where the source has them.
 
     Raises:
-        ValueError: If the source is empty or uses a reserved name, or `batch_size` is not
-            positive.
+        ValueError: If the source is empty or uses a reserved name, or a number makes no sense.
     """
     total = len(source)
     if total < 1:
         raise ValueError("`source` has no examples")
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` (={batch_size}) must be at least 1")
-    batch_size = -(-batch_size // multiple_of) * multiple_of
-    own = batch_size // process[1]
+    number, processes = process
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("start", start, 0),
+        ("multiple_of", multiple_of, 1),
+        ("ahead", ahead, 0),
+    ):
+        if value < least:
+            raise ValueError(f"`{name}` (={value}) must be at least {least}")
+    if not 0 <= number < processes or multiple_of % processes:
+        raise ValueError(
+            f"`process` (={process}) must be a number below that of processes, which must divide "
+            f"`multiple_of` (={multiple_of})"
+        )
+    size = -(-batch_size // multiple_of) * multiple_of
+    own = size // processes
+    threads = _Threads()
 
-    def load(first: int) -> Batch:
-        first += process[0] * own
-        begin = min(first, total - 1)
-        end = min(first + own, total)
-        batch = read_block(source, begin, max(end, begin + 1))
-        missing = own - max(end - begin, 1)
-        if missing:
-            batch = {
-                name: np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
-                for name, array in batch.items()
-            }
-        reserved = {"example", "weight"} & batch.keys()
-        if reserved:
-            raise ValueError(f"`source` must not use the reserved names {sorted(reserved)}")
-        example = np.arange(first, first + own, dtype=np.int32)
-        batch["weight"] = example < total
-        batch["example"] = np.minimum(example, total - 1)
-        return batch
+    def load(begin: int) -> "Future[Batch]":
+        wanted = np.arange(begin, begin + own)
+        example = np.minimum(wanted, total - 1).astype(np.int32)
+        first, last = int(example[0]), int(example[-1]) + 1
+        finish = _begin(source, first, last, threads, as_bytes=as_bytes)
 
-    with ThreadPoolExecutor(max_workers=1) as reader:
-        firsts = range(start, total, batch_size)
-        ahead = None
-        for first in firsts:
-            following = reader.submit(load, first)
-            if ahead is not None:
-                yield ahead.result()
-            ahead = following
-        if ahead is not None:
-            yield ahead.result()
+        def fill_up() -> Batch:
+            batch = finish()
+            missing = own - (last - first)
+            batch = {name: _with_copies(array, missing) for name, array in batch.items()}
+            reserved = {"example", "weight"} & batch.keys()
+            if reserved:
+                raise ValueError(f"`source` must not use the reserved names {sorted(reserved)}")
+            return {**batch, "example": example, "weight": wanted < total}
+
+        return threads.finishing.submit(fill_up)
+
+    reading: deque[Future[Batch]] = deque()
+    try:
+        for first in range(start, total, size):
+            reading.append(load(first + number * own))
+            if len(reading) > ahead:
+                yield reading.popleft().result()
+        while reading:
+            yield reading.popleft().result()
+    finally:
+        threads.close()
+
+
+class _Threads:
+    """What reads: many threads of sources that may be shared, one of others, one that stacks."""
+
+    def __init__(self) -> None:
+        self.many, self.one = ReaderThreads(num_cores()), ReaderThreads(1)
+        self.finishing = ReaderThreads(1)
+
+    def close(self) -> None:
+        for threads in (self.many, self.one, self.finishing):
+            threads.close()
+
+
+def _begin(
+    source: Source, first: int, last: int, threads: _Threads, *, as_bytes: bool
+) -> Callable[[], Batch]:
+    """Begin to read a block, and return what waits for it."""
+    parts = getattr(source, "parts", None)
+    if callable(parts):
+        begun = [
+            (_begin(part, first, last, threads, as_bytes=as_bytes), take) for part, take in parts()
+        ]
+        return lambda: {name: x for wait, take in begun for name, x in take(wait()).items()}
+    shared = getattr(source, "thread_safe", False)
+    if isinstance(source, BlockSource) or not shared:
+        readers = threads.many if shared else threads.one
+        return readers.submit(read_block, source, first, last, as_bytes=as_bytes).result
+    items = [
+        threads.many.submit(_item, source, index, as_bytes=as_bytes) for index in range(first, last)
+    ]
+    return lambda: _checked(_stack([item.result() for item in items], first), first)
+
+
+def _with_copies(array: Any, missing: int) -> Any:
+    """Repeat the last example so many times more."""
+    if not missing:
+        return array
+    if isinstance(array, Bytes):
+        return Bytes(_with_copies(array.values, missing), array.table)
+    numpy = jax.numpy if isinstance(array, jax.Array) else np
+    return numpy.concatenate([array, numpy.repeat(array[-1:], missing, axis=0)])

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxdissect.engine.batching import Batch, Source, batches
+from jaxdissect.engine.image_bytes import Bytes, looked_up
 from jaxdissect.engine.processes import (
     Placement,
     add_up,
@@ -110,7 +111,12 @@ def fold(
     total = len(source)
     size = -(-max(batch_size, 1) // placement.devices) * placement.devices
     host_batches = batches(
-        source, batch_size, start=start, multiple_of=placement.devices, process=placement.process
+        source,
+        batch_size,
+        start=start,
+        multiple_of=placement.devices,
+        process=placement.process,
+        as_bytes=True,
     )
     steps = -(-(total - start) // size) if total > 0 < batch_size else 1  # which is refused
     done = start
@@ -220,7 +226,7 @@ def _place_ahead(
         if host is None:
             return None
         with jax.default_device(device):
-            return host, {name: placement.place(array) for name, array in host.items()}
+            return host, _place(host, placement)
 
     host: Batch = {}
     with ThreadPoolExecutor(max_workers=1) as placer:
@@ -241,11 +247,22 @@ def _place_ahead(
                     raise_everywhere(pipeline.problem)
                 if batch is None:
                     host = {**host, "weight": np.zeros_like(host["weight"])}
-                    batch = host, {name: placement.place(array) for name, array in host.items()}
+                    batch = host, _place(host, placement)
                 host = batch[0]
                 yield batch
         finally:
             placer.shutdown(cancel_futures=True)
+
+
+def _place(host: Batch, placement: Placement) -> dict[str, Any]:
+    """Put a batch on the devices, where bytes become the numbers that they stand for."""
+
+    def put(array: Any) -> Any:
+        if isinstance(array, Bytes):
+            return Bytes(placement.place(array.values), array.table)
+        return placement.place(array)
+
+    return looked_up({name: put(array) for name, array in host.items()})
 
 
 def map_batches(

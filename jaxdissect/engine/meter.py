@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import jax
 
+from jaxdissect.engine.batching import source_name
 from jaxdissect.engine.progress import FiguresShown, Progress
 
 _log = logging.getLogger(__name__)
@@ -243,22 +244,6 @@ class Meter:
 def as_meter(progress: Progress) -> Meter:
     """Return a progress that is a meter, or a new meter around any other."""
     return progress if isinstance(progress, Meter) else Meter(progress)
-
-
-def source_name(source: Any) -> str:
-    """Name a source of examples for people.
-
-    Args:
-        source: Any source. One that has `describe()`, without arguments, names itself, such as
-            "folder /data/photographs"; of sources in sources the innermost ones are named.
-    """
-    describe = getattr(source, "describe", None)
-    if callable(describe):
-        return str(describe())
-    parts = getattr(source, "sources", None)
-    if isinstance(parts, tuple) and parts:
-        return " and ".join(dict.fromkeys(source_name(part) for part in parts))
-    return type(source).__name__
 
 
 def memory_peak() -> int:
