@@ -5,6 +5,7 @@ Each is a module to be used by its name, as in `stats.quantile.upper_quantile(sa
 - `quantile`: exact upper quantiles of many columns, by counting.
 - `agreement`: counts of the pixels that units and concepts share; `scores`: IoU and others of them.
 - `region_overlap`: overlap of the regions in which units are active under two conditions.
+- `brackets`: the few values inside brackets with their labels, and counts of those beside them.
 - `topk`: the examples with the greatest values.
 - `moments`: means and covariances; `frechet`: the Fréchet distance of two sets of features.
 - `accuracy`: accuracies of single classes; `score_margin`: how far ahead their scores are;
@@ -19,6 +20,7 @@ Each is a module to be used by its name, as in `stats.quantile.upper_quantile(sa
 from jaxdissect.stats import accuracy as accuracy
 from jaxdissect.stats import agreement as agreement
 from jaxdissect.stats import auroc as auroc
+from jaxdissect.stats import brackets as brackets
 from jaxdissect.stats import frechet as frechet
 from jaxdissect.stats import int64_counter as int64_counter
 from jaxdissect.stats import intervals as intervals
