@@ -14,7 +14,7 @@ Datasets `as_data_source()` of such. What a source may offer besides:
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol, runtime_checkable
 
@@ -236,7 +236,7 @@ def batches(
     process: tuple[int, int] = (0, 1),
     ahead: int = 2,
     as_bytes: bool = False,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield batches in order, reading the next ones in other threads.
 
     The last batch is filled up with copies of its last example. Every batch also holds ``example``

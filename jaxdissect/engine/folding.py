@@ -1,7 +1,8 @@
 """Fold a statistic over a data set."""
 
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from jaxdissect.engine.batching import Batch, Source, batches
 from jaxdissect.engine.image_bytes import Bytes, looked_up
+from jaxdissect.engine.meter import MeteredPass, as_meter
 from jaxdissect.engine.processes import (
     Placement,
     add_up,
@@ -58,6 +60,7 @@ def fold(
     after_step: Callable[[int, State], None] | None = None,
     is_due: Callable[[int], bool] | None = None,
     mesh: jax.sharding.Mesh | None = None,
+    forward_passes: int = 1,
     description: str = "fold",
     progress: Progress = no_progress,
 ) -> State:
@@ -93,8 +96,9 @@ def fold(
         mesh: Devices to spread every batch over, along the first axis of the mesh; its axes are of
             any type. None leaves batches on the default device, or spreads them over the devices
             of all processes where there are several.
+        forward_passes: How often a step runs the network for an example, for the meter.
         description: What the pass is for.
-        progress: Called with the number of examples that are done.
+        progress: Called with the number of examples that are done; a `Meter` measures the pass.
 
     Returns:
         The state after the last batch.
@@ -120,11 +124,12 @@ def fold(
     )
     steps = -(-(total - start) // size) if total > 0 < batch_size else 1  # which is refused
     done = start
-    progress(description, done, total)
-    pipeline = _Pipeline(placement, receive)
-    for host, placed in _place_ahead(host_batches, placement, pipeline, steps):
-        state, output = step(state, placed)
+    metered = as_meter(progress).begin(description, source, total, start=start)
+    pipeline = _Pipeline(placement, receive, metered)
+    for host, placed in _place_ahead(host_batches, pipeline, steps):
+        state, output = step(state, looked_up(placed))
         done = min(done + size, total)
+        metered.ran(int(host["weight"].sum()), forward_passes=forward_passes)
         pipeline.add(host, output, state, size)
         if after_step is not None and (is_due is None or is_due(done)):
             pipeline.finish()
@@ -134,9 +139,10 @@ def fold(
             if not placement.alone and jax.process_index() > 0:
                 for array in (sums or {}).values():
                     array[...] = 0  # the first process has them
-        progress(description, done, total)
+        metered.reached(done)
     pipeline.finish()
     _combine(kept, sums, placement)
+    metered.end()
     return placement.like(state, same)
 
 
@@ -157,8 +163,14 @@ class _Pipeline:
     all have heard of it.
     """
 
-    def __init__(self, placement: Placement, receive: Callable[[Batch, Any], None] | None) -> None:
-        self._placement = placement
+    def __init__(
+        self,
+        placement: Placement,
+        receive: Callable[[Batch, Any], None] | None,
+        metered: MeteredPass,
+    ) -> None:
+        self.placement = placement
+        self.metered = metered
         self._receive = receive
         self._running: deque[tuple[Batch, Any, Any, jax.Array | None]] = deque()
         self._steps = 0
@@ -169,12 +181,12 @@ class _Pipeline:
         if self._receive is None:
             waited_for = output
         else:
-            output = waited_for = self._placement.start_fetching(output, number)
+            output = waited_for = self.placement.start_fetching(output, number)
         if not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(waited_for)):
             waited_for = _end_of(state)
         flag = None
-        if not self._placement.alone and self._steps % _STEPS_TOGETHER == 0:
-            flag = self._placement.any_flag(self.problem is not None)
+        if not self.placement.alone and self._steps % _STEPS_TOGETHER == 0:
+            flag = self.placement.any_flag(self.problem is not None)
         self._steps += 1
         self._running.append((host, output, waited_for, flag))
         while len(self._running) > _LAG:
@@ -184,7 +196,7 @@ class _Pipeline:
         """Wait for all steps."""
         while self._running:
             self._receive_first()
-        if not self._placement.alone:
+        if not self.placement.alone:
             raise_everywhere(self.problem)
 
     def _receive_first(self) -> None:
@@ -194,10 +206,12 @@ class _Pipeline:
             raise_everywhere(self.problem)
         if self._receive is None or self.problem is not None:
             return
+        received = self.placement.fetch(output)
+        self.metered.moved(sum(getattr(leaf, "nbytes", 0) for leaf in jax.tree.leaves(received)))
         try:
-            self._receive(host, self._placement.fetch(output))
+            self._receive(host, received)
         except Exception as problem:
-            if self._placement.alone:
+            if self.placement.alone:
                 raise
             self.problem = problem
 
@@ -216,9 +230,10 @@ def _first_value(array: jax.Array) -> jax.Array:
 
 
 def _place_ahead(
-    host_batches: Iterator[Batch], placement: Placement, pipeline: _Pipeline, steps: int
+    host_batches: Generator[Batch, None, None], pipeline: _Pipeline, steps: int
 ) -> Iterator[tuple[Batch, dict[str, Any]]]:
     """Read batches and put them on the devices in another thread, ahead of the steps."""
+    placement, metered = pipeline.placement, pipeline.metered
     device = jax.config.jax_default_device  # another thread has its own
 
     def take() -> tuple[Batch, dict[str, Any]] | None:
@@ -234,6 +249,7 @@ def _place_ahead(
         try:
             for step in range(steps):
                 coming.append(placer.submit(take))
+                begun = time.monotonic()
                 try:
                     batch = coming.popleft().result()
                     assert batch is not None
@@ -243,26 +259,34 @@ def _place_ahead(
                         raise
                     pipeline.problem = pipeline.problem or problem
                     batch = None
+                metered.waited(time.monotonic() - begun)
                 if step == 0 and not placement.alone:
                     raise_everywhere(pipeline.problem)
                 if batch is None:
                     host = {**host, "weight": np.zeros_like(host["weight"])}
                     batch = host, _place(host, placement)
                 host = batch[0]
+                metered.moved(sum(map(_bytes_of, host.values())))
                 yield batch
         finally:
             placer.shutdown(cancel_futures=True)
+            host_batches.close()
+
+
+def _bytes_of(array: Any) -> int:
+    """Count the bytes that travel to the devices."""
+    return 0 if isinstance(array, jax.Array) else array.nbytes
 
 
 def _place(host: Batch, placement: Placement) -> dict[str, Any]:
-    """Put a batch on the devices, where bytes become the numbers that they stand for."""
+    """Put a batch on the devices; its bytes become numbers just before the step."""
 
     def put(array: Any) -> Any:
         if isinstance(array, Bytes):
             return Bytes(placement.place(array.values), array.table)
         return placement.place(array)
 
-    return looked_up({name: put(array) for name, array in host.items()})
+    return {name: put(array) for name, array in host.items()}
 
 
 def map_batches(
@@ -274,6 +298,7 @@ def map_batches(
     sums: Mapping[str, np.ndarray] | None = None,
     receive: Callable[[Batch, Any], None],
     mesh: jax.sharding.Mesh | None = None,
+    forward_passes: int = 1,
     description: str = "map",
     progress: Progress = no_progress,
 ) -> None:
@@ -287,7 +312,7 @@ def map_batches(
         sums: Arrays of integers that ``receive`` adds to.
         receive: Called on the host with each batch and the step's output, in order and up to two
             steps later.
-        mesh, description, progress: What `fold` takes.
+        mesh, forward_passes, description, progress: What `fold` takes.
 
     Raises:
         ValueError: If the source is empty, or the mesh has devices of some other processes only.
@@ -301,6 +326,7 @@ def map_batches(
         sums=sums,
         receive=receive,
         mesh=mesh,
+        forward_passes=forward_passes,
         description=description,
         progress=progress,
     )
