@@ -5,6 +5,9 @@ command is, so that whatever it holds open is closed. Python loses an exception 
 certain places (a callback of the garbage collector, an import): it is raised again. And compiled
 code ends before anything is raised: a thread ends the process all the same, after `GRACE` seconds
 or with the second signal.
+A computation with checkpoints holds signals back (`until_saved`): it ends its step and saves where
+it is, for which it has `GRACE_TO_SAVE` seconds. The second signal ends it at once, where the last
+saved state is what it resumes from.
 This module imports next to nothing, so that it can watch over the imports of all others.
 """
 
@@ -15,7 +18,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
@@ -26,7 +30,44 @@ SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 GRACE = 5.0
 """Seconds that a command has to close what it holds open."""
 
+GRACE_TO_SAVE = 900.0
+"""Seconds that a computation has to end a step, which may be an attack on many images, and save."""
+
+RESUMES = "; the same command resumes"
+"""What is said if all that was computed is saved."""
+
 _LOST = 0  # among the numbers of signals: the exception that was raised last is lost
+
+
+class _Held:
+    """Signals that are held back in this process."""
+
+    depth = 0
+    number = 0
+
+
+@contextmanager
+def until_saved() -> Iterator[Callable[[], bool]]:
+    """Hold signals back while steps run that can be saved.
+
+    Yields:
+        What tells whether a signal has come: time to save and to end.
+
+    Raises:
+        Interrupted: In the end, if one has come and nothing else was raised.
+    """
+    _Held.depth += 1
+    try:
+        yield lambda: bool(_Held.number)
+    finally:
+        _Held.depth -= 1
+    if _Held.number and not _Held.depth:
+        raise Interrupted(_Held.number)
+
+
+def held_signal() -> int:
+    """Return the signal that was held back, or 0."""
+    return _Held.number
 
 
 class Interrupted(KeyboardInterrupt):
@@ -70,7 +111,7 @@ def raise_when_interrupted(clean: Callable[[], None]) -> None:
     _handle(_raise)
 
 
-def end(number: int) -> NoReturn:
+def end(number: int, *, more: str = "") -> NoReturn:
     """Say that the process was interrupted and end it, with no more code of any library."""
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -79,13 +120,16 @@ def end(number: int) -> NoReturn:
             pass  # closed, or the signal came while it was being written to
     try:
         shown = "\x1b[?25h" if os.isatty(2) else ""  # the cursor, which a bar may have hidden
-        os.write(2, f"{shown}jaxdissect: {SIGNALS[signal.Signals(number)]}\n".encode())
+        os.write(2, f"{shown}jaxdissect: {SIGNALS[signal.Signals(number)]}{more}\n".encode())
     finally:
         os._exit(128 + number)
 
 
-def _raise(number: int, frame: FrameType | None) -> NoReturn:
-    raise Interrupted(number)
+def _raise(number: int, frame: FrameType | None) -> None:
+    if _Held.depth and not _Held.number:
+        _Held.number = number
+    else:
+        raise Interrupted(number)
 
 
 def _handle(handler: Callable[[int, FrameType | None], object]) -> None:
@@ -121,6 +165,7 @@ def _watch(reader: int, clean: Callable[[], None]) -> None:
             elif number:
                 break
             else:
-                number, deadline = byte, time.monotonic() + GRACE
+                grace = GRACE_TO_SAVE if _Held.depth else GRACE
+                number, deadline = byte, time.monotonic() + grace
     clean()
     end(number)

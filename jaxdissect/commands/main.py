@@ -2,7 +2,8 @@
 
 Exit codes: 0 when all is written, 2 when what the user gave cannot work (one line on stderr gives
 the reason), 130 when interrupted, 143 when terminated. Anything else is a bug and ends with a
-traceback.
+traceback. With `--checkpoints` a command that is interrupted or terminated ends its step and saves
+first; it says so, and the same command resumes.
 """
 
 import io
@@ -16,9 +17,11 @@ from typing import Any
 
 from jaxdissect.arrays.names import printable_lines
 from jaxdissect.commands.interruption import (
+    RESUMES,
     Interrupted,
     end,
     end_when_interrupted,
+    held_signal,
     raise_when_interrupted,
 )
 from jaxdissect.commands.options.user_code import raised_by
@@ -70,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.showwarning = _print_warning
     code = _run(sys.argv[1:], started=lambda: raise_when_interrupted(remove_unfinished))
     if code > _SIGNALLED:
-        end(code - _SIGNALLED)  # what libraries do at an exit could fail in the midst of their work
+        # What libraries do at an exit could fail in the midst of their work.
+        end(code - _SIGNALLED, more=RESUMES if held_signal() else "")
     return code
 
 
@@ -94,7 +98,9 @@ def _run(arguments: list[str], *, started: Callable[[], None]) -> int:
         return _follow(options)
     except Interrupted as problem:
         return _SIGNALLED + problem.number
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # also `engine.stopping.Stopped`
+        if held_signal():
+            return _SIGNALLED + held_signal()
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return _SIGNALLED + signal.SIGINT
 

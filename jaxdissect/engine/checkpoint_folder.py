@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from jaxdissect.arrays.names import shortened
 from jaxdissect.engine.identity import is_content
-from jaxdissect.engine.saved_files import damaged, read_json, write_json
+from jaxdissect.engine.saved_files import damaged, read_json, remove_unfinished, write_json
 
 IDENTITY, STATES, CHECKSUMS = "identity.json", "states", "checksums"
 
@@ -43,6 +41,7 @@ def claim(folder: Path, settings: Mapping[str, Any], *, name: str = IDENTITY) ->
     folder = folder.resolve()
     make_folder(folder)
     path = folder / name
+    remove_unfinished(folder, name=name)
     wanted = json.loads(json.dumps(settings))
     if path.exists():
         found = read_json(path, way_out=way_out(folder))
@@ -61,8 +60,7 @@ def claim(folder: Path, settings: Mapping[str, Any], *, name: str = IDENTITY) ->
         )
     elif name == IDENTITY and any(folder.glob(f"{STATES}/*")):
         raise damaged(path, "it is missing", way_out(folder))
-    if jax.process_index() == 0:
-        write_json(path, wanted)
+    write_json(path, wanted)
     return folder
 
 

@@ -1,15 +1,23 @@
 """Checkpoints of long computations: a folder that holds the last few states, each complete.
 
     identity.json       what the computation depends on, by name
-    states/40           the state after 40 steps
+    states/40           the state after 40 examples or steps
     checksums/40.json   hashes of the files of that state, written when it is complete
 
 A state is any pytree of arrays. What shapes it, such as options, weights and seeds, is not part of
 it: it is written beside the states, and compared when a computation resumes.
+
+A process may end at any moment, and a disk may be full: a state counts from the rename of its
+checksums on, and until those are deleted, which comes before anything else of it is. All that has
+no checksums is removed by the next process. A state whose files were damaged later is left out,
+with a warning, as long as there is an earlier one.
 """
 
+import logging
 import shutil
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,11 +27,20 @@ from jaxtyping import PyTree
 from orbax.checkpoint import v1 as ocp
 
 from jaxdissect.engine.checkpoint_folder import CHECKSUMS, STATES, claim, make_folder, way_out
-from jaxdissect.engine.saved_files import check_file, damaged, file_sha256, read_json, write_json
+from jaxdissect.engine.saved_files import (
+    check_file,
+    damaged,
+    file_sha256,
+    read_json,
+    remove_unfinished,
+    write_json,
+)
 
 
 class Checkpoints:
     """The last few states of one computation, in a folder. Use it in a `with` statement.
+
+    In a run of several processes one of them has it, which alone needs to see the folder.
 
     Args:
         folder: Made if it does not exist.
@@ -31,23 +48,20 @@ class Checkpoints:
         keep: How many states to keep.
 
     Raises:
-        ValueError: If the folder holds a computation with other settings, or it or its last state
+        ValueError: If the folder holds a computation with other settings, or it or its only state
             is damaged; the message names what differs, or the file.
         OSError: If it cannot be read or written.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, keep: int = 2):
-        self._folder = claim(folder, settings)
+        self._folder, self._keep = claim(folder, settings), keep
         self._latest = self._find_latest()
-        if self._latest is not None:
-            self._check(self._latest)
-        # What orbax asks for by its annotations, its own policies do not fit.
-        policy: Any = ocp.training.preservation_policies.LatestN(keep)
-        self._checkpointer = ocp.training.Checkpointer(
-            str(self._folder / STATES),
-            preservation_policy=policy,
-            cleanup_tmp_directories=True,
-        )
+        with _alone():
+            self._checkpointer = ocp.training.Checkpointer(
+                str(self._folder / STATES),
+                # States are removed here, where it is known what a process may leave.
+                preservation_policy=ocp.training.preservation_policies.PreserveAll(),
+            )
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -58,7 +72,8 @@ class Checkpoints:
         problem: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._checkpointer.close()
+        with _alone():
+            self._checkpointer.close()
 
     @property
     def latest(self) -> int | None:
@@ -66,21 +81,37 @@ class Checkpoints:
         return self._latest
 
     def save(self, step: int, state: PyTree) -> None:
-        """Write a state; it counts when it is complete."""
-        self._checkpointer.save(step, state)
-        if jax.process_index() == 0:
+        """Write a state; it counts when it is complete.
+
+        Raises:
+            OSError: If it cannot be written; earlier states stay as they are.
+        """
+        try:
+            with _alone(), _one_report():
+                self._checkpointer.save(step, state)
             write_json(self._sums(step), {"files": _hashes(self._state(step))})
-            for kept in self._steps(CHECKSUMS) - self._steps(STATES):
-                self._sums(kept).unlink(missing_ok=True)
+        except BaseException:
+            self._remove_incomplete()  # whose space others need, if the disk is full
+            raise
         self._latest = step
+        for old in sorted(self._steps(CHECKSUMS))[: -self._keep]:
+            self._remove(old)
 
     def load(self, step: int, example: PyTree) -> PyTree:
-        """Read a state back, with the structure, shapes, dtypes and devices of an example."""
+        """Read a state back, with the structure, shapes, dtypes and devices of an example.
+
+        Leaves of the example that are NumPy arrays are read as such.
+        """
         abstract = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
+            lambda leaf: (
+                jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+                if isinstance(leaf, jax.Array)
+                else leaf
+            ),
             example,
         )
-        return self._checkpointer.load(step, abstract)
+        with _alone():
+            return self._checkpointer.load(step, abstract)
 
     def _state(self, step: int) -> Path:
         return self._folder / STATES / str(step)
@@ -93,31 +124,71 @@ class Checkpoints:
         names = (path.name.removesuffix(".json") for path in (self._folder / kind).iterdir())
         return {int(name) for name in names if name.isdecimal()}
 
+    def _remove(self, step: int) -> None:
+        self._sums(step).unlink(missing_ok=True)
+        shutil.rmtree(self._state(step), ignore_errors=True)
+
+    def _remove_incomplete(self) -> None:
+        complete = self._steps(CHECKSUMS)
+        for path in (self._folder / STATES).iterdir():
+            if not path.name.isdecimal() or int(path.name) not in complete:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+        for step in complete - self._steps(STATES):
+            self._sums(step).unlink()
+
     def _find_latest(self) -> int | None:
-        """Find the last complete state, and remove one that was never completed."""
+        """Find the last good state, and remove what was never completed."""
         for kind in (STATES, CHECKSUMS):
             make_folder(self._folder / kind)
-        for unfinished in (self._folder / CHECKSUMS).glob(".*.part"):
-            unfinished.unlink(missing_ok=True)
-        states, complete = self._steps(STATES), self._steps(CHECKSUMS)
-        for step in sorted(states - complete):
-            if step < max(states):
-                raise damaged(self._sums(step), "it is missing", way_out(self._folder))
-            # The process ended after writing it, and before its checksums.
-            shutil.rmtree(self._state(step))
-        return max(states & complete, default=None)
+        remove_unfinished(self._folder / CHECKSUMS)
+        self._remove_incomplete()
+        wrong: dict[int, ValueError] = {}
+        for step in sorted(self._steps(CHECKSUMS), reverse=True):
+            try:
+                self._check(step)
+            except ValueError as problem:
+                wrong[step] = problem
+            else:
+                for other, problem in wrong.items():
+                    reason = str(problem).partition(": ")[0]
+                    warnings.warn(f"{reason}: resuming from step {step} before it", stacklevel=2)
+                    self._remove(other)
+                return step
+        for problem in wrong.values():
+            raise problem
+        return None
 
     def _check(self, step: int) -> None:
         """Check the files of a state."""
-        older = sorted(other for other in self._steps(STATES) if other < step)
         instead = way_out(self._folder)
-        if older:
-            instead = f"delete {self._state(step)} to resume from step {older[-1]}, or {instead}"
         found = read_json(self._sums(step), way_out=instead).get("files")
         if not isinstance(found, dict):
             raise damaged(self._sums(step), "it lists no files", instead)
         for name, hashed in found.items():
             check_file(self._state(step) / name, hashed, way_out=instead)
+
+
+def _alone() -> AbstractContextManager[Any]:
+    """Let orbax wait for no other process, of which there may be several."""
+    if jax.process_count() == 1:
+        return nullcontext()
+    this = jax.process_index()
+    own = ocp.options.MultiprocessingOptions(
+        primary_host=this, active_processes={this}, barrier_sync_key_prefix=f"process{this}"
+    )
+    return ocp.Context(multiprocessing_options=own)
+
+
+@contextmanager
+def _one_report() -> Iterator[None]:
+    """Leave it to the error that is raised to say what is wrong: orbax logs its own, at length."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _hashes(state: Path) -> dict[str, str]:

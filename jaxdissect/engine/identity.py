@@ -18,6 +18,8 @@ import sys
 import sysconfig
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
@@ -72,6 +74,39 @@ def traced(function: Callable[..., Any], *arguments: Any) -> str:
         return content(traced_contents(function, *arguments))
     except jax.errors.JAXTypeError:  # it looks at the numbers
         return content(function)
+
+
+@contextmanager
+def looked_at_once() -> Iterator[None]:
+    """Look at every source and at every large array once, however often it is asked for.
+
+    For computations of many parts that have the same examples and the same network, which nobody
+    changes meanwhile.
+    """
+    if _SEEN.get() is not None:
+        yield
+        return
+    token = _SEEN.set({})
+    try:
+        yield
+    finally:
+        _SEEN.reset(token)
+
+
+_SEEN: ContextVar[dict[int, tuple[Any, str]] | None] = ContextVar("seen", default=None)
+"""What was looked at within `looked_at_once`, by its `id`, which it keeps while it is held."""
+
+_LARGE = 2**16  # bytes of an array that are worth it
+
+
+def _once(value: Any, find: Callable[[], str]) -> str:
+    """Find the text of a value, or return what was found before."""
+    seen = _SEEN.get()
+    if seen is None:
+        return find()
+    if id(value) not in seen:
+        seen[id(value)] = value, find()
+    return seen[id(value)][1]
 
 
 def is_content(value: Any) -> bool:
@@ -162,6 +197,21 @@ class _Hash:
     def _add_array(self, value: Any) -> None:
         if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
             value = jax.random.key_data(value)
+        if isinstance(value, jax.Array) and value.nbytes >= _LARGE:  # it cannot change
+            self._mark("large", _once(value, lambda: self._apart(_Hash._add_numbers, value)))
+        elif value.size * value.dtype.itemsize >= _LARGE:
+            self._mark("large", self._apart(_Hash._add_numbers, value))
+        else:
+            self._add_numbers(value)
+
+    def _apart(self, add: Callable[["_Hash", Any], None], value: Any) -> str:
+        """Hash a value by itself."""
+        hashed = _Hash()
+        hashed._open = self._open
+        add(hashed, value)
+        return hashed.text()
+
+    def _add_numbers(self, value: Any) -> None:
         array = np.asarray(value)
         if array.dtype == object:
             self._mark("objects", str(array.shape))
@@ -178,8 +228,8 @@ class _Hash:
 
     def _add_compound(self, value: Any) -> None:
         if callable(getattr(value, "fingerprint", None)) and not isinstance(value, type):
-            self._mark("own", type(value).__qualname__)
-            self.add(value.fingerprint())
+            own = _once(value, lambda: self._apart(_Hash.add, value.fingerprint()))
+            self._mark("own", type(value).__qualname__, own)
         elif isinstance(value, Mapping):
             self._mark("mapping", str(len(value)))
             for key, item in sorted(value.items(), key=lambda pair: repr(pair[0])):
@@ -224,9 +274,11 @@ class _Hash:
             self._mark(str(found.st_size), str(found.st_mtime_ns))
 
     def _add_source(self, source: Any) -> None:
-        number = len(source)
-        self._mark("source", str(number))
-        for place in spread(number):
+        found = _once(source, lambda: self._apart(_Hash._add_examples, source))
+        self._mark("source", str(len(source)), found)
+
+    def _add_examples(self, source: Any) -> None:
+        for place in spread(len(source)):
             example = source[place]
             plain = isinstance(example, Mapping)
             self.add({k: _as_array(v) for k, v in example.items()} if plain else example)

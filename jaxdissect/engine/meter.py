@@ -10,6 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ import jax
 
 from jaxdissect.engine.batching import source_name
 from jaxdissect.engine.progress import FiguresShown, Progress
+from jaxdissect.engine.stopping import Stoppable
 
 _log = logging.getLogger(__name__)
 
@@ -197,6 +199,11 @@ class Meter:
             if isinstance(progress, FiguresShown):
                 progress.show_figures(figures)
             progress(description, done, total)
+
+    def until_saved(self) -> AbstractContextManager[Callable[[], bool]]:
+        """Hold signals back if what is wrapped does, see `jaxdissect.engine.stopping`."""
+        stoppable = [progress for progress in self._wrapped if isinstance(progress, Stoppable)]
+        return stoppable[0].until_saved() if stoppable else nullcontext(lambda: False)
 
     def keep(self, figures: PassFigures) -> None:
         """Log the figures of a pass that has ended, and keep them."""

@@ -1,8 +1,13 @@
-"""Fold over a data set that may be interrupted: what was done is kept in a folder."""
+"""Fold over a data set that may be interrupted: what was done is kept in a folder.
+
+A run resumes with another size of batches, on other numbers of devices and of processes: what is
+kept is the number of examples that are done, the state, and rows of results.
+"""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +16,33 @@ from jaxtyping import PyTree
 
 from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.checkpoint_folder import COMPUTATION
-from jaxdissect.engine.folding import State, fold
+from jaxdissect.engine.first_process import any_process, from_first_process, on_first_process
+from jaxdissect.engine.folding import Progress, State, fold, no_progress
 from jaxdissect.engine.identity import content, digest, software, traced
 from jaxdissect.engine.layer_reader import Inputs
+from jaxdissect.engine.stopping import Stopped, held_back
 from jaxdissect.networks.network import Network
 
+if TYPE_CHECKING:
+    from jaxdissect.engine.checkpoints import Checkpoints
+
 Step = Callable[[State, dict[str, Any]], tuple[State, Any]]
+
+_NOMINAL = 2  # examples in a batch with which steps are compared, whatever they run with
+
+_STEPS_TOGETHER = 10  # between two times at which several processes ask each other to stop
+
+
+class Portable(NamedTuple):
+    """How a state that lies on several devices is kept, whatever their number.
+
+    Attributes:
+        save: Makes of it a pytree of arrays that does not depend on the devices.
+        load: Makes of such arrays a state on the devices of this run.
+    """
+
+    save: Callable[[Any], PyTree]
+    load: Callable[[PyTree], Any]
 
 
 def fold_resumably(
@@ -29,19 +55,23 @@ def fold_resumably(
     kept: dict[str, np.ndarray],
     batch_size: int,
     save_every: int = 100,
-    plain_step: Step[State] | None = None,
+    plain_step: Step[Any] | None = None,
+    portable: Portable | None = None,
+    progress: Progress = no_progress,
     **options: Any,
 ) -> State:
     """Fold, and resume where an earlier call of the same computation was interrupted.
 
     What computation it is follows from the arguments themselves (see `computation_settings`):
-    another step, in code or in what it holds, another source or another start is refused.
+    another step, in code or in what it holds, another source or another start is refused. The size
+    of batches and the number of devices and processes may be others.
 
     Args:
         step: ``step(state, batch) -> (state, output)``, jitted by the caller.
         state: Where to begin.
         source: The examples.
-        folder: Where to keep states; None keeps none. It may be removed when all is done.
+        folder: Where to keep states; None keeps none. It may be removed when all is done. Of
+            several processes the first writes and reads it.
         settings: Parts of the computation by the names that a user knows, for messages that say
             what differs, and whatever else the result depends on, such as what ``receive`` does;
             JSON values, or a function that makes them when there is a folder.
@@ -50,7 +80,12 @@ def fold_resumably(
         batch_size: Examples in a step.
         save_every: Steps between states.
         plain_step: What computes the same as `step` does, where that has parts that change its
-            speed or its memory alone and may be others when it resumes.
+            speed or its memory alone and may be others when it resumes. Where there is a
+            `portable`, it takes and returns what that saves.
+        portable: How to keep a state that depends on the number of devices; None for one that does
+            not.
+        progress: Called with how far it has come. If it is a `Stoppable`, a request to stop is
+            followed after the step that runs: the state is saved.
         options: Of `fold`.
 
     Returns:
@@ -59,52 +94,104 @@ def fold_resumably(
     Raises:
         ValueError: If the folder holds another computation or is damaged, or `save_every` is not
             positive.
+        Stopped: If `progress` asks for it.
     """
+    options = {**options, "batch_size": batch_size, "kept": kept, "progress": progress}
     if folder is None:
-        return fold(step, state, source, batch_size=batch_size, kept=kept, **options)
+        return fold(step, state, source, **options)
     if save_every < 1:
         raise ValueError(f"`save_every` (={save_every}) must be at least 1")
     if len(source) < 1 or batch_size < 1:  # refused there
-        return fold(step, state, source, batch_size=batch_size, kept=kept, **options)
-    from jaxdissect.engine.checkpoints import Checkpoints
+        return fold(step, state, source, **options)
 
     named = settings() if callable(settings) else settings
-    computation = computation_settings(
-        plain_step or step, state, source, kept=kept, batch_size=batch_size
-    )
-    with Checkpoints(folder, {**named, **computation}) as saved:
-        done = saved.latest or 0
+    portable = portable or _replicated(state)
+    plain = portable.save(state)
+    computation = computation_settings(plain_step or step, plain, source, kept=kept)
+    with ExitStack() as opened:
+        saved = on_first_process(lambda: _open(folder, {**named, **computation}))
+        if saved is not None:
+            opened.enter_context(saved)
+        is_asked = opened.enter_context(held_back(progress))
+        done = int(from_first_process(np.int32(saved.latest or 0 if saved is not None else 0)))
         if done:
-            found = saved.load(done, _whole(state, kept))
-            state = found["state"]
-            for name, array in kept.items():
-                array[...] = np.asarray(found["kept"][name])
-
-        steps = 0
+            state = portable.load(_read(saved, done, plain, kept))
+        del plain
+        steps, stop = 0, False
 
         def is_due(done: int) -> bool:
-            nonlocal steps
+            nonlocal steps, stop
             steps += 1
-            return steps % save_every == 0 or done == len(source)
+            if jax.process_count() == 1 or steps % _STEPS_TOGETHER == 0:
+                stop = any_process(is_asked())
+            return stop or steps % save_every == 0 or done == len(source)
 
         def after_step(done: int, state: State) -> None:
-            saved.save(done, _whole(state, kept))
+            _write(saved, done, portable.save(state), kept)
+            if stop:
+                raise Stopped
 
-        return fold(
-            step,
-            state,
-            source,
-            batch_size=batch_size,
-            kept=kept,
-            start=done,
-            after_step=after_step,
-            is_due=is_due,
-            **options,
-        )
+        options = {**options, "start": done, "is_due": is_due, "after_step": after_step}
+        return fold(step, state, source, **options)
+
+
+def _open(folder: Path, settings: Mapping[str, Any]) -> "Checkpoints":
+    from jaxdissect.engine.checkpoints import Checkpoints
+
+    return Checkpoints(folder, settings)
+
+
+def _replicated(state: PyTree) -> Portable:
+    """Keep a state that is the same on all devices, and put it back where it was."""
+    leaves, structure = jax.tree.flatten(state)
+    places = [leaf.sharding if isinstance(leaf, jax.Array) else None for leaf in leaves]
+
+    def load(found: PyTree) -> PyTree:
+        placed = [
+            leaf if place is None else jax.device_put(leaf, place)
+            for leaf, place in zip(jax.tree.leaves(found), places, strict=True)
+        ]
+        return jax.tree.unflatten(structure, placed)
+
+    return Portable(lambda state: state, load)
+
+
+def _write(
+    saved: "Checkpoints | None", done: int, state: PyTree, kept: Mapping[str, np.ndarray]
+) -> None:
+    whole = _listed(state, kept)
+    on_first_process(lambda: saved.save(done, whole) if saved is not None else None)
+
+
+def _read(
+    saved: "Checkpoints | None", done: int, state: PyTree, kept: Mapping[str, np.ndarray]
+) -> PyTree:
+    """Read a state, and fill `kept` in the first process, whose rows all get in the end."""
+    example = _listed(state, kept)
+    found = on_first_process(lambda: saved.load(done, example) if saved is not None else None)
+    leaves, structure = jax.tree.flatten(state)
+    if found is None:
+        found = {"state": example["state"]}
+    else:
+        for name, array in kept.items():
+            if array.size:
+                array[...] = found["kept"][name]
+    states = from_first_process(found["state"])
+    filled = [states.get(str(place), np.asarray(leaf)) for place, leaf in enumerate(leaves)]
+    return jax.tree.unflatten(structure, filled)
+
+
+def _listed(state: PyTree, kept: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """List the arrays of a state by number, and those that are kept by name; not empty ones."""
+    numbered = {str(place): np.asarray(leaf) for place, leaf in enumerate(jax.tree.leaves(state))}
+    return {
+        kind: {name: array for name, array in arrays.items() if array.size}
+        for kind, arrays in (("state", numbered), ("kept", kept))
+    }
 
 
 def computation_settings(
-    step: Step, state: PyTree, source: Source, *, kept: Mapping[str, np.ndarray], batch_size: int
+    step: Step, state: PyTree, source: Source, *, kept: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
     """Find out by itself what a fold depends on, to compare it with an earlier one.
 
@@ -113,19 +200,17 @@ def computation_settings(
         state: Where it begins.
         source: The examples.
         kept: Arrays on the host that are filled.
-        batch_size: Examples in a step.
 
     Returns:
         JSON values by name.
     """
     example = read_block(source, 0, 1) | {"weight": np.ones(1, bool), "example": np.zeros(1, int)}
     batch = {
-        name: jax.ShapeDtypeStruct((batch_size, *array.shape[1:]), _device_type(array))
+        name: jax.ShapeDtypeStruct((_NOMINAL, *array.shape[1:]), _device_type(array))
         for name, array in example.items()
     }
     return {
         "examples": len(source),
-        "batch_size": batch_size,
         "source": content(source),
         "start": digest(state),
         "kept": {name: f"{array.dtype}{list(array.shape)}" for name, array in kept.items()},
@@ -154,7 +239,3 @@ def network_settings(
 
 def _device_type(array: np.ndarray) -> np.dtype:
     return jax.eval_shape(jnp.asarray, array).dtype
-
-
-def _whole(state: PyTree, kept: Mapping[str, np.ndarray]) -> dict[str, PyTree]:
-    return {"state": state, "kept": {name: jnp.asarray(array) for name, array in kept.items()}}

@@ -19,10 +19,22 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     text = json.dumps({**plain, _CHECKSUM: _checksum(plain)}, indent=1) + "\n"
     try:
-        unfinished.write_text(text, encoding="utf-8")
+        with open(unfinished, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # or a loss of power may leave the name without the content
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path, *, name: str = "*") -> None:
+    """Remove what `write_json` leaves in a folder where its process is killed, of one file or all.
+
+    Processes that write to the same folder at the same time would disturb each other.
+    """
+    for path in folder.glob(f".{name}.*.part"):
+        path.unlink(missing_ok=True)
 
 
 def read_json(

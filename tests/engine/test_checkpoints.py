@@ -1,13 +1,18 @@
 """Damaged checkpoints, and those of other computations, end in one line with the way out."""
 
+import errno
 import json
+import os
 import shutil
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from orbax.checkpoint import v1 as ocp
 from support.damaged_files import DAMAGE, flipped
 
+from jaxdissect.engine import checkpoints
 from jaxdissect.engine.checkpoint_folder import claim
 from jaxdissect.engine.checkpoints import Checkpoints
 from jaxdissect.engine.saved_files import read_json, write_json
@@ -38,15 +43,42 @@ def refusal(folder, settings=SETTINGS):
     return message
 
 
-@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_damaged_files_are_named(folder, damage):
-    files = [path for path in (folder / "states" / "4").rglob("*") if path.is_file()]
+@pytest.fixture
+def last_alone(folder):
+    """The folder without the state before the last one."""
+    (folder / "checksums" / "2.json").unlink()
+    shutil.rmtree(folder / "states" / "2")
+    return folder
+
+
+def files_of(folder, step):
+    files = [path for path in (folder / "states" / str(step)).rglob("*") if path.is_file()]
     assert len(files) > 5
-    for path in (*files, folder / "checksums" / "4.json", folder / "identity.json"):
+    return *files, folder / "checksums" / f"{step}.json"
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_damaged_files_are_named(last_alone, damage):
+    for path in (*files_of(last_alone, 4), last_alone / "identity.json"):
         content = path.read_bytes()
         path.write_bytes(damage(content))
-        assert f"{path} is damaged" in refusal(folder)
+        assert f"{path} is damaged" in refusal(last_alone)
         path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_the_state_before_a_damaged_one_counts(folder, damage):
+    path = files_of(folder, 4)[-1 - list(DAMAGE).index(damage)]
+    path.write_bytes(DAMAGE[damage](path.read_bytes()))
+    with pytest.warns(UserWarning) as caught, Checkpoints(folder, SETTINGS) as saved:
+        assert saved.latest == 2
+        np.testing.assert_array_equal(saved.load(2, STATE)["a"], STATE["a"])
+        saved.save(4, STATE)
+    (warned,) = caught
+    assert str(warned.message).startswith(f"{path} is damaged (")
+    assert str(warned.message).endswith("): resuming from step 2 before it")
+    with Checkpoints(folder, SETTINGS) as saved:
+        assert saved.latest == 4
 
 
 def test_every_byte_of_the_identity_counts(folder):
@@ -57,17 +89,17 @@ def test_every_byte_of_the_identity_counts(folder):
         assert str(path) in refusal(folder)
 
 
-@pytest.mark.parametrize("name", ["states/4/state/manifest.ocdbt", "checksums/2.json"])
-def test_missing_files_are_named(folder, name):
-    (folder / name).unlink()
-    assert f"{folder / name} is damaged (it is missing)" in refusal(folder)
+def test_missing_files_are_named(last_alone):
+    path = last_alone / "states" / "4" / "state" / "manifest.ocdbt"
+    path.unlink()
+    assert f"{path} is damaged (it is missing)" in refusal(last_alone)
 
 
 @pytest.mark.parametrize("name", ["states/4/_CHECKPOINT_METADATA", "identity.json"])
-def test_folders_in_the_place_of_files_are_named(folder, name):
-    (folder / name).unlink()
-    (folder / name).mkdir()
-    assert f"{folder / name} is damaged (it is " in refusal(folder)
+def test_folders_in_the_place_of_files_are_named(last_alone, name):
+    (last_alone / name).unlink()
+    (last_alone / name).mkdir()
+    assert f"{last_alone / name} is damaged (it is " in refusal(last_alone)
 
 
 def test_states_without_an_identity_are_refused(folder):
@@ -77,26 +109,49 @@ def test_states_without_an_identity_are_refused(folder):
     assert "an earlier version of jaxdissect" in refusal(folder)
 
 
-def test_the_state_before_a_damaged_one_is_offered(folder):
-    path = folder / "states" / "4" / "_CHECKPOINT_METADATA"
-    path.write_bytes(b"")
-    assert f"delete {path.parent} to resume from step 2, or" in refusal(folder)
-    shutil.rmtree(path.parent)
-    with Checkpoints(folder, SETTINGS) as saved:
-        assert saved.latest == 2
-        found = saved.load(2, STATE)
-        saved.save(4, found)
-        assert saved.latest == 4
-    np.testing.assert_array_equal(found["a"], STATE["a"])
+class Ended(BaseException):
+    """The process has ended, or the disk is full."""
 
 
-def test_a_state_that_was_never_complete_does_not_count(folder):
-    (folder / "checksums" / "4.json").unlink()
+WRITES = {
+    "before orbax": (ocp.training.Checkpointer, "save", lambda path: None),
+    "in orbax": (ocp.training.Checkpointer, "save", lambda path: path.mkdir()),
+    "checksums": (checkpoints, "write_json", lambda path: path.write_text("{")),
+    "rename": (os, "replace", lambda path: None),
+    "removal": (Path, "unlink", lambda path: None),
+    "removal of a state": (shutil, "rmtree", lambda path: (path / "_CHECKPOINT_METADATA").unlink()),
+}
+"""What writes, and what it may leave behind."""
+
+
+@pytest.mark.parametrize("error", [Ended, OSError(errno.ENOSPC, "No space left on device")])
+@pytest.mark.parametrize("place", WRITES)
+def test_a_save_may_end_anywhere(folder, place, error, monkeypatch):
+    owner, name, leave = WRITES[place]
+
+    def stop(first, *arguments, **options):
+        states = folder / "states"
+        left = {
+            "in orbax": states / "6.orbax-checkpoint-tmp",
+            "checksums": folder / "checksums" / ".6.json.123.part",
+            "removal of a state": states / "2",
+        }
+        leave(left.get(place))
+        raise error
+
+    with monkeypatch.context() as patch, Checkpoints(folder, SETTINGS) as saved:
+        patch.setattr(owner, name, stop)
+        with pytest.raises(type(error) if isinstance(error, OSError) else error):
+            saved.save(6, {**STATE, "a": -STATE["a"]})
     with Checkpoints(folder, SETTINGS) as saved:
-        assert saved.latest == 2
-        saved.save(4, STATE)
+        complete = place.startswith("removal")
+        assert saved.latest == (6 if complete else 4)
+        found = saved.load(saved.latest, STATE)["a"]
+        np.testing.assert_array_equal(found, -STATE["a"] if complete else STATE["a"])
+        saved.save(8, STATE)
     with Checkpoints(folder, SETTINGS) as saved:
-        assert saved.latest == 4
+        assert saved.latest == 8
+    assert len(list((folder / "states").iterdir())) == 2
 
 
 def test_what_differs_is_named(folder):

@@ -1,8 +1,11 @@
 """A sweep that was interrupted resumes, to the same result."""
 
+import itertools
 import shutil
+from contextlib import contextmanager
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -13,7 +16,10 @@ from jaxdissect.classifiers.ablation import ablation_sweep
 from jaxdissect.classifiers.ablation_methods import edited
 from jaxdissect.engine.batching import Stored
 from jaxdissect.engine.folding import no_progress
-from jaxdissect.engine.resume import fold_resumably
+from jaxdissect.engine.identity import content, looked_at_once
+from jaxdissect.engine.meter import Meter
+from jaxdissect.engine.resume import Portable, fold_resumably
+from jaxdissect.engine.stopping import Stopped
 from jaxdissect.networks.ablation_masks import single_unit_masks
 
 WIDTH, CLASSES, NUMBER = 6, 5, 40
@@ -89,7 +95,6 @@ nnx.update(DOUBLED, nnx.state(NETWORK))
 OTHERS = {
     "sets": ({"keep": ~single_unit_masks(WIDTH)}, "keep is not the same; give"),
     "layer": ({"layer": "conv1"}, "layer is 'conv2' there and 'conv1' here; "),
-    "batches": ({"batch_size": 10}, "batch_size is 8 there and 10 here"),
     "scores": ({"count_scores": False}, "count_scores is True there and False here"),
     "predictions": ({"keep_predictions": False}, "keep_predictions is True there and False here"),
     "method": ({"methods": (edited,)}, "method is 'low_rank' there and 'edited' here; give"),
@@ -118,16 +123,159 @@ def test_what_changes_the_speed_alone_may_be_another(interrupted, tmp_path):
     sweep(
         folder,
         lambda description, done, total: steps.append(done),
+        batch_size=10,
         chunk_size=2,
         memory_budget=2**20,
-        mesh=jax.make_mesh((1,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,)),
+        mesh=jax.make_mesh((4,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,)),
     )
-    assert steps == [16, 24, 32, 40]
+    assert steps == [16, 28, 40]
 
 
 def test_options_that_make_no_sense(tmp_path):
     with pytest.raises(ValueError, match=r"`save_every` \(=0\)"):
         sweep(tmp_path / "new", save_every=0)
+
+
+@jax.jit
+def counting(state, batch):
+    """Count a value of every example, on one device or several."""
+    value = jnp.where(batch["weight"], batch["value"], 0)
+    return state + value.sum(), value
+
+
+def count(folder, source, **options):
+    """Sum the values of a source, and keep them by example."""
+    kept = {"values": np.zeros((len(source), 1), np.int64), "none": np.zeros((0, 3))}
+
+    def receive(batch, output):
+        rows = batch["weight"]
+        kept["values"][batch["example"][rows], 0] = 2**40 + np.asarray(output, np.int64)[rows]
+
+    options = {"batch_size": 4, "settings": {}, "kept": kept, "receive": receive, **options}
+    return fold_resumably(counting, jnp.zeros((), jnp.int32), source, folder, **options), kept
+
+
+VALUES = Stored({"value": np.arange(37, dtype=np.int32) ** 2 % 11})
+EXPECTED = 2**40 + VALUES.arrays["value"].astype(np.int64)
+
+
+def test_interruptions_change_nothing(tmp_path):
+    """A run that ends at random resumes with other batches, on other numbers of devices."""
+    random = np.random.default_rng(0)
+    left, reached = [0], []
+
+    def end(description, done, total):
+        reached.append(done)
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+
+    for number in itertools.count():
+        devices = (None, 2, 4)[number % 3]
+        mesh = None if devices is None else jax.make_mesh((devices,), ("data",))
+        left[0], first = int(random.integers(1, 4)), len(reached)
+        try:
+            state, kept = count(
+                tmp_path,
+                VALUES,
+                batch_size=int(random.integers(1, 6)),
+                save_every=1,
+                mesh=mesh,
+                progress=end,
+            )
+            break
+        except Killed:
+            assert reached[first] == (max(reached[:first]) if first else 0)
+    assert number > 4
+    assert int(state) == VALUES.arrays["value"].sum()
+    np.testing.assert_array_equal(kept["values"][:, 0], EXPECTED)
+    again, read = count(tmp_path, VALUES)
+    assert int(again) == int(state)
+    np.testing.assert_array_equal(read["values"], kept["values"])
+
+
+class Asking:
+    """A progress that asks to stop when so many examples are done."""
+
+    def __init__(self, number):
+        self.number, self.done, self.held = number, [], False
+
+    def __call__(self, description, done, total):
+        self.done.append(done)
+
+    @contextmanager
+    def until_saved(self):
+        self.held = True
+        yield lambda: self.done[-1] >= self.number
+        self.held = False
+
+
+def test_a_request_to_stop_is_followed_when_all_is_saved(tmp_path):
+    asking = Asking(8)
+    with pytest.raises(Stopped):
+        count(tmp_path, VALUES, progress=Meter(asking))
+    assert asking.held and asking.done == [0, 4, 8]
+    asking = Asking(99)
+    state, kept = count(tmp_path, VALUES, progress=asking)
+    assert asking.done[0] == 12 and not asking.held
+    np.testing.assert_array_equal(kept["values"][:, 0], EXPECTED)
+    count(None, VALUES, progress=Asking(0))  # nothing would be saved
+
+
+def test_states_of_several_devices_are_kept_without_them(tmp_path):
+    def spread(total):
+        mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+        sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+        return jax.device_put(np.array([total, 0, 0, 0], np.int32), sharding)
+
+    portable = Portable(
+        lambda state: {"total": np.asarray(state).sum(dtype=np.int32)},
+        lambda found: spread(found["total"]),
+    )
+
+    @jax.jit
+    def step(state, batch):
+        values = jnp.where(batch["weight"], batch["value"], 0).reshape(4, -1)
+        return state + values.sum(1), None
+
+    def plain(state, batch):
+        return {"total": state["total"] + jnp.where(batch["weight"], batch["value"], 0).sum()}, None
+
+    def run(start, progress):
+        options = {"settings": {}, "kept": {}, "batch_size": 4, "save_every": 1}
+        return fold_resumably(
+            step,
+            spread(start),
+            VALUES,
+            tmp_path,
+            plain_step=plain,
+            portable=portable,
+            mesh=jax.make_mesh((4,), ("data",)),
+            progress=progress,
+            **options,
+        )
+
+    with pytest.raises(Stopped):
+        run(0, Asking(8))
+    assert np.asarray(run(0, Asking(99))).sum() == VALUES.arrays["value"].sum()
+    with pytest.raises(ValueError, match="start is '[0-9a-f]*' there and '[0-9a-f]*' here"):
+        run(1, Asking(99))
+
+
+def test_sources_are_looked_at_once():
+    class Counted(Stored):
+        looks = 0
+
+        def fingerprint(self):
+            Counted.looks += 1
+            return super().fingerprint()
+
+    source, weights = Counted(VALUES.arrays), jnp.arange(2**16)
+    with looked_at_once():
+        inside = [content(source) for _ in range(3)], content(weights), content(weights)
+    assert Counted.looks == 1
+    assert set(inside[0]) == {content(source)} and Counted.looks == 2
+    assert inside[1] == inside[2] == content(weights) == content(np.arange(2**16, dtype=np.int32))
 
 
 def test_without_a_folder_nothing_is_kept():

@@ -2,13 +2,14 @@
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from jaxdissect.arrays.names import printable_lines
-from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.commands.interruption import until_saved
+from jaxdissect.engine.folding import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +35,7 @@ def progress_bar(*, quiet: bool = False, console: "Console | None" = None) -> It
         The function to pass to those that take a `progress`.
     """
     if quiet:
-        yield no_progress
+        yield _Nothing()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -56,7 +57,21 @@ def progress_bar(*, quiet: bool = False, console: "Console | None" = None) -> It
             yield _CurrentPass(bars)
 
 
-class _Lines:
+class _Resumable:
+    """Lets computations that save where they are end a step when the process is to end."""
+
+    def until_saved(self) -> AbstractContextManager[Callable[[], bool]]:
+        return until_saved()
+
+
+class _Nothing(_Resumable):
+    """Shows nothing."""
+
+    def __call__(self, description: str, done: int, total: int, /) -> None:
+        pass
+
+
+class _Lines(_Resumable):
     """A line now and then about the pass that is running, as in a log."""
 
     def __init__(self, console: "Console") -> None:
@@ -81,7 +96,7 @@ class _Lines:
         self._console.print(printable_lines(line), markup=False, highlight=False, soft_wrap=True)
 
 
-class _CurrentPass:
+class _CurrentPass(_Resumable):
     """One bar, for the pass that is running."""
 
     def __init__(self, bars: "Bars") -> None:
