@@ -16,9 +16,11 @@ Datasets `as_data_source()` of such. What a source may offer besides:
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.dtypes import canonicalize_dtype
 
@@ -53,6 +55,7 @@ class BlockSource(Source, Protocol):
         ...
 
 
+@runtime_checkable
 class Composite(Source, Protocol):
     """A source whose examples are put together from those of others at the same positions."""
 
@@ -137,14 +140,29 @@ def read_block(source: Source, first: int, last: int, *, as_bytes: bool = False)
         read = getattr(source, "read_as_bytes", read)
     block = read(first, last) if read is not None else {}
     if not block:
-        items = [_item(source, index, as_bytes=as_bytes) for index in range(first, last)]
+        items = [read_item(source, index, as_bytes=as_bytes) for index in range(first, last)]
         block = _stack(items, first)
     return _checked(block, first)
 
 
-def _item(source: Source, index: int, *, as_bytes: bool) -> Any:
-    read = getattr(source, "item_as_bytes", None) if as_bytes else None
+def read_item(source: Source, index: int, *, as_bytes: bool = False) -> Any:
+    """Return ``source[index]``, if asked for with `Bytes` where the source has them."""
+    if not as_bytes:
+        return source[index]
+    if isinstance(source, Composite):
+        item = {}
+        for part, take in source.parts():
+            item.update(take(read_item(part, index, as_bytes=True)))
+        return item
+    read = getattr(source, "item_as_bytes", None)
     return source[index] if read is None else read(index)
+
+
+def is_thread_safe(source: Source) -> bool:
+    """Tell whether threads may read different items of a source at the same time."""
+    if isinstance(source, Composite):
+        return all(is_thread_safe(part) for part, _ in source.parts())
+    return bool(getattr(source, "thread_safe", False))
 
 
 def _checked(block: Batch, first: int) -> Batch:
@@ -323,18 +341,19 @@ def _begin(
     source: Source, first: int, last: int, threads: _Threads, *, as_bytes: bool
 ) -> Callable[[], Batch]:
     """Begin to read a block, and return what waits for it."""
-    parts = getattr(source, "parts", None)
-    if callable(parts):
+    if isinstance(source, Composite):
         begun = [
-            (_begin(part, first, last, threads, as_bytes=as_bytes), take) for part, take in parts()
+            (_begin(part, first, last, threads, as_bytes=as_bytes), take)
+            for part, take in source.parts()
         ]
         return lambda: {name: x for wait, take in begun for name, x in take(wait()).items()}
-    shared = getattr(source, "thread_safe", False)
+    shared = is_thread_safe(source)
     if isinstance(source, BlockSource) or not shared:
         readers = threads.many if shared else threads.one
         return readers.submit(read_block, source, first, last, as_bytes=as_bytes).result
     items = [
-        threads.many.submit(_item, source, index, as_bytes=as_bytes) for index in range(first, last)
+        threads.many.submit(read_item, source, index, as_bytes=as_bytes)
+        for index in range(first, last)
     ]
     return lambda: _checked(_stack([item.result() for item in items], first), first)
 
@@ -345,5 +364,11 @@ def _with_copies(array: Any, missing: int) -> Any:
         return array
     if isinstance(array, Bytes):
         return Bytes(_with_copies(array.values, missing), array.table)
-    numpy = jax.numpy if isinstance(array, jax.Array) else np
-    return numpy.concatenate([array, numpy.repeat(array[-1:], missing, axis=0)])
+    if isinstance(array, jax.Array):
+        return _with_copies_on_device(array, missing)
+    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
+
+
+@partial(jax.jit, static_argnums=1)
+def _with_copies_on_device(array: jax.Array, missing: int) -> jax.Array:
+    return array[jnp.minimum(jnp.arange(len(array) + missing), len(array) - 1)]

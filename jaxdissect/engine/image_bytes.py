@@ -20,6 +20,9 @@ Array = Any  # of NumPy or JAX
 OF_FILES = np.arange(256, dtype=np.uint8).astype(np.float32) / 255
 """Colors in [0, 1] of the bytes of image files."""
 
+OF_LABELS = np.arange(256, dtype=np.int32)
+"""Numbers that are themselves: of labels below 256."""
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -66,6 +69,13 @@ class Bytes:
         if copy is False:
             raise ValueError("numbers of bytes are a copy")
         return np.asarray(np.asarray(self.table)[np.asarray(self.values)], dtype)
+
+
+def labels_as_bytes(labels: np.ndarray) -> "np.ndarray | Bytes":
+    """Return int32 labels, none of them negative, as bytes if all are below 256."""
+    if labels.size and labels.max() < 256:
+        return Bytes(labels.astype(np.uint8), OF_LABELS)
+    return labels
 
 
 def looked_up(batch: Mapping[str, Any]) -> dict[str, Any]:

@@ -216,7 +216,7 @@ def test_pool_holds_the_very_pictures():
 
 
 def test_examples_depend_on_seed_and_place_alone(drawn):
-    dataset._draw_block.cache_clear()
+    dataset._kept_block.cache_clear()
     longer = pickle.loads(pickle.dumps(scenes_dataset(1000, seed=5)))
     for i in (63, 0):
         for name, array in longer[i].items():
@@ -226,7 +226,7 @@ def test_examples_depend_on_seed_and_place_alone(drawn):
 
 
 def test_no_image_is_drawn_twice_in_any_order(monkeypatch):
-    dataset._draw_block.cache_clear()
+    dataset._kept_block.cache_clear()
     source = scenes_dataset(12 * BLOCK_SIZE, seed=5)
     blank = RenderedScene(*(jnp.zeros((BLOCK_SIZE, 1), dtype) for dtype in ("f4", "i4", "i4")))
     drawn = []
@@ -236,7 +236,7 @@ def test_no_image_is_drawn_twice_in_any_order(monkeypatch):
         list(threads.map(source.__getitem__, [*order, *range(len(source))]))
     source.read(0, len(source))
     assert len(drawn) == 12
-    dataset._draw_block.cache_clear()
+    dataset._kept_block.cache_clear()
 
 
 def test_data_set_of_some_scenes():

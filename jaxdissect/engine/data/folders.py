@@ -17,17 +17,28 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal, SupportsIndex
+from typing import Any, ClassVar, Literal, SupportsIndex
 
 import numpy as np
 
 from jaxdissect.arrays.names import listed, printable
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine.data import pictures
+from jaxdissect.engine.image_bytes import labels_as_bytes
 
 _log = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+_KINDS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".bmp": "BMP",
+    ".webp": "WebP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+
+IMAGE_SUFFIXES = tuple(_KINDS)
 """Endings of the files that count as images, in either case."""
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff")
@@ -55,6 +66,8 @@ class ImageFolder:
     the vocabulary. Reading keeps no state, so threads may share a source.
     """
 
+    thread_safe: ClassVar[bool] = True
+
     names: tuple[str, ...]  # paths below the image folder, parts joined by "/", sorted
     image_files: tuple[Path, ...]
     mask_files: tuple[tuple[Path, ...], ...]  # one tuple of K files per image
@@ -69,21 +82,31 @@ class ImageFolder:
         return len(self.names)
 
     def __getitem__(self, index: SupportsIndex) -> dict[str, np.ndarray]:
+        return {name: np.asarray(array) for name, array in self.item_as_bytes(index).items()}
+
+    def item_as_bytes(self, index: SupportsIndex) -> dict[str, Any]:
+        """Decode one example, and leave the image, and labels below 256, as `Bytes`."""
         try:
             return self._read(index)
         except pictures.UnreadablePicture as problem:
             raise pictures.UnreadablePicture(f"{problem}; {_WAY_OUT}") from None
 
-    def _read(self, index: SupportsIndex) -> dict[str, np.ndarray]:
+    def _read(self, index: SupportsIndex) -> dict[str, Any]:
         file = self.image_files[index]
-        image = pictures.read_image(str(file), file, size=self.image_size)
+        image = pictures.read_image_bytes(str(file), file, size=self.image_size)
         if not self.mask_files[index]:
             return {"image": image}
         masks = [
             pictures.read_label_map(str(mask), mask, size=self.mask_size, ids=self.ids)
             for mask in self.mask_files[index]
         ]
-        return {"image": image, "labels": np.stack(masks, axis=-1)}
+        return {"image": image, "labels": labels_as_bytes(np.stack(masks, axis=-1))}
+
+    def describe(self) -> str:
+        """Name the source for people, such as "folder of 3,492 JPEG files"."""
+        kinds = {_KINDS.get(file.suffix.lower(), "image") for file in self.image_files}
+        kind = kinds.pop() if len(kinds) == 1 else "image"
+        return f"folder of {len(self):,} {kind} {'files' if len(self) != 1 else 'file'}"
 
     def name(self, index: SupportsIndex) -> str:
         """Return the path of an example below the image folder, such as "park/1.jpg"."""
@@ -150,7 +173,7 @@ class ImageFolder:
         """Decode the files of an example, and return why one of them cannot be read."""
         file, masks = self.image_files[index], self.mask_files[index]
         try:
-            pictures.read_image(str(file), file, size=(1, 1))
+            pictures.read_image_bytes(str(file), file, size=(1, 1))
             for mask in masks:
                 pictures.read_label_map(str(mask), mask, ids=pictures.LabelIds())
         except pictures.UnreadablePicture as problem:

@@ -6,14 +6,21 @@ under `DONOR` the image whose activations stand in for its own in resample ablat
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from jaxdissect.arrays.names import listed
-from jaxdissect.engine.batching import Batch, Source, read_block
+from jaxdissect.engine.batching import (
+    Batch,
+    Source,
+    is_thread_safe,
+    read_block,
+    read_item,
+    source_name,
+)
 from jaxdissect.engine.data.folders import ImageFolder
 
 STYLISED = "stylised"
@@ -65,9 +72,21 @@ class Paired:
         stylised = read_block(self.stylised, first, last)["image"]
         return {**read_block(self.originals, first, last), STYLISED: stylised}
 
+    def parts(self) -> Sequence[tuple[Source, Callable[[Batch], Batch]]]:
+        """Return both sources; of the stylised one, images alone are taken."""
+        return [(self.originals, dict), (self.stylised, _as_stylised)]
+
+    def describe(self) -> str:
+        """Name both sources for people."""
+        return " and ".join(dict.fromkeys(map(source_name, (self.originals, self.stylised))))
+
     def fingerprint(self) -> dict[str, Any]:
         """Return what tells the source from others, see `jaxdissect.engine.identity`."""
         return vars(self)
+
+
+def _as_stylised(items: Batch) -> Batch:
+    return {STYLISED: items["image"]}
 
 
 class WithDonors:
@@ -94,17 +113,43 @@ class WithDonors:
         self.source = source
         self.donors = np.empty(number, np.int64)
         self.donors[order] = np.roll(order, 1)
+        self._donors = _Donors(source, self.donors)
 
     def __len__(self) -> int:
         return len(self.source)
 
     def __getitem__(self, index: int) -> Mapping[str, Any]:
-        donor = self.source[int(self.donors[index])]["image"]
-        return {**self.source[index], DONOR: donor}
+        return {**self.source[index], **self._donors[index]}
+
+    def parts(self) -> Sequence[tuple[Source, Callable[[Batch], Batch]]]:
+        """Return the examples and the donor images."""
+        return [(self.source, dict), (self._donors, dict)]
+
+    def describe(self) -> str:
+        """Name the source for people."""
+        return source_name(self.source)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what tells the source from others, see `jaxdissect.engine.identity`."""
-        return vars(self)
+        return {"source": self.source, "donors": self.donors}
+
+
+class _Donors:
+    """Images of a source in another order, as donors."""
+
+    def __init__(self, source: Source, places: np.ndarray) -> None:
+        self._source, self._places = source, places
+        self.thread_safe = is_thread_safe(source)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        return {DONOR: self._source[int(self._places[index])]["image"]}
+
+    def item_as_bytes(self, index: int) -> Mapping[str, Any]:
+        """Return a donor as `Bytes`, if the source has them."""
+        return {DONOR: read_item(self._source, int(self._places[index]), as_bytes=True)["image"]}
 
 
 def pair_name(path: str) -> str:

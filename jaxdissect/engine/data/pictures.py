@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Int32
 
+from jaxdissect.engine.image_bytes import OF_FILES, Bytes
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -137,6 +139,23 @@ def read_image(
         UnreadablePicture: If the file is damaged or no image, has more than 8 bits per channel,
             or more than `MAX_PIXELS`.
     """
+    return np.asarray(read_image_bytes(name, file, size=size))
+
+
+def read_image_bytes(
+    name: str, file: Path | bytes, *, size: tuple[int, int] | None = None
+) -> Bytes:
+    """Decode an image as `read_image` does, and leave its colors as bytes.
+
+    Args:
+        name, file, size: What `read_image` takes.
+
+    Returns:
+        RGB [H, W, 3], with the table of colors in [0, 1].
+
+    Raises:
+        UnreadablePicture: If `read_image` would refuse it.
+    """
     from PIL import Image
 
     with _opened(name, file) as image:
@@ -144,8 +163,8 @@ def read_image(
         _turn_upright(image)
         # Straight to RGB, a palette with several transparent colours makes Pillow warn.
         opaque = image.convert("RGBA") if image.mode == "P" else image
-        pixels = _resized(opaque.convert("RGB"), size, Image.Resampling.BILINEAR)
-        return np.asarray(pixels, np.float32) / 255
+        colored = opaque if opaque.mode == "RGB" else opaque.convert("RGB")
+        return Bytes(np.asarray(_resized(colored, size, Image.Resampling.BILINEAR)), OF_FILES)
 
 
 def read_label_map(

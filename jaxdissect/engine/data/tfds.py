@@ -20,13 +20,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any, ClassVar, SupportsIndex
 
 import numpy as np
 
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine.data import pictures
 from jaxdissect.engine.identity import spread
+from jaxdissect.engine.image_bytes import labels_as_bytes
 
 _TAKEN = ("image", "labels", "example", "weight")  # names with a meaning to the engine
 _HOW_RECORDS_READ = ("records", "schema", "undecoded")  # objects of TFDS
@@ -46,6 +47,8 @@ class TfdsSource:
     It raises ValueError, naming the example, if a picture is damaged, a label map is none, those of
     an example differ in size, or a label lies outside the vocabulary. Threads may share a source.
     """
+
+    thread_safe: ClassVar[bool] = True
 
     title: str  # data set, version and split, for messages
     records: Any  # len(records) serialized examples, records[i] is bytes
@@ -73,13 +76,24 @@ class TfdsSource:
             return ()
         return tuple(feature.names)
 
+    def describe(self) -> str:
+        """Name the source for people, such as "1,000 examples of mnist/3.0.1 test"."""
+        return f"{len(self):,} examples of {self.title}"
+
     def __getitem__(self, index: SupportsIndex) -> dict[str, np.ndarray]:
+        return {name: np.asarray(array) for name, array in self.item_as_bytes(index).items()}
+
+    def item_as_bytes(self, index: SupportsIndex) -> dict[str, Any]:
+        """Decode one example, and leave the image, and labels below 256, as `Bytes`."""
         place = range(self.num_examples)[index]
         stored = self.schema.deserialize_example_np(self.records[place], decoders=self.undecoded)
         where = f"example {place} of {self.title}"
         named = {name: f"{name!r} of {where}" for name in (self.image, *self.labels)}
-        image = pictures.read_image(named[self.image], stored[self.image], size=self.image_size)
-        example, masks = {"image": image}, {}
+        image = pictures.read_image_bytes(
+            named[self.image], stored[self.image], size=self.image_size
+        )
+        example: dict[str, Any] = {"image": image}
+        masks = {}
         for name in self.labels:
             masks[name] = pictures.read_label_map(
                 named[name], stored[name], size=self.image_size, ids=self.ids
@@ -94,7 +108,7 @@ class TfdsSource:
             sizes = ", ".join(f"{name!r} {mask.shape}" for name, mask in masks.items())
             raise ValueError(f"the label maps of {where} differ in size: {sizes}; set `image_size`")
         if masks:
-            example["labels"] = np.stack(list(masks.values()), axis=-1)
+            example["labels"] = labels_as_bytes(np.stack(list(masks.values()), axis=-1))
         for name in self.features:
             example[name] = np.asarray(stored[name], self.schema[name].np_dtype)
         return example
