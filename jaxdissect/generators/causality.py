@@ -28,6 +28,7 @@ from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
+from jaxdissect.engine.processes import replicated
 from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.interventions import (
     EditedLayer,
@@ -204,10 +205,12 @@ def causal_effect(
         def edit_of(intervention: Float[Array, "2 U"]) -> Edit:
             return partial_edit(intervention[0], intervention[1], where)
 
-        return edited.areas_of_each(params, batch["latent"], edit_of, interventions)[0]
+        return edited.areas_of_each(params, batch["latent"], edit_of, interventions)[0].swapaxes(
+            0, 1
+        )
 
     number = len(strengths)
-    areas = np.empty((1 + 2 * number, len(source)), np.int32)
+    areas = np.zeros((1 + 2 * number, len(source)), np.int32)
 
     def receive(batch: Batch, found: Array) -> None:
         counted = checked_areas(found, batch["weight"], batch["example"])
@@ -217,10 +220,12 @@ def causal_effect(
     nothing = np.zeros((1, 2, len(values)), np.float32)
     inserted, ablated = (np.stack([strengths, to], axis=1) for to in (targets, 0 * targets))
     interventions = jnp.asarray(np.concatenate([nothing, inserted, ablated]))
+    params, interventions = replicated((generator.params, interventions), mesh)
     map_batches(
-        lambda batch: step(generator.params, batch, interventions),
+        lambda batch: step(params, batch, interventions),
         source,
         batch_size=batch_size,
+        kept={"areas": areas},
         receive=receive,
         mesh=mesh,
         description="causal effects",
@@ -246,6 +251,7 @@ def mean_where_present(
     concept: int,
     *,
     batch_size: int = 8,
+    mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> Float32[np.ndarray, "U"]:
     """Average the output of every unit where a concept is shown, which gives values to insert.
@@ -259,6 +265,7 @@ def mean_where_present(
         layer: Layer of the units, which gives [B, h, w, U].
         concept: Id of the concept.
         batch_size: Latents in a step; changes results by rounding only.
+        mesh: Devices to spread batches over (see `fold`).
         progress: Called with how far the pass has come.
 
     Raises:
@@ -285,20 +292,27 @@ def mean_where_present(
         summed = (maps[layer].astype(jnp.float32) * part[..., None]).sum(axis=(1, 2))
         return summed, part.sum(axis=(1, 2))
 
-    sums, parts = np.zeros(edited.num_units), np.zeros(())
+    kept = {
+        "sums": np.zeros((len(source), edited.num_units), np.float32),
+        "parts": np.zeros(len(source), np.float32),
+    }
 
     def receive(batch: Batch, found: tuple[Array, Array]) -> None:
-        for total, part in zip((sums, parts), found, strict=True):
-            total += np.asarray(part, np.float64)[batch["weight"]].sum(axis=0)
+        for rows, part in zip(kept.values(), found, strict=True):
+            rows[batch["example"][batch["weight"]]] = np.asarray(part)[batch["weight"]]
 
+    params = replicated(generator.params, mesh)
     map_batches(
-        lambda batch: step(generator.params, batch),
+        lambda batch: step(params, batch),
         source,
         batch_size=batch_size,
+        kept=kept,
         receive=receive,
+        mesh=mesh,
         description="where it is shown",
         progress=progress,
     )
+    sums, parts = (rows.sum(axis=0, dtype=np.float64) for rows in kept.values())
     if not parts:
         name = generator.vocabulary.names[concept]
         raise ValueError(f"`concept` (={name!r}) is in none of the {len(source)} images")

@@ -23,6 +23,7 @@ from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.batching import Batch, Source
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
+from jaxdissect.engine.processes import replicated
 from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.images import images_with_units
 from jaxdissect.generators.interventions import (
@@ -264,11 +265,13 @@ def insert_units(
     ) -> tuple[Array, Array]:
         latents = batch["latent"]
         areas, labels = edited.areas_of_each(params, latents, edit_at, places, look=at_centers)
-        return areas, labels[0]
+        return areas.swapaxes(0, 1), labels[0]
 
-    before = np.empty((len(source), num_concepts), np.int32)
-    added = np.empty((len(source), len(cells), len(chosen)), np.int32)
-    contexts: list[np.ndarray] = []
+    before = np.zeros((len(source), num_concepts), np.int32)
+    added = np.zeros((len(source), len(cells), len(chosen)), np.int32)
+    image = jax.ShapeDtypeStruct((1, *generator.image_size, 3), jnp.float32)
+    labels_per_pixel = jax.eval_shape(generator.label, generator.params, image).shape[-1]
+    contexts = np.zeros((len(source), len(cells), labels_per_pixel), np.int32)
     seen = paired_changes.init(num_concepts, num_concepts)
     by_image = paired_changes.init(1, num_concepts)
 
@@ -279,7 +282,7 @@ def insert_units(
         change = areas[1:] - areas[:1]
         added[examples] = change[:, :, chosen].swapaxes(0, 1)
         labels = np.asarray(found[1])[batch["weight"]]
-        contexts.append(labels)
+        contexts[examples] = labels
         context = np.where(labels == 0, -1, labels).swapaxes(0, 1)  # [m, B, K], like areas
         context = np.insert(context.reshape(-1, labels.shape[-1]), 0, 0, axis=1)
         paired_changes.add(seen, context, change.reshape(-1, num_concepts))
@@ -288,10 +291,13 @@ def insert_units(
 
     # The first place is no cell: nothing is inserted.
     places = jnp.asarray(np.concatenate([[[-1, -1]], cells]), jnp.int32)
+    params, places = replicated((generator.params, places), mesh)
     map_batches(
-        lambda batch: step(generator.params, batch, places),
+        lambda batch: step(params, batch, places),
         source,
         batch_size=batch_size,
+        kept={"before": before, "added": added, "contexts": contexts},
+        sums=paired_changes.named(seen, "concepts") | paired_changes.named(by_image, "images"),
         receive=receive,
         mesh=mesh,
         description="inserting units",
@@ -307,7 +313,7 @@ def insert_units(
         before,
         seen,
         by_image,
-        np.concatenate(contexts),
+        contexts,
         tuple(chosen.tolist()),
         added,
     )

@@ -123,19 +123,22 @@ class EditedLayer:
 
 
 def checked_areas(
-    areas: Array, weight: Bool[np.ndarray, "B"], examples: Int[np.ndarray, "B"]
+    areas: Int32[Array, "B M _"] | Int32[np.ndarray, "B M _"],
+    weight: Bool[np.ndarray, "B"],
+    examples: Int[np.ndarray, "B"],
 ) -> Int32[np.ndarray, "M n C"]:
     """Bring areas to the host, without the copies that fill up a batch.
 
     Args:
-        areas: Areas of the concepts and, last, of labels that are none, as `areas_of_each` returns.
+        areas: Areas of the concepts and, last, of labels that are none, as `areas_of_each` returns
+            them, but the images first.
         weight: False for the copies.
         examples: Positions in the source.
 
     Raises:
         ValueError: If the segmenter gave labels that are not in its vocabulary.
     """
-    found = np.asarray(areas)[:, weight]
+    found = np.asarray(areas)[weight].swapaxes(0, 1)
     wrong = examples[weight][found[:, :, -1].any(axis=0)]
     if len(wrong):
         raise ValueError(

@@ -22,6 +22,7 @@ from jaxdissect.engine import independence
 from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.folding import Progress, fold, no_progress
 from jaxdissect.engine.layer_reader import image_input
+from jaxdissect.engine.processes import replicated
 from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.interventions import EditedLayer
 from jaxdissect.networks import ablation_masks
@@ -186,7 +187,7 @@ def measure_realism(
         lambda leaf: jnp.broadcast_to(leaf, (parts, len(sets), *leaf.shape)),
         moments.init(number, number),
     )
-    params = generator.params, features.network.params
+    params, sets = replicated(((generator.params, features.network.params), sets), mesh)
     state = fold(
         lambda state, batch: (step(state, params, batch, sets), None),
         state,
@@ -214,6 +215,7 @@ def moments_of_images(
     *,
     images: Callable[[Mapping[str, Array]], Array] = image_input,
     batch_size: int = 32,
+    mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> moments.Moments:
     """Compute mean and covariance of the features of images, such as real ones.
@@ -223,6 +225,7 @@ def moments_of_images(
         source: Examples with images, such as real ones.
         images: Finds RGB images in [0, 1] in a batch; ``batch["image"]`` as it is.
         batch_size: Images in a step; changes results by rounding only.
+        mesh: Devices to spread batches over (see `fold`).
         progress: Called with how far the pass has come.
 
     Raises:
@@ -246,11 +249,13 @@ def moments_of_images(
 
     example = jax.eval_shape(images, {name: array[None] for name, array in source[0].items()})
     number = features.number(example)
+    params = replicated(features.network.params, mesh)
     state = fold(
-        lambda state, batch: (step(state, features.network.params, batch), None),
+        lambda state, batch: (step(state, params, batch), None),
         moments.init(number, number),
         source,
         batch_size=batch_size,
+        mesh=mesh,
         description="real images",
         progress=progress,
     )

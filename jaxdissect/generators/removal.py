@@ -20,12 +20,14 @@ from jaxtyping import Array, Bool, Float64, Int32, Int64
 from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, map_batches, no_progress
+from jaxdissect.engine.folding import Progress, fold, no_progress
+from jaxdissect.engine.processes import replicated
 from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.interventions import EditedLayer, checked_areas, checked_concepts
 from jaxdissect.networks import ablation_masks
 from jaxdissect.networks.edits import keep_units
-from jaxdissect.stats import paired_changes
+from jaxdissect.stats import int64_counter, paired_changes
+from jaxdissect.stats.int64_counter import Int64Counter
 from jaxdissect.stats.intervals import student_t
 
 
@@ -179,12 +181,12 @@ def remove_units(
 
     @jax.jit
     def step(
-        params: GeneratorParams, batch: Mapping[str, Array], sets: Array
-    ) -> tuple[Array, Array]:
+        replaced: Int64Counter, params: GeneratorParams, batch: Mapping[str, Array], sets: Array
+    ) -> tuple[Int64Counter, Array]:
         latents = batch["latent"]
         if not len(chosen):
             areas, _ = edited.areas_of_each(params, latents, keep_units, sets)
-            return areas, jnp.zeros(replaced.shape, jnp.int32)
+            return replaced, areas.swapaxes(0, 1)
         areas, labels = edited.areas_of_each(
             params, latents, keep_units, sets, look=lambda labels: labels
         )
@@ -194,16 +196,15 @@ def remove_units(
             counted = jax.vmap(lambda concept: _replacing(whole, labels, concept, num_concepts))
             return counted(jnp.asarray(chosen, jnp.int32))
 
-        return areas, jax.lax.map(replacing, labels[1:])
+        counted = int64_counter.add(replaced, jax.lax.map(replacing, labels[1:]))
+        return counted, areas.swapaxes(0, 1)
 
-    before = np.empty((len(source), num_concepts), np.int32)
-    after = np.empty((len(keep), len(source), len(chosen)), np.int32)
-    replaced = np.zeros((len(keep), len(chosen), num_concepts), np.int64)
+    before = np.zeros((len(source), num_concepts), np.int32)
+    after = np.zeros((len(keep), len(source), len(chosen)), np.int32)
     seen = paired_changes.init(len(keep), num_concepts)
 
-    def receive(batch: Batch, found: tuple[Array, Array]) -> None:
-        areas = checked_areas(found[0], batch["weight"], batch["example"])
-        np.add(replaced, np.asarray(found[1]), out=replaced)
+    def receive(batch: Batch, found: Array) -> None:
+        areas = checked_areas(found, batch["weight"], batch["example"])
         examples = batch["example"][batch["weight"]]
         before[examples] = areas[0]
         after[:, examples] = areas[1:, :, chosen]
@@ -213,10 +214,14 @@ def remove_units(
 
     # Condition 0: nothing is removed.
     sets = jnp.asarray(np.concatenate([np.ones_like(keep[:1]), keep]))
-    map_batches(
-        lambda batch: step(generator.params, batch, sets),
+    params, sets = replicated((generator.params, sets), mesh)
+    replaced = fold(
+        lambda replaced, batch: step(replaced, params, batch, sets),
+        int64_counter.zeros((len(keep), len(chosen), num_concepts)),
         source,
         batch_size=batch_size,
+        kept={"before": before, "after": after},
+        sums=paired_changes.named(seen, "changes"),
         receive=receive,
         mesh=mesh,
         description="removing units",
@@ -231,7 +236,7 @@ def remove_units(
         seen,
         tuple(chosen.tolist()),
         after,
-        replaced,
+        int64_counter.to_int64(replaced),
     )
 
 

@@ -62,6 +62,11 @@ def add(
     np.add.at(changes.squares.reshape(-1), cell, value**2)
 
 
+def named(changes: PairedChanges, name: str) -> dict[str, np.ndarray]:
+    """Name the arrays that `add` adds to, as `sums` of `fold`."""
+    return {f"{name}/{field}": array for field, array in changes._asdict().items()}
+
+
 def merge(a: PairedChanges, b: PairedChanges) -> PairedChanges:
     """Join two parts of the samples."""
     return PairedChanges(a.number + b.number, a.sums + b.sums, a.squares + b.squares)
