@@ -12,6 +12,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
 
@@ -107,8 +108,10 @@ def _run(arguments: list[str], *, started: Callable[[], None]) -> int:
 
 def _follow(options: Any) -> int:
     """Do what the options say; what the user can mend is refused in one line."""
+    computing = getattr(getattr(options, "subcommand", options), "computing", None)
     try:
-        options.run()
+        with nullcontext() if computing is None else computing.ready():
+            options.run()
     except Exception as problem:
         known = explain_full_disk(problem, options) or _missing_device()
         # The library checks what it is given; a ValueError from deeper down is a bug.

@@ -29,3 +29,4 @@ from jaxdissect.networks.network import Network as Network
 from jaxdissect.networks.network import as_maps as as_maps
 from jaxdissect.networks.network import as_network as as_network
 from jaxdissect.networks.network import layer_shapes as layer_shapes
+from jaxdissect.networks.precision import in_precision as in_precision

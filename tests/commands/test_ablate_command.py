@@ -232,10 +232,10 @@ def test_checkpoints_of_other_options_are_refused(place, tmp_path, capsys, monke
     refused("rank_by is 'balanced-accuracy' there and 'confidence'", rank_by="confidence")
     refused("replace is 'zero' there and 'mean' here", replace="mean")
     refused("way is 'fastest' there and 'edited' here", way="edited")
-    refused("batch_size is 16 there and 4 here", batch_size=4)
+    refused("dtype is 'float32' there and 'bfloat16' here", dtype="bfloat16")
     refused("image_size is None there and [8, 8] here", image_size=[8, 8])
     refused(f"images is '{folder / 'measure'}' there and", images=folder / "rank")
-    for free in ({"memory_gib": 0.5}, {"tables": ["json"]}, {"overwrite": True}):
+    for free in ({"memory_gib": 0.5}, {"tables": ["json"]}, {"batch_size": 4}, {"devices": 2}):
         with pytest.raises(Stopped):
             run(**free)
     image = next((folder / "measure").rglob("*.png"))

@@ -15,6 +15,7 @@ from jaxdissect.classifiers.class_study import ClassStudy, study_classes
 from jaxdissect.classifiers.taylor_importance import estimated_damage
 from jaxdissect.commands.ablate import figures, tables
 from jaxdissect.commands.options.class_images import ClassImages, ClassSources, class_numbers
+from jaxdissect.commands.options.computing import images_like
 from jaxdissect.commands.options.model import FoundLayer, LayerOptions
 from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.output import TableOptions
@@ -70,8 +71,6 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
     way: Literal["fastest", "low-rank", "edited", "masked-parameters"] = "fastest"
     """How removals are computed: by subtracting from a linear map where the layer leads to one, by
     running what follows the layer, or by zeroing parameters; all give the same predictions."""
-    batch_size: Annotated[int, arg(metavar="N")] = 16
-    """Images in a step; does not change results."""
     memory_gib: Annotated[float, arg(metavar="GIB")] = 1.0
     """Memory for sets of units that run together, about; does not change results."""
     checkpoints: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
@@ -84,20 +83,23 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
         Raises:
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
-        check_at_least(self, batch_size=1, memory_gib=0)
+        check_at_least(self, memory_gib=0)
         self.check_free()
         if self.checkpoints is not None:
             check_space("checkpoints", self.checkpoints)
         data = self.find_classes()
         found = self.find_layer(data.image_size)
         network, layer, num_units = found
+        batch_size = self.computing.size_of_batches(
+            network, images_like(data.image_size), layers=(layer,), on_processor=16
+        )
         names = data.names_of_outputs(network)
         curves = class_numbers("curves", self.curves, names)
         iou = None if self.dissection is None else _best_iou(self.dissection, found)
         if self.checkpoints is not None:
             self._claim(self.checkpoints, data, network)
         with self.working() as (folder, progress):
-            data, replacement = self._replacing(data, found, progress)
+            data, replacement = self._replacing(data, found, batch_size, progress)
             study = study_classes(
                 network,
                 data.ranking,
@@ -110,7 +112,8 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
                 label_key=data.label_key,
                 replacement=replacement,
                 methods=METHODS[self.way],
-                batch_size=self.batch_size,
+                batch_size=batch_size,
+                mesh=self.computing.mesh,
                 memory_budget=int(self.memory_gib * 2**30),
                 checkpoints=self.checkpoints,
                 progress=progress,
@@ -122,7 +125,8 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
                 layer,
                 num_classes,
                 label_key=data.label_key,
-                batch_size=self.batch_size,
+                batch_size=batch_size,
+                mesh=self.computing.mesh,
                 progress=progress,
             )
             correlation = correlate_with_classes(
@@ -130,7 +134,8 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
                 data.judging,
                 layer,
                 label_key=data.label_key,
-                batch_size=self.batch_size,
+                batch_size=batch_size,
+                mesh=self.computing.mesh,
                 progress=progress,
             )
             self._write(folder, study, estimate, correlation, names, iou, data.skipped)
@@ -148,7 +153,7 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
         claim(checkpoints, settings, name="command.json")
 
     def _replacing(
-        self, data: ClassSources, found: FoundLayer, progress: Progress
+        self, data: ClassSources, found: FoundLayer, batch_size: int, progress: Progress
     ) -> tuple[ClassSources, replacements.Replacement]:
         """Find what removed units output instead, and the images that this takes."""
         network, layer, _ = found
@@ -157,7 +162,8 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
                 network,
                 data.ranking,
                 layer,
-                batch_size=self.batch_size,
+                batch_size=batch_size,
+                mesh=self.computing.mesh,
                 checkpoints=None if self.checkpoints is None else self.checkpoints / "means",
                 progress=progress,
             )

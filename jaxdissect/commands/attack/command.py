@@ -54,7 +54,7 @@ class AttackOptions(AttackedImages):
                 study.images[there],
                 study.adversarial[there],
                 study.layer,
-                batch_size=self.batch_size,
+                batch_size=classifier.batch_size,
                 progress=progress,
             )
             groups = changes_by_group(
@@ -74,7 +74,7 @@ class AttackOptions(AttackedImages):
                 peaks,
                 number=self.num_shown,
                 least_change=self.least_change,
-                batch_size=self.batch_size,
+                batch_size=classifier.batch_size,
             )
             sheet = figures.example_sheet(examples, names, factor=self.amplify)
             sheet.save(folder / "examples.png")

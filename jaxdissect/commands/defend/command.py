@@ -96,7 +96,7 @@ class DefendOptions(AttackedImages):
                 study.images,
                 study.adversarial,
                 study.layer,
-                batch_size=self.batch_size,
+                batch_size=classifier.batch_size,
             )
             orders = {"important": study.ranking, "response": most_changed(peaks.change)}
             defences = [
@@ -137,7 +137,7 @@ class DefendOptions(AttackedImages):
             targeted=targeted,
             attacker_masks=attackers,
             num_draws=self.num_draws,
-            batch_size=self.batch_size,
+            batch_size=classifier.batch_size,
             description=f"attacking the defence: {choice}, {goal}",
             progress=progress,
         )

@@ -20,6 +20,7 @@ from jaxdissect.classifiers.detectors import (
 )
 from jaxdissect.commands.detect import figures, tables
 from jaxdissect.commands.options.class_images import ClassImages, class_numbers
+from jaxdissect.commands.options.computing import images_like
 from jaxdissect.commands.options.model import LayerOptions
 from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.output import TableOptions
@@ -48,8 +49,6 @@ class DetectOptions(LayerOptions, ClassImages, TableOptions):
     """How many units to name for each class."""
     num_figures: Annotated[int, arg(metavar="N")] = 3
     """How many detectors to draw the peaks of, the best on the images to choose with."""
-    batch_size: Annotated[int, arg(metavar="N")] = 16
-    """Images in a step; does not change results."""
 
     def run(self) -> None:
         """Find detectors as the options say; write and print the results.
@@ -57,11 +56,14 @@ class DetectOptions(LayerOptions, ClassImages, TableOptions):
         Raises:
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
-        check_at_least(self, units_per_class=1, num_figures=0, batch_size=1)
+        check_at_least(self, units_per_class=1, num_figures=0)
         self.check_free()
         data = self.find_classes()
         wanted = class_numbers("classes", self.classes, data.class_names)
         network, layer, _ = self.find_layer(data.image_size)
+        batch_size = self.computing.size_of_batches(
+            network, images_like(data.image_size), layers=(layer,), on_processor=16
+        )
         with self.working() as (folder, progress):
             choosing, judging = (
                 peak_activations(
@@ -69,7 +71,8 @@ class DetectOptions(LayerOptions, ClassImages, TableOptions):
                     source,
                     (layer,),
                     label_key=data.label_key,
-                    batch_size=self.batch_size,
+                    batch_size=batch_size,
+                    mesh=self.computing.mesh,
                     progress=progress,
                 )[layer]
                 for source in (data.ranking, data.judging)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
+from jaxdissect.commands.options.computing import images_like
 from jaxdissect.commands.options.labelled_images import (
     LabelledDataSet,
     LabelledImages,
@@ -46,7 +47,9 @@ class DissectOptions(
         self.check_free()
         preset = self.find_preset()
         source, labeler = find_labelled_images(self, self)
-        network, layers = self.find_layers(source[0]["image"].shape[:2])
+        image_size = source[0]["image"].shape[:2]
+        network, layers = self.find_layers(image_size)
+        batch_size = self.computing.size_of_batches(network, images_like(image_size), layers=layers)
         with self.working() as (folder, progress):
             result = dissect(
                 network,
@@ -56,7 +59,8 @@ class DissectOptions(
                 preset=preset,
                 grid=self.grid,
                 num_top_images=self.num_top_images,
-                batch_size=self.batch_size,
+                batch_size=batch_size,
+                mesh=self.computing.mesh,
                 memory_budget=self.memory_budget,
                 progress=progress,
             )

@@ -68,6 +68,7 @@ class FindArtifacts(LatentOptions, GeneratorOptions, TableOptions):
         self.check_latents()
         self.check_free()
         generator = self.find_generator().generator()
+        batch_size = self.size_of_batches(generator)
         _, _, num_units = generator.map_shape(self.layer)
         source = self.latents(generator.latent_size, "measuring")
         real = self._real_images(generator.image_size)
@@ -84,7 +85,8 @@ class FindArtifacts(LatentOptions, GeneratorOptions, TableOptions):
                 single_unit_masks(num_units),
                 features,
                 truth,
-                batch_size=self.batch_size,
+                batch_size=batch_size,
+                mesh=self.computing.mesh,
                 chunk_size=self.chunk_size,
                 progress=progress,
             )
@@ -99,7 +101,8 @@ class FindArtifacts(LatentOptions, GeneratorOptions, TableOptions):
                 features,
                 truth,
                 parts=self.parts,
-                batch_size=self.batch_size,
+                batch_size=batch_size,
+                mesh=self.computing.mesh,
                 chunk_size=self.chunk_size,
                 progress=progress,
             )

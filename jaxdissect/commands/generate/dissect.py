@@ -53,6 +53,7 @@ class DissectGenerator(SegmenterOptions, LatentOptions, GeneratorOptions, TableO
         found = self.find_generator()
         layers = found.choose_layers(self.layers)
         generator = found.generator(self.find_segmenter(found.segmenter), grid=self.grid)
+        batch_size = self.size_of_batches(generator)
         source = self.latents(generator.latent_size, "ranking")
         preset = PRESETS[self.preset]
         with self.working() as (folder, progress):
@@ -62,7 +63,8 @@ class DissectGenerator(SegmenterOptions, LatentOptions, GeneratorOptions, TableO
                 layers=layers,
                 preset=preset,
                 num_top_images=self.num_top_images,
-                batch_size=self.batch_size,
+                batch_size=batch_size,
+                mesh=self.computing.mesh,
                 memory_budget=int(self.memory_budget_gib * 2**30),
                 progress=progress,
             )

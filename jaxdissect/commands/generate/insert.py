@@ -37,6 +37,7 @@ class InsertUnits(ConceptOptions, TableOptions):
         self.check_latents()
         self.check_free()
         generator, concept = self.find_subject()
+        batch_size = self.size_of_batches(generator)
         height, width, num_units = generator.map_shape(self.layer)
         if not 1 <= self.num_units <= num_units:
             raise ValueError(f"`num_units` (={self.num_units}) must be 1 to {num_units}")
@@ -44,7 +45,7 @@ class InsertUnits(ConceptOptions, TableOptions):
             raise ValueError(f"`min_samples` (={self.min_samples}) must be at least 2")
         source = self.latents(generator.latent_size, "measuring")
         with self.working() as (folder, progress):
-            found = self.rank_units(generator, concept, progress)
+            found = self.rank_units(generator, concept, batch_size, progress)
             units = found.ranking[: self.num_units]
             insertion = insert_units(
                 generator,
@@ -53,7 +54,8 @@ class InsertUnits(ConceptOptions, TableOptions):
                 units,
                 self.times * found.levels[units],
                 concepts=[concept],
-                batch_size=self.batch_size,
+                batch_size=batch_size,
+                mesh=self.computing.mesh,
                 chunk_size=self.chunk_size,
                 progress=progress,
             )

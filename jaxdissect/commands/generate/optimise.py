@@ -54,13 +54,14 @@ class OptimiseUnits(ConceptOptions, TableOptions):
         self.check_latents()
         self.check_free()
         generator, concept = self.find_subject()
+        batch_size = self.size_of_batches(generator)
         _, _, num_units = generator.map_shape(self.layer)
         if not self.sizes or not all(1 <= size <= num_units for size in self.sizes):
             raise ValueError(f"`sizes` (={self.sizes}) must be numbers from 1 to {num_units}")
         source = self.latents(generator.latent_size, "measuring")
         learning = self.latents(generator.latent_size, "learning")
         with self.working() as (folder, progress):
-            units = self.rank_units(generator, concept, progress)
+            units = self.rank_units(generator, concept, batch_size, progress)
             values = units.levels
             if self.values == "present":
                 values = mean_where_present(
@@ -68,7 +69,7 @@ class OptimiseUnits(ConceptOptions, TableOptions):
                     learning,
                     self.layer,
                     concept,
-                    batch_size=self.batch_size,
+                    batch_size=batch_size,
                     progress=progress,
                 )
             learn, place = jax.random.split(jax.random.key(self.seed))
@@ -101,7 +102,8 @@ class OptimiseUnits(ConceptOptions, TableOptions):
                 (~keep).astype(np.float32),
                 values,
                 patch=self.patch,
-                batch_size=self.batch_size,
+                batch_size=batch_size,
+                mesh=self.computing.mesh,
                 chunk_size=self.chunk_size,
                 progress=progress,
             )
@@ -110,7 +112,8 @@ class OptimiseUnits(ConceptOptions, TableOptions):
                 source,
                 self.layer,
                 keep,
-                batch_size=self.batch_size,
+                batch_size=batch_size,
+                mesh=self.computing.mesh,
                 chunk_size=self.chunk_size,
                 progress=progress,
             )

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import jax
+import jax.numpy as jnp
 from tyro.conf import arg
 
+from jaxdissect.commands.options.computing import ComputingOptions
 from jaxdissect.commands.options.generator import GeneratorOptions, SegmenterOptions
 from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.size import Size
@@ -20,7 +23,7 @@ _SEEDS = {"ranking": 0, "measuring": 2**32, "learning": 2**33}
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentOptions:
+class LatentOptions(ComputingOptions):
     """Options of the latents that images are made of, and of how many run together."""
 
     num_images: Annotated[int, arg(metavar="N")] = 256
@@ -29,8 +32,6 @@ class LatentOptions:
     """Other images, to rank units with."""
     seed: int = 0
     """Seed of the latents."""
-    batch_size: Annotated[int, arg(metavar="N")] = 4
-    """Latents in a step; does not change results."""
     chunk_size: Annotated[int, arg(metavar="N")] = 8
     """Interventions that run together; does not change results."""
 
@@ -40,9 +41,16 @@ class LatentOptions:
         Raises:
             ValueError: If one of them makes no sense.
         """
-        check_at_least(self, num_images=1, num_ranking_images=1, batch_size=1, chunk_size=1)
+        check_at_least(self, num_images=1, num_ranking_images=1, chunk_size=1)
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"`seed` (={self.seed}) must be at least 0 and below 2^32")
+
+    def size_of_batches(self, generator: Generator) -> int:
+        """Return how many latents run together, with the interventions of each."""
+        latent = jax.ShapeDtypeStruct((1, generator.latent_size), jnp.float32)
+        return self.computing.size_of_batches(
+            generator.network, latent, on_processor=4, copies=self.chunk_size
+        )
 
     def latents(
         self, latent_size: int, purpose: Literal["ranking", "measuring", "learning"]
@@ -79,13 +87,15 @@ class ConceptOptions(SegmenterOptions, LatentOptions, GeneratorOptions):
         generator.map_shape(self.layer)  # refuses layers that do not exist
         return generator, generator.vocabulary.index(self.concept, category=self.category)
 
-    def rank_units(self, generator: Generator, concept: int, progress: Progress) -> RankedUnits:
+    def rank_units(
+        self, generator: Generator, concept: int, batch_size: int, progress: Progress
+    ) -> RankedUnits:
         """Rank the units of the layer by their IoU with the concept, on latents of their own."""
         return rank_units_by_iou(
             generator,
             self.latents(generator.latent_size, "ranking"),
             self.layer,
             concept,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             progress=progress,
         )

@@ -44,6 +44,7 @@ class RemoveUnits(ConceptOptions, TableOptions):
         self.check_latents()
         self.check_free()
         generator, concept = self.find_subject()
+        batch_size = self.size_of_batches(generator)
         _, _, num_units = generator.map_shape(self.layer)
         if not 1 <= self.most <= num_units:
             raise ValueError(f"`most` (={self.most}) must be 1 to {num_units}, units there are")
@@ -54,14 +55,15 @@ class RemoveUnits(ConceptOptions, TableOptions):
             raise ValueError(f"`shown` (={shown}) must be numbers from 0 to {self.most}")
         source = self.latents(generator.latent_size, "measuring")
         with self.working() as (folder, progress):
-            units = self.rank_units(generator, concept, progress)
+            units = self.rank_units(generator, concept, batch_size, progress)
             sets = remove_units(
                 generator,
                 source,
                 self.layer,
                 best_unit_masks(units.ranking, self.most, num_units),
                 concepts=[concept],
-                batch_size=self.batch_size,
+                batch_size=batch_size,
+                mesh=self.computing.mesh,
                 chunk_size=self.chunk_size,
                 progress=progress,
             )
@@ -77,7 +79,8 @@ class RemoveUnits(ConceptOptions, TableOptions):
                     source,
                     self.layer,
                     single_unit_masks(num_units),
-                    batch_size=self.batch_size,
+                    batch_size=batch_size,
+                    mesh=self.computing.mesh,
                     chunk_size=self.chunk_size,
                     progress=progress,
                 )

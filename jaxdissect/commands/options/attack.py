@@ -28,12 +28,15 @@ from jaxdissect.attacks import (
 from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.taylor_importance import estimated_damage
 from jaxdissect.commands.options.class_images import ClassImages, ClassSources, class_numbers
+from jaxdissect.commands.options.computing import images_like
 from jaxdissect.commands.options.model import LayerOptions
 from jaxdissect.commands.options.numbers import check_at_least, check_within
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.engine.batching import Joined, Source, Stored
 from jaxdissect.engine.folding import Progress
 from jaxdissect.networks.network import Network
+
+_COPIES = 4  # of the memory of a forward pass, which gradients take
 
 BALLS = {"pgd-l2": EUCLIDEAN, "pgd-linf": MAXIMUM}
 
@@ -53,6 +56,7 @@ class AttackedClassifier(NamedTuple):
         names: Names of all classes.
         target: The class that images should be classified as.
         data: Images to rank units with, and others to attack.
+        batch_size: Images in a step.
     """
 
     network: Network
@@ -61,6 +65,7 @@ class AttackedClassifier(NamedTuple):
     names: tuple[str, ...]
     target: int
     data: ClassSources
+    batch_size: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +103,6 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
     """Greatest distance of projected gradients."""
     steps: Annotated[int, arg(metavar="N")] = 40
     """Number of steps of projected gradients."""
-    batch_size: Annotated[int, arg(metavar="N")] = 16
-    """Images in a step; does not change results."""
 
     def find_classifier(self) -> AttackedClassifier:
         """Find the network and the images that the options name.
@@ -107,7 +110,7 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
         Raises:
             ValueError, OSError: If the options cannot be followed.
         """
-        check_at_least(self, num_attacked=1, top=1, batch_size=1, seed=0)
+        check_at_least(self, num_attacked=1, top=1, seed=0)
         self.chosen_attack()
         data = self.find_classes()
         image_size = data.image_size
@@ -121,7 +124,14 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
                 f"`target` (={self.target!r}): `rank_images` has no image of this class, to rank "
                 "units with"
             )
-        return AttackedClassifier(network, layer, num_units, names, target, data)
+        batch_size = self.computing.size_of_batches(
+            network,
+            images_like(image_size),
+            layers=(layer,),
+            on_processor=16,
+            copies=_COPIES,
+        )
+        return AttackedClassifier(network, layer, num_units, names, target, data, batch_size)
 
     def study(self, classifier: AttackedClassifier, progress: Progress) -> AttackStudy:
         """Rank units and attack images as the options say.
@@ -141,7 +151,7 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
             seed=self.seed,
             damage=DAMAGES[self.rank_by],
             top=self.top,
-            batch_size=self.batch_size,
+            batch_size=classifier.batch_size,
             progress=progress,
         )
 
@@ -162,7 +172,9 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
             )
             carlini_wagner_l2.check_settings(settings)
             # A study leaves those images out, and a defended network may misclassify others.
-            return partial(carlini_wagner, settings=settings, refuse_reached=False)
+            return partial(
+                carlini_wagner, settings=settings, refuse_reached=False, mesh=self.computing.mesh
+            )
         within = ProjectedGradientSettings(
             self.epsilon, ball=BALLS[self.attack], steps=self.steps, targeted=targeted
         )
@@ -170,7 +182,8 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
 
         def attack(scores: Scores, params: PyTree, images: Array, classes: Array) -> Attacked:
             key = jax.random.key(self.seed)
-            return projected_gradient(key, scores, params, images, classes, within)
+            mesh = self.computing.mesh
+            return projected_gradient(key, scores, params, images, classes, within, mesh=mesh)
 
         return attack
 

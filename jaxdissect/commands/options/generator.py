@@ -15,6 +15,7 @@ from flax import nnx
 from tyro.conf import arg
 
 from jaxdissect.arrays.resampling import Shape
+from jaxdissect.commands.options.computing import ComputingOptions
 from jaxdissect.commands.options.model import BUILT_IN, FoundModel, checked_layers
 from jaxdissect.commands.options.random_weights import RandomWeightsOption, build_untrained
 from jaxdissect.commands.options.user_code import find_function, user_code
@@ -82,7 +83,7 @@ class FoundGenerator(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeneratorOptions(RandomWeightsOption):
+class GeneratorOptions(RandomWeightsOption, ComputingOptions):
     """Options that name a generator."""
 
     model: Annotated[str, arg(metavar="NAME")]
@@ -110,6 +111,7 @@ class GeneratorOptions(RandomWeightsOption):
         model, latent_size, segmenter = _find_network(
             self.model, self.weights, self.latent_size, self.random_weights
         )
+        model = model._replace(network=self.computing.computed(model.network))
         found = FoundGenerator(model, latent_size, to_pixels, segmenter)
         # Colors that were not learned lie anywhere, and are clipped.
         most_outside = _MOST_OUTSIDE if self.random_weights is None else 1.0

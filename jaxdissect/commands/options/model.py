@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from flax import nnx
 from tyro.conf import arg
 
+from jaxdissect.commands.options.computing import ComputingOptions
 from jaxdissect.commands.options.random_weights import RandomWeightsOption, build_untrained
 from jaxdissect.commands.options.tokens import WAYS, WAYS_OF_CELLS, TokenOptions
 from jaxdissect.commands.options.user_code import find_function, user_code
@@ -66,7 +67,7 @@ class FoundLayer(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions(RandomWeightsOption):
+class ModelOptions(RandomWeightsOption, ComputingOptions):
     """Options that name a network of images."""
 
     model: Annotated[str, arg(metavar="NAME")]
@@ -84,7 +85,8 @@ class ModelOptions(RandomWeightsOption):
             ValueError, OSError: If there is no such network, or options exclude each other.
         """
         self.check_random_weights(self.weights)
-        return find_model(self.model, self.weights, self.random_weights)
+        model = find_model(self.model, self.weights, self.random_weights)
+        return model._replace(network=self.computing.computed(model.network))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from tyro.conf import FlagCreatePairsOff, arg
 
 from jaxdissect.arrays.names import printable_lines
+from jaxdissect.commands.options.computing import ComputingOptions
 from jaxdissect.commands.output.disk_space import check_space
 from jaxdissect.commands.output.folder import check_free, new_folder
 from jaxdissect.commands.output.progress_bar import progress_bar
@@ -17,7 +18,7 @@ from jaxdissect.engine.folding import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputOptions:
+class OutputOptions(ComputingOptions):
     """Where results are written, and whether anything is printed."""
 
     out: Annotated[Path, arg(metavar="DIR")]

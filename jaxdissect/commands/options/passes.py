@@ -15,8 +15,6 @@ class PassOptions:
 
     grid: Annotated[Size, arg(metavar="H [W]")] = (56, 56)
     """Height and width of the label grid."""
-    batch_size: Annotated[int, arg(metavar="N")] = 8
-    """Images in a forward pass; does not change results."""
     memory_budget_gib: Annotated[float, arg(metavar="GIB")] = 2.0
     """Keep activations up to this size; others are computed again in every pass."""
 
@@ -31,4 +29,4 @@ class PassOptions:
         Raises:
             ValueError: If one of them makes no sense.
         """
-        check_at_least(self, grid=1, batch_size=1, memory_budget_gib=0)
+        check_at_least(self, grid=1, memory_budget_gib=0)

@@ -37,7 +37,9 @@ def provenance(options: Any) -> dict[str, Any]:
     Returns:
         The keys `jaxdissect` and `command`.
     """
-    given = {name: _plain(value) for name, value in asdict(options).items()}
+    values = asdict(options)
+    values |= options.computing.of_results() if values.pop("computing", None) else {}
+    given = {name: _plain(value) for name, value in values.items()}
     return {"jaxdissect": version("jaxdissect"), "command": given}
 
 

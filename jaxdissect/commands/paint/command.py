@@ -71,6 +71,9 @@ class PaintOptions(SegmenterOptions, GeneratorOptions):
             num_latents=(16, 100_000),
             port=(0, 65_535),
         )
+        for name in ("dry_run", "distributed", "profile"):
+            if getattr(self.computing, name) not in (None, False):
+                raise ValueError(f"`{name}` goes with commands that write results")
         check_installed()
         with listen(self.port) as listener:
             serve(self._studio(), listener, browser=self.browser, quiet=self.quiet)
@@ -101,6 +104,7 @@ class PaintOptions(SegmenterOptions, GeneratorOptions):
             generator,
             latents(self.num_latents, generator.latent_size, seed=DISSECTION_SEED),
             layers=(self.layer,),
+            mesh=self.computing.mesh,
             progress=progress,
         )
         if folder is not None:

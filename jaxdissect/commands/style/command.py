@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+from jaxdissect.commands.options.computing import images_like
 from jaxdissect.commands.options.labelled_images import LabelledImages, find_labelled_images
 from jaxdissect.commands.options.model import LayersOptions
 from jaxdissect.commands.options.numbers import check_at_least
@@ -70,7 +71,9 @@ class StyleOptions(PassOptions, LabelledImages, LayersOptions, TableOptions):
         self.check_passes()
         self.check_free()
         originals, labeler = _originals(self)
-        network, layers = self.find_layers(originals[0]["image"].shape[:2])
+        image_size = originals[0]["image"].shape[:2]
+        network, layers = self.find_layers(image_size)
+        batch_size = self.computing.size_of_batches(network, images_like(image_size), layers=layers)
         with self.working() as (folder, progress):
             source = _pairs(self, originals, folder, progress)
             study = study_style(
@@ -80,7 +83,8 @@ class StyleOptions(PassOptions, LabelledImages, LayersOptions, TableOptions):
                 layers=layers,
                 min_style_iou=self.min_style_iou,
                 grid=self.grid,
-                batch_size=self.batch_size,
+                batch_size=batch_size,
+                mesh=self.computing.mesh,
                 memory_budget=self.memory_budget,
                 progress=progress,
             )
