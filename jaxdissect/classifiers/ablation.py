@@ -228,13 +228,11 @@ def ablation_sweep(
             "keep": content(keep),
         }
 
-    params, masks = replicated((network.params, masks), mesh)
-
-    def counting(step: _Step) -> Callable[[_SweepState, dict[str, Any]], tuple[_SweepState, Any]]:
-        return lambda state, batch: _run_step(step, state, params, batch, masks)
+    params, placed_masks = replicated((network.params, masks), mesh)
+    plain_step = replace(step, chunk_size=1, memory_budget=0)
 
     state = fold_resumably(
-        counting(step),
+        lambda state, batch: _run_step(step, state, params, batch, placed_masks),
         _SweepState(
             accuracy.init(num_classes, len(masks)),
             accuracy.init(num_classes, len(masks)),
@@ -244,7 +242,7 @@ def ablation_sweep(
         source,
         checkpoints,
         settings=settings,
-        plain_step=counting(replace(step, chunk_size=1, memory_budget=0)),
+        plain_step=lambda state, batch: _run_step(plain_step, state, network.params, batch, masks),
         kept=kept,
         batch_size=batch_size,
         save_every=save_every,

@@ -9,6 +9,7 @@ it.
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,7 @@ from jaxtyping import Array, Bool, Float32, Float64, PyTree
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.classifiers import class_checks
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, fold, no_progress
+from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.engine.layer_reader import (
     Inputs,
     all_finite,
@@ -29,6 +30,7 @@ from jaxdissect.engine.layer_reader import (
     image_size,
 )
 from jaxdissect.engine.processes import replicated
+from jaxdissect.engine.resume import fold_resumably, network_settings
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.network import as_network, layers_as_maps
 from jaxdissect.stats import int64_counter, moments
@@ -70,6 +72,8 @@ def correlate_with_classes(
     label_key: str = "label",
     inputs: Inputs = image_input,
     batch_size: int = 16,
+    checkpoints: Path | None = None,
+    save_every: int = 100,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> ClassCorrelation:
@@ -82,12 +86,16 @@ def correlate_with_classes(
         label_key: Name of the class of an example, an integer in [0, N).
         inputs: Makes the network's input of a batch.
         batch_size: Examples in a step; changes correlations by rounding only.
+        checkpoints: Folder from which an interrupted pass resumes, with the same result; None keeps
+            none.
+        save_every: Steps between checkpoints.
         mesh: Devices to spread batches over (see `jaxdissect.engine.folding.fold`).
         progress: Called with how far the pass has come.
 
     Raises:
         ValueError: If there are no examples, they have no class or one beyond [0, N), the layer is
-            unknown, or its activations or the scores are not finite.
+            unknown, its activations or the scores are not finite, or `checkpoints` holds another
+            computation or is damaged.
     """
     network = as_network(network)
     example = class_checks.first_example(source, label_key)
@@ -102,7 +110,7 @@ def correlate_with_classes(
         class_checks.check_scores(finite[1], batch, label_key)
 
     params = replicated(network.params, mesh)
-    state = fold(
+    state = fold_resumably(
         lambda state, batch: _update(*recording, label_key, state, params, batch),
         _State(
             moments.init(num_units, num_units),
@@ -111,7 +119,18 @@ def correlate_with_classes(
             int64_counter.zeros((num_classes,)),
         ),
         source,
+        checkpoints,
+        settings=lambda: {
+            "layer": layer,
+            "label_key": label_key,
+            **network_settings(network, inputs, example),
+        },
+        plain_step=lambda state, batch: _update(
+            *recording, label_key, state, network.params, batch
+        ),
+        kept={},
         batch_size=batch_size,
+        save_every=save_every,
         receive=receive,
         mesh=mesh,
         description="correlating units with classes",

@@ -25,7 +25,7 @@ from jaxdissect.classifiers.ablation import Ablation, Measure, ablation_sweep
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.checkpoint_folder import claim
 from jaxdissect.engine.folding import Progress, no_progress
-from jaxdissect.engine.identity import content
+from jaxdissect.engine.identity import content, looked_at_once
 from jaxdissect.engine.layer_reader import Inputs, image_input
 from jaxdissect.networks.ablation_masks import single_unit_masks
 from jaxdissect.networks.network import as_network
@@ -155,6 +155,7 @@ class ClassStudy:
         return after.reshape(2, len(self.sizes), len(self.classes), *after.shape[1:])[half]
 
 
+@looked_at_once()
 def study_classes(
     network: Any,
     ranking_images: Source,

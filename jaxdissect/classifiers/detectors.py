@@ -11,6 +11,7 @@ and judges on the same images, by a rule of its own: see `reference_threshold` i
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -21,7 +22,7 @@ from jaxtyping import Array, Bool, Float, Float32, Float64, Int, Int64
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.classifiers import class_checks
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, map_batches, no_progress
+from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.engine.layer_reader import (
     Inputs,
     LayerReader,
@@ -30,6 +31,7 @@ from jaxdissect.engine.layer_reader import (
     image_input,
 )
 from jaxdissect.engine.processes import replicated
+from jaxdissect.engine.resume import map_resumably, network_settings
 from jaxdissect.networks.adapters.recorder import as_layers
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats import threshold_classifier
@@ -125,6 +127,8 @@ def peak_activations(
     token_grid: Sequence[int] | None = None,
     drop_tokens: int | Sequence[int] | None = None,
     batch_size: int = 16,
+    checkpoints: Path | None = None,
+    save_every: int = 100,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, PeakActivations]:
@@ -142,12 +146,16 @@ def peak_activations(
         token_grid, drop_tokens: How token layers [B, T, U] are read, if this does not follow from
             the image (see `as_network`). Peaks leave out tokens that are no cells.
         batch_size: Examples in a step; changes results by rounding only.
+        checkpoints: Folder from which an interrupted pass resumes, with the same result; None keeps
+            none.
+        save_every: Steps between checkpoints.
         mesh: Devices to spread batches over (see `jaxdissect.engine.folding.fold`).
         progress: Called with how far the pass has come.
 
     Raises:
         ValueError: If there are no examples or layers, a layer is unknown, an example has no class
-            or one below 0, or activations are not finite.
+            or one below 0, activations are not finite, or `checkpoints` holds another computation
+            or is damaged.
     """
     network = as_network(network, token_grid=token_grid, drop_tokens=drop_tokens)
     names = as_layers(layers)
@@ -168,9 +176,17 @@ def peak_activations(
             values[name][examples] = np.asarray(of_layer)[batch["weight"]]
 
     params = replicated(network.params, mesh)
-    map_batches(
+    map_resumably(
         lambda batch: _peaks(reader.read(params, batch).maps),
         source,
+        checkpoints,
+        plain_step=lambda batch: _peaks(reader.traced(network.params, batch).maps),
+        settings=lambda: {
+            "layers": list(names),
+            "label_key": label_key,
+            **network_settings(network, inputs, example),
+        },
+        save_every=save_every,
         kept={f"peaks/{name}": peaks for name, peaks in values.items()} | {"labels": labels},
         receive=receive,
         batch_size=batch_size,

@@ -26,7 +26,7 @@ from jaxdissect.engine.layer_reader import (
     image_input,
 )
 from jaxdissect.engine.processes import replicated
-from jaxdissect.engine.resume import fold_resumably, network_settings
+from jaxdissect.engine.resume import map_resumably, network_settings
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.network import as_network, layer_shapes
 
@@ -71,6 +71,7 @@ def mean_activations(
     inputs: Inputs = image_input,
     batch_size: int = 16,
     checkpoints: Path | None = None,
+    save_every: int = 100,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> Float64[np.ndarray, "U"]:
@@ -84,6 +85,7 @@ def mean_activations(
         batch_size: Examples in a step; changes results by rounding only.
         checkpoints: Folder from which the same means are read when they are asked for again, so
             that a sweep that removes units to them resumes to the last bit; None keeps none.
+        save_every: Steps between checkpoints.
         mesh: Devices to spread batches over (see `jaxdissect.engine.folding.fold`).
         progress: Called with how far the pass has come.
 
@@ -107,14 +109,15 @@ def mean_activations(
         rows[batch["example"][batch["weight"]]] = np.asarray(means)[batch["weight"]]
 
     params = replicated(network.params, mesh)
-    fold_resumably(
-        lambda state, batch: (state, _means(structure, layer, inputs, params, batch)),
-        jnp.zeros(()),
+    map_resumably(
+        lambda batch: _means(structure, layer, inputs, params, batch),
         source,
         checkpoints,
+        plain_step=lambda batch: _means(structure, layer, inputs, network.params, batch),
         settings=lambda: {"layer": layer, **network_settings(network, inputs, example)},
         kept={"means": rows},
         batch_size=batch_size,
+        save_every=save_every,
         receive=receive,
         mesh=mesh,
         description="mean activations",

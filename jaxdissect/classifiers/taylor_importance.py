@@ -9,6 +9,7 @@ Letters: B batch, U units, N classes.
 """
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,9 +19,10 @@ from jaxtyping import Array, Bool, Float, Float64, PyTree
 
 from jaxdissect.classifiers import class_checks
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, map_batches, no_progress
+from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.engine.layer_reader import Inputs, as_static, image_input
 from jaxdissect.engine.processes import replicated
+from jaxdissect.engine.resume import map_resumably, network_settings
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.edits import Edit
 from jaxdissect.networks.network import as_network, layer_shapes
@@ -35,6 +37,8 @@ def estimated_damage(
     label_key: str = "label",
     inputs: Inputs = image_input,
     batch_size: int = 16,
+    checkpoints: Path | None = None,
+    save_every: int = 100,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> Float64[np.ndarray, "U N"]:
@@ -48,6 +52,9 @@ def estimated_damage(
         label_key: Name of the class of an example, an integer in [0, N).
         inputs: Makes the network's input of a batch.
         batch_size: Examples in a step; changes results by rounding only.
+        checkpoints: Folder from which an interrupted pass resumes, with the same result; None keeps
+            none.
+        save_every: Steps between checkpoints.
         mesh: Devices to spread batches over (see `jaxdissect.engine.folding.fold`).
         progress: Called with how far the pass has come.
 
@@ -56,8 +63,8 @@ def estimated_damage(
 
     Raises:
         ValueError: If there are no examples, they have no class or one beyond [0, N), the network
-            does not score as many classes, the layer is unknown, or scores or estimates are not
-            finite.
+            does not score as many classes, the layer is unknown, scores or estimates are not
+            finite, or `checkpoints` holds another computation or is damaged.
     """
     network = as_network(network)
     example = class_checks.first_example(source, label_key)
@@ -91,9 +98,18 @@ def estimated_damage(
         kept["estimates"][examples], kept["labels"][examples] = rows, classes
 
     params = replicated(network.params, mesh)
-    map_batches(
+    map_resumably(
         lambda batch: effects(params, batch),
         source,
+        checkpoints,
+        plain_step=lambda batch: effects(network.params, batch),
+        settings=lambda: {
+            "layer": layer,
+            "label_key": label_key,
+            "num_classes": num_classes,
+            **network_settings(network, inputs, example),
+        },
+        save_every=save_every,
         batch_size=batch_size,
         kept=kept,
         receive=receive,

@@ -10,6 +10,7 @@ from typing import Any
 
 from jaxdissect.arrays.names import shortened
 from jaxdissect.engine.identity import is_content
+from jaxdissect.engine.processes import in_first_process
 from jaxdissect.engine.saved_files import damaged, read_json, remove_unfinished, write_json
 
 IDENTITY, STATES, CHECKSUMS = "identity.json", "states", "checksums"
@@ -22,22 +23,26 @@ _LONGEST = 100  # characters of a setting in a message
 _BEFORE = "settings.json"  # what earlier versions wrote, which knew less
 
 
-def claim(folder: Path, settings: Mapping[str, Any], *, name: str = IDENTITY) -> Path:
+def claim(folder: Path, settings: Mapping[str, Any], *, name: str = IDENTITY) -> None:
     """Take a folder for one computation, or check that it is that of the same one.
+
+    Of several processes the first looks at it, and all raise what it raises.
 
     Args:
         folder: Made if it does not exist.
         settings: What the computation depends on, as JSON; written when there is no state yet.
         name: File to keep it in, for several that look at a folder from different sides.
 
-    Returns:
-        The folder, absolute.
-
     Raises:
         ValueError: If the folder holds states of a computation with other settings, or is damaged;
             the message names the settings that differ.
         OSError: If it cannot be read or written.
     """
+    in_first_process(lambda: claim_alone(folder, settings, name=name))
+
+
+def claim_alone(folder: Path, settings: Mapping[str, Any], *, name: str = IDENTITY) -> Path:
+    """Do what `claim` does in this process alone, and return the folder, absolute."""
     folder = folder.resolve()
     make_folder(folder)
     path = folder / name

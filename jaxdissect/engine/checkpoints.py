@@ -26,7 +26,7 @@ import jax
 from jaxtyping import PyTree
 from orbax.checkpoint import v1 as ocp
 
-from jaxdissect.engine.checkpoint_folder import CHECKSUMS, STATES, claim, make_folder, way_out
+from jaxdissect.engine.checkpoint_folder import CHECKSUMS, STATES, claim_alone, make_folder, way_out
 from jaxdissect.engine.saved_files import (
     check_file,
     damaged,
@@ -54,7 +54,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, keep: int = 2):
-        self._folder, self._keep = claim(folder, settings), keep
+        self._folder, self._keep = claim_alone(folder, settings), keep
         self._latest = self._find_latest()
         with _alone():
             self._checkpointer = ocp.training.Checkpointer(

@@ -8,7 +8,7 @@ Shapes: B examples of a step, all processes together; b those of one process.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -18,6 +18,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from jaxdissect.networks.meshes import automatic
+
+Result = TypeVar("Result")
 
 _BYTES_TOGETHER = 2**24  # that one process sends to all others at once
 _MESSAGE_BYTES = 2000
@@ -259,16 +261,50 @@ def raise_everywhere(problem: Exception | None) -> None:
         raise ValueError(f"process {process}: {found}")
 
 
-def in_first_process(run: Callable[[], None]) -> None:
+def in_first_process(run: Callable[[], Result]) -> Result | None:
     """Do in one process what only one may do, such as writing files, while the others wait.
+
+    Returns:
+        What it returns, in the first process; None in the others.
 
     Raises:
         ValueError: If it fails in another process; what it raises, in the first.
     """
-    problem = None
+    found, problem = None, None
     if jax.process_index() == 0:
         try:
-            run()
+            found = run()
         except Exception as raised:
             problem = raised
     raise_everywhere(problem)
+    return found
+
+
+def from_first_process(arrays: PyTree) -> Any:
+    """Give arrays of the first process to all of them, bit by bit.
+
+    Args:
+        arrays: Those of this process, of which in other processes shapes and types count.
+
+    Returns:
+        NumPy arrays.
+    """
+    arrays = jax.tree.map(np.asarray, arrays)
+    if jax.process_count() == 1:
+        return arrays
+    raw = jax.tree.map(lambda array: np.frombuffer(array.tobytes(), np.uint8), arrays)
+    given = multihost_utils.broadcast_one_to_all(raw)
+    return jax.tree.map(
+        lambda array, found: (
+            np.frombuffer(np.asarray(found).tobytes(), array.dtype).reshape(array.shape).copy()
+        ),
+        arrays,
+        given,
+    )
+
+
+def in_any_process(asked: bool) -> bool:
+    """Whether something is so in any of the processes; every process must ask."""
+    if jax.process_count() == 1:
+        return asked
+    return bool(np.asarray(multihost_utils.process_allgather(np.array(asked))).any())

@@ -16,10 +16,10 @@ from jaxtyping import PyTree
 
 from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.checkpoint_folder import COMPUTATION
-from jaxdissect.engine.first_process import any_process, from_first_process, on_first_process
 from jaxdissect.engine.folding import Progress, State, fold, no_progress
 from jaxdissect.engine.identity import content, digest, software, traced
 from jaxdissect.engine.layer_reader import Inputs
+from jaxdissect.engine.processes import from_first_process, in_any_process, in_first_process
 from jaxdissect.engine.stopping import Stopped, held_back
 from jaxdissect.networks.network import Network
 
@@ -30,7 +30,7 @@ Step = Callable[[State, dict[str, Any]], tuple[State, Any]]
 
 _NOMINAL = 2  # examples in a batch with which steps are compared, whatever they run with
 
-_STEPS_TOGETHER = 10  # between two times at which several processes ask each other to stop
+_STEPS_TOGETHER = 8  # between two times at which several processes ask each other to stop
 
 
 class Portable(NamedTuple):
@@ -109,7 +109,7 @@ def fold_resumably(
     plain = portable.save(state)
     computation = computation_settings(plain_step or step, plain, source, kept=kept)
     with ExitStack() as opened:
-        saved = on_first_process(lambda: _open(folder, {**named, **computation}))
+        saved = in_first_process(lambda: _open(folder, {**named, **computation}))
         if saved is not None:
             opened.enter_context(saved)
         is_asked = opened.enter_context(held_back(progress))
@@ -123,7 +123,7 @@ def fold_resumably(
             nonlocal steps, stop
             steps += 1
             if jax.process_count() == 1 or steps % _STEPS_TOGETHER == 0:
-                stop = any_process(is_asked())
+                stop = in_any_process(is_asked())
             return stop or steps % save_every == 0 or done == len(source)
 
         def after_step(done: int, state: State) -> None:
@@ -133,6 +133,36 @@ def fold_resumably(
 
         options = {**options, "start": done, "is_due": is_due, "after_step": after_step}
         return fold(step, state, source, **options)
+
+
+def map_resumably(
+    step: Callable[[dict[str, Any]], Any],
+    source: Source,
+    folder: Path | None,
+    *,
+    plain_step: Callable[[dict[str, Any]], Any] | None = None,
+    **options: Any,
+) -> None:
+    """Run a step that keeps no state over all batches, and resume where that was interrupted.
+
+    Args:
+        step: ``step(batch) -> output``, jitted by the caller.
+        source: The examples.
+        folder: Where to keep what was received; None keeps nothing.
+        plain_step, options: What `fold_resumably` takes.
+
+    Raises:
+        ValueError, Stopped: As `fold_resumably`.
+    """
+    plain = plain_step or step
+    fold_resumably(
+        lambda state, batch: (state, step(batch)),
+        None,
+        source,
+        folder,
+        plain_step=lambda state, batch: (state, plain(batch)),
+        **options,
+    )
 
 
 def _open(folder: Path, settings: Mapping[str, Any]) -> "Checkpoints":
@@ -160,7 +190,7 @@ def _write(
     saved: "Checkpoints | None", done: int, state: PyTree, kept: Mapping[str, np.ndarray]
 ) -> None:
     whole = _listed(state, kept)
-    on_first_process(lambda: saved.save(done, whole) if saved is not None else None)
+    in_first_process(lambda: saved.save(done, whole) if saved is not None else None)
 
 
 def _read(
@@ -168,7 +198,7 @@ def _read(
 ) -> PyTree:
     """Read a state, and fill `kept` in the first process, whose rows all get in the end."""
     example = _listed(state, kept)
-    found = on_first_process(lambda: saved.load(done, example) if saved is not None else None)
+    found = in_first_process(lambda: saved.load(done, example) if saved is not None else None)
     leaves, structure = jax.tree.flatten(state)
     if found is None:
         found = {"state": example["state"]}
