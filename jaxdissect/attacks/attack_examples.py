@@ -5,6 +5,7 @@ Letters: B images, h w layer grid, H W image, U units, k chosen units.
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int
@@ -24,6 +25,7 @@ from jaxdissect.dissection.unit_images import active_regions
 from jaxdissect.engine.batching import Batch, Stored
 from jaxdissect.engine.folding import map_batches
 from jaxdissect.engine.layer_reader import Inputs, LayerReader, image_input
+from jaxdissect.engine.processes import replicated
 from jaxdissect.networks.network import as_network
 from jaxdissect.stats.quantile import upper_quantile
 
@@ -66,6 +68,7 @@ def find_attack_examples(
     least_change: float = LEAST_CHANGE,
     inputs: Inputs = image_input,
     batch_size: int = 16,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> list[AttackExample]:
     """Show the first images on which an attack succeeded, and the unit that changes most in each.
 
@@ -80,6 +83,7 @@ def find_attack_examples(
         least_change: Change of an activation above which it counts as a rise or a fall.
         inputs: Makes the network's input from ``{"image": images}``.
         batch_size: Images in a step.
+        mesh: Devices to spread batches over (see `fold`).
 
     Raises:
         ValueError: If `least_change` is negative.
@@ -89,7 +93,9 @@ def find_attack_examples(
     kinds = np.unique(units)
     images, adversarial = study.images[there], study.adversarial[there]
     before, after = (
-        unit_maps(network, shown, study.layer, kinds, inputs=inputs, batch_size=batch_size)
+        unit_maps(
+            network, shown, study.layer, kinds, inputs=inputs, batch_size=batch_size, mesh=mesh
+        )
         for shown in (images, adversarial[:number])
     )
     size = (images.shape[1], images.shape[2])
@@ -155,25 +161,28 @@ def unit_maps(
     *,
     inputs: Inputs = image_input,
     batch_size: int = 16,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Float32[np.ndarray, "B h w k"]:
     """Compute the maps of some units, always by the same program."""
     network = as_network(network)
     reader = LayerReader.of(network, (layer,), inputs=inputs)
-    found = []
+    shapes = reader.shapes(network.params, {"image": images[:1]})
+    found = np.zeros((len(images), *shapes.maps[layer].shape[1:3], len(units)), np.float32)
 
     def receive(batch: Batch, maps: Array) -> None:
-        found.append(np.asarray(maps, np.float32)[batch["weight"]])
+        found[batch["example"][batch["weight"]]] = np.asarray(maps, np.float32)[batch["weight"]]
 
+    params = replicated(network.params, mesh)
     map_batches(
-        lambda batch: reader.read(network.params, {"image": batch["image"]}).maps[layer][
-            ..., units
-        ],
+        lambda batch: reader.read(params, {"image": batch["image"]}).maps[layer][..., units],
         Stored({"image": images}),
         batch_size=batch_size,
+        kept={"maps": found},
         receive=receive,
+        mesh=mesh,
         description="maps of attacked units",
     )
-    return np.concatenate(found)
+    return found
 
 
 def amplified_difference(

@@ -13,6 +13,9 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Int32, PyTree
 
 from jaxdissect.arrays.representation import short_repr
+from jaxdissect.engine.batching import Batch, Stored
+from jaxdissect.engine.folding import map_batches
+from jaxdissect.engine.processes import replicated
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.network import Network, as_network
 
@@ -216,13 +219,23 @@ def predict_scores(
     images: Float[np.ndarray, "B H W C"] | Float[Array, "B H W C"],
     *,
     batch_size: int,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Float[np.ndarray, "B N"]:
-    """Score images batch by batch."""
-    score = jax.jit(scores)
-    found = []
-    for first in range(0, len(images), batch_size):
-        some = jnp.asarray(images[first : first + batch_size])
-        # Filled up, so that the last part is not compiled anew.
-        filled = jnp.concatenate([some, jnp.repeat(some[-1:], batch_size - len(some), axis=0)])
-        found.append(np.asarray(score(params, filled))[: len(some)])
-    return np.concatenate(found)
+    """Score images batch by batch, over the devices of a mesh (see `fold`)."""
+    shape = jax.eval_shape(scores, params, images)
+    found = np.zeros((len(images), *shape.shape[1:]), shape.dtype)
+    score, params = jax.jit(scores), replicated(params, mesh)
+
+    def receive(batch: Batch, rows: Array) -> None:
+        found[batch["example"][batch["weight"]]] = np.asarray(rows)[batch["weight"]]
+
+    map_batches(
+        lambda batch: score(params, batch["attacked"]),
+        Stored({"attacked": np.asarray(images)}),
+        batch_size=batch_size,
+        kept={"scores": found},
+        receive=receive,
+        mesh=mesh,
+        description="scoring images",
+    )
+    return found

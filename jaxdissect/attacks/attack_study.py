@@ -30,6 +30,7 @@ from jaxdissect.classifiers.ablation import Measure, ablation_sweep
 from jaxdissect.classifiers.class_checks import check_scores, first_example, read_classes
 from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.engine.processes import replicated
 from jaxdissect.networks.ablation_masks import single_unit_masks
 from jaxdissect.networks.network import Network, as_network, layer_shapes
 from jaxdissect.stats import accuracy
@@ -67,6 +68,7 @@ class UnitDamage(Protocol):
         *,
         label_key: str,
         batch_size: int,
+        mesh: jax.sharding.Mesh | None = None,
         progress: Progress,
     ) -> Float[np.ndarray, "U N"] | RankedDamage: ...
 
@@ -83,6 +85,7 @@ def removal_damage(measure: Measure) -> UnitDamage:
         *,
         label_key: str,
         batch_size: int,
+        mesh: jax.sharding.Mesh | None = None,
         progress: Progress,
     ) -> RankedDamage:
         images = jnp.asarray(first_example(source, label_key)["image"])
@@ -94,6 +97,7 @@ def removal_damage(measure: Measure) -> UnitDamage:
             single_unit_masks(num_units),
             label_key=label_key,
             batch_size=batch_size,
+            mesh=mesh,
             progress=progress,
         )
         return RankedDamage(removals.damage(measure=measure), removals.margin_lost())
@@ -177,6 +181,7 @@ def study_attack(
     damage: UnitDamage = BALANCED_ACCURACY,
     top: int = importance.NUM_TOP,
     batch_size: int = 16,
+    mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> AttackStudy:
     """Rank units on some images, and attack others.
@@ -196,6 +201,8 @@ def study_attack(
             by the margin lost where it returns that too.
         top: Number of units that are called important to a class.
         batch_size: Images in a step; changes results by rounding only.
+        mesh: Devices to spread batches over (see `fold`), which `damage` takes too where it is not
+            None; `attack` has its own.
         progress: Is called with how far the study has come.
 
     Raises:
@@ -216,7 +223,8 @@ def study_attack(
         raise ValueError(f"`target` (={target}) must lie in [0, {num_classes})")
     num_units = layer_shapes(network, images, (layer,))[layer].shape[-1]
     importance.is_important(np.zeros((num_units, 1)), top=top)  # refuses `top` before any work
-    predict = partial(predict_scores, scores, scores.params, batch_size=batch_size)
+    params = replicated(scores.params, mesh)
+    predict = partial(predict_scores, scores, params, batch_size=batch_size, mesh=mesh)
     examples = _choose(predict, judging, label_key, target, num_attacked, seed, batch_size)
     images, labels = (
         np.stack([np.asarray(judging[int(i)][name]) for i in examples])
@@ -238,6 +246,7 @@ def study_attack(
         label_key=label_key,
         batch_size=batch_size,
         progress=progress,
+        **({} if mesh is None else {"mesh": mesh}),
     )
     if not isinstance(lost, RankedDamage):
         lost = RankedDamage(lost, np.zeros_like(lost))

@@ -29,7 +29,9 @@ from jaxtyping import Array, Bool, Float, Float64, Int, Int64, Key, PyTree
 
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.attacks.attack_interface import Attack
-from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.engine.batching import Batch, Stored
+from jaxdissect.engine.folding import Progress, map_batches, no_progress
+from jaxdissect.engine.processes import replicated
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.networks.network import Network, as_network
 from jaxdissect.stats.intervals import Interval, paired_interval, proportion_interval, student_t
@@ -127,6 +129,7 @@ def majority_vote(
     images: Float[np.ndarray, "B H W C"] | Float[Array, "B H W C"],
     *,
     batch_size: int = 16,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Int[np.ndarray, "B"]:
     """Predict classes by the votes of all masks; of equal votes the lower class wins.
 
@@ -136,12 +139,25 @@ def majority_vote(
         keep: The masks, False for deactivated units.
         images: The images.
         batch_size: Images in a step.
+        mesh: Devices to spread batches over (see `fold`).
     """
-    found = []
-    for first in range(0, len(images), batch_size):
-        block = jnp.asarray(images[first : first + batch_size])
-        found.append(np.asarray(_votes(scores, params, keep, block)))
-    return np.concatenate(found)
+    found = np.zeros(len(images), np.int32)
+    params, keep = replicated((params, keep), mesh)
+
+    def receive(batch: Batch, classes: Array) -> None:
+        found[batch["example"][batch["weight"]]] = np.asarray(classes)[batch["weight"]]
+
+    map_batches(
+        lambda batch: _votes(scores, params, keep, batch["defended"]),
+        Stored({"defended": np.asarray(images)}),
+        batch_size=batch_size,
+        kept={"classes": found},
+        receive=receive,
+        mesh=mesh,
+        forward_passes=len(keep),
+        description="votes of masks",
+    )
+    return found
 
 
 @partial(jax.jit, static_argnums=0)
@@ -293,6 +309,7 @@ def defence_curve(
     attacker_masks: Masks | None = None,
     num_draws: int = NUM_DRAWS,
     batch_size: int = 16,
+    mesh: jax.sharding.Mesh | None = None,
     description: str = "attacking the defence",
     progress: Progress = no_progress,
 ) -> DefenceCurve:
@@ -319,6 +336,7 @@ def defence_curve(
         attacker_masks: Draws the masks of the attacker, perhaps more of them; None means `masks`.
         num_draws: How often the defender draws masks, where they are random.
         batch_size: Images in a step of predictions.
+        mesh: Devices to spread predictions over (see `fold`); attacks have their own.
         description: What the progress is called.
         progress: Is called with how many of `sizes` are done.
 
@@ -341,7 +359,8 @@ def defence_curve(
     draws = [_draw(key, size, masks, attacker_masks or masks, num_draws) for size in sizes]
     if all(draw.fixed for draw in draws):
         draws = [draw._replace(own=draw.own[:1]) for draw in draws]
-    predict = partial(majority_vote, scores, network.params, batch_size=batch_size)
+    params = replicated(network.params, mesh)
+    predict = partial(majority_vote, scores, params, batch_size=batch_size, mesh=mesh)
     shown, goals = jnp.asarray(images), jnp.asarray(wanted, jnp.int32)
     before, fooled_before = predict(nobody, images), predict(nobody, adversarial)
 

@@ -19,6 +19,7 @@ from jaxdissect.engine import independence
 from jaxdissect.engine.batching import Batch, Stored
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
 from jaxdissect.engine.layer_reader import Inputs, as_static, image_input, image_size
+from jaxdissect.engine.processes import replicated
 from jaxdissect.networks.network import as_network, layers_as_maps
 from jaxdissect.stats.intervals import student_t
 
@@ -111,25 +112,28 @@ def measure_peaks(
         maps = layers_as_maps(network, found, image_size(seen, {"image": images}))[layer]
         return maps.astype(jnp.float32).max((1, 2))
 
-    rows: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    one = jax.ShapeDtypeStruct((1, *images.shape[1:]), images.dtype)
+    num_units = jax.eval_shape(peaks, network.params, one).shape[1]
+    before, after = (np.zeros((len(images), num_units), np.float32) for _ in range(2))
 
     def receive(batch: Batch, found: tuple[Array, Array]) -> None:
-        for part, new in zip(rows, found, strict=True):
-            part.append(np.asarray(new)[batch["weight"]])
+        for part, new in zip((before, after), found, strict=True):
+            part[batch["example"][batch["weight"]]] = np.asarray(new)[batch["weight"]]
 
+    params = replicated(network.params, mesh)
     map_batches(
         # One program, run twice: images that the attack left as they were do not change.
-        lambda batch: tuple(
-            peaks(network.params, batch[name]) for name in ("image", "adversarial")
-        ),
+        lambda batch: tuple(peaks(params, batch[name]) for name in ("image", "adversarial")),
         Stored({"image": images, "adversarial": adversarial}),
         batch_size=batch_size,
+        kept={"before": before, "after": after},
         receive=receive,
         mesh=mesh,
+        forward_passes=2,
         description="measuring attacked units",
         progress=progress,
     )
-    return PeakChanges(*(np.concatenate(part) for part in rows))
+    return PeakChanges(before, after)
 
 
 def changes_by_group(

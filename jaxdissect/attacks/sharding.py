@@ -12,6 +12,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Int32, PyTree
 
 from jaxdissect.attacks.attack_interface import Attacked
+from jaxdissect.engine.processes import Placement, default_mesh
 from jaxdissect.networks.meshes import automatic
 
 SLOTS = 2
@@ -63,12 +64,15 @@ def over_devices(
             is compiled again. Examples must not depend on one another.
         static: Arguments that are no arrays.
         mesh: Examples are divided along its first axis, evenly or not. None runs all of them
-            where they are.
+            where they are, or divides them among the devices of all processes where there are
+            several.
         given: Arrays that every device gets whole: parameters, and the numbers of settings.
         images: The images, which every device gets whole.
         each: Index of the image of each example.
         about: Further arrays of each example, [n, ...].
     """
+    if mesh is None and not isinstance(images, Tracer):
+        mesh = default_mesh()
     if mesh is None:
         return attack(*static, given, images, each, about)
     return _sharded(attack, static, automatic(mesh), given, images, each, about)
@@ -100,4 +104,8 @@ def _sharded(
         check_vma=False,
     )
     found = run(given, images, filled(each), jax.tree.map(filled, about))
-    return jax.tree.map(lambda part: part[:number], found)
+    found = jax.tree.map(lambda part: part[:number], found)
+    if Placement(mesh).alone:
+        return found
+    # Every process gets all of them.
+    return jax.lax.with_sharding_constraint(found, jax.sharding.NamedSharding(mesh, whole))
