@@ -227,7 +227,9 @@ class _Hash:
             self.add(value)
 
     def _add_compound(self, value: Any) -> None:
-        if callable(getattr(value, "fingerprint", None)) and not isinstance(value, type):
+        if callable(getattr(value, "stands_for", None)) and not isinstance(value, type):
+            self.add(value.stands_for())
+        elif callable(getattr(value, "fingerprint", None)) and not isinstance(value, type):
             own = _once(value, lambda: self._apart(_Hash.add, value.fingerprint()))
             self._mark("own", type(value).__qualname__, own)
         elif isinstance(value, Mapping):

@@ -65,6 +65,9 @@ class Bytes:
     def __len__(self) -> int:
         return len(self.values)
 
+    def __getitem__(self, places: Any) -> "Bytes":
+        return Bytes(self.values[places], self.table)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("numbers of bytes are a copy")

@@ -2,6 +2,8 @@
 
 from jaxdissect.engine.data.class_names import read_class_names as read_class_names
 from jaxdissect.engine.data.classes import with_classes as with_classes
+from jaxdissect.engine.data.decoded_cache import DecodedCache as DecodedCache
+from jaxdissect.engine.data.decoded_cache import cached as cached
 from jaxdissect.engine.data.folders import ImageFolder as ImageFolder
 from jaxdissect.engine.data.folders import image_folder as image_folder
 from jaxdissect.engine.data.latent_vectors import Latents as Latents
