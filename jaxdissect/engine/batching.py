@@ -106,10 +106,7 @@ class Joined:
 
     def read(self, first: int, last: int) -> Batch:
         """Stack the items from `first` up to, not including, `last`, of all sources."""
-        joined: Batch = {}
-        for source in self.sources:
-            joined.update(read_block(source, first, last))
-        return joined
+        return read_block(self, first, last)
 
     def parts(self) -> Sequence[tuple[Source, Callable[[Batch], Batch]]]:
         """Return the sources, all of whose items are taken."""
@@ -135,6 +132,11 @@ def read_block(source: Source, first: int, last: int, *, as_bytes: bool = False)
             integers do not fit 32 bits, or images have values of 0 to 255; the message names the
             field and the example.
     """
+    if isinstance(source, Composite):
+        joined: Batch = {}
+        for part, take in source.parts():
+            joined.update(take(read_block(part, first, last, as_bytes=as_bytes)))
+        return joined
     read: Any = source.read if isinstance(source, BlockSource) else None
     if as_bytes and read is not None:
         read = getattr(source, "read_as_bytes", read)

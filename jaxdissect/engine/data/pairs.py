@@ -69,8 +69,7 @@ class Paired:
 
     def read(self, first: int, last: int) -> Batch:
         """Stack the pairs from `first` up to, not including, `last`."""
-        stylised = read_block(self.stylised, first, last)["image"]
-        return {**read_block(self.originals, first, last), STYLISED: stylised}
+        return read_block(self, first, last)
 
     def parts(self) -> Sequence[tuple[Source, Callable[[Batch], Batch]]]:
         """Return both sources; of the stylised one, images alone are taken."""
