@@ -296,7 +296,15 @@ def batches(
         )
     size = -(-batch_size // multiple_of) * multiple_of
     own = size // processes
-    threads = _Threads()
+    begins = range(start + number * own, total + number * own, size)
+    return _batches(source, begins, own, ahead, _Threads(), as_bytes=as_bytes)
+
+
+def _batches(
+    source: Source, begins: range, own: int, ahead: int, threads: "_Threads", *, as_bytes: bool
+) -> Generator[Batch, None, None]:
+    """Yield batches of `own` examples that begin at these places, see `batches`."""
+    total = len(source)
 
     def load(begin: int) -> "Future[Batch]":
         wanted = np.arange(begin, begin + own)
@@ -317,8 +325,8 @@ def batches(
 
     reading: deque[Future[Batch]] = deque()
     try:
-        for first in range(start, total, size):
-            reading.append(load(first + number * own))
+        for begin in begins:
+            reading.append(load(begin))
             if len(reading) > ahead:
                 yield reading.popleft().result()
         while reading:
@@ -333,6 +341,12 @@ class _Threads:
     def __init__(self) -> None:
         self.many, self.one = ReaderThreads(num_cores()), ReaderThreads(1)
         self.finishing = ReaderThreads(1)
+        self._device = jax.config.jax_default_device  # sources may compute
+
+    def on_device(self, read: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Read with the default device of the thread that these were made in."""
+        with jax.default_device(self._device):
+            return read(*arguments, **options)
 
     def close(self) -> None:
         for threads in (self.many, self.one, self.finishing):

@@ -1,9 +1,9 @@
 """Fold a statistic over a data set."""
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -22,6 +22,7 @@ from jaxdissect.engine.processes import (
 )
 from jaxdissect.engine.progress import Progress as Progress
 from jaxdissect.engine.progress import no_progress as no_progress
+from jaxdissect.engine.reader_threads import ReaderThreads
 from jaxdissect.networks.forks import refuse_forked
 
 State = TypeVar("State")
@@ -244,32 +245,33 @@ def _place_ahead(
             return host, _place(host, placement)
 
     host: Batch = {}
-    with ThreadPoolExecutor(max_workers=1) as placer:
-        coming = deque(placer.submit(take) for _ in range(_AHEAD))
-        try:
-            for step in range(steps):
-                coming.append(placer.submit(take))
-                begun = time.monotonic()
-                try:
-                    batch = coming.popleft().result()
-                    assert batch is not None
-                except Exception as problem:
-                    if placement.alone:
-                        pipeline.finish()  # what is wrong with earlier examples comes first
-                        raise
-                    pipeline.problem = pipeline.problem or problem
-                    batch = None
-                metered.waited(time.monotonic() - begun)
-                if step == 0 and not placement.alone:
-                    raise_everywhere(pipeline.problem)
-                if batch is None:
-                    host = {**host, "weight": np.zeros_like(host["weight"])}
-                    batch = host, _place(host, placement)
-                host = batch[0]
-                metered.moved(sum(map(_bytes_of, host.values())))
-                yield batch
-        finally:
-            placer.shutdown(cancel_futures=True)
+    placer = ReaderThreads(1)
+    coming = deque(placer.submit(take) for _ in range(_AHEAD))
+    try:
+        for step in range(steps):
+            coming.append(placer.submit(take))
+            begun = time.monotonic()
+            try:
+                batch = coming.popleft().result()
+                assert batch is not None
+            except Exception as problem:
+                if placement.alone:
+                    pipeline.finish()  # what is wrong with earlier examples comes first
+                    raise
+                pipeline.problem = pipeline.problem or problem
+                batch = None
+            metered.waited(time.monotonic() - begun)
+            if step == 0 and not placement.alone:
+                raise_everywhere(pipeline.problem)
+            if batch is None:
+                host = {**host, "weight": np.zeros_like(host["weight"])}
+                batch = host, _place(host, placement)
+            host = batch[0]
+            metered.moved(sum(map(_bytes_of, host.values())))
+            yield batch
+    finally:
+        placer.close()
+        with contextlib.suppress(ValueError):  # it is being read, by a source that hangs
             host_batches.close()
 
 
