@@ -30,6 +30,11 @@ def default_mesh() -> Mesh | None:
     return Mesh(np.array(jax.devices()), ("data",)) if jax.process_count() > 1 else None
 
 
+def one_device() -> Mesh | None:
+    """Make a mesh for steps that every process takes by itself; None for the default device."""
+    return Mesh(np.array(jax.local_devices()[:1]), ("data",)) if jax.process_count() > 1 else None
+
+
 def replicated(tree: PyTree, mesh: Mesh | None) -> PyTree:
     """Put a copy of arrays on every device, once, rather than anew in every step.
 

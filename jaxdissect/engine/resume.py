@@ -53,6 +53,7 @@ def fold_resumably(
     *,
     settings: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
     kept: dict[str, np.ndarray],
+    sums: Mapping[str, np.ndarray] | None = None,
     batch_size: int,
     save_every: int = 100,
     plain_step: Step[Any] | None = None,
@@ -77,6 +78,7 @@ def fold_resumably(
             JSON values, or a function that makes them when there is a folder.
         kept: Arrays on the host that ``receive`` fills, by name; filled as far as the earlier call
             came.
+        sums: Arrays on the host that ``receive`` adds to, by name.
         batch_size: Examples in a step.
         save_every: Steps between states.
         plain_step: What computes the same as `step` does, where that has parts that change its
@@ -96,7 +98,13 @@ def fold_resumably(
             positive.
         Stopped: If `progress` asks for it.
     """
-    options = {**options, "batch_size": batch_size, "kept": kept, "progress": progress}
+    options = {
+        **options,
+        "batch_size": batch_size,
+        "kept": kept,
+        "sums": sums,
+        "progress": progress,
+    }
     if folder is None:
         return fold(step, state, source, **options)
     if save_every < 1:
@@ -105,9 +113,10 @@ def fold_resumably(
         return fold(step, state, source, **options)
 
     named = settings() if callable(settings) else settings
+    received = kept | {f"sums of {name}": array for name, array in (sums or {}).items()}
     portable = portable or _replicated(state)
     plain = portable.save(state)
-    computation = computation_settings(plain_step or step, plain, source, kept=kept)
+    computation = computation_settings(plain_step or step, plain, source, kept=received)
     with ExitStack() as opened:
         saved = in_first_process(lambda: _open(folder, {**named, **computation}))
         if saved is not None:
@@ -115,7 +124,7 @@ def fold_resumably(
         is_asked = opened.enter_context(held_back(progress))
         done = int(from_first_process(np.int32(saved.latest or 0 if saved is not None else 0)))
         if done:
-            state = portable.load(_read(saved, done, plain, kept))
+            state = portable.load(_read(saved, done, plain, received))
         del plain
         steps, stop = 0, False
 
@@ -127,7 +136,7 @@ def fold_resumably(
             return stop or steps % save_every == 0 or done == len(source)
 
         def after_step(done: int, state: State) -> None:
-            _write(saved, done, portable.save(state), kept)
+            _write(saved, done, portable.save(state), received)
             if stop:
                 raise Stopped
 

@@ -15,7 +15,8 @@ means: as many pixels appear as the places have. A set of units has alpha 1 for 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -27,8 +28,10 @@ from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, map_batches, no_progress
+from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.engine.identity import content
 from jaxdissect.engine.processes import replicated
+from jaxdissect.engine.resume import map_resumably
 from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.interventions import (
     EditedLayer,
@@ -157,6 +160,8 @@ def causal_effect(
     patch: int = 1,
     batch_size: int = 2,
     chunk_size: int = 16,
+    checkpoints: Path | None = None,
+    save_every: int = 100,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> CausalEffect:
@@ -177,13 +182,17 @@ def causal_effect(
         patch: Cells of a side of the square.
         batch_size: Latents in a step.
         chunk_size: Interventions, two for each set, that run together.
+        checkpoints: Folder from which an interrupted pass resumes, with the same result; None keeps
+            none.
+        save_every: Steps between checkpoints.
         mesh: Devices to spread batches over (see `fold`).
         progress: Called with how far the pass has come.
 
     Raises:
         ValueError: If there are no examples or one has no latent, the layer is unknown,
             `strengths`, `values`, `concept` or `patch` do not fit it or the vocabulary, or the
-            segmenter's labels are not in its vocabulary.
+            segmenter's labels are not in its vocabulary, or `checkpoints` holds another computation
+            or is damaged.
     """
     generator.check_latents(source)
     edited = EditedLayer(generator, layer, chunk_size=chunk_size)
@@ -198,8 +207,12 @@ def causal_effect(
         )
     check_patch(patch, edited.cells)
 
-    @jax.jit
-    def step(params: GeneratorParams, batch: Mapping[str, Array], interventions: Array) -> Array:
+    def count(
+        edited: EditedLayer,
+        params: GeneratorParams,
+        batch: Mapping[str, Array],
+        interventions: Array,
+    ) -> Array:
         where = random_patches(key, batch["example"], edited.cells, patch)
 
         def edit_of(intervention: Float[Array, "2 U"]) -> Edit:
@@ -220,10 +233,23 @@ def causal_effect(
     nothing = np.zeros((1, 2, len(values)), np.float32)
     inserted, ablated = (np.stack([strengths, to], axis=1) for to in (targets, 0 * targets))
     interventions = jnp.asarray(np.concatenate([nothing, inserted, ablated]))
-    params, interventions = replicated((generator.params, interventions), mesh)
-    map_batches(
-        lambda batch: step(params, batch, interventions),
+    step, one_by_one = jax.jit(partial(count, edited)), EditedLayer(generator, layer)
+    params, placed = replicated((generator.params, interventions), mesh)
+    map_resumably(
+        lambda batch: step(params, batch, placed),
         source,
+        checkpoints,
+        plain_step=lambda batch: count(one_by_one, generator.params, batch, interventions),
+        settings=lambda: {
+            "layer": layer,
+            "concept": concept,
+            "strengths": content(strengths),
+            "values": content(values),
+            "patch": patch,
+            "key": content(key),
+            **generator.settings(),
+        },
+        save_every=save_every,
         batch_size=batch_size,
         kept={"areas": areas},
         receive=receive,
@@ -251,6 +277,8 @@ def mean_where_present(
     concept: int,
     *,
     batch_size: int = 8,
+    checkpoints: Path | None = None,
+    save_every: int = 100,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> Float32[np.ndarray, "U"]:
@@ -265,6 +293,9 @@ def mean_where_present(
         layer: Layer of the units, which gives [B, h, w, U].
         concept: Id of the concept.
         batch_size: Latents in a step; changes results by rounding only.
+        checkpoints: Folder from which an interrupted pass resumes, with the same result; None keeps
+            none.
+        save_every: Steps between checkpoints.
         mesh: Devices to spread batches over (see `fold`).
         progress: Called with how far the pass has come.
 
@@ -302,9 +333,13 @@ def mean_where_present(
             rows[batch["example"][batch["weight"]]] = np.asarray(part)[batch["weight"]]
 
     params = replicated(generator.params, mesh)
-    map_batches(
+    map_resumably(
         lambda batch: step(params, batch),
         source,
+        checkpoints,
+        plain_step=lambda batch: step(generator.params, batch),
+        settings=lambda: {"layer": layer, "concept": concept, **generator.settings()},
+        save_every=save_every,
         batch_size=batch_size,
         kept=kept,
         receive=receive,

@@ -19,6 +19,7 @@ from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine import independence
 from jaxdissect.engine.batching import Source, read_block
+from jaxdissect.engine.identity import content
 from jaxdissect.engine.labelers import segmented
 from jaxdissect.networks.models.proggan import to_pixels as from_signed
 from jaxdissect.networks.network import as_network
@@ -188,6 +189,15 @@ class Generator:
                 f"input of the generator, not {shape}"
             )
         independence.check_outputs(self.network, latent_input, example)
+
+    def settings(self) -> dict[str, Any]:
+        """Name what the generator computes, for `settings` of `fold_resumably`."""
+        return {
+            "generator (weights)": content(self.params.network),
+            "segmenter (weights)": content(self.params.segmenter),
+            "vocabulary": None if self.segmenter is None else content(self.segmenter.vocabulary),
+            "grid": list(self.grid),
+        }
 
     def _shapes(
         self, layers: tuple[str, ...]

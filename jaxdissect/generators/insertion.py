@@ -10,7 +10,8 @@ appears depends on what was there: on a building it does, in the sky it does not
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -22,8 +23,10 @@ from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, map_batches, no_progress
+from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.engine.identity import content
 from jaxdissect.engine.processes import replicated
+from jaxdissect.engine.resume import map_resumably
 from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.images import images_with_units
 from jaxdissect.generators.interventions import (
@@ -198,6 +201,8 @@ def insert_units(
     concepts: Sequence[int] = (),
     batch_size: int = 2,
     chunk_size: int = 16,
+    checkpoints: Path | None = None,
+    save_every: int = 100,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> Insertion:
@@ -220,6 +225,9 @@ def insert_units(
         batch_size: Latents in a step.
         chunk_size: Cells that run together; ``batch_size * chunk_size`` images are made and
             segmented at once, which is what needs memory.
+        checkpoints: Folder from which an interrupted pass resumes, with the same result; None keeps
+            none.
+        save_every: Steps between checkpoints.
         mesh: Devices to spread batches over (see `fold`).
         progress: Called with how far the pass has come.
 
@@ -229,7 +237,8 @@ def insert_units(
     Raises:
         ValueError: If there are no examples or one has no latent, the layer is unknown, `units`,
             `values`, `cells` or the grid do not fit it, there is no segmenter or its labels are not
-            in its vocabulary, or another argument makes no sense; the message says which.
+            in its vocabulary, another argument makes no sense, or `checkpoints` holds another
+            computation or is damaged; the message says which.
     """
     generator.check_latents(source)
     vocabulary, num_concepts = generator.vocabulary, len(generator.vocabulary)
@@ -259,9 +268,8 @@ def insert_units(
     def at_centers(labels: Array) -> Array:
         return agreement.without_repeats(labels[:, rows, columns])
 
-    @jax.jit
-    def step(
-        params: GeneratorParams, batch: Mapping[str, Array], places: Array
+    def observe(
+        edited: EditedLayer, params: GeneratorParams, batch: Mapping[str, Array], places: Array
     ) -> tuple[Array, Array]:
         latents = batch["latent"]
         areas, labels = edited.areas_of_each(params, latents, edit_at, places, look=at_centers)
@@ -291,10 +299,22 @@ def insert_units(
 
     # The first place is no cell: nothing is inserted.
     places = jnp.asarray(np.concatenate([[[-1, -1]], cells]), jnp.int32)
-    params, places = replicated((generator.params, places), mesh)
-    map_batches(
-        lambda batch: step(params, batch, places),
+    step, one_by_one = jax.jit(partial(observe, edited)), EditedLayer(generator, layer)
+    params, placed_places = replicated((generator.params, places), mesh)
+    map_resumably(
+        lambda batch: step(params, batch, placed_places),
         source,
+        checkpoints,
+        plain_step=lambda batch: observe(one_by_one, generator.params, batch, places),
+        settings=lambda: {
+            "layer": layer,
+            "units": units.tolist(),
+            "values": content(values),
+            "cells": content(cells),
+            "concepts": chosen.tolist(),
+            **generator.settings(),
+        },
+        save_every=save_every,
         batch_size=batch_size,
         kept={"before": before, "added": added, "contexts": contexts},
         sums=paired_changes.named(seen, "concepts") | paired_changes.named(by_image, "images"),

@@ -14,7 +14,7 @@ probabilities of the concept.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,8 +24,11 @@ from jax import lax
 from jaxtyping import Array, Float, Float32, Int64, Key, PyTree
 
 from jaxdissect.arrays.representation import short_repr
-from jaxdissect.engine.batching import Source, read_block
+from jaxdissect.engine.batching import Batch, Source, Stored, read_block
 from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.engine.identity import content
+from jaxdissect.engine.processes import one_device
+from jaxdissect.engine.resume import fold_resumably
 from jaxdissect.generators.causality import (
     check_patch,
     partial_edit,
@@ -79,6 +82,8 @@ def optimise_units(
     learning_rate: float = 0.05,
     penalty: float = 0.05,
     start: float | Float[np.ndarray, "U"] = 0.5,
+    checkpoints: Path | None = None,
+    save_every: int = 1,
     progress: Progress = no_progress,
 ) -> UnitStrengths:
     """Learn how strongly to intervene in every unit to cause a concept.
@@ -99,12 +104,15 @@ def optimise_units(
         learning_rate: Learning rate of Adam.
         penalty: Weight of the length of the vector of strengths.
         start: Strengths to begin with, of every unit or for all.
+        checkpoints: Folder from which an interrupted search resumes, with the same result; None
+            keeps none.
+        save_every: Parts of the loop, of up to 10 steps, between checkpoints.
         progress: Called with how many steps are done.
 
     Raises:
         ValueError: If the segmenter has no scores, a number makes no sense, there are no examples
-            or one has no latent, the layer is unknown, or `values`, `start`, `concept` or `patch`
-            do not fit.
+            or one has no latent, the layer is unknown, `values`, `start`, `concept` or `patch` do
+            not fit, or `checkpoints` holds another computation or is damaged.
     """
     import optax
 
@@ -137,9 +145,9 @@ def optimise_units(
         length = jnp.sqrt(jnp.square(strengths).sum() + 1e-12)
         return penalty * length - caused, caused
 
-    @partial(jax.jit, static_argnames="number")
+    @jax.jit
     def run(
-        params: GeneratorParams, latents: Array, state: Learned, first: Array, *, number: int
+        state: Learned, params: GeneratorParams, latents: Array, places: Array
     ) -> tuple[Learned, tuple[Array, Array]]:
         def step(state: Learned, place: Array) -> tuple[Learned, tuple[Array, Array]]:
             strengths, moments = state
@@ -156,19 +164,43 @@ def optimise_units(
             strengths = jnp.clip(moved, 0, 1)
             return (strengths, moments), (caused, value)
 
-        return lax.scan(step, state, first + jnp.arange(number))
+        return lax.scan(step, state, places)
 
     strengths = jnp.asarray(begun)
     state: Learned = (strengths, optimiser.init(strengths))
     # A few steps at a time, so that one can see how far it has come.
     number = max(part for part in range(1, 11) if steps % part == 0)
-    curves: list[np.ndarray] = []
-    for first in range(0, steps, number):
-        progress("learning strengths", first, steps)
-        state, found = run(generator.params, latents, state, jnp.int32(first), number=number)
-        curves.append(np.stack([np.asarray(row) for row in found]))
-    progress("learning strengths", steps, steps)
-    effects, losses = np.concatenate(curves, axis=1)
+    effects, losses = np.zeros((2, steps), np.float32)
+
+    def receive(batch: Batch, found: tuple[Array, Array]) -> None:
+        effects[batch["example"]], losses[batch["example"]] = map(np.asarray, found)
+
+    state = fold_resumably(
+        lambda state, batch: run(state, generator.params, latents, batch["example"]),
+        state,
+        Stored({"step": np.arange(steps, dtype=np.int32)}),
+        checkpoints,
+        settings=lambda: {
+            "layer": layer,
+            "concept": concept,
+            "values": content(values),
+            "patch": patch,
+            "steps": steps,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "penalty": penalty,
+            "latents": content(latents),
+            "key": content(key),
+            **generator.settings(),
+        },
+        kept={"effects": effects, "losses": losses},
+        batch_size=number,
+        save_every=save_every,
+        receive=receive,
+        mesh=one_device(),
+        description="learning strengths",
+        progress=progress,
+    )
     return UnitStrengths(layer, concept, np.asarray(state[0]), effects, losses)
 
 

@@ -10,6 +10,8 @@ true, units are ranked on some latents and judged on others.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -20,9 +22,11 @@ from jaxtyping import Array, Bool, Float, Float64, Int64, PyTree
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine import independence
 from jaxdissect.engine.batching import Source, read_block
-from jaxdissect.engine.folding import Progress, fold, no_progress
+from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.engine.identity import content
 from jaxdissect.engine.layer_reader import image_input
 from jaxdissect.engine.processes import replicated
+from jaxdissect.engine.resume import fold_resumably
 from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.interventions import EditedLayer
 from jaxdissect.networks import ablation_masks
@@ -123,6 +127,8 @@ def measure_realism(
     parts: int = 1,
     batch_size: int = 4,
     chunk_size: int = 16,
+    checkpoints: Path | None = None,
+    save_every: int = 100,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> Realism:
@@ -144,12 +150,16 @@ def measure_realism(
             their distances shows how sure the mean is.
         batch_size: Latents in a step; changes results by rounding only, like `chunk_size`.
         chunk_size: Conditions that run together.
+        checkpoints: Folder from which an interrupted pass resumes, with the same result; None keeps
+            none.
+        save_every: Steps between checkpoints.
         mesh: Devices to spread batches over (see `fold`).
         progress: Called with how far the pass has come.
 
     Raises:
         ValueError: If a part has less than two images, the features are not those of `real`,
-            `keep` does not fit, an example has no latent, or the layer is unknown.
+            `keep` does not fit, an example has no latent, the layer is unknown, or `checkpoints`
+            holds another computation or is damaged.
     """
     generator.check_latents(source)
     edited = EditedLayer(generator, layer, chunk_size=chunk_size)
@@ -158,8 +168,8 @@ def measure_realism(
     number = len(real.mean_a)
     part_ids = jnp.arange(parts)
 
-    @jax.jit
-    def step(
+    def count(
+        edited: EditedLayer,
         state: moments.MomentsState,
         params: tuple[GeneratorParams, PyTree],
         batch: Mapping[str, Array],
@@ -187,11 +197,24 @@ def measure_realism(
         lambda leaf: jnp.broadcast_to(leaf, (parts, len(sets), *leaf.shape)),
         moments.init(number, number),
     )
-    params, sets = replicated(((generator.params, features.network.params), sets), mesh)
-    state = fold(
-        lambda state, batch: (step(state, params, batch, sets), None),
+    step, one_by_one = jax.jit(partial(count, edited)), EditedLayer(generator, layer)
+    params = generator.params, features.network.params
+    placed, placed_sets = replicated((params, sets), mesh)
+    state = fold_resumably(
+        lambda state, batch: (step(state, placed, batch, placed_sets), None),
         state,
         source,
+        checkpoints,
+        plain_step=lambda state, batch: (count(one_by_one, state, params, batch, sets), None),
+        settings=lambda: {
+            "layer": layer,
+            "keep": content(keep),
+            "parts": parts,
+            "features (weights)": content(features.network.params),
+            **generator.settings(),
+        },
+        kept={},
+        save_every=save_every,
         batch_size=batch_size,
         mesh=mesh,
         description="realism",
@@ -215,6 +238,8 @@ def moments_of_images(
     *,
     images: Callable[[Mapping[str, Array]], Array] = image_input,
     batch_size: int = 32,
+    checkpoints: Path | None = None,
+    save_every: int = 100,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> moments.Moments:
@@ -225,11 +250,15 @@ def moments_of_images(
         source: Examples with images, such as real ones.
         images: Finds RGB images in [0, 1] in a batch; ``batch["image"]`` as it is.
         batch_size: Images in a step; changes results by rounding only.
+        checkpoints: Folder from which an interrupted pass resumes, with the same result; None keeps
+            none.
+        save_every: Steps between checkpoints.
         mesh: Devices to spread batches over (see `fold`).
         progress: Called with how far the pass has come.
 
     Raises:
-        ValueError: If there are no examples, or the features' layer does not exist.
+        ValueError: If there are no examples, the features' layer does not exist, or `checkpoints`
+            holds another computation or is damaged.
     """
     if len(source) < 1:
         raise ValueError("`source` has no examples")
@@ -250,10 +279,18 @@ def moments_of_images(
     example = jax.eval_shape(images, {name: array[None] for name, array in source[0].items()})
     number = features.number(example)
     params = replicated(features.network.params, mesh)
-    state = fold(
+    state = fold_resumably(
         lambda state, batch: (step(state, params, batch), None),
         moments.init(number, number),
         source,
+        checkpoints,
+        plain_step=lambda state, batch: (step(state, features.network.params, batch), None),
+        settings=lambda: {
+            "layer": features.layer,
+            "features (weights)": content(features.network.params),
+        },
+        kept={},
+        save_every=save_every,
         batch_size=batch_size,
         mesh=mesh,
         description="real images",

@@ -10,7 +10,8 @@ behind them appear.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +21,10 @@ from jaxtyping import Array, Bool, Float64, Int32, Int64
 from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine.batching import Batch, Source
-from jaxdissect.engine.folding import Progress, fold, no_progress
+from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.engine.identity import content
 from jaxdissect.engine.processes import replicated
+from jaxdissect.engine.resume import fold_resumably
 from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.interventions import EditedLayer, checked_areas, checked_concepts
 from jaxdissect.networks import ablation_masks
@@ -142,6 +145,8 @@ def remove_units(
     concepts: Sequence[int] = (),
     batch_size: int = 2,
     chunk_size: int = 16,
+    checkpoints: Path | None = None,
+    save_every: int = 100,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> Removal:
@@ -162,6 +167,9 @@ def remove_units(
         batch_size: Latents in a step.
         chunk_size: Conditions that run together; ``batch_size * chunk_size`` images are made and
             segmented at once, which is what needs memory.
+        checkpoints: Folder from which an interrupted pass resumes, with the same result; None keeps
+            none.
+        save_every: Steps between checkpoints.
         mesh: Devices to spread batches over (see `fold`).
         progress: Called with how far the pass has come.
 
@@ -171,7 +179,8 @@ def remove_units(
     Raises:
         ValueError: If there are no examples or one has no latent, the layer is unknown, `keep` or
             `concepts` do not fit, there is no segmenter or its labels are not in its vocabulary, or
-            another argument makes no sense; the message says which.
+            another argument makes no sense, or `checkpoints` holds another computation or is
+            damaged; the message says which.
     """
     generator.check_latents(source)
     vocabulary, num_concepts = generator.vocabulary, len(generator.vocabulary)
@@ -179,9 +188,12 @@ def remove_units(
     keep = ablation_masks.checked_masks(keep, edited.num_units, layer)
     chosen = checked_concepts(concepts, num_concepts)
 
-    @jax.jit
-    def step(
-        replaced: Int64Counter, params: GeneratorParams, batch: Mapping[str, Array], sets: Array
+    def count(
+        edited: EditedLayer,
+        replaced: Int64Counter,
+        params: GeneratorParams,
+        batch: Mapping[str, Array],
+        sets: Array,
     ) -> tuple[Int64Counter, Array]:
         latents = batch["latent"]
         if not len(chosen):
@@ -214,11 +226,23 @@ def remove_units(
 
     # Condition 0: nothing is removed.
     sets = jnp.asarray(np.concatenate([np.ones_like(keep[:1]), keep]))
-    params, sets = replicated((generator.params, sets), mesh)
-    replaced = fold(
-        lambda replaced, batch: step(replaced, params, batch, sets),
+    step, one_by_one = jax.jit(partial(count, edited)), EditedLayer(generator, layer)
+    params, placed_sets = replicated((generator.params, sets), mesh)
+    replaced = fold_resumably(
+        lambda replaced, batch: step(replaced, params, batch, placed_sets),
         int64_counter.zeros((len(keep), len(chosen), num_concepts)),
         source,
+        checkpoints,
+        plain_step=lambda replaced, batch: count(
+            one_by_one, replaced, generator.params, batch, sets
+        ),
+        settings=lambda: {
+            "layer": layer,
+            "keep": content(keep),
+            "concepts": chosen.tolist(),
+            **generator.settings(),
+        },
+        save_every=save_every,
         batch_size=batch_size,
         kept={"before": before, "after": after},
         sums=paired_changes.named(seen, "changes"),

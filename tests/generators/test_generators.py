@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.interrupted import assert_resumes
 from support.toy_generators import (
     CONCEPTS,
     SIZES,
@@ -457,3 +458,10 @@ def test_bad_paintings():
     for shape in ((4, 5), (3, 4, 4), (4,), (1, 4, 4)):
         with pytest.raises(ValueError, match=r"`where` .* the cells of layer 'layer2', \(4, 4\)"):
             run(shape=shape)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", [removed, inserted])
+def test_interrupted_passes_resume(run, tmp_path):
+    then = {"batch_size": 4, "chunk_size": 4, "mesh": four_devices()}
+    assert_resumes(run, tmp_path, **then)

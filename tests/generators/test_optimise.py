@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.interrupted import assert_resumes
 from support.toy_generators import (
     PAINTER_SIZE,
     PAINTS,
@@ -280,7 +281,9 @@ def realism(keep, **options):
     truth = moments_of_images(features, real_images(), batch_size=16)
     source = painter_source(20, seed=8)
     painted = subject(segmenter=None)
-    return measure_realism(painted, source, "maps", keep, features, truth, batch_size=8, **options)
+    return measure_realism(
+        painted, source, "maps", keep, features, truth, **{"batch_size": 8, **options}
+    )
 
 
 def test_realism_is_the_brute_force_and_finds_what_is_wrong():
@@ -316,3 +319,39 @@ def test_bad_realism():
         realism(single_unit_masks(5))
     with pytest.raises(ValueError, match="no layer 'shapes'; valid names: colors"):
         moments_of_images(as_features()._replace(layer="shapes"), real_images())
+
+
+# --- interruption ---------------------------------------------------------------------------------
+
+
+def present(**others):
+    found = mean_where_present(subject(), painter_source(NUMBER), "maps", GREEN, **others)
+    return found, found
+
+
+@pytest.mark.parametrize(
+    ("run", "then"),
+    [
+        pytest.param(measured, {"batch_size": 3, "chunk_size": 2}, id="effects"),
+        pytest.param(learned, {}, id="strengths"),
+        pytest.param(
+            functools.partial(present, batch_size=2), {}, id="present", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            functools.partial(realism, single_unit_masks(6), batch_size=4),
+            {"chunk_size": 2},
+            id="realism",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_interrupted_runs_resume(run, then, tmp_path):
+    assert_resumes(run, tmp_path, **then)
+
+
+def test_other_searches_are_refused(tmp_path):
+    learned(steps=2, checkpoints=tmp_path)
+    with pytest.raises(ValueError, match="other settings: concept is 1 there and 2 here; give"):
+        learned(steps=2, concept=GREEN, checkpoints=tmp_path)
+    with pytest.raises(ValueError, match="penalty is 0.1 there and 0.2 here"):
+        learned(steps=2, penalty=0.2, checkpoints=tmp_path)
