@@ -281,9 +281,8 @@ def realism(keep, **options):
     truth = moments_of_images(features, real_images(), batch_size=16)
     source = painter_source(20, seed=8)
     painted = subject(segmenter=None)
-    return measure_realism(
-        painted, source, "maps", keep, features, truth, **{"batch_size": 8, **options}
-    )
+    options = {"batch_size": 8, **options}
+    return measure_realism(painted, source, "maps", keep, features, truth, **options)
 
 
 def test_realism_is_the_brute_force_and_finds_what_is_wrong():
@@ -332,14 +331,16 @@ def present(**others):
 @pytest.mark.parametrize(
     ("run", "then"),
     [
-        pytest.param(measured, {"batch_size": 3, "chunk_size": 2}, id="effects"),
+        pytest.param(
+            measured, {"batch_size": 3, "chunk_size": 2}, id="effects", marks=pytest.mark.slow
+        ),
         pytest.param(learned, {}, id="strengths"),
         pytest.param(
             functools.partial(present, batch_size=2), {}, id="present", marks=pytest.mark.slow
         ),
         pytest.param(
             functools.partial(realism, single_unit_masks(6), batch_size=4),
-            {"chunk_size": 2},
+            {},
             id="realism",
             marks=pytest.mark.slow,
         ),
@@ -349,6 +350,7 @@ def test_interrupted_runs_resume(run, then, tmp_path):
     assert_resumes(run, tmp_path, **then)
 
 
+@pytest.mark.slow
 def test_other_searches_are_refused(tmp_path):
     learned(steps=2, checkpoints=tmp_path)
     with pytest.raises(ValueError, match="other settings: concept is 1 there and 2 here; give"):
