@@ -64,7 +64,7 @@ def parts(place):
 
 def test_everything_is_written(results):
     names = {path.name for path in results.iterdir()}
-    assert {"detectors.csv", "units.csv", "reference.csv", "detectors.json"} <= names
+    assert {"detectors.csv", "units.csv", "reference.csv", "detectors.json", "run.json"} <= names
     figures = {name for name in names if name.endswith(".png")}
     assert "detectors.png" in figures and len(figures) == 2  # that, and the best unit's peaks
     for name in figures:

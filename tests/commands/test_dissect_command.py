@@ -31,6 +31,7 @@ from jaxdissect.scenes.scene_classifier import CONVOLUTIONS
 FILES = {
     "arrays.npz",
     "dissection.json",
+    "run.json",
     "units.csv",
     "concepts.csv",
     "layers.csv",
@@ -288,7 +289,9 @@ def test_as_a_module():
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """The results in a folder: all but how the command ran."""
+    paths = (path for path in folder.iterdir() if path.name != "run.json")
+    return {path.name: path.read_bytes() for path in paths}
 
 
 @pytest.fixture

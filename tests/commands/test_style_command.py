@@ -124,7 +124,7 @@ def test_style_writes_tables_and_figures(place, tmp_path, capsys):
     assert main(style_words(place, out, tables=["csv", "parquet"], min_style_iou=0.2)) == 0
     tables = {f"{n}.{e}" for n in ("units", "layers", "categories") for e in ("csv", "parquet")}
     figures = {"layers.png", "iou.png", "styles_stem.png", "styles_head.png"}
-    assert {path.name for path in out.iterdir()} == tables | figures | {"style.json"}
+    assert {path.name for path in out.iterdir()} == tables | figures | {"style.json", "run.json"}
     rows = read_csv(out / "units.csv")
     assert [row["layer"] for row in rows] == ["stem"] * 5 + ["head"] * 6
     facts = json.loads((out / "style.json").read_text())

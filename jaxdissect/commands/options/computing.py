@@ -138,7 +138,10 @@ class Computing:
         if self.profile is None:
             yield
             return
-        with jax.profiler.trace(str(self.profile)):
+        folder = self.profile
+        if jax.process_count() > 1:  # those of one machine would write to the same file
+            folder = folder / f"process_{jax.process_index()}"
+        with jax.profiler.trace(str(folder)):
             yield
 
     def of_results(self) -> dict[str, Any]:

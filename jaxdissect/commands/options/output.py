@@ -1,9 +1,10 @@
 """Options of every command that writes a folder of results."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, arg
@@ -13,8 +14,12 @@ from jaxdissect.commands.options.computing import ComputingOptions
 from jaxdissect.commands.output.disk_space import check_space
 from jaxdissect.commands.output.folder import check_free, new_folder
 from jaxdissect.commands.output.progress_bar import progress_bar
+from jaxdissect.commands.output.run_file import RUN_FILE, write_run
 from jaxdissect.commands.output.table_files import WRITERS, Rows, aligned, four_digits
-from jaxdissect.engine.folding import Progress
+from jaxdissect.engine.devices import is_first_process
+from jaxdissect.engine.first_process import on_first_process
+from jaxdissect.engine.meter import Meter
+from jaxdissect.engine.processes import raise_everywhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,23 +35,53 @@ class OutputOptions(ComputingOptions):
 
     def check_free(self) -> None:
         """Raise OSError if results cannot be put at --out, or there is no space for them."""
+        on_first_process(self._check_free)
+
+    def _check_free(self) -> None:
         check_free(self.out, overwrite=self.overwrite)
         check_space("out", self.out)
 
     @contextmanager
-    def working(self) -> Iterator[tuple[Path, Progress]]:
-        """Yield a folder to fill, which becomes --out in the end, and what shows the progress."""
-        with (
-            progress_bar(quiet=self.quiet) as progress,
-            new_folder(self.out, overwrite=self.overwrite) as folder,
-        ):
-            yield folder, progress
+    def working(self) -> Iterator[tuple[Path, Meter]]:
+        """Yield a folder to fill, which becomes --out in the end, and what measures the passes.
+
+        Of several processes the first one makes --out; the others wait for it, and what they fill
+        is removed.
+        """
+        filled = False
+        try:
+            with (
+                progress_bar(quiet=self.quiet or not is_first_process()) as shown,
+                self._folder() as folder,
+            ):
+                meter = Meter(shown)
+                with self.computing.profiled():
+                    yield folder, meter
+                write_run(folder / RUN_FILE, self, meter)
+                raise_everywhere(None)
+                filled = True
+        except Exception as problem:
+            if filled:
+                raise_everywhere(problem)
+            raise
+        raise_everywhere(None)
+
+    def _folder(self) -> AbstractContextManager[Path]:
+        if is_first_process():
+            return new_folder(self.out, overwrite=self.overwrite)
+        return _passing_folder()
 
     def print_summary(self, summary: str) -> None:
         """Print what was found and which files were written, unless --quiet."""
-        if not self.quiet:
+        if not self.quiet and is_first_process():
             files = ", ".join(sorted(path.name for path in self.out.iterdir()))
             print(printable_lines(f"{summary}\n\nWritten to {self.out}: {files}"))
+
+
+@contextmanager
+def _passing_folder() -> Iterator[Path]:
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,10 +21,13 @@ LINE_SECONDS = 30
 PLAN_LOGGER = "jaxdissect.dissection.run"
 """The logger that announces, before the work begins, what is kept and what is computed again."""
 
+METER_LOGGER = "jaxdissect.engine.meter"
+"""The logger that tells the figures of every pass, when it has ended."""
+
 
 @contextmanager
 def progress_bar(*, quiet: bool = False, console: "Console | None" = None) -> Iterator[Progress]:
-    """Show the progress and the plan of the library while the context is open.
+    """Show the progress, the plan and the meter of the library while the context is open.
 
     Args:
         quiet: Show nothing.
@@ -52,6 +55,7 @@ def progress_bar(*, quiet: bool = False, console: "Console | None" = None) -> It
             MofNCompleteColumn(),
             TextColumn("left:"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}", markup=False),
         )
         with Bars(*columns, console=console, transient=True) as bars:
             yield _CurrentPass(bars)
@@ -79,6 +83,11 @@ class _Lines(_Resumable):
         self._pass, self._done = "", 0
         self._begun = 0
         self._begun_at = self._shown_at = time.monotonic()
+        self._figures = ""
+
+    def show_figures(self, figures: str, /) -> None:
+        """Show these figures at the end of the next line."""
+        self._figures = figures
 
     def __call__(self, description: str, done: int, total: int, /) -> None:
         now = time.monotonic()
@@ -93,6 +102,8 @@ class _Lines(_Resumable):
         if done > self._begun:
             seconds = (now - self._begun_at) / (done - self._begun) * (total - done)
             line += f", {timedelta(seconds=round(seconds))} left"
+        if self._figures:
+            line += f", {self._figures}"
         self._console.print(printable_lines(line), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -101,6 +112,11 @@ class _CurrentPass(_Resumable):
 
     def __init__(self, bars: "Bars") -> None:
         self._bars = bars
+        self._figures = ""
+
+    def show_figures(self, figures: str, /) -> None:
+        """Show these figures behind the bar."""
+        self._figures = figures
 
     def __call__(self, description: str, done: int, total: int, /) -> None:
         current = self._bars.tasks[0] if self._bars.tasks else None
@@ -108,8 +124,8 @@ class _CurrentPass(_Resumable):
         if current is None or current.description != description or done < current.completed:
             if current is not None:
                 self._bars.remove_task(current.id)
-            self._bars.add_task(description, total=total)
-        self._bars.update(self._bars.tasks[0].id, completed=done)
+            self._bars.add_task(description, total=total, figures="")
+        self._bars.update(self._bars.tasks[0].id, completed=done, figures=self._figures)
 
 
 class _ConsoleHandler(logging.Handler):
@@ -126,12 +142,15 @@ class _ConsoleHandler(logging.Handler):
 
 @contextmanager
 def _plan_shown(console: "Console") -> Iterator[None]:
-    logger, handler = logging.getLogger(PLAN_LOGGER), _ConsoleHandler(console)
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
+    handler = _ConsoleHandler(console)
+    loggers = [logging.getLogger(name) for name in (PLAN_LOGGER, METER_LOGGER)]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)

@@ -31,6 +31,8 @@ def write_settings(path: Path, options: Any, facts: Mapping[str, Any]) -> None:
 def provenance(options: Any) -> dict[str, Any]:
     """Return the version of jaxdissect and the options of a command as JSON values.
 
+    Options of where and how networks run are left out, but for those that change results.
+
     Args:
         options: The options, a dataclass.
 
@@ -39,11 +41,22 @@ def provenance(options: Any) -> dict[str, Any]:
     """
     values = asdict(options)
     values |= options.computing.of_results() if values.pop("computing", None) else {}
-    given = {name: _plain(value) for name, value in values.items()}
-    return {"jaxdissect": version("jaxdissect"), "command": given}
+    return {"jaxdissect": version("jaxdissect"), "command": _plain(values)}
+
+
+def all_options(options: Any) -> dict[str, Any]:
+    """Return all options of a command as JSON values, also those of no result.
+
+    Args:
+        options: The options, a dataclass.
+    """
+    values = asdict(options)
+    return _plain(values | values.pop("computing", {}))
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return printable(str(value)) if isinstance(value, str | Path) else value
