@@ -206,7 +206,7 @@ class Meter:
         return stoppable[0].until_saved() if stoppable else nullcontext(lambda: False)
 
     def keep(self, figures: PassFigures) -> None:
-        """Log the figures of a pass that has ended, and keep them."""
+        """Log the figures of a pass that has ended, with its `seconds`, and keep them."""
         self.passes.append(figures)
         _log.info(
             "%s: %d images in %.1f s, %s",
@@ -214,6 +214,7 @@ class Meter:
             figures.examples,
             figures.seconds,
             figures,
+            extra={"seconds": figures.seconds},
         )
 
     def summary(self) -> PassFigures:

@@ -13,7 +13,7 @@ from flax import nnx
 from jaxdissect.commands.main import main
 from jaxdissect.commands.options.computing import Computing, images_like
 from jaxdissect.commands.options.output import OutputOptions
-from jaxdissect.commands.output.progress_bar import METER_LOGGER
+from jaxdissect.commands.output import progress_bar
 from jaxdissect.commands.output.run_file import write_run
 from jaxdissect.engine import compilation_cache
 from jaxdissect.engine.meter import Meter
@@ -161,13 +161,16 @@ def test_how_a_command_ran_is_written(tmp_path):
     assert found["summary"]["forward_passes"] == 1 and found["processes"] == 1
 
 
-def test_the_figures_of_each_pass_are_shown(tmp_path, capsys):
+def test_the_figures_of_long_passes_are_shown(tmp_path, capsys, monkeypatch):
     options = OutputOptions(out=tmp_path / "out")
     with options.working() as (folder, progress):
-        running = progress.begin("first pass", np.zeros(4), 4)
-        running.reached(4)
-        running.end()
+        for description, least in (("short", 1e6), ("long", 0)):
+            monkeypatch.setattr(progress_bar, "SHOWN_SECONDS", least)
+            running = progress.begin(description, np.zeros(4), 4)
+            running.reached(4)
+            running.end()
         (folder / "attack.json").touch()
-    assert "first pass: 4 images in" in capsys.readouterr().err
-    assert logging.getLogger(METER_LOGGER).handlers == []
+    error = capsys.readouterr().err
+    assert "long: 4 images in" in error and "short" not in error
+    assert logging.getLogger(progress_bar.METER_LOGGER).handlers == []
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"attack.json", "run.json"}

@@ -55,6 +55,7 @@ class AttackOptions(AttackedImages):
                 study.adversarial[there],
                 study.layer,
                 batch_size=classifier.batch_size,
+                mesh=self.computing.mesh,
                 progress=progress,
             )
             groups = changes_by_group(
@@ -75,6 +76,7 @@ class AttackOptions(AttackedImages):
                 number=self.num_shown,
                 least_change=self.least_change,
                 batch_size=classifier.batch_size,
+                mesh=self.computing.mesh,
             )
             sheet = figures.example_sheet(examples, names, factor=self.amplify)
             sheet.save(folder / "examples.png")

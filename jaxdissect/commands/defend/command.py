@@ -97,6 +97,7 @@ class DefendOptions(AttackedImages):
                 study.adversarial,
                 study.layer,
                 batch_size=classifier.batch_size,
+                mesh=self.computing.mesh,
             )
             orders = {"important": study.ranking, "response": most_changed(peaks.change)}
             defences = [
@@ -138,6 +139,7 @@ class DefendOptions(AttackedImages):
             attacker_masks=attackers,
             num_draws=self.num_draws,
             batch_size=classifier.batch_size,
+            mesh=self.computing.mesh,
             description=f"attacking the defence: {choice}, {goal}",
             progress=progress,
         )

@@ -77,7 +77,7 @@ class FindArtifacts(LatentOptions, GeneratorOptions, TableOptions):
         check_parts(self.parts, source)
         features = self._features(real)
         with self.working() as (folder, progress):
-            truth = moments_of_images(features, real, progress=progress)
+            truth = moments_of_images(features, real, mesh=self.computing.mesh, progress=progress)
             singles = measure_realism(
                 generator,
                 self.latents(generator.latent_size, "ranking"),

@@ -70,6 +70,7 @@ class OptimiseUnits(ConceptOptions, TableOptions):
                     self.layer,
                     concept,
                     batch_size=batch_size,
+                    mesh=self.computing.mesh,
                     progress=progress,
                 )
             learn, place = jax.random.split(jax.random.key(self.seed))

@@ -152,6 +152,7 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
             damage=DAMAGES[self.rank_by],
             top=self.top,
             batch_size=classifier.batch_size,
+            mesh=self.computing.mesh,
             progress=progress,
         )
 

@@ -17,9 +17,8 @@ from jaxdissect.commands.output.progress_bar import progress_bar
 from jaxdissect.commands.output.run_file import RUN_FILE, write_run
 from jaxdissect.commands.output.table_files import WRITERS, Rows, aligned, four_digits
 from jaxdissect.engine.devices import is_first_process
-from jaxdissect.engine.first_process import on_first_process
 from jaxdissect.engine.meter import Meter
-from jaxdissect.engine.processes import raise_everywhere
+from jaxdissect.engine.processes import in_first_process, raise_everywhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,7 @@ class OutputOptions(ComputingOptions):
 
     def check_free(self) -> None:
         """Raise OSError if results cannot be put at --out, or there is no space for them."""
-        on_first_process(self._check_free)
+        in_first_process(self._check_free)
 
     def _check_free(self) -> None:
         check_free(self.out, overwrite=self.overwrite)

@@ -24,6 +24,9 @@ PLAN_LOGGER = "jaxdissect.dissection.run"
 METER_LOGGER = "jaxdissect.engine.meter"
 """The logger that tells the figures of every pass, when it has ended."""
 
+SHOWN_SECONDS = 1.0
+"""Figures of shorter passes are not shown; all of them stand in `run.json`."""
+
 
 @contextmanager
 def progress_bar(*, quiet: bool = False, console: "Console | None" = None) -> Iterator[Progress]:
@@ -136,6 +139,8 @@ class _ConsoleHandler(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "seconds", SHOWN_SECONDS) < SHOWN_SECONDS:
+            return
         text = printable_lines(record.getMessage())
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
