@@ -1,9 +1,9 @@
 """`jaxdissect ablate`: which classes need which units, as a folder of tables and figures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -14,18 +14,17 @@ from jaxdissect.classifiers.class_correlation import ClassCorrelation, correlate
 from jaxdissect.classifiers.class_study import ClassStudy, study_classes
 from jaxdissect.classifiers.taylor_importance import estimated_damage
 from jaxdissect.commands.ablate import figures, tables
+from jaxdissect.commands.options.checkpoints import CheckpointOptions
 from jaxdissect.commands.options.class_images import ClassImages, ClassSources, class_numbers
 from jaxdissect.commands.options.computing import images_like
 from jaxdissect.commands.options.model import FoundLayer, LayerOptions
 from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.output import TableOptions
-from jaxdissect.commands.output.disk_space import check_space
-from jaxdissect.commands.output.settings import provenance, write_settings
+from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.dissection.result import load_dissection
-from jaxdissect.engine.checkpoint_folder import claim
 from jaxdissect.engine.data.pairs import WithDonors
 from jaxdissect.engine.folding import Progress
-from jaxdissect.engine.identity import content, digest
+from jaxdissect.engine.identity import digest, looked_at_once
 from jaxdissect.networks.network import Network
 from jaxdissect.plots.figure_files import save_figure
 from jaxdissect.stats import accuracy
@@ -38,14 +37,8 @@ METHODS = {
 }
 
 
-_OF_NO_STATE = frozenset(
-    ("out", "overwrite", "quiet", "tables", "dissection", "memory_gib", "checkpoints")
-)
-"""Options that what is kept in --checkpoints does not depend on."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class AblateOptions(LayerOptions, ClassImages, TableOptions):
+class AblateOptions(CheckpointOptions, LayerOptions, ClassImages, TableOptions):
     """Remove units of a classifier, and count what it still classifies correctly.
 
     Units are ranked for every class on some images, and sets of them are removed on others. Images
@@ -73,10 +66,9 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
     running what follows the layer, or by zeroing parameters; all give the same predictions."""
     memory_gib: Annotated[float, arg(metavar="GIB")] = 1.0
     """Memory for sets of units that run together, about; does not change results."""
-    checkpoints: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
-    """Folder from which the same command resumes when it was interrupted; with other options,
-    images or weights it is refused."""
+    of_results_alone: ClassVar = frozenset(("dissection",))
 
+    @looked_at_once()
     def run(self) -> None:
         """Rank and remove units as the options say; write and print the results.
 
@@ -85,8 +77,7 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
         """
         check_at_least(self, memory_gib=0)
         self.check_free()
-        if self.checkpoints is not None:
-            check_space("checkpoints", self.checkpoints)
+        self.check_checkpoints()
         data = self.find_classes()
         found = self.find_layer(data.image_size)
         network, layer, num_units = found
@@ -96,8 +87,7 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
         names = data.names_of_outputs(network)
         curves = class_numbers("curves", self.curves, names)
         iou = None if self.dissection is None else _best_iou(self.dissection, found)
-        if self.checkpoints is not None:
-            self._claim(self.checkpoints, data, network)
+        self.claim_checkpoints(self.contents(data, network))
         with self.working() as (folder, progress):
             data, replacement = self._replacing(data, found, batch_size, progress)
             study = study_classes(
@@ -126,6 +116,7 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
                 num_classes,
                 label_key=data.label_key,
                 batch_size=batch_size,
+                checkpoints=self.checkpoints_of("estimates"),
                 mesh=self.computing.mesh,
                 progress=progress,
             )
@@ -135,22 +126,12 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
                 layer,
                 label_key=data.label_key,
                 batch_size=batch_size,
+                checkpoints=self.checkpoints_of("correlation"),
                 mesh=self.computing.mesh,
                 progress=progress,
             )
             self._write(folder, study, estimate, correlation, names, iou, data.skipped)
         self.print_summary(tables.summary(study, names))
-
-    def _claim(self, checkpoints: Path, data: ClassSources, network: Network) -> None:
-        """Refuse checkpoints of a command with other options, or other content, before any work."""
-        places = {n: v.resolve() for n, v in vars(self).items() if isinstance(v, Path)}
-        given = provenance(replace(self, **places))["command"]
-        settings = {name: value for name, value in given.items() if name not in _OF_NO_STATE}
-        names = ("rank_split", "split") if self.tfds else ("rank_images", "images")
-        for name, source in zip(names, (data.ranking, data.judging), strict=True):
-            settings[f"content of {name}"] = content(source)
-        settings["weights of model"] = content(network.params)
-        claim(checkpoints, settings, name="command.json")
 
     def _replacing(
         self, data: ClassSources, found: FoundLayer, batch_size: int, progress: Progress
@@ -164,7 +145,7 @@ class AblateOptions(LayerOptions, ClassImages, TableOptions):
                 layer,
                 batch_size=batch_size,
                 mesh=self.computing.mesh,
-                checkpoints=None if self.checkpoints is None else self.checkpoints / "means",
+                checkpoints=self.checkpoints_of("means"),
                 progress=progress,
             )
             return data, replacements.mean(means)

@@ -31,7 +31,7 @@ _LONGEST_NAME = 50  # characters of the name of a class in that of a file, which
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectOptions(LayerOptions, ClassImages, TableOptions):
+class DetectOptions(CheckpointOptions, LayerOptions, ClassImages, TableOptions):
     """Find the single unit whose peak activation detects each class best.
 
     Units and thresholds are chosen on some images and judged on others. Images come from --sample,
@@ -50,6 +50,9 @@ class DetectOptions(LayerOptions, ClassImages, TableOptions):
     num_figures: Annotated[int, arg(metavar="N")] = 3
     """How many detectors to draw the peaks of, the best on the images to choose with."""
 
+    of_results_alone: ClassVar = frozenset(("unit", "classes", "units_per_class", "num_figures"))
+
+    @looked_at_once()
     def run(self) -> None:
         """Find detectors as the options say; write and print the results.
 
@@ -58,12 +61,14 @@ class DetectOptions(LayerOptions, ClassImages, TableOptions):
         """
         check_at_least(self, units_per_class=1, num_figures=0)
         self.check_free()
+        self.check_checkpoints()
         data = self.find_classes()
         wanted = class_numbers("classes", self.classes, data.class_names)
         network, layer, _ = self.find_layer(data.image_size)
         batch_size = self.computing.size_of_batches(
             network, images_like(data.image_size), layers=(layer,), on_processor=16
         )
+        self.claim_checkpoints(self.contents(data, network))
         with self.working() as (folder, progress):
             choosing, judging = (
                 peak_activations(
@@ -72,10 +77,11 @@ class DetectOptions(LayerOptions, ClassImages, TableOptions):
                     (layer,),
                     label_key=data.label_key,
                     batch_size=batch_size,
+                    checkpoints=self.checkpoints_of(part),
                     mesh=self.computing.mesh,
                     progress=progress,
                 )[layer]
-                for source in (data.ranking, data.judging)
+                for part, source in (("choosing", data.ranking), ("judging", data.judging))
             )
             greatest = int(max(choosing.labels.max(), judging.labels.max()))
             names = data.all_names(greatest + 1)

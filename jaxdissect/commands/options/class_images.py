@@ -106,6 +106,13 @@ class ClassImages:
     """What to do about image files that cannot be read: end, or skip them and list them in the
     settings."""
 
+    def contents(self, data: ClassSources, network: Network) -> dict[str, Any]:
+        """Return images and weights by what users call them, for checkpoints."""
+        names = ("rank_split", "split") if self.tfds else ("rank_images", "images")
+        sources = zip(names, (data.ranking, data.judging), strict=True)
+        found = {f"content of {name}": source for name, source in sources}
+        return {**found, "weights of model": network.params}
+
     def find_classes(self) -> ClassSources:
         """Find the images that the options name.
 
