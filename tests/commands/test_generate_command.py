@@ -245,3 +245,37 @@ def test_segmenters_must_be_such(place, tmp_path, capsys):
     wrong = words(place, "remove", tmp_path / "out", segmenter=f"{place / 'mine.py'}:number")
     assert main(wrong) == 2
     assert "must return a Segmenter, not int" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["remove", "insert", "optimise", "artifacts"])
+def test_the_same_command_reads_what_is_kept(place, tmp_path, capsys, task):
+    options = {
+        "remove": {"most": 2},
+        "insert": {"num_units": 2},
+        "optimise": {"steps": 4, "sizes": 1, "values": "present"},
+        "artifacts": {
+            "sizes": 1,
+            "parts": 2,
+            "real_images": place / "real",
+            "features": f"{place / 'features.py'}:features",
+            "feature_layer": "colors",
+        },
+    }
+    changes = options[task] | {"checkpoints": tmp_path / "kept"}
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(words(place, task, first, **changes)) == 0
+    kept = {path.name for path in (tmp_path / "kept").rglob("checksums/*.json")}
+    assert kept == {"12.json", *({"4.json"} if task == "optimise" else ())} | (
+        {"5.json"} if task == "artifacts" else set()
+    )
+    assert main(words(place, task, second, **changes, batch_size=5, devices=2)) == 0
+    tables = [path.name for path in first.glob("*.csv")]
+    assert len(tables) > 1
+    for name in tables:
+        assert (second / name).read_text() == (first / name).read_text()
+    capsys.readouterr()
+    assert main(words(place, task, tmp_path / "third", **changes, seed=1)) == 2
+    assert "kept holds a computation with other settings: seed is 0 there and 1" in (
+        capsys.readouterr().err
+    )

@@ -25,7 +25,6 @@ from jaxdissect.dissection.result import load_dissection
 from jaxdissect.engine.data.pairs import WithDonors
 from jaxdissect.engine.folding import Progress
 from jaxdissect.engine.identity import digest, looked_at_once
-from jaxdissect.networks.network import Network
 from jaxdissect.plots.figure_files import save_figure
 from jaxdissect.stats import accuracy
 

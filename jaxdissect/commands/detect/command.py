@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from tyro.conf import arg
@@ -19,12 +19,14 @@ from jaxdissect.classifiers.detectors import (
     unit_detectors,
 )
 from jaxdissect.commands.detect import figures, tables
+from jaxdissect.commands.options.checkpoints import CheckpointOptions
 from jaxdissect.commands.options.class_images import ClassImages, class_numbers
 from jaxdissect.commands.options.computing import images_like
 from jaxdissect.commands.options.model import LayerOptions
 from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
+from jaxdissect.engine.identity import looked_at_once
 from jaxdissect.plots.figure_files import save_figure
 
 _LONGEST_NAME = 50  # characters of the name of a class in that of a file, which has 255 bytes

@@ -16,6 +16,7 @@ from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.data.folders import image_folder
+from jaxdissect.engine.identity import looked_at_once
 from jaxdissect.generators.images import images_without_units
 from jaxdissect.generators.realism import (
     Features,
@@ -59,6 +60,7 @@ class FindArtifacts(LatentOptions, GeneratorOptions, TableOptions):
     parts: Annotated[int, arg(metavar="N")] = 4
     """Parts of the images to measure with, whose spread shows how sure distances are."""
 
+    @looked_at_once()
     def run(self) -> None:
         """Rank and remove units as the options say; write and print the results.
 
@@ -67,6 +69,7 @@ class FindArtifacts(LatentOptions, GeneratorOptions, TableOptions):
         """
         self.check_latents()
         self.check_free()
+        self.check_checkpoints()
         generator = self.find_generator().generator()
         batch_size = self.size_of_batches(generator)
         _, _, num_units = generator.map_shape(self.layer)
@@ -76,8 +79,21 @@ class FindArtifacts(LatentOptions, GeneratorOptions, TableOptions):
             raise ValueError(f"`sizes` (={self.sizes}) must be numbers from 1 to {num_units - 1}")
         check_parts(self.parts, source)
         features = self._features(real)
+        self.claim_checkpoints(
+            {
+                "weights of model": generator.params,
+                "content of real_images": real,
+                "weights of features": features.network.params,
+            }
+        )
         with self.working() as (folder, progress):
-            truth = moments_of_images(features, real, mesh=self.computing.mesh, progress=progress)
+            truth = moments_of_images(
+                features,
+                real,
+                checkpoints=self.checkpoints_of("real"),
+                mesh=self.computing.mesh,
+                progress=progress,
+            )
             singles = measure_realism(
                 generator,
                 self.latents(generator.latent_size, "ranking"),
@@ -86,6 +102,7 @@ class FindArtifacts(LatentOptions, GeneratorOptions, TableOptions):
                 features,
                 truth,
                 batch_size=batch_size,
+                checkpoints=self.checkpoints_of("singles"),
                 mesh=self.computing.mesh,
                 chunk_size=self.chunk_size,
                 progress=progress,
@@ -102,6 +119,7 @@ class FindArtifacts(LatentOptions, GeneratorOptions, TableOptions):
                 truth,
                 parts=self.parts,
                 batch_size=batch_size,
+                checkpoints=self.checkpoints_of("sets"),
                 mesh=self.computing.mesh,
                 chunk_size=self.chunk_size,
                 progress=progress,

@@ -1,7 +1,7 @@
 """`jaxdissect generate insert`: where a concept appears when its units are inserted."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tyro.conf import arg
 
@@ -9,6 +9,7 @@ from jaxdissect.commands.generate import figures, tables
 from jaxdissect.commands.generate.options import SETTINGS_FILE, ConceptOptions
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
+from jaxdissect.engine.identity import looked_at_once
 from jaxdissect.generators.insertion import images_of_places, insert_units
 from jaxdissect.plots.figure_files import save_figure
 
@@ -28,6 +29,9 @@ class InsertUnits(ConceptOptions, TableOptions):
     min_samples: Annotated[int, arg(metavar="N")] = 100
     """Show contexts with so many samples; the reference takes 1000 of 640,000."""
 
+    of_results_alone: ClassVar = frozenset(("min_samples",))
+
+    @looked_at_once()
     def run(self) -> None:
         """Rank and insert units as the options say; write and print the results.
 
@@ -36,6 +40,7 @@ class InsertUnits(ConceptOptions, TableOptions):
         """
         self.check_latents()
         self.check_free()
+        self.check_checkpoints()
         generator, concept = self.find_subject()
         batch_size = self.size_of_batches(generator)
         height, width, num_units = generator.map_shape(self.layer)
@@ -44,6 +49,7 @@ class InsertUnits(ConceptOptions, TableOptions):
         if self.min_samples < 2:
             raise ValueError(f"`min_samples` (={self.min_samples}) must be at least 2")
         source = self.latents(generator.latent_size, "measuring")
+        self.claim_checkpoints({"weights of model": generator.params})
         with self.working() as (folder, progress):
             found = self.rank_units(generator, concept, batch_size, progress)
             units = found.ranking[: self.num_units]
@@ -55,6 +61,7 @@ class InsertUnits(ConceptOptions, TableOptions):
                 self.times * found.levels[units],
                 concepts=[concept],
                 batch_size=batch_size,
+                checkpoints=self.checkpoints_of("insertion"),
                 mesh=self.computing.mesh,
                 chunk_size=self.chunk_size,
                 progress=progress,

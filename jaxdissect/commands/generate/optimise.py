@@ -11,6 +11,7 @@ from jaxdissect.commands.generate import figures, tables
 from jaxdissect.commands.generate.options import SETTINGS_FILE, ConceptOptions
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
+from jaxdissect.engine.identity import looked_at_once
 from jaxdissect.generators.causality import causal_effect, mean_where_present
 from jaxdissect.generators.optimise import optimise_units
 from jaxdissect.generators.removal import remove_units
@@ -45,6 +46,7 @@ class OptimiseUnits(ConceptOptions, TableOptions):
     penalty: Annotated[float, arg(metavar="X")] = 0.05
     """Weight of the length of the vector of strengths."""
 
+    @looked_at_once()
     def run(self) -> None:
         """Learn strengths and compare rankings as the options say; write and print the results.
 
@@ -53,6 +55,7 @@ class OptimiseUnits(ConceptOptions, TableOptions):
         """
         self.check_latents()
         self.check_free()
+        self.check_checkpoints()
         generator, concept = self.find_subject()
         batch_size = self.size_of_batches(generator)
         _, _, num_units = generator.map_shape(self.layer)
@@ -60,6 +63,7 @@ class OptimiseUnits(ConceptOptions, TableOptions):
             raise ValueError(f"`sizes` (={self.sizes}) must be numbers from 1 to {num_units}")
         source = self.latents(generator.latent_size, "measuring")
         learning = self.latents(generator.latent_size, "learning")
+        self.claim_checkpoints({"weights of model": generator.params})
         with self.working() as (folder, progress):
             units = self.rank_units(generator, concept, batch_size, progress)
             values = units.levels
@@ -70,6 +74,7 @@ class OptimiseUnits(ConceptOptions, TableOptions):
                     self.layer,
                     concept,
                     batch_size=batch_size,
+                    checkpoints=self.checkpoints_of("values"),
                     mesh=self.computing.mesh,
                     progress=progress,
                 )
@@ -86,6 +91,7 @@ class OptimiseUnits(ConceptOptions, TableOptions):
                 batch_size=self.step_size,
                 learning_rate=self.learning_rate,
                 penalty=self.penalty,
+                checkpoints=self.checkpoints_of("strengths"),
                 progress=progress,
             )
             chosen = [
@@ -104,6 +110,7 @@ class OptimiseUnits(ConceptOptions, TableOptions):
                 values,
                 patch=self.patch,
                 batch_size=batch_size,
+                checkpoints=self.checkpoints_of("effects"),
                 mesh=self.computing.mesh,
                 chunk_size=self.chunk_size,
                 progress=progress,
@@ -114,6 +121,7 @@ class OptimiseUnits(ConceptOptions, TableOptions):
                 self.layer,
                 keep,
                 batch_size=batch_size,
+                checkpoints=self.checkpoints_of("removal"),
                 mesh=self.computing.mesh,
                 chunk_size=self.chunk_size,
                 progress=progress,

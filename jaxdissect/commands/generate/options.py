@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from tyro.conf import arg
 
+from jaxdissect.commands.options.checkpoints import CheckpointOptions
 from jaxdissect.commands.options.computing import ComputingOptions
 from jaxdissect.commands.options.generator import GeneratorOptions, SegmenterOptions
 from jaxdissect.commands.options.numbers import check_at_least
@@ -23,7 +24,7 @@ _SEEDS = {"ranking": 0, "measuring": 2**32, "learning": 2**33}
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentOptions(ComputingOptions):
+class LatentOptions(CheckpointOptions, ComputingOptions):
     """Options of the latents that images are made of, and of how many run together."""
 
     num_images: Annotated[int, arg(metavar="N")] = 256

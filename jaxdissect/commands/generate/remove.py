@@ -1,7 +1,7 @@
 """`jaxdissect generate remove`: what goes without units, and what comes in its place."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tyro.conf import arg
 
@@ -9,6 +9,7 @@ from jaxdissect.commands.generate import figures, tables
 from jaxdissect.commands.generate.options import SETTINGS_FILE, ConceptOptions
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
+from jaxdissect.engine.identity import looked_at_once
 from jaxdissect.generators.images import images_without_units
 from jaxdissect.generators.removal import remove_units
 from jaxdissect.networks.ablation_masks import best_unit_masks, single_unit_masks
@@ -35,6 +36,9 @@ class RemoveUnits(ConceptOptions, TableOptions):
     singles: bool = True
     """Also remove every unit alone."""
 
+    of_results_alone: ClassVar = frozenset(("shown",))
+
+    @looked_at_once()
     def run(self) -> None:
         """Rank and remove units as the options say; write and print the results.
 
@@ -43,6 +47,7 @@ class RemoveUnits(ConceptOptions, TableOptions):
         """
         self.check_latents()
         self.check_free()
+        self.check_checkpoints()
         generator, concept = self.find_subject()
         batch_size = self.size_of_batches(generator)
         _, _, num_units = generator.map_shape(self.layer)
@@ -54,6 +59,7 @@ class RemoveUnits(ConceptOptions, TableOptions):
         if not shown or not all(0 <= number <= self.most for number in shown):
             raise ValueError(f"`shown` (={shown}) must be numbers from 0 to {self.most}")
         source = self.latents(generator.latent_size, "measuring")
+        self.claim_checkpoints({"weights of model": generator.params})
         with self.working() as (folder, progress):
             units = self.rank_units(generator, concept, batch_size, progress)
             sets = remove_units(
@@ -63,6 +69,7 @@ class RemoveUnits(ConceptOptions, TableOptions):
                 best_unit_masks(units.ranking, self.most, num_units),
                 concepts=[concept],
                 batch_size=batch_size,
+                checkpoints=self.checkpoints_of("sets"),
                 mesh=self.computing.mesh,
                 chunk_size=self.chunk_size,
                 progress=progress,
@@ -80,6 +87,7 @@ class RemoveUnits(ConceptOptions, TableOptions):
                     self.layer,
                     single_unit_masks(num_units),
                     batch_size=batch_size,
+                    checkpoints=self.checkpoints_of("singles"),
                     mesh=self.computing.mesh,
                     chunk_size=self.chunk_size,
                     progress=progress,
