@@ -70,10 +70,68 @@ def test_stopping_and_resuming_changes_nothing():
 
 
 @pytest.mark.parametrize("axis_type", list(jax.sharding.AxisType))
-def test_any_mesh_gives_the_same_state(axis_type):
-    mesh = jax.make_mesh((4,), ("data",), axis_types=(axis_type,))
-    state = fold(step, int64_counter.zeros(()), source(10), batch_size=4, mesh=mesh)
-    assert int64_counter.to_int64(state) == 4 * sum(range(10))
+@pytest.mark.parametrize("shape", [(4,), (2, 2), (1, 4)])
+def test_any_mesh_and_batch_give_the_same_state(axis_type, shape):
+    mesh = jax.make_mesh(
+        shape, ("data", "model")[: len(shape)], axis_types=(axis_type,) * len(shape)
+    )
+    found = np.zeros(10, np.int32)
+
+    def receive(batch, output):
+        found[batch["example"][batch["weight"]]] = np.asarray(output)[batch["weight"]]
+
+    for batch_size in (1, 3, 50):
+        state = fold(
+            step,
+            int64_counter.zeros(()),
+            source(10),
+            batch_size=batch_size,
+            receive=receive,
+            mesh=mesh,
+        )
+        assert int64_counter.to_int64(state) == 4 * sum(range(10))
+        np.testing.assert_array_equal(found, np.arange(10))
+
+
+def test_no_step_waits_for_the_results_of_the_one_before_and_few_run_at_once():
+    events = []
+
+    def noted(state, batch):
+        events.append("step")
+        return state, batch["x"].sum(axis=(1, 2))
+
+    fold(
+        noted,
+        None,
+        source(6),
+        batch_size=1,
+        receive=lambda batch, output: events.append(f"result {batch['example'][0]}"),
+    )
+    running = np.cumsum([1 if event == "step" else -1 for event in events])
+    assert running.max() == 3 and running[-1] == 0
+    assert events[:3] == ["step"] * 3 and events[3] == "result 0"
+
+
+def test_a_wrong_result_is_found_before_anything_of_it_is_saved():
+    saved = []
+
+    def receive(batch, output):
+        if batch["example"][0] == 4:
+            raise ValueError("wrong")
+
+    def is_due(done):
+        return done >= 4
+
+    options = {"receive": receive, "is_due": is_due, "batch_size": 1}
+    with pytest.raises(ValueError, match="wrong"):
+        fold(
+            step,
+            int64_counter.zeros(()),
+            source(9),
+            after_step=lambda done, state: saved.append(done),
+            **options,
+        )
+    assert saved == [4]
 
 
 def test_stored_and_joined_sources():

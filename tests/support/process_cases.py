@@ -2,7 +2,8 @@
 
     python -m support.process_cases INDEX NUMBER PORT
 
-Prints a JSON object: for each experiment and way to run it, a hash of what was found. Weights and
+Prints a JSON object: for each experiment and way to run it, a hash of what was found; and what was
+raised. Weights and
 images are small integers or eighths, with which networks compute exactly, whatever the batch.
 """
 
@@ -103,6 +104,33 @@ def remove(**options):
     return found.before, found.changes, found.after, found.replaced
 
 
+class Unreadable:
+    """Images of which one cannot be read."""
+
+    def __len__(self):
+        return NUMBER
+
+    def __getitem__(self, index):
+        if index == 11:
+            raise ValueError("image 11 is unreadable")
+        return images()[index]
+
+
+def infinite():
+    arrays = images().arrays
+    arrays["image"][11] = np.inf
+    return Stored(arrays)
+
+
+def refusals(**options):
+    """What is raised for examples that only one of the processes sees."""
+    for source in (Unreadable(), infinite()):
+        try:
+            peak_activations(network(), source, ("conv1",), **options)
+        except ValueError as problem:
+            yield str(problem)
+
+
 EXPERIMENTS = {"ablate": ablate, "detect": detect, "remove": remove}
 
 
@@ -128,7 +156,8 @@ def main(index, number, port):
         options = {"mesh": data_mesh(devices), "batch_size": batch_size}
         for name, run in EXPERIMENTS.items():
             found[f"{name}, {devices} devices, {batch_size} a step"] = digest(run(**options))
-    print(json.dumps(found))
+    options = {"mesh": data_mesh(1), "batch_size": 1}
+    print(json.dumps({"found": found, "refusals": list(refusals(**options))}))
 
 
 if __name__ == "__main__":
