@@ -54,7 +54,7 @@ def until_saved() -> Iterator[Callable[[], bool]]:
         What tells whether a signal has come: time to save and to end.
 
     Raises:
-        Interrupted: In the end, if one has come and nothing else was raised.
+        Interrupted: If one has come, in the end, and nothing else was raised.
     """
     _Held.depth += 1
     try:

@@ -161,7 +161,9 @@ def map_resumably(
         plain_step, options: What `fold_resumably` takes.
 
     Raises:
-        ValueError, Stopped: As `fold_resumably`.
+        ValueError: If `folder` holds another computation or is damaged, or `save_every` is not
+            positive.
+        Stopped: If `progress` asks for it.
     """
     plain = plain_step or step
     fold_resumably(
