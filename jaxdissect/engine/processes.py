@@ -35,6 +35,14 @@ def one_device() -> Mesh | None:
     return Mesh(np.array(jax.local_devices()[:1]), ("data",)) if jax.process_count() > 1 else None
 
 
+def own_devices(mesh: Mesh | None) -> Mesh | None:
+    """Make a mesh of those devices that are this process', for what each computes by itself."""
+    if mesh is None:
+        return one_device()
+    own = [device for device in mesh.devices.flat if device.process_index == jax.process_index()]
+    return Mesh(np.array(own), mesh.axis_names[:1])
+
+
 def replicated(tree: PyTree, mesh: Mesh | None) -> PyTree:
     """Put a copy of arrays on every device, once, rather than anew in every step.
 

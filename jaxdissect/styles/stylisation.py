@@ -15,10 +15,11 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Int64
 
-from jaxdissect.engine.batching import batches
+from jaxdissect.engine.batching import Batch, Joined
 from jaxdissect.engine.data.folders import ImageFolder
 from jaxdissect.engine.data.pairs import STYLE_MARK
-from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.engine.folding import Progress, map_batches, no_progress
+from jaxdissect.engine.processes import own_devices, replicated
 from jaxdissect.networks.models.adain import stylize
 
 
@@ -33,6 +34,7 @@ def stylise_folder(
     styles_per_image: int = 1,
     seed: int = 0,
     batch_size: int = 4,
+    mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> list[Path]:
     """Write every image of a folder in the style of other images, chosen at random.
@@ -52,7 +54,9 @@ def stylise_folder(
         seed: Seed of the choice of styles. The styles of an image depend on its place in the
             folder, not on the images that follow.
         batch_size: Images in a step.
-        progress: Is called with how many images are done.
+        mesh: Devices to spread batches over (see `fold`); of several processes each writes all
+            files, to its own `out`.
+        progress: Is called with how many contents are done.
 
     Returns:
         The files, PNG, in the order of the contents.
@@ -83,18 +87,47 @@ def stylise_folder(
         cut = rendered[:, : content.shape[1], : content.shape[2]]
         return jnp.round(cut * 255).astype(jnp.uint8)
 
-    total, done = len(contents) * styles_per_image, 0
-    for batch in batches(contents, batch_size):
-        rows = batch["example"]
-        for place in range(styles_per_image):
-            style = np.stack([styles[int(chosen[row, place])]["image"] for row in rows])
-            images = np.asarray(render(networks[1], batch["image"], style))
-            counted = rows[batch["weight"]]
-            for row, image in zip(counted, images[: len(counted)], strict=True):
+    mesh = own_devices(mesh)
+    state = replicated(networks[1], mesh)
+
+    def step(batch: dict[str, Any]) -> tuple[Array, ...]:
+        every = range(styles_per_image)
+        return tuple(render(state, batch["image"], batch[f"style {place}"]) for place in every)
+
+    def receive(batch: Batch, rendered: tuple[Array, ...]) -> None:
+        rows = batch["example"][batch["weight"]]
+        for place, images in enumerate(rendered):
+            for row, image in zip(rows, np.asarray(images)[batch["weight"]], strict=True):
                 _write(files[row][place], image)
-            done += len(counted)
-        progress("stylising", done, total)
+
+    map_batches(
+        step,
+        Joined(
+            contents, *(_Chosen(styles, of_place, place) for place, of_place in enumerate(chosen.T))
+        ),
+        batch_size=batch_size,
+        receive=receive,
+        mesh=mesh,
+        forward_passes=styles_per_image,
+        description="stylising",
+        progress=progress,
+    )
     return [file for own in files for file in own]
+
+
+class _Chosen:
+    """Images of styles, by the contents that are rendered in them."""
+
+    thread_safe = True
+
+    def __init__(self, styles: ImageFolder, chosen: Int64[np.ndarray, "contents"], place: int):
+        self._styles, self._chosen, self._name = styles, chosen, f"style {place}"
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {self._name: self._styles[int(self._chosen[index])]["image"]}
 
 
 def choose_styles(

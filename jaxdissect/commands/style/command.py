@@ -156,6 +156,7 @@ def _pairs(
             styles,
             place,
             alpha=options.alpha,
+            mesh=options.computing.mesh,
             seed=options.seed,
             progress=progress,
         )
