@@ -38,3 +38,5 @@ from jaxdissect.attacks.pgd import ProjectedGradientSettings as ProjectedGradien
 from jaxdissect.attacks.pgd import cross_entropy as cross_entropy
 from jaxdissect.attacks.pgd import projected_gradient as projected_gradient
 from jaxdissect.attacks.pgd import smooth_margin as smooth_margin
+from jaxdissect.attacks.resumable_attack import PartwiseAttack as PartwiseAttack
+from jaxdissect.attacks.resumable_attack import attack_resumably as attack_resumably

@@ -10,6 +10,7 @@ Letters: B images, H W image, U units, N classes.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -25,11 +26,13 @@ from jaxdissect.attacks.attack_interface import (
     count_classes,
     predict_scores,
 )
+from jaxdissect.attacks.resumable_attack import attack_resumably
 from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.ablation import Measure, ablation_sweep
 from jaxdissect.classifiers.class_checks import check_scores, first_example, read_classes
 from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.engine.identity import content, looked_at_once
 from jaxdissect.engine.processes import replicated
 from jaxdissect.networks.ablation_masks import single_unit_masks
 from jaxdissect.networks.network import Network, as_network, layer_shapes
@@ -68,6 +71,7 @@ class UnitDamage(Protocol):
         *,
         label_key: str,
         batch_size: int,
+        checkpoints: Path | None = None,
         mesh: jax.sharding.Mesh | None = None,
         progress: Progress,
     ) -> Float[np.ndarray, "U N"] | RankedDamage: ...
@@ -85,6 +89,7 @@ def removal_damage(measure: Measure) -> UnitDamage:
         *,
         label_key: str,
         batch_size: int,
+        checkpoints: Path | None = None,
         mesh: jax.sharding.Mesh | None = None,
         progress: Progress,
     ) -> RankedDamage:
@@ -97,6 +102,7 @@ def removal_damage(measure: Measure) -> UnitDamage:
             single_unit_masks(num_units),
             label_key=label_key,
             batch_size=batch_size,
+            checkpoints=checkpoints,
             mesh=mesh,
             progress=progress,
         )
@@ -167,6 +173,7 @@ class AttackStudy:
         return float(np.median(distances)) if len(distances) else None
 
 
+@looked_at_once()
 def study_attack(
     network: Any,
     ranking: Source,
@@ -181,6 +188,7 @@ def study_attack(
     damage: UnitDamage = BALANCED_ACCURACY,
     top: int = importance.NUM_TOP,
     batch_size: int = 16,
+    checkpoints: Path | None = None,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> AttackStudy:
@@ -201,6 +209,9 @@ def study_attack(
             by the margin lost where it returns that too.
         top: Number of units that are called important to a class.
         batch_size: Images in a step; changes results by rounding only.
+        checkpoints: Folder from which an interrupted study resumes, which `damage` takes too where
+            it is not None; None keeps none. What a `PartwiseAttack` has made is saved after some
+            images, which changes results by rounding only.
         mesh: Devices to spread batches over (see `fold`), which `damage` takes too where it is not
             None; `attack` has its own.
         progress: Is called with how far the study has come.
@@ -208,7 +219,7 @@ def study_attack(
     Raises:
         ValueError: If `num_attacked`, `target` or `top` makes no sense, every image is of the
             target class or classified as it, no unit matters to the target, or a pass refuses the
-            rest.
+            rest, or `checkpoints` holds another computation or is damaged.
     """
     for name, value in (("num_attacked", num_attacked), ("batch_size", batch_size)):
         if value < 1:
@@ -231,13 +242,21 @@ def study_attack(
         for name in ("image", label_key)
     )
     sources = predict(images).argmax(1).astype(np.int32)
-    progress("attacking", 0, 1)
+    if checkpoints is None:  # or the passes show it
+        progress("attacking", 0, 1)
     # Before units are ranked, which takes as long: an attack refuses its settings at once.
-    found = attack(
-        scores, scores.params, jnp.asarray(images), jnp.full(len(images), target, jnp.int32)
+    found = attack_resumably(
+        attack,
+        scores,
+        scores.params,
+        images,
+        np.full(len(images), target, np.int32),
+        None if checkpoints is None else checkpoints / "attack",
+        settings={"weights": content(scores.params)},
+        progress=progress,
     )
-    found = jax.tree.map(np.asarray, found)
-    progress("attacking", 1, 1)
+    if checkpoints is None:
+        progress("attacking", 1, 1)
     lost = damage(
         network,
         ranking,
@@ -247,6 +266,7 @@ def study_attack(
         batch_size=batch_size,
         progress=progress,
         **({} if mesh is None else {"mesh": mesh}),
+        **({} if checkpoints is None else {"checkpoints": checkpoints / "damage"}),
     )
     if not isinstance(lost, RankedDamage):
         lost = RankedDamage(lost, np.zeros_like(lost))

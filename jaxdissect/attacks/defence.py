@@ -19,6 +19,7 @@ other draws.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -29,8 +30,10 @@ from jaxtyping import Array, Bool, Float, Float64, Int, Int64, Key, PyTree
 
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.attacks.attack_interface import Attack
+from jaxdissect.attacks.resumable_attack import attack_resumably
 from jaxdissect.engine.batching import Batch, Stored
 from jaxdissect.engine.folding import Progress, map_batches, no_progress
+from jaxdissect.engine.identity import content
 from jaxdissect.engine.processes import replicated
 from jaxdissect.networks.edits import keep_units
 from jaxdissect.networks.network import Network, as_network
@@ -309,6 +312,7 @@ def defence_curve(
     attacker_masks: Masks | None = None,
     num_draws: int = NUM_DRAWS,
     batch_size: int = 16,
+    checkpoints: Path | None = None,
     mesh: jax.sharding.Mesh | None = None,
     description: str = "attacking the defence",
     progress: Progress = no_progress,
@@ -336,13 +340,15 @@ def defence_curve(
         attacker_masks: Draws the masks of the attacker, perhaps more of them; None means `masks`.
         num_draws: How often the defender draws masks, where they are random.
         batch_size: Images in a step of predictions.
+        checkpoints: Folder from which an interrupted measurement resumes; None keeps none.
         mesh: Devices to spread predictions over (see `fold`); attacks have their own.
         description: What the progress is called.
         progress: Is called with how many of `sizes` are done.
 
     Raises:
         ValueError: If there are no sizes or one is not in [0, U], or more than the pool that masks
-            are drawn from, if there are no attacks or draws, or an attack refuses the rest.
+            are drawn from, if there are no attacks or draws, an attack refuses the rest, or
+            `checkpoints` holds another computation or is damaged.
     """
     network = as_network(network)
     scores = DefendedScores(network, layer)
@@ -361,7 +367,6 @@ def defence_curve(
         draws = [draw._replace(own=draw.own[:1]) for draw in draws]
     params = replicated(network.params, mesh)
     predict = partial(majority_vote, scores, params, batch_size=batch_size, mesh=mesh)
-    shown, goals = jnp.asarray(images), jnp.asarray(wanted, jnp.int32)
     before, fooled_before = predict(nobody, images), predict(nobody, adversarial)
 
     def as_wanted(predictions: Int[np.ndarray, "*D B"]) -> Bool[np.ndarray, "*D B"]:
@@ -375,12 +380,24 @@ def defence_curve(
     for place, draw in enumerate(draws):
         found = images
         fooled = np.full(len(images), -1)
-        for attack in attacks:
-            against = (network.params, draw.attacker)
-            made = np.asarray(attack(scores, against, shown, goals).images)
-            number = sum(as_wanted(predict(keep, made)).astype(int) for keep in draw.rehearsals)
-            found = np.where((number > fooled)[:, None, None, None], made, found)
-            fooled = np.maximum(fooled, number)
+        for number, attack in enumerate(attacks):
+            made = attack_resumably(
+                attack,
+                scores,
+                (network.params, draw.attacker),
+                images,
+                wanted,
+                None if checkpoints is None else checkpoints / f"{sizes[place]}-{number}",
+                settings={
+                    "weights": content(network.params),
+                    "masks": content(draw.attacker),
+                },
+                description=f"{description}, {sizes[place]} units",
+                progress=progress,
+            ).images
+            fooling = sum(as_wanted(predict(keep, made)).astype(int) for keep in draw.rehearsals)
+            found = np.where((fooling > fooled)[:, None, None, None], made, found)
+            fooled = np.maximum(fooled, fooling)
         clean, transferred, adaptive = (
             np.stack([predict(keep, seen) for keep in draw.own])
             for seen in (images, adversarial, found)

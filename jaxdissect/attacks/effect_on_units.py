@@ -7,6 +7,9 @@ attack changes most the units that matter to the class that it aims at and to th
 original image.
 """
 
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -17,9 +20,10 @@ from jaxtyping import Array, Bool, Float, Float32, Float64, Int, Int64, PyTree
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine import independence
 from jaxdissect.engine.batching import Batch, Stored
-from jaxdissect.engine.folding import Progress, map_batches, no_progress
+from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.engine.layer_reader import Inputs, as_static, image_input, image_size
 from jaxdissect.engine.processes import replicated
+from jaxdissect.engine.resume import map_resumably, network_settings
 from jaxdissect.networks.network import as_network, layers_as_maps
 from jaxdissect.stats.intervals import student_t
 
@@ -76,6 +80,8 @@ def measure_peaks(
     *,
     inputs: Inputs = image_input,
     batch_size: int = 16,
+    checkpoints: Path | None = None,
+    save_every: int = 100,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> PeakChanges:
@@ -87,12 +93,15 @@ def measure_peaks(
         layer: The layer.
         inputs: Makes the network's input from ``{"image": images}``.
         batch_size: Pairs in a step; does not change results.
+        checkpoints: Folder from which an interrupted pass resumes, with the same result; None keeps
+            none.
+        save_every: Steps between checkpoints.
         mesh: Devices to spread batches over (see `fold`).
         progress: Is called with how far the pass has come.
 
     Raises:
-        ValueError: If images and adversarial images are no pairs, there are none, or the layer is
-            unknown.
+        ValueError: If images and adversarial images are no pairs, there are none, the layer is
+            unknown, or `checkpoints` holds another computation or is damaged.
     """
     network = as_network(network)
     if images.shape != adversarial.shape:
@@ -121,10 +130,21 @@ def measure_peaks(
             part[batch["example"][batch["weight"]]] = np.asarray(new)[batch["weight"]]
 
     params = replicated(network.params, mesh)
-    map_batches(
-        # One program, run twice: images that the attack left as they were do not change.
-        lambda batch: tuple(peaks(params, batch[name]) for name in ("image", "adversarial")),
+
+    # One program, run twice: images that the attack left as they were do not change.
+    def both(params: PyTree, batch: Mapping[str, Array]) -> tuple[Array, ...]:
+        return tuple(peaks(params, batch[name]) for name in ("image", "adversarial"))
+
+    map_resumably(
+        partial(both, params),
         Stored({"image": images, "adversarial": adversarial}),
+        checkpoints,
+        plain_step=partial(both, network.params),
+        settings=lambda: {
+            "layer": layer,
+            **network_settings(network, inputs, {"image": np.asarray(images[:1])}),
+        },
+        save_every=save_every,
         batch_size=batch_size,
         kept={"before": before, "after": after},
         receive=receive,

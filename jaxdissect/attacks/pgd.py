@@ -157,18 +157,20 @@ def projected_gradient(
     classes: Int[Array, "B"],
     settings: ProjectedGradientSettings,
     *,
+    first: int = 0,
     slots: int | None = None,
     mesh: jax.sharding.Mesh | None = None,
 ) -> Attacked:
     """Attack every image within a ball.
 
     Args:
-        key: Random key of the starts; image i has ``jax.random.fold_in(key, i)``.
+        key: Random key of the starts; image i has ``jax.random.fold_in(key, first + i)``.
         scores: Scores classes; `ClassScores` makes it from a network.
         params: Parameters, the first argument of `scores`.
         images: Images within the bounds. Everything is computed in their dtype, float32 or float64.
         classes: The class that each image should, or should not, be classified as.
         settings: See `ProjectedGradientSettings`.
+        first: Position of the first image, where some of many are attacked.
         slots: Images that run together; None means `sharding.SLOTS` on CPU and all elsewhere. It
             changes results by rounding only.
         mesh: Devices to divide images among, along its first axis; axes may be of any type.
@@ -186,7 +188,7 @@ def projected_gradient(
     check_classes("classes", classes, len(images), count_classes(scores, params, images))
     slots = checked_slots(slots, len(images), images, mesh)
     each = jnp.arange(len(images), dtype=jnp.int32)
-    keys = jax.vmap(partial(jax.random.fold_in, key))(each)
+    keys = jax.vmap(partial(jax.random.fold_in, key))(each + jnp.int32(first))
     static = (scores, settings.ball, settings.loss, slots)
     # Functions are no arrays: ball and loss are static arguments.
     numbers = settings._replace(ball=None, loss=None)  # pyright: ignore[reportArgumentType]

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support import toy_attacked as toy
+from support.interrupted import assert_resumes
 
 from jaxdissect.arrays.resampling import resample
-from jaxdissect.attacks import attack_study
+from jaxdissect.attacks import PartwiseAttack, attack_study, resumable_attack
 from jaxdissect.attacks.attack_examples import find_attack_examples
 from jaxdissect.attacks.carlini_wagner_l2 import CarliniWagnerSettings, carlini_wagner
 from jaxdissect.attacks.effect_on_units import measure_peaks
@@ -185,3 +186,41 @@ def test_units_without_damage_are_not_important(lost):
         found = study()
         np.testing.assert_array_equal(np.flatnonzero(found.important[:, 0]), [1, 3, 5])
         np.testing.assert_array_equal(found.ranking[:4], [5, 3, 1, 7])
+
+
+@pytest.mark.slow
+def test_interrupted_studies_resume(tmp_path, monkeypatch):
+    monkeypatch.setattr(resumable_attack, "TOGETHER", 3)
+
+    def run(**others):
+        others.pop("save_every", None)
+        return attack_study.study_attack(
+            toy.classifier(),
+            source(30, 1),
+            source(20, 2),
+            "conv2",
+            TARGET,
+            PartwiseAttack(lambda first: attack, FEW),
+            num_attacked=5,
+            damage=estimated_damage,
+            top=2,
+            batch_size=4,
+            **others,
+        )
+
+    assert_resumes(run, tmp_path, steps=1)
+    kept = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("checksums/*"))
+    assert kept == [f"{part}.json" for part in (
+        "attack/checksums/3", "attack/checksums/5", "damage/checksums/30"
+    )]  # fmt: skip
+    other = PartwiseAttack(lambda first: attack, FEW._replace(max_iterations=9))
+    with pytest.raises(ValueError, match="other settings: attack is not the same"):
+        resumable_attack.attack_resumably(
+            other,
+            toy.scores(),
+            toy.scores().params,
+            np.zeros((5, *toy.images(1).shape[1:]), np.float32),
+            np.zeros(5, np.int32),
+            tmp_path / "attack",
+            settings={},
+        )

@@ -1,7 +1,7 @@
 """`jaxdissect attack`: what adversarial images do to units, as a folder of tables and figures."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tyro.conf import arg
 
@@ -11,6 +11,7 @@ from jaxdissect.commands.attack import figures, tables
 from jaxdissect.commands.options.attack import AttackedImages
 from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.output.settings import write_settings
+from jaxdissect.engine.identity import looked_at_once
 from jaxdissect.plots.figure_files import save_figure
 
 
@@ -31,6 +32,9 @@ class AttackOptions(AttackedImages):
     num_shown: Annotated[int, arg(metavar="N")] = 8
     """Number of attacked images in the figure of examples."""
 
+    of_results_alone: ClassVar = frozenset(("least_change", "amplify", "num_shown"))
+
+    @looked_at_once()
     def run(self) -> None:
         """Attack as the options say; write and print the results.
 
@@ -38,8 +42,10 @@ class AttackOptions(AttackedImages):
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
         self.check_free()
+        self.check_checkpoints()
         check_at_least(self, num_shown=1, least_change=0, amplify=0)
         classifier = self.find_classifier()
+        self.claim_checkpoints(self.contents(classifier.data, classifier.network))
         with self.working() as (folder, progress):
             names = classifier.names
             study = self.study(classifier, progress)
@@ -55,6 +61,7 @@ class AttackOptions(AttackedImages):
                 study.adversarial[there],
                 study.layer,
                 batch_size=classifier.batch_size,
+                checkpoints=self.checkpoints_of("peaks"),
                 mesh=self.computing.mesh,
                 progress=progress,
             )

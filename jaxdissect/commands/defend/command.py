@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from tyro.conf import arg
 
@@ -14,6 +13,7 @@ from jaxdissect.attacks import (
     AttackStudy,
     ClassScores,
     Masks,
+    attack_resumably,
     defence_curve,
     first_units,
     measure_peaks,
@@ -28,6 +28,7 @@ from jaxdissect.commands.options.numbers import check_at_least, check_within
 from jaxdissect.commands.output.attack_summary import attack_facts
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.engine.folding import Progress
+from jaxdissect.engine.identity import content, looked_at_once
 from jaxdissect.networks.network import Network
 from jaxdissect.plots.figure_files import save_figure
 
@@ -73,6 +74,7 @@ class DefendOptions(AttackedImages):
     know: more makes images that fool other masks too, further away. For each image the least that
     suffices is used."""
 
+    @looked_at_once()
     def run(self) -> None:
         """Attack, defend and attack again; write and print the results.
 
@@ -80,6 +82,7 @@ class DefendOptions(AttackedImages):
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
         self.check_free()
+        self.check_checkpoints()
         for name in ("choices", "goals", "sizes", "adaptive_confidences"):
             if not getattr(self, name):
                 raise ValueError(f"`{name}` must not be empty")
@@ -89,6 +92,7 @@ class DefendOptions(AttackedImages):
         classifier = self.find_classifier()
         check_within(self, sizes=(0, classifier.num_units))
         check_within(self, pool=(max(1, *self.sizes), classifier.num_units))
+        self.claim_checkpoints(self.contents(classifier.data, classifier.network))
         with self.working() as (folder, progress):
             study = self.study(classifier, progress)
             peaks = measure_peaks(
@@ -97,7 +101,9 @@ class DefendOptions(AttackedImages):
                 study.adversarial,
                 study.layer,
                 batch_size=classifier.batch_size,
+                checkpoints=self.checkpoints_of("peaks"),
                 mesh=self.computing.mesh,
+                progress=progress,
             )
             orders = {"important": study.ranking, "response": most_changed(peaks.change)}
             defences = [
@@ -120,17 +126,17 @@ class DefendOptions(AttackedImages):
         progress: Progress,
     ) -> tables.Defence:
         """Attack a defence, given orders of all units by name."""
-        targeted = goal == "targeted"
+        targeted, network = goal == "targeted", classifier.network
         masks, attackers = (
             self._masks(choice, orders, number) for number in (self.num_masks, self.attacker_masks)
         )
         curve = defence_curve(
             jax.random.key(self.seed),
-            classifier.network,
+            network,
             study.images,
             study.labels,
             study.targets if targeted else study.labels,
-            study.adversarial if targeted else self._untargeted(classifier.network, study),
+            study.adversarial if targeted else self._untargeted(network, study, progress),
             study.layer,
             masks,
             self.sizes,
@@ -139,17 +145,26 @@ class DefendOptions(AttackedImages):
             attacker_masks=attackers,
             num_draws=self.num_draws,
             batch_size=classifier.batch_size,
+            checkpoints=self.checkpoints_of(f"{choice}-{goal}"),
             mesh=self.computing.mesh,
             description=f"attacking the defence: {choice}, {goal}",
             progress=progress,
         )
         return tables.Defence(choice, goal, orders.get(choice), curve)
 
-    def _untargeted(self, network: Network, study: AttackStudy) -> np.ndarray:
+    def _untargeted(self, network: Network, study: AttackStudy, progress: Progress) -> np.ndarray:
         """Attack the undefended network so that images are classified as any other class."""
-        scores, attack = ClassScores(network), self.chosen_attack(targeted=False)
-        given = (jnp.asarray(study.images), jnp.asarray(study.labels))
-        return np.asarray(attack(scores, scores.params, *given).images)
+        scores = ClassScores(network)
+        return attack_resumably(
+            self.chosen_attack(targeted=False),
+            scores,
+            scores.params,
+            study.images,
+            study.labels,
+            self.checkpoints_of("untargeted"),
+            settings={"weights": content(network.params)},
+            progress=progress,
+        ).images
 
     def _attacks(self, choice: Choice, *, targeted: bool) -> list[Attack]:
         """Return the attacks on a defence, the gentlest first."""

@@ -16,6 +16,7 @@ from jaxdissect.attacks import (
     Attacked,
     AttackStudy,
     CarliniWagnerSettings,
+    PartwiseAttack,
     ProjectedGradientSettings,
     Scores,
     carlini_wagner,
@@ -27,6 +28,7 @@ from jaxdissect.attacks import (
 )
 from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.taylor_importance import estimated_damage
+from jaxdissect.commands.options.checkpoints import CheckpointOptions
 from jaxdissect.commands.options.class_images import ClassImages, ClassSources, class_numbers
 from jaxdissect.commands.options.computing import images_like
 from jaxdissect.commands.options.model import LayerOptions
@@ -69,7 +71,7 @@ class AttackedClassifier(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttackedImages(LayerOptions, ClassImages, TableOptions):
+class AttackedImages(CheckpointOptions, LayerOptions, ClassImages, TableOptions):
     """Options of an attack: which images, towards which class, and how."""
 
     target: Annotated[str, arg(metavar="CLASS")]
@@ -152,6 +154,7 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
             damage=DAMAGES[self.rank_by],
             top=self.top,
             batch_size=classifier.batch_size,
+            checkpoints=self.checkpoints_of("study"),
             mesh=self.computing.mesh,
             progress=progress,
         )
@@ -173,20 +176,31 @@ class AttackedImages(LayerOptions, ClassImages, TableOptions):
             )
             carlini_wagner_l2.check_settings(settings)
             # A study leaves those images out, and a defended network may misclassify others.
-            return partial(
+            attack = partial(
                 carlini_wagner, settings=settings, refuse_reached=False, mesh=self.computing.mesh
             )
+            return PartwiseAttack(lambda first: attack, ("carlini-wagner", settings))
         within = ProjectedGradientSettings(
             self.epsilon, ball=BALLS[self.attack], steps=self.steps, targeted=targeted
         )
         pgd.check_settings(within)
 
-        def attack(scores: Scores, params: PyTree, images: Array, classes: Array) -> Attacked:
-            key = jax.random.key(self.seed)
-            mesh = self.computing.mesh
-            return projected_gradient(key, scores, params, images, classes, within, mesh=mesh)
+        def from_image(first: int) -> Attack:
+            def attack(scores: Scores, params: PyTree, images: Array, classes: Array) -> Attacked:
+                return projected_gradient(
+                    jax.random.key(self.seed),
+                    scores,
+                    params,
+                    images,
+                    classes,
+                    within,
+                    first=first,
+                    mesh=self.computing.mesh,
+                )
 
-        return attack
+            return attack
+
+        return PartwiseAttack(from_image, ("projected gradients", self.seed, within))
 
     @property
     def ways_to_go_further(self) -> str:
