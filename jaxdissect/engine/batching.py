@@ -25,7 +25,7 @@ import numpy as np
 from jax.dtypes import canonicalize_dtype
 
 from jaxdissect.engine.image_bytes import Bytes
-from jaxdissect.engine.reader_threads import ReaderThreads, num_cores
+from jaxdissect.engine.reader_threads import ReaderThreads, close, num_cores
 
 _IMAGES = ("image", "stylised", "donor")
 
@@ -349,8 +349,7 @@ class _Threads:
             return read(*arguments, **options)
 
     def close(self) -> None:
-        for threads in (self.many, self.one, self.finishing):
-            threads.close()
+        close(self.many, self.one, self.finishing)
 
 
 def _begin(
@@ -366,11 +365,10 @@ def _begin(
     shared = is_thread_safe(source)
     if isinstance(source, BlockSource) or not shared:
         readers = threads.many if shared else threads.one
-        return readers.submit(read_block, source, first, last, as_bytes=as_bytes).result
-    items = [
-        threads.many.submit(read_item, source, index, as_bytes=as_bytes)
-        for index in range(first, last)
-    ]
+        read = partial(threads.on_device, read_block, source, as_bytes=as_bytes)
+        return readers.submit(read, first, last).result
+    read = partial(threads.on_device, read_item, source, as_bytes=as_bytes)
+    items = [threads.many.submit(read, index) for index in range(first, last)]
     return lambda: _checked(_stack([item.result() for item in items], first), first)
 
 

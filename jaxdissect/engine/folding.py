@@ -22,7 +22,7 @@ from jaxdissect.engine.processes import (
 )
 from jaxdissect.engine.progress import Progress as Progress
 from jaxdissect.engine.progress import no_progress as no_progress
-from jaxdissect.engine.reader_threads import ReaderThreads
+from jaxdissect.engine.reader_threads import ReaderThreads, close
 from jaxdissect.networks.forks import refuse_forked
 
 State = TypeVar("State")
@@ -270,7 +270,7 @@ def _place_ahead(
             metered.moved(sum(map(_bytes_of, host.values())))
             yield batch
     finally:
-        placer.close()
+        close(placer)
         with contextlib.suppress(ValueError):  # it is being read, by a source that hangs
             host_batches.close()
 

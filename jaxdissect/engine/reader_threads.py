@@ -9,12 +9,12 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-_PATIENCE = 5.0  # seconds that closing waits for what is being read
+_PATIENCE = 5.0  # seconds to wait for what is being read
 
 
 class ReaderThreads:
@@ -64,15 +64,32 @@ class ReaderThreads:
             thread.start()
         return future
 
-    def close(self) -> None:
-        """Cancel the calls that have not begun, and wait a while for the others."""
+    def stop(self) -> None:
+        """Cancel the calls that have not begun, and wait for none."""
         self._closed.set()
+        _open.discard(self)
         for _ in self._threads:
             self._calls.put(None)
-        until = time.monotonic() + _PATIENCE
+
+    def join(self, until: float) -> None:
+        """Wait for the calls that have begun, until a time of `time.monotonic`."""
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(max(until - time.monotonic(), 0))
+
+
+def close(*every: ReaderThreads, patience: float | None = None) -> None:
+    """Cancel the calls that have not begun, and wait a while for the others.
+
+    Args:
+        every: Whose calls.
+        patience: Seconds; some, if it is left out.
+    """
+    for threads in every:
+        threads.stop()
+    until = time.monotonic() + (_PATIENCE if patience is None else patience)
+    for threads in every:
+        threads.join(until)
 
 
 def _work(calls: "SimpleQueue[Callable[[], None] | None]") -> None:
@@ -88,11 +105,10 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
-_open: "weakref.WeakSet[Any]" = weakref.WeakSet()
+_open: "weakref.WeakSet[ReaderThreads]" = weakref.WeakSet()
 
 
 @atexit.register
 def _close_all() -> None:
     """Let no thread run into the end of the interpreter, as far as it can be helped."""
-    for threads in list(_open):
-        threads.close()
+    close(*_open, patience=1.0)

@@ -22,7 +22,7 @@ from jaxdissect.engine.data.pairs import WithDonors
 from jaxdissect.engine.folding import fold, map_batches
 from jaxdissect.engine.image_bytes import OF_FILES, Bytes, looked_up
 from jaxdissect.engine.images import check_unit_range
-from jaxdissect.engine.reader_threads import ReaderThreads
+from jaxdissect.engine.reader_threads import ReaderThreads, close
 
 WAIT = 30  # seconds after which a test fails instead of waiting for ever
 
@@ -215,7 +215,7 @@ def test_calls_of_closed_threads_are_cancelled():
     first = threads.submit(lambda: begun.set() or go_on.wait(WAIT))
     second = threads.submit(lambda: 1)
     assert begun.wait(WAIT)
-    closer = threading.Thread(target=threads.close)
+    closer = threading.Thread(target=close, args=(threads,))
     closer.start()
     go_on.set()
     closer.join(WAIT)
