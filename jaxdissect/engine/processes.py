@@ -119,6 +119,16 @@ class Placement:
         shape = (len(array) * number, *array.shape[1:])
         return jax.make_array_from_callback(shape, self._spread, rows)
 
+    def spread(self, array: jax.Array) -> jax.Array:
+        """Spread the examples of an array over the devices where they divide; to be traced."""
+        if self.mesh is None or len(array) % self.devices:
+            return array
+        return jax.lax.with_sharding_constraint(array, self._spread)
+
+    def gather(self, array: jax.Array) -> jax.Array:
+        """Put all examples of an array on every device; to be traced."""
+        return array if self.mesh is None else jax.lax.with_sharding_constraint(array, self._same)
+
     def start_fetching(self, output: PyTree, number: int) -> PyTree:
         """Begin to copy this process' rows of arrays [B, ...] to the host; see `fetch`.
 

@@ -75,10 +75,12 @@ def random_patches(
 
 
 def partial_edit(
-    strength: Float[Array, "U"], target: Float[Array, "U"], where: Float[Array, "B h w"]
+    strength: Float[Array, "U"] | Float[Array, "B U"],
+    target: Float[Array, "U"],
+    where: Float[Array, "B h w"],
 ) -> Edit:
     """Bring units a part of the way, `strength`, to their targets at places `where`."""
-    degree = where[..., None] * strength.reshape(1, 1, 1, -1)
+    degree = where[..., None] * strength.reshape(-1, 1, 1, strength.shape[-1])
     return Edit(1 - degree, degree * target.reshape(1, 1, 1, -1))
 
 

@@ -14,6 +14,7 @@ probabilities of the concept.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from jaxdissect.arrays.representation import short_repr
 from jaxdissect.engine.batching import Batch, Source, Stored, read_block
 from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.engine.identity import content
-from jaxdissect.engine.processes import one_device
+from jaxdissect.engine.processes import Placement, one_device, own_devices, replicated
 from jaxdissect.engine.resume import fold_resumably
 from jaxdissect.generators.causality import (
     check_patch,
@@ -84,6 +85,7 @@ def optimise_units(
     start: float | Float[np.ndarray, "U"] = 0.5,
     checkpoints: Path | None = None,
     save_every: int = 1,
+    mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> UnitStrengths:
     """Learn how strongly to intervene in every unit to cause a concept.
@@ -107,6 +109,8 @@ def optimise_units(
         checkpoints: Folder from which an interrupted search resumes, with the same result; None
             keeps none.
         save_every: Parts of the loop, of up to 10 steps, between checkpoints.
+        mesh: Devices to spread the latents of a step over, along its first axis, which changes
+            results by rounding only; of several processes each learns by itself.
         progress: Called with how many steps are done.
 
     Raises:
@@ -134,30 +138,44 @@ def optimise_units(
     if not ((begun >= 0) & (begun <= 1)).all():
         raise ValueError("`start` must be in [0, 1]")
     latents = jnp.asarray(read_block(source, 0, len(source))["latent"])
-    effect = soft_effect(edited, concept, jnp.asarray(values), patch)
+    effects_of = soft_effects(edited, concept, jnp.asarray(values), patch)
     optimiser = optax.adam(learning_rate)
 
-    def loss(
-        strengths: Array, params: GeneratorParams, chosen: Array, where: Array
-    ) -> tuple[Array, Array]:
-        caused = effect(strengths, params, chosen, where)
+    def length(strengths: Array) -> Array:
         # The length of the zero vector has no gradient: a hair keeps away from it.
-        length = jnp.sqrt(jnp.square(strengths).sum() + 1e-12)
-        return penalty * length - caused, caused
+        return penalty * jnp.sqrt(jnp.square(strengths).sum() + 1e-12)
 
-    @jax.jit
     def run(
-        state: Learned, params: GeneratorParams, latents: Array, places: Array
+        mesh: jax.sharding.Mesh | None,
+        state: Learned,
+        params: GeneratorParams,
+        latents: Array,
+        places: Array,
     ) -> tuple[Learned, tuple[Array, Array]]:
+        over = None if mesh is None else Placement(mesh)
+
+        def spread(examples: Any) -> Any:
+            return examples if over is None else jax.tree.map(over.spread, examples)
+
         def step(state: Learned, place: Array) -> tuple[Learned, tuple[Array, Array]]:
             strengths, moments = state
             draw, places = jax.random.split(jax.random.fold_in(key, place))
             chosen = latents[jax.random.randint(draw, (batch_size,), 0, len(latents))]
             rows = jnp.arange(batch_size, dtype=jnp.int32)
             where = random_patches(places, rows, edited.cells, patch)
-            (value, caused), gradient = jax.value_and_grad(loss, has_aux=True)(
-                strengths, params, chosen, where
-            )
+
+            def total(each: Array) -> tuple[Array, Array]:
+                caused = effects_of(each, params, *spread((chosen, where)))
+                return caused.sum(), caused
+
+            # Of every latent for itself, so that they are added in the same order everywhere.
+            each = spread(jnp.broadcast_to(strengths, (batch_size, num_units)))
+            gradients, caused = jax.grad(total, has_aux=True)(each)
+            if over is not None:
+                gradients, caused = over.gather(gradients), over.gather(caused)
+            long, gradient = jax.value_and_grad(length)(strengths)
+            caused, gradient = caused.mean(), gradient - gradients.mean(axis=0)
+            value = long - caused
             with jax.numpy_dtype_promotion("standard"):  # optax mixes floats and integers
                 updates, moments = optimiser.update(gradient, moments)
             moved: Any = optax.apply_updates(strengths, updates)
@@ -167,6 +185,9 @@ def optimise_units(
         return lax.scan(step, state, places)
 
     strengths = jnp.asarray(begun)
+    here = own_devices(mesh)
+    learn = jax.jit(partial(run, here))
+    params, all_latents = replicated((generator.params, latents), here)
     state: Learned = (strengths, optimiser.init(strengths))
     # A few steps at a time, so that one can see how far it has come.
     number = max(part for part in range(1, 11) if steps % part == 0)
@@ -175,11 +196,18 @@ def optimise_units(
     def receive(batch: Batch, found: tuple[Array, Array]) -> None:
         effects[batch["example"]], losses[batch["example"]] = map(np.asarray, found)
 
+    def step(state: Learned, batch: dict[str, Any]) -> tuple[Learned, tuple[Array, Array]]:
+        state, places = replicated((state, batch["example"]), here)
+        return learn(state, params, all_latents, places)
+
     state = fold_resumably(
-        lambda state, batch: run(state, generator.params, latents, batch["example"]),
+        step,
         state,
         Stored({"step": np.arange(steps, dtype=np.int32)}),
         checkpoints,
+        plain_step=lambda state, batch: run(
+            None, state, generator.params, latents, batch["example"]
+        ),
         settings=lambda: {
             "layer": layer,
             "concept": concept,
@@ -204,14 +232,14 @@ def optimise_units(
     return UnitStrengths(layer, concept, np.asarray(state[0]), effects, losses)
 
 
-def soft_effect(
+def soft_effects(
     edited: EditedLayer, concept: int, values: Float[Array, "U"], patch: int
 ) -> Callable[[Array, GeneratorParams, Array, Array], Array]:
-    """Make the average causal effect by probabilities, differentiable in the strengths.
+    """Make causal effects by probabilities, image by image, differentiable in the strengths.
 
     Returns:
-        ``effect(strengths, params, latents, where)``, where parameters are those of the generator,
-        and places are squares of `patch` cells a side.
+        ``effects(strengths, params, latents, where)``, where strengths are those of every image,
+        parameters those of the generator, and places are squares of `patch` cells a side.
 
     Raises:
         ValueError: If the generator has no segmenter.
@@ -220,18 +248,18 @@ def soft_effect(
     segmenter = generator.checked_segmenter()
     area = place_area(patch, edited.cells, generator.grid)
 
-    def effect(
-        strengths: Float[Array, "U"],
+    def effects(
+        strengths: Float[Array, "B U"],
         params: GeneratorParams,
         latents: Float[Array, "B Z"],
         where: Float[Array, "B h w"],
-    ) -> Float[Array, ""]:
+    ) -> Float[Array, "B"]:
         def scored(target: Float[Array, "U"]) -> Float[Array, "B"]:
             images = edited.images(params, latents, partial_edit(strengths, target, where))
             scores, _ = segmenter.score(params.segmenter, images, concept, generator.grid)
             return scores.sum(axis=(1, 2))
 
         inserted, ablated = jax.vmap(scored)(jnp.stack([values, jnp.zeros_like(values)]))
-        return (inserted - ablated).mean() / area
+        return (inserted - ablated) / area
 
-    return effect
+    return effects

@@ -28,7 +28,7 @@ from jaxdissect.generators import (
 )
 from jaxdissect.generators.causality import place_area, random_patches
 from jaxdissect.generators.interventions import EditedLayer
-from jaxdissect.generators.optimise import soft_effect
+from jaxdissect.generators.optimise import soft_effects
 from jaxdissect.networks.ablation_masks import single_unit_masks, unit_set_masks
 from jaxdissect.networks.adapters.staged_network import StagedNetwork
 from jaxdissect.networks.segmenters.segmenter import Segmenter
@@ -183,14 +183,18 @@ def learned(**others):
 
 def test_gradients_are_finite_differences():
     params = subject().params
-    effect = soft_effect(EditedLayer(subject(), "maps"), RED, jnp.asarray(VALUES), 2)
+    effects = soft_effects(EditedLayer(subject(), "maps"), RED, jnp.asarray(VALUES), 2)
     latents = jnp.asarray(painter_source(3).read(0, 3)["latent"])
     where = random_patches(jax.random.key(0), jnp.arange(3, dtype=jnp.int32), (4, 4), 2)
     strengths = jnp.array([0.3, 0.5, 0.2, 0.7, 0.4, 0.6])
 
     @jax.jit
     def value_and_gradient(strengths):
-        return jax.value_and_grad(effect)(strengths, params, latents, where)
+        def effect(strengths):
+            each = jnp.broadcast_to(strengths, (3, 6))
+            return effects(each, params, latents, where).mean()
+
+        return jax.value_and_grad(effect)(strengths)
 
     _, gradient = value_and_gradient(strengths)
     step = 0.02
@@ -214,6 +218,12 @@ def test_learning_finds_the_units_that_cause_a_color():
     assert found.effects[-10:].mean() > found.effects[:10].mean() + 0.05
     again = learned()
     np.testing.assert_array_equal(again.strengths, found.strengths)
+    for devices in (1, 2, 4):  # four latents in a step, and three
+        mesh = jax.make_mesh((devices,), ("data",))
+        np.testing.assert_array_equal(learned(mesh=mesh).strengths, found.strengths)
+    np.testing.assert_array_equal(
+        learned(mesh=mesh, batch_size=3).strengths, learned(batch_size=3).strengths
+    )
     strict = learned(penalty=50.0)
     assert strict.strengths.max() < 0.05
 

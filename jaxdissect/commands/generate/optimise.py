@@ -92,6 +92,7 @@ class OptimiseUnits(ConceptOptions, TableOptions):
                 learning_rate=self.learning_rate,
                 penalty=self.penalty,
                 checkpoints=self.checkpoints_of("strengths"),
+                mesh=self.computing.mesh,
                 progress=progress,
             )
             chosen = [
