@@ -9,9 +9,11 @@ from jaxdissect.engine.batching import Source as Source
 from jaxdissect.engine.batching import Stored as Stored
 from jaxdissect.engine.batching import batches as batches
 from jaxdissect.engine.batching import read_block as read_block
+from jaxdissect.engine.batching import source_name as source_name
 from jaxdissect.engine.folding import fold as fold
 from jaxdissect.engine.folding import map_batches as map_batches
 from jaxdissect.engine.identity import digest as digest
+from jaxdissect.engine.image_bytes import Bytes as Bytes
 from jaxdissect.engine.label_grid import LayerOnGrid as LayerOnGrid
 from jaxdissect.engine.labelers import Labeler as Labeler
 from jaxdissect.engine.labelers import annotated as annotated

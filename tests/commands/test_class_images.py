@@ -1,5 +1,7 @@
 """Options that name images of classes, and sizes: classes are the outputs of the network."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,6 +10,9 @@ from PIL import Image
 
 from jaxdissect.commands.options.class_images import ClassImages
 from jaxdissect.commands.options.size import OptionalSize, Size
+from jaxdissect.engine.batching import Joined
+from jaxdissect.engine.data import DecodedCache
+from jaxdissect.engine.identity import content
 from jaxdissect.networks.adapters.staged_network import StagedNetwork
 
 
@@ -94,3 +99,16 @@ def test_other_sizes_are_refused(words, capsys):
     with pytest.raises(SystemExit):
         tyro.cli(OptionalSize, args=words.split(), default=None)
     assert f"must be H W or one number for both, not {words}" in capsys.readouterr().err
+
+
+def test_decoded_images_are_kept(options, tmp_path):
+    plain = options(["b", "a"])
+    kept = replace(plain, image_cache=tmp_path / "decoded").find_classes()
+    found = plain.find_classes()
+    for own, other in ((kept.ranking, found.ranking), (kept.judging, found.judging)):
+        assert isinstance(own, Joined) and isinstance(own.sources[0], DecodedCache)
+        assert content(own) == content(other)  # so that checkpoints go with both
+        for name, array in other[1].items():
+            np.testing.assert_array_equal(own[1][name], array, strict=True)
+    folders = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "decoded").iterdir())
+    assert folders == ["measure", "rank"]

@@ -177,8 +177,10 @@ def test_options_reach_the_dissection(place, tmp_path, capsys):
         place, tmp_path / "results", layers=["stem", "stem"], no_colors=True, quiet=True,
         preset="netdissect2017", fraction=0.02, min_iou=0.1, limit=4, image_size=[8, 8],
         model=f"{place / 'tiny.py'}:build", annotated_pixels_only=True,
+        image_cache=tmp_path / "decoded",
     )  # fmt: skip
     assert main(arguments) == 0
+    assert len(list((tmp_path / "decoded").glob("images-*/*/complete.json"))) == 1
     result = load_dissection(tmp_path / "results")
     assert list(result.layers) == ["stem"]
     assert result.vocabulary.category_names == ("object", "part")

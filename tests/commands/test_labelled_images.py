@@ -65,3 +65,15 @@ def test_damaged_images_may_be_skipped(options, tmp_path):
     source = find_labelled_images(given).source
     assert isinstance(source, ImageFolder)
     assert len(source) == 1 and "b.jpg" in source.skipped[0]
+
+
+def test_decoded_images_are_kept(options, tmp_path):
+    found = options("sky\nsea\n", ignore_label=255, image_cache=tmp_path / "decoded")
+    source, _ = find_labelled_images(found)
+    kept = found.keep_decoded(source)
+    for name, array in source[0].items():
+        np.testing.assert_array_equal(kept[0][name], array, strict=True)
+    (folder,) = (tmp_path / "decoded").iterdir()
+    assert folder.name.startswith("images-")
+    scenes, _ = find_labelled_images(LabelledImages(sample="scenes"))
+    assert found.keep_decoded(scenes) is scenes

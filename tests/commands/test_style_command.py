@@ -121,7 +121,19 @@ def read_csv(path):
 
 def test_style_writes_tables_and_figures(place, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(style_words(place, out, tables=["csv", "parquet"], min_style_iou=0.2)) == 0
+    assert (
+        main(
+            style_words(
+                place,
+                out,
+                tables=["csv", "parquet"],
+                min_style_iou=0.2,
+                image_cache=tmp_path / "decoded",
+            )
+        )
+        == 0
+    )
+    assert len(list((tmp_path / "decoded").glob("*/*/complete.json"))) == 2
     tables = {f"{n}.{e}" for n in ("units", "layers", "categories") for e in ("csv", "parquet")}
     figures = {"layers.png", "iou.png", "styles_stem.png", "styles_head.png"}
     assert {path.name for path in out.iterdir()} == tables | figures | {"style.json", "run.json"}

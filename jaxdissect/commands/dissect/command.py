@@ -46,10 +46,11 @@ class DissectOptions(
         self.check_passes()
         self.check_free()
         preset = self.find_preset()
-        source, labeler = find_labelled_images(self, self)
-        image_size = source[0]["image"].shape[:2]
+        images, labeler = find_labelled_images(self, self)
+        image_size = images[0]["image"].shape[:2]
         network, layers = self.find_layers(image_size)
         batch_size = self.computing.size_of_batches(network, images_like(image_size), layers=layers)
+        source = self.keep_decoded(images)
         with self.working() as (folder, progress):
             result = dissect(
                 network,

@@ -13,7 +13,7 @@ from jaxdissect.engine.checkpoint_folder import claim
 from jaxdissect.engine.identity import content
 
 _OF_NO_STATE = frozenset(
-    ("out", "overwrite", "quiet", "tables", "checkpoints")
+    ("out", "overwrite", "quiet", "tables", "checkpoints", "image_cache")
     + ("chunk_size", "memory_gib", "memory_budget_gib")
 )
 """Options that nothing which is kept depends on."""

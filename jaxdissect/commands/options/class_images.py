@@ -11,6 +11,7 @@ from tyro.conf import arg
 
 from jaxdissect.arrays.names import listed
 from jaxdissect.classifiers.class_checks import count_scores
+from jaxdissect.commands.options.image_cache import ImageCacheOption
 from jaxdissect.commands.options.size import OptionalSize
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.data.class_names import find_classes, read_class_names
@@ -75,7 +76,7 @@ class ClassSources(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassImages:
+class ClassImages(ImageCacheOption):
     """Options that name images of classes: the sample, two folders, or two splits of a data set."""
 
     sample: Annotated[Literal["scenes"] | None, arg(metavar="scenes", help_behavior_hint="")] = None
@@ -114,7 +115,7 @@ class ClassImages:
         return {**found, "weights of model": network.params}
 
     def find_classes(self) -> ClassSources:
-        """Find the images that the options name.
+        """Find the images that the options name, decoded before if --image-cache is given.
 
         Raises:
             ValueError, OSError: If options contradict each other, or name what cannot be read.
@@ -129,6 +130,14 @@ class ClassImages:
                 raise ValueError("`class_names` goes with `images` or `tfds`, not with `sample`")
             ranking, judging = (scenes_dataset(self.num_images, seed=s) for s in _SAMPLE_SEEDS)
             return ClassSources(ranking, judging, _SCENE, SCENES, "scenes in `sample`")
+        found = self._find_images()
+        return found._replace(
+            ranking=self.keep_decoded(found.ranking), judging=self.keep_decoded(found.judging)
+        )
+
+    def _find_images(self) -> ClassSources:
+        """Find the images of folders or of --tfds."""
+        first, second = self.rank_images, self.images
         names = None if self.class_names is None else read_class_names(self.class_names)
         if self.tfds is not None:
             return self._find_in_data_set(names)

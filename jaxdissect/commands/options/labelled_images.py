@@ -8,6 +8,7 @@ from typing import Annotated, Literal, NamedTuple, TypedDict
 from tyro.conf import arg
 
 from jaxdissect.arrays.concepts import read_concepts
+from jaxdissect.commands.options.image_cache import ImageCacheOption
 from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.size import OptionalSize
 from jaxdissect.engine.batching import Source
@@ -25,7 +26,7 @@ _SAMPLE_SEED = 1_000_003  # images that the built-in networks were not trained o
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledImages:
+class LabelledImages(ImageCacheOption):
     """Options that name images of the sample or of a folder, and concepts."""
 
     sample: Annotated[Literal["scenes"] | None, arg(metavar="scenes", help_behavior_hint="")] = None

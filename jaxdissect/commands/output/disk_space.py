@@ -12,7 +12,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SIGNS = ("No space left on device", "Disk quota exceeded")  # as other libraries report them
 _LEAST = 2**22  # bytes: the tables, figures and arrays of a small run
 
-_WRITTEN = ("out", "target", "checkpoints", "folder")
+_WRITTEN = ("out", "target", "checkpoints", "folder", "image_cache")
 """Options of commands that name where something is written."""
 
 _BESIDE = ("out", "target")

@@ -9,6 +9,7 @@ from jaxdissect.commands.output.settings import provenance
 from jaxdissect.commands.output.table_files import write_csv
 from jaxdissect.dissection.result import Dissection
 from jaxdissect.engine.batching import Source
+from jaxdissect.engine.data.decoded_cache import decoded_source
 from jaxdissect.engine.data.folders import ImageFolder
 
 
@@ -22,6 +23,7 @@ def write_dissection(folder: Path, result: Dissection, source: Source, options: 
             keep which were skipped.
         options: The options of the command, a dataclass, which the settings keep.
     """
+    source = decoded_source(source)
     settings = {**result.settings, **provenance(options)}
     if isinstance(source, ImageFolder):
         settings["skipped"] = list(source.skipped)

@@ -16,6 +16,7 @@ from jaxdissect.commands.options.size import Size
 from jaxdissect.commands.output.disk_space import check_space
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.commands.style import figures, tables
+from jaxdissect.engine.data.decoded_cache import decoded_source
 from jaxdissect.engine.data.folders import ImageFolder, image_folder
 from jaxdissect.engine.data.pairs import Paired, paired_folders
 from jaxdissect.engine.folding import Progress
@@ -75,7 +76,7 @@ class StyleOptions(PassOptions, LabelledImages, LayersOptions, TableOptions):
         network, layers = self.find_layers(image_size)
         batch_size = self.computing.size_of_batches(network, images_like(image_size), layers=layers)
         with self.working() as (folder, progress):
-            source = _pairs(self, originals, folder, progress)
+            source = self._keep_pairs(_pairs(self, originals, folder, progress), progress)
             study = study_style(
                 network,
                 source,
@@ -93,6 +94,15 @@ class StyleOptions(PassOptions, LabelledImages, LayersOptions, TableOptions):
             unit_strips.save_unit_strips(folder, shown, prefix="styles")
         self.print_summary(tables.summary(study))
 
+    def _keep_pairs(self, pairs: Paired, progress: Progress) -> Paired:
+        """Read the images of pairs from --image-cache, but for those that were stylised now."""
+        if self.image_cache is None:
+            return pairs
+        originals = self.keep_decoded(pairs.originals, progress=progress)
+        if self.styles is not None:
+            return Paired(originals, pairs.stylised)
+        return Paired(originals, self.keep_decoded(pairs.stylised, progress=progress))
+
     def _write(self, folder: Path, study: StyleStudy, source: Paired) -> None:
         written = {
             "units": tables.unit_table(study),
@@ -102,9 +112,8 @@ class StyleOptions(PassOptions, LabelledImages, LayersOptions, TableOptions):
         self.write_tables(folder, written)
         save_figure(folder / "layers.png", figures.layer_figure(study))
         save_figure(folder / "iou.png", figures.scatter_figure(study))
-        folders = [
-            part for part in (source.originals, source.stylised) if isinstance(part, ImageFolder)
-        ]
+        parts = map(decoded_source, (source.originals, source.stylised))
+        folders = [part for part in parts if isinstance(part, ImageFolder)]
         skipped = [reason for part in folders for reason in part.skipped]
         write_settings(folder / "style.json", self, tables.facts(study) | {"skipped": skipped})
 
