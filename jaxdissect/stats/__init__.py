@@ -2,7 +2,7 @@
 
 Each is a module to be used by its name, as in `stats.quantile.upper_quantile(samples, 0.01)`:
 
-- `quantile`: exact upper quantiles of many columns, by counting.
+- `quantile`: exact upper quantiles of many columns, by counting; `counting` counts.
 - `agreement`: counts of the pixels that units and concepts share; `scores`: IoU and others of them.
 - `region_overlap`: overlap of the regions in which units are active under two conditions.
 - `brackets`: the few values inside brackets with their labels, and counts of those beside them.
@@ -21,6 +21,7 @@ from jaxdissect.stats import accuracy as accuracy
 from jaxdissect.stats import agreement as agreement
 from jaxdissect.stats import auroc as auroc
 from jaxdissect.stats import brackets as brackets
+from jaxdissect.stats import counting as counting
 from jaxdissect.stats import frechet as frechet
 from jaxdissect.stats import int64_counter as int64_counter
 from jaxdissect.stats import intervals as intervals

@@ -28,7 +28,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Int64, UInt32
 
 from jaxdissect.arrays.representation import short_repr
-from jaxdissect.stats import int64_counter
+from jaxdissect.stats import counting, int64_counter
 
 _WORD = 32  # pixels
 _CHUNKS = 2**10, 2**16  # fewest and most values that are collected in a round
@@ -120,8 +120,7 @@ def update(
         labels: Ids that fit the state's type of labels.
         weight: Which pixels count.
     """
-    samples = samples.astype(jnp.float32)
-    samples = lax.platform_dependent(samples, cpu=lambda x: x, default=_flushed)
+    samples = counting.flush_subnormals(samples.astype(jnp.float32))
     rows = _rows_of_words(samples.shape[0])
     words, counts = _read(samples, weight, state.low, state.high, rows)
     ends, above_high, at_least_low = lax.platform_dependent(
@@ -191,10 +190,6 @@ def finalize(state: BracketState) -> BracketCounts:
         np.asarray(state.units[:used]),
         np.asarray(state.labels[:used]),
     )
-
-
-def _flushed(samples: Array) -> Array:
-    return jnp.where(jnp.abs(samples) < jnp.finfo(jnp.float32).tiny, 0.0, samples)
 
 
 def _rows_of_words(pixels: int) -> int:

@@ -19,16 +19,14 @@ data only helps to place the first candidates; it never changes the result.
 from fractions import Fraction
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Int64, Integer
 
-from jaxdissect.stats import int64_counter
+from jaxdissect.stats import counting, int64_counter
 
 NUM_CANDIDATES = 16
-
-_BLOCK_ROWS = 128  # fits the cache, and a uint8 counts them without wrapping
 
 
 # --- the statistic: one pass --------------------------------------------------------------------
@@ -67,9 +65,8 @@ def update(
     """Count finite samples; rows with weight False do not count."""
     samples = samples.astype(jnp.float32)
     samples = jnp.where(weight[:, None], samples, -jnp.inf)
-    above, largest = lax.platform_dependent(
-        samples, state.candidates, cpu=_count_by_blocks, default=_count_at_once
-    )
+    above = counting.counts_above(samples, state.candidates)
+    largest = counting.largest_at_most(samples, state.candidates[-1])
     return QuantileState(
         state.candidates,
         int64_counter.add(state.above, above),
@@ -95,39 +92,7 @@ def exceeds(
 
     Subnormal samples count as zero: CPUs compare them as zero, GPUs do not.
     """
-    return lax.platform_dependent(samples, cpu=lambda x: x, default=_flushed) > thresholds
-
-
-def _flushed(samples: Array) -> Array:
-    return jnp.where(jnp.abs(samples) < jnp.finfo(jnp.float32).tiny, 0.0, samples)
-
-
-def _count_at_once(samples: Array, candidates: Array) -> tuple[Array, Array]:
-    samples = _flushed(samples)
-    above = (samples[:, None] > candidates[None]).sum(axis=0, dtype=jnp.int32)
-    return above, _largest_below(samples, candidates)
-
-
-def _count_by_blocks(samples: Array, candidates: Array) -> tuple[Array, Array]:
-    # Byte-wide counters over a block that stays in cache are 10 times faster on CPU.
-    number = samples.shape[0]
-    size = next((n for n in range(_BLOCK_ROWS, _BLOCK_ROWS // 2, -1) if number % n == 0), None)
-    size = size or min(number, _BLOCK_ROWS)
-    padding = ((0, -number % size), (0, 0))
-    blocks = jnp.pad(samples, padding, constant_values=-jnp.inf).reshape(-1, size, samples.shape[1])
-
-    def count(carry: tuple[Array, Array], block: Array) -> tuple[tuple[Array, Array], None]:
-        total, largest = carry
-        above = (block[:, None] > candidates[None]).sum(axis=0, dtype=jnp.uint8)
-        largest = jnp.maximum(largest, _largest_below(block, candidates))
-        return (total + above.astype(jnp.int32), largest), None
-
-    start = (jnp.zeros(candidates.shape, jnp.int32), jnp.full_like(candidates[0], -jnp.inf))
-    return lax.scan(count, start, blocks)[0]
-
-
-def _largest_below(samples: Array, candidates: Array) -> Array:
-    return jnp.where(samples <= candidates[-1:], samples, -jnp.inf).max(axis=0)
+    return counting.flush_subnormals(samples) > thresholds
 
 
 # --- the search: what the host does between passes -----------------------------------------------
@@ -325,7 +290,7 @@ def upper_quantile(
     search = start(samples[:4096], total, rank)
     device_samples, weight = jnp.asarray(samples), jnp.ones(total, bool)
     while is_open(search).any():
-        state = update(init(jnp.asarray(search.guesses)), device_samples, weight)
+        state = jax.jit(update)(init(jnp.asarray(search.guesses)), device_samples, weight)
         search = narrow(search, state)
     return finalize(search)
 

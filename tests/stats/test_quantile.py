@@ -164,16 +164,6 @@ def test_keys_are_ordered_and_adjacent():
     assert quantile.to_keys(np.array([1e-40, -1e-40, -0.0], np.float32)).tolist() == [0, 0, 0]
 
 
-def test_both_countings_agree():
-    rng = np.random.default_rng(0)
-    samples = jnp.asarray(rng.standard_normal((1000, 5)), jnp.float32)
-    candidates = jnp.asarray(np.sort(rng.standard_normal((16, 5)), axis=0), jnp.float32)
-    blocks = quantile._count_by_blocks(samples, candidates)
-    at_once = quantile._count_at_once(samples, candidates)
-    for a, b in zip(blocks, at_once, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 def test_bad_input():
     with pytest.raises(ValueError, match="`samples` must be finite"):
         quantile.upper_quantile(np.array([[np.nan]], np.float32), 0.01)
