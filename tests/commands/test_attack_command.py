@@ -170,3 +170,24 @@ def test_a_target_without_ranking_images_is_refused(place, tmp_path, capsys):
     )  # fmt: skip
     assert main(given) == 2
     assert "`target` (='b'): `rank_images` has no image of this class" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["defend"])
+def test_the_same_command_reads_what_is_kept(place, tmp_path, capsys, command):
+    changes = {"checkpoints": tmp_path / "kept"}
+    if command == "defend":
+        changes |= {"sizes": [0, 2], "choices": ["random"], "num-draws": 2}
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(words(command, place, first, **changes)) == 0
+    states = sorted((tmp_path / "kept").rglob("checksums/*.json"))
+    assert {path.stem for path in states} >= {"6"}
+    times = [path.stat().st_mtime_ns for path in states]
+    assert main(words(command, place, second, **changes, **{"batch-size": 3})) == 0
+    assert [path.stat().st_mtime_ns for path in states] == times
+    tables = [path.name for path in first.glob("*.csv")]
+    assert tables
+    for name in tables:
+        assert (second / name).read_text() == (first / name).read_text()
+    assert main(words(command, place, tmp_path / "third", **changes, seed=1)) == 2
+    assert "holds a computation with other settings: seed is 0 there" in capsys.readouterr().err
