@@ -4,6 +4,7 @@ A run resumes with another size of batches, on other numbers of devices and of p
 kept is the number of examples that are done, the state, and rows of results.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from jaxdissect.engine.checkpoints import Checkpoints
 
 Step = Callable[[State, dict[str, Any]], tuple[State, Any]]
+
+SECONDS = 60.0
+"""Seconds after which a state is saved, however few steps there were since the last one."""
 
 _NOMINAL = 2  # examples in a batch with which steps are compared, whatever they run with
 
@@ -80,7 +84,7 @@ def fold_resumably(
             came.
         sums: Arrays on the host that ``receive`` adds to, by name.
         batch_size: Examples in a step.
-        save_every: Steps between states.
+        save_every: Steps between states; slow steps are saved every `SECONDS`.
         plain_step: What computes the same as `step` does, where that has parts that change its
             speed or its memory alone and may be others when it resumes. Where there is a
             `portable`, it takes and returns what that saves.
@@ -126,17 +130,20 @@ def fold_resumably(
         if done:
             state = portable.load(_read(saved, done, plain, received))
         del plain
-        steps, stop = 0, False
+        steps, stop, saved_at = 0, False, time.monotonic()
 
         def is_due(done: int) -> bool:
             nonlocal steps, stop
-            steps += 1
+            steps, late = steps + 1, False
             if jax.process_count() == 1 or steps % _STEPS_TOGETHER == 0:
                 stop = in_any_process(is_asked())
-            return stop or steps % save_every == 0 or done == len(source)
+                late = in_any_process(time.monotonic() - saved_at >= SECONDS)
+            return stop or late or steps % save_every == 0 or done == len(source)
 
         def after_step(done: int, state: State) -> None:
+            nonlocal saved_at
             _write(saved, done, portable.save(state), received)
+            saved_at = time.monotonic()
             if stop:
                 raise Stopped
 
