@@ -19,7 +19,8 @@ from jaxdissect.arrays.names import csv_cell
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import Shape
 from jaxdissect.engine.label_grid import LayerOnGrid
-from jaxdissect.engine.saved_files import check_file, damaged, file_sha256, read_json, write_json
+from jaxdissect.engine.saved_files import check_file, damaged, read_json, write_json
+from jaxdissect.networks.weights.files import sha256
 from jaxdissect.stats import scores
 from jaxdissect.stats.agreement import AgreementCounts
 
@@ -234,7 +235,7 @@ class Dissection:
             },
         }
         np.savez_compressed(folder / _ARRAYS, **arrays)
-        description["arrays"] = file_sha256(folder / _ARRAYS)
+        description["arrays"] = sha256(folder / _ARRAYS)
         write_json(folder / _DESCRIPTION, description)
 
     def write_csv(self, path: str | Path) -> None:

@@ -30,11 +30,11 @@ from jaxdissect.engine.checkpoint_folder import CHECKSUMS, STATES, claim_alone, 
 from jaxdissect.engine.saved_files import (
     check_file,
     damaged,
-    file_sha256,
     read_json,
     remove_unfinished,
     write_json,
 )
+from jaxdissect.networks.weights.files import sha256
 
 
 class Checkpoints:
@@ -193,4 +193,4 @@ def _one_report() -> Iterator[None]:
 
 def _hashes(state: Path) -> dict[str, str]:
     files = sorted(path for path in state.rglob("*") if path.is_file())
-    return {path.relative_to(state).as_posix(): file_sha256(path) for path in files}
+    return {path.relative_to(state).as_posix(): sha256(path) for path in files}

@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxdissect.networks.weights.files import sha256
+
 _CHECKSUM = "sha256"
 
 
@@ -70,7 +72,7 @@ def read_json(
 
 
 def check_file(path: Path, expected: str, *, way_out: str) -> None:
-    """Check that a file is the one whose `file_sha256` is known.
+    """Check that a file is the one whose `jaxdissect.networks.weights.files.sha256` is known.
 
     Raises:
         ValueError: If it is missing, a folder, or was changed; the message names it.
@@ -80,14 +82,8 @@ def check_file(path: Path, expected: str, *, way_out: str) -> None:
         raise damaged(path, "it is missing", way_out)
     if not path.is_file():
         raise damaged(path, "it is no file", way_out)
-    if file_sha256(path) != expected:
+    if sha256(path) != expected:
         raise damaged(path, "its checksum does not match", way_out)
-
-
-def file_sha256(path: Path) -> str:
-    """Hash a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def damaged(path: Path, reason: str, way_out: str) -> ValueError:

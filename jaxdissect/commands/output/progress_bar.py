@@ -149,13 +149,15 @@ class _ConsoleHandler(logging.Handler):
 def _plan_shown(console: "Console") -> Iterator[None]:
     handler = _ConsoleHandler(console)
     loggers = [logging.getLogger(name) for name in (PLAN_LOGGER, METER_LOGGER)]
-    levels = [logger.level for logger in loggers]
+    before = [(logger.level, logger.propagate) for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.INFO)
         logger.addHandler(handler)
+        logger.propagate = False  # some library may have set up a log of its own
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
             logger.removeHandler(handler)
             logger.setLevel(level)
+            logger.propagate = propagate

@@ -1,5 +1,6 @@
 """Read and write files of named arrays: PyTorch, safetensors, npz."""
 
+import glob
 import hashlib
 import io
 import json
@@ -168,6 +169,7 @@ def write_weights(
         OSError: If the file cannot be written.
     """
     path = check_target(path)
+    _remove_left(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         save_file(
@@ -186,6 +188,24 @@ def write_weights(
         raise OSError(f"{path} cannot be written: {problem}") from problem
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what processes that were killed have left of a file."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        number = left.name.split(".")[-2]
+        if number.isdecimal() and not _is_running(int(number)):
+            left.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass  # somebody else's, or no number of a process
+    return True
 
 
 def check_target(path: FilePath) -> Path:

@@ -5,6 +5,8 @@ import os
 import pathlib
 import pickle
 import struct
+import subprocess
+import sys
 import zipfile
 
 import ml_dtypes
@@ -351,3 +353,17 @@ def test_every_byte_of_a_written_file_counts(tmp_path):
     path.write_bytes(content[:-1] + b"\x07")
     with pytest.raises(ValueError, match="a.safetensors is damaged: its checksum does not match"):
         read_weights(path)
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    path = tmp_path / "a.safetensors"
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], text=True,
+                          capture_output=True, check=True).stdout.strip()  # fmt: skip
+    left, running, other = (
+        tmp_path / f".{name}.part"
+        for name in (f"a.safetensors.{gone}", f"a.safetensors.{os.getppid()}", f"b.{gone}")
+    )
+    for file in (left, running, other):
+        file.touch()
+    write_weights(path, {"a": np.zeros(2)}, metadata={})
+    assert {file.name for file in tmp_path.iterdir()} == {path.name, running.name, other.name}
