@@ -56,6 +56,41 @@ except module.Interrupted as problem:
 """
 
 
+HELD = f"""{LOAD}
+module.raise_when_interrupted(lambda: print("cleaned", flush=True))
+try:
+    with module.until_saved() as is_asked:
+        assert not is_asked()
+        os.kill(os.getpid(), int(sys.argv[1]))
+        if {{}}:
+            os.kill(os.getpid(), int(sys.argv[1]))
+        time.sleep(0.5)  # longer than commands that save nothing have
+        print("saved", is_asked(), module.held_signal(), flush=True)
+except module.Interrupted as problem:
+    time.sleep({{}})
+    module.end(problem.number, more=module.RESUMES)
+"""
+
+
+@pytest.mark.parametrize(("number", "word"), interruption.SIGNALS.items())
+def test_signals_wait_until_all_is_saved(number, word):
+    run = started(HELD.format(False, 0), number)
+    assert run.returncode == 128 + number
+    assert run.stderr == f"jaxdissect: {word}; the same command resumes\n"
+    assert run.stdout == f"saved True {int(number)}\n"
+
+
+def test_the_second_signal_does_not_wait():
+    run = started(HELD.format(True, 20), signal.SIGTERM)
+    assert run.returncode == 143 and run.stderr == "jaxdissect: terminated\n"
+    assert run.stdout == "cleaned\n"
+
+
+def started(code, number):
+    command = [sys.executable, "-c", code, str(int(number))]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
 @pytest.mark.parametrize(("number", "word"), interruption.SIGNALS.items())
 @pytest.mark.parametrize(
     ("code", "output"),
@@ -68,8 +103,7 @@ except module.Interrupted as problem:
     ids=["imports", "swallowed", "raised", "lost"],
 )
 def test_signals_end_the_process(number, word, code, output):
-    command = [sys.executable, "-c", code, str(int(number))]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    run = started(code, number)
     assert run.returncode == 128 + number
     assert run.stderr == f"jaxdissect: {word}\n" and run.stdout == output
 
