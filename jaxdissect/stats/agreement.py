@@ -26,6 +26,9 @@ _BLOCK_PIXELS = 4096
 # And by products: float32 has every integer up to twice as many.
 _PRODUCT_PIXELS = 2**23
 
+# Labels that are told apart in a block of pixels; an image has about 65.
+_SLOTS = 128
+
 
 class AgreementState(NamedTuple):
     """Counts of pixels; row 0 stands for every pixel, whatever its labels.
@@ -78,6 +81,7 @@ def count(
     weight: Bool[Array, "P"],
     *,
     num_concepts: int,
+    image_pixels: int | None = None,
 ) -> BatchCounts:
     """Count pixels; those with weight False do not count.
 
@@ -87,18 +91,23 @@ def count(
             beyond that must have been refused before.
         weight: Which pixels count; fewer than 2**31 of them.
         num_concepts: C, including "none".
+        image_pixels: How many pixels in a row belong to one image and so have few different
+            labels: only the speed depends on it.
     """
     # Unlabelled places go to a row past the end, which is dropped.
     labels = jnp.where((labels == 0) | ~weight[:, None], num_concepts, labels)
     active = active & weight[:, None]
+    by_products = partial(_in_blocks, partial(_count_by_products, num_concepts), _PRODUCT_PIXELS)
+    if num_concepts > _SLOTS:
+        by_products = partial(_count_in_slots, num_concepts, image_pixels, by_products)
     intersection = lax.platform_dependent(
         active,
         labels,
         cpu=partial(_in_blocks, partial(_count_by_rows, num_concepts), _BLOCK_PIXELS),
-        default=partial(_in_blocks, partial(_count_by_products, num_concepts), _PRODUCT_PIXELS),
+        default=by_products,
     )
-    concept = jnp.zeros(num_concepts + 1, jnp.int32).at[labels.reshape(-1)].add(1)
-    return BatchCounts(intersection, concept[:-1].at[0].set(weight.sum(dtype=jnp.int32)))
+    concept = jnp.zeros(num_concepts, jnp.int32).at[labels.reshape(-1)].add(1, mode="drop")
+    return BatchCounts(intersection, concept.at[0].set(weight.sum(dtype=jnp.int32)))
 
 
 def add(state: AgreementState, counts: BatchCounts) -> AgreementState:
@@ -153,19 +162,25 @@ def without_repeats(labels: Int[Array, "*pixels K"]) -> Int[Array, "*pixels K"]:
 
 def _in_blocks(count: Callable[..., Array], size: int, active: Array, labels: Array) -> Array:
     """Count blocks of at most `size` pixels, and add them up."""
-    pixels, number = labels.shape
-    blocks = max(1, -(-pixels // size))
-    if blocks == 1:
+    if len(active) <= size:
         return count(active, labels)
-    padding = ((0, -pixels % blocks), (0, 0))
-    active = jnp.pad(active, padding).reshape(blocks, -1, active.shape[1])
-    labels = jnp.pad(labels, padding).reshape(blocks, -1, number)  # none is active on these
-    table = jax.eval_shape(count, active[0], labels[0])
+    blocks = _blocks(size, active, labels)
+    table = jax.eval_shape(count, *(block[0] for block in blocks))
     return lax.scan(
         lambda total, block: (total + count(*block), None),
         jnp.zeros(table.shape, table.dtype),
-        (active, labels),
+        blocks,
     )[0]
+
+
+def _blocks(size: int, active: Array, labels: Array) -> tuple[Array, Array]:
+    """Divide pixels into as many blocks of at most `size` as it takes."""
+    blocks = max(1, -(-len(active) // size))
+    padding = ((0, -len(active) % blocks), (0, 0))  # none is active on these
+    active = jnp.pad(active, padding).reshape(blocks, -1, active.shape[1])
+    # A repeated label: that it may be new to the block would cost a slot.
+    labels = jnp.pad(labels, padding, mode="edge").reshape(blocks, -1, labels.shape[1])
+    return active, labels
 
 
 def _count_by_rows(num_concepts: int, active: Array, labels: Array) -> Array:
@@ -193,3 +208,45 @@ def _count_by_products(num_concepts: int, active: Array, labels: Array) -> Array
         preferred_element_type=jnp.float32,
     )
     return found.astype(jnp.int32)
+
+
+def _count_in_slots(
+    num_concepts: int,
+    image_pixels: int | None,
+    otherwise: Callable[[Array, Array], Array],
+    active: Array,
+    labels: Array,
+) -> Array:
+    """Multiply indicators of just the labels that are present in each block of pixels."""
+    size = image_pixels or _BLOCK_PIXELS
+    whole = len(active) % size == 0 and size <= _PRODUCT_PIXELS
+    active_blocks, label_blocks = _blocks(size if whole else _BLOCK_PIXELS, active, labels)
+    number = len(label_blocks)
+    block = jnp.arange(number)[:, None]
+    present = jnp.zeros((number, num_concepts + 1), bool)
+    present = present.at[block, label_blocks.reshape(number, -1)].set(True)
+    present = present.at[:, 0].set(True).at[:, -1].set(False)
+    slots = jnp.where(present, jnp.cumsum(present, axis=1, dtype=jnp.int32) - 1, _SLOTS)
+
+    def count(active: Array, labels: Array) -> Array:
+        concepts = jnp.broadcast_to(jnp.arange(num_concepts + 1)[None], slots.shape)
+        concepts = (
+            jnp.full((number, _SLOTS), num_concepts).at[block, slots].set(concepts, mode="drop")
+        )
+        slot = slots[block[..., None], labels]
+        indicators = (slot[..., None] == jnp.arange(_SLOTS)[None, None, None]).any(axis=2)
+        found = lax.dot_general(
+            indicators.at[..., 0].set(True).astype(jnp.bfloat16),  # every pixel is in row 0
+            active.astype(jnp.bfloat16),
+            (((1,), (1,)), ((0,), (0,))),
+            preferred_element_type=jnp.float32,
+        )
+        table = jnp.zeros((num_concepts, active.shape[-1]), jnp.int32)
+        found = found.astype(jnp.int32).reshape(-1, active.shape[-1])
+        return table.at[concepts.reshape(-1)].add(found, mode="drop")
+
+    return lax.cond(
+        (present.sum(axis=1) <= _SLOTS).all(),
+        lambda: count(active_blocks, label_blocks),
+        lambda: otherwise(active, labels),
+    )

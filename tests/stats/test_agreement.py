@@ -54,17 +54,38 @@ def test_oracle(seed, pixels, number):
     assert_same(agreement.finalize(count(*case)), oracle(*case))
 
 
-def test_both_countings_agree():
+def test_all_countings_agree():
     active, labels, concepts = random_case(0, pixels=9000)
     unique = agreement.without_repeats(jnp.asarray(labels))
     unique = jnp.where(unique == 0, concepts, unique)
-    ways = (agreement._count_by_rows, 1000), (agreement._count_by_products, 4096)
-    rows, products = (
-        agreement._in_blocks(partial(way, concepts), size, jnp.asarray(active), unique)
-        for way, size in ways
-    )
-    np.testing.assert_array_equal(rows, products)
-    np.testing.assert_array_equal(rows, oracle(active, labels, concepts).intersection)
+    expected = oracle(active, labels, concepts).intersection
+    products = partial(agreement._count_by_products, concepts)
+    for way in (
+        partial(agreement._in_blocks, partial(agreement._count_by_rows, concepts), 1000),
+        partial(agreement._in_blocks, products, 4096),
+        partial(agreement._count_in_slots, concepts, None, products),
+    ):
+        np.testing.assert_array_equal(way(jnp.asarray(active), unique), expected)
+
+
+@pytest.mark.parametrize("image_pixels", [None, 30, 300, 41])
+@pytest.mark.parametrize("slots", [9, 5, 1])
+def test_counting_in_slots(slots, image_pixels, monkeypatch):
+    """Of five labels and "none" there are more than some of these slots."""
+    monkeypatch.setattr(agreement, "_SLOTS", slots)
+    monkeypatch.setattr(agreement, "_BLOCK_PIXELS", 70)  # and does not divide 300
+    active, labels, _ = random_case(1)
+    labels, concepts = np.where(labels > 5, 0, labels), 200
+    unique = agreement.without_repeats(jnp.asarray(labels))
+    unique = jnp.where(unique == 0, concepts, unique)
+
+    def otherwise(active, labels):
+        found = agreement._count_by_products(concepts, active, labels)
+        return found if slots < 9 else found - 1  # nine are enough
+
+    count_in_slots = partial(agreement._count_in_slots, concepts, image_pixels, otherwise)
+    found = jax.jit(count_in_slots)(jnp.asarray(active), unique)
+    np.testing.assert_array_equal(found, oracle(active, labels, concepts).intersection)
 
 
 def test_counts_beyond_16_bits():
