@@ -99,7 +99,7 @@ def read_classes(
     Raises:
         ValueError: If one is not in [0, N), or not one integer.
     """
-    labels, examples = batch[label_key][batch["weight"]], batch["example"][batch["weight"]]
+    labels, examples = (np.asarray(batch[name])[batch["weight"]] for name in (label_key, "example"))
     if labels.ndim != 1 or labels.dtype.kind not in "iub":
         raise ValueError(
             f"{label_key!r} of example {examples[0]} (={labels.dtype}{list(labels.shape[1:])}) "
