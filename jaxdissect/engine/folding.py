@@ -235,7 +235,8 @@ def _place_ahead(
 ) -> Iterator[tuple[Batch, dict[str, Any]]]:
     """Read batches and put them on the devices in another thread, ahead of the steps."""
     placement, metered = pipeline.placement, pipeline.metered
-    device = jax.config.jax_default_device  # another thread has its own
+    settings: Any = jax.config
+    device = settings.jax_default_device  # another thread has its own
 
     def take() -> tuple[Batch, dict[str, Any]] | None:
         host = next(host_batches, None)

@@ -112,7 +112,7 @@ class Placement:
         index, number = self.process
         first = index * len(array)
 
-        def rows(place: tuple[slice, ...]) -> np.ndarray:
+        def rows(place: Any) -> np.ndarray:
             begin, end, _ = place[0].indices(len(array) * number)
             return array[begin - first : end - first]
 
