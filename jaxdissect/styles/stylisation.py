@@ -6,6 +6,9 @@ that `paired_folders` finds the pairs; but they are always PNG, where the publis
 ending of the content: what JPEG or WebP lose would be textures of their own.
 """
 
+import os
+import shutil
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,8 +21,10 @@ from jaxtyping import Array, Int64
 from jaxdissect.engine.batching import Batch, Joined
 from jaxdissect.engine.data.folders import ImageFolder
 from jaxdissect.engine.data.pairs import STYLE_MARK
-from jaxdissect.engine.folding import Progress, map_batches, no_progress
+from jaxdissect.engine.folding import Progress, no_progress
+from jaxdissect.engine.identity import content
 from jaxdissect.engine.processes import own_devices, replicated
+from jaxdissect.engine.resume import map_resumably
 from jaxdissect.networks.models.adain import stylize
 
 
@@ -34,6 +39,8 @@ def stylise_folder(
     styles_per_image: int = 1,
     seed: int = 0,
     batch_size: int = 4,
+    checkpoints: Path | None = None,
+    save_every: int = 10,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> list[Path]:
@@ -54,6 +61,9 @@ def stylise_folder(
         seed: Seed of the choice of styles. The styles of an image depend on its place in the
             folder, not on the images that follow.
         batch_size: Images in a step.
+        checkpoints: Folder from which interrupted work resumes, where images are written first, to
+            be copied to `out` in the end; None keeps none.
+        save_every: Steps between checkpoints.
         mesh: Devices to spread batches over (see `fold`); of several processes each writes all
             files, to its own `out`.
         progress: Is called with how many contents are done.
@@ -63,7 +73,8 @@ def stylise_folder(
 
     Raises:
         ValueError: If `alpha` is out of range, there are not `styles_per_image` styles, a file
-            would be written twice or is there already, or the networks refuse the images.
+            would be written twice or is there already, the networks refuse the images, or
+            `checkpoints` holds another computation or is damaged.
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"`alpha` (={alpha}) must lie in [0, 1]")
@@ -73,11 +84,13 @@ def stylise_folder(
             "of `styles`"
         )
     chosen = choose_styles(len(contents), len(styles), styles_per_image, seed=seed)
-    files = [
-        [out / stylised_name(contents.names[row], styles.names[style]) for style in own]
+    names = [
+        [stylised_name(contents.names[row], styles.names[style]) for style in own]
         for row, own in enumerate(chosen)
     ]
-    _check_new([file for own in files for file in own])
+    files = [out / name for own in names for name in own]
+    _check_new(files)
+    written = out if checkpoints is None else checkpoints / "images"
     networks = nnx.split((encoder, decoder))
 
     @jax.jit
@@ -88,9 +101,8 @@ def stylise_folder(
         return jnp.round(cut * 255).astype(jnp.uint8)
 
     mesh = own_devices(mesh)
-    state = replicated(networks[1], mesh)
 
-    def step(batch: dict[str, Any]) -> tuple[Array, ...]:
+    def render_all(state: Any, batch: dict[str, Any]) -> tuple[Array, ...]:
         every = range(styles_per_image)
         return tuple(render(state, batch["image"], batch[f"style {place}"]) for place in every)
 
@@ -98,13 +110,23 @@ def stylise_folder(
         rows = batch["example"][batch["weight"]]
         for place, images in enumerate(rendered):
             for row, image in zip(rows, np.asarray(images)[batch["weight"]], strict=True):
-                _write(files[row][place], image)
+                _write(written / names[row][place], image)
 
-    map_batches(
-        step,
+    map_resumably(
+        partial(render_all, replicated(networks[1], mesh)),
         Joined(
             contents, *(_Chosen(styles, of_place, place) for place, of_place in enumerate(chosen.T))
         ),
+        None if checkpoints is None else checkpoints / "rendering",
+        plain_step=partial(render_all, networks[1]),
+        settings=lambda: {
+            "weights": content(networks[1]),
+            "alpha": alpha,
+            "styles_per_image": styles_per_image,
+            "seed": seed,
+        },
+        kept={},
+        save_every=save_every,
         batch_size=batch_size,
         receive=receive,
         mesh=mesh,
@@ -112,7 +134,11 @@ def stylise_folder(
         description="stylising",
         progress=progress,
     )
-    return [file for own in files for file in own]
+    if checkpoints is not None:
+        for file in files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(written / file.relative_to(out), file)  # with its time, to be known again
+    return files
 
 
 class _Chosen:
@@ -122,6 +148,10 @@ class _Chosen:
 
     def __init__(self, styles: ImageFolder, chosen: Int64[np.ndarray, "contents"], place: int):
         self._styles, self._chosen, self._name = styles, chosen, f"style {place}"
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells the source from others, see `jaxdissect.engine.identity`."""
+        return vars(self)
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -174,4 +204,6 @@ def _write(path: Path, image: np.ndarray) -> None:
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path, "PNG")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    Image.fromarray(image).save(unfinished, "PNG")
+    unfinished.replace(path)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from flax import nnx
 from PIL import Image
+from support.interrupted import Ending, Killed
 
 from jaxdissect.engine.data.folders import image_folder
 from jaxdissect.engine.data.pairs import paired_folders
+from jaxdissect.engine.identity import content
 from jaxdissect.networks.models.adain import AdaINDecoder, AdaINEncoder, stylize
 from jaxdissect.styles.stylisation import choose_styles, stylise_folder, stylised_name
 
@@ -61,6 +63,22 @@ def test_images_are_written_as_the_reference_names_them(networks, folders, tmp_p
     pairs = paired_folders(contents, image_folder(tmp_path))
     assert len(pairs) == 6
     np.testing.assert_array_equal(pairs[0]["image"], contents[0]["image"])
+
+
+@pytest.mark.slow
+def test_interrupted_rendering_resumes(networks, folders, tmp_path):
+    expected = stylise(networks, folders, tmp_path / "whole", batch_size=1)
+    options = {"checkpoints": tmp_path / "kept", "batch_size": 1, "save_every": 1}
+    with pytest.raises(Killed):
+        stylise(networks, folders, tmp_path / "out", progress=Ending(2), **options)
+    assert not (tmp_path / "out").exists()
+    resuming = Ending(9)
+    files = stylise(networks, folders, tmp_path / "out", progress=resuming, **options)
+    assert resuming.starts == [2]
+    assert [file.read_bytes() for file in files] == [file.read_bytes() for file in expected]
+    again = stylise(networks, folders, tmp_path / "again", **options)
+    both = (image_folder(tmp_path / name) for name in ("out", "again"))
+    assert len({content(folder) for folder in both}) == 1 and len(again) == len(files)
 
 
 def test_styles_are_chosen_by_place_and_seed():

@@ -54,8 +54,13 @@ def ended(child, seconds, saved=lambda: True):
 
 
 def states(kept):
-    """List what is saved."""
-    return sorted(str(path) for path in kept.rglob("checksums/*.json"))
+    """List what is saved, while folders come and go."""
+    return sorted(
+        f"{folder}/{file}"
+        for folder, _, files in os.walk(kept)
+        for file in files
+        if os.path.basename(folder) == "checksums" and not file.startswith(".")
+    )
 
 
 def has_other_states(kept, before):

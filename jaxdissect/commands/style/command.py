@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+from jaxdissect.commands.options.checkpoints import CheckpointOptions
 from jaxdissect.commands.options.computing import images_like
 from jaxdissect.commands.options.labelled_images import LabelledImages, find_labelled_images
 from jaxdissect.commands.options.model import LayersOptions
@@ -20,6 +21,7 @@ from jaxdissect.engine.data.decoded_cache import decoded_source
 from jaxdissect.engine.data.folders import ImageFolder, image_folder
 from jaxdissect.engine.data.pairs import Paired, paired_folders
 from jaxdissect.engine.folding import Progress
+from jaxdissect.engine.identity import looked_at_once
 from jaxdissect.engine.labelers import Labeler
 from jaxdissect.networks.loading import load_network, pretrained
 from jaxdissect.plots import unit_strips
@@ -34,7 +36,7 @@ STYLISED_FOLDER = "stylised"
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleOptions(PassOptions, LabelledImages, LayersOptions, TableOptions):
+class StyleOptions(CheckpointOptions, PassOptions, LabelledImages, LayersOptions, TableOptions):
     """Find units that are active at the same places when an image changes its style.
 
     Pairs come from --sample, from two folders (--images, --stylised) whose files are named alike,
@@ -63,6 +65,7 @@ class StyleOptions(PassOptions, LabelledImages, LayersOptions, TableOptions):
     min_style_iou: Annotated[float, arg(metavar="X")] = MIN_STYLE_IOU
     """A unit is shape-sensitive if the IoU of its regions in both styles exceeds this."""
 
+    @looked_at_once()
     def run(self) -> None:
         """Study styles as the options say; write and print the results.
 
@@ -71,10 +74,12 @@ class StyleOptions(PassOptions, LabelledImages, LayersOptions, TableOptions):
         """
         self.check_passes()
         self.check_free()
+        self.check_checkpoints()
         originals, labeler = _originals(self)
         image_size = originals[0]["image"].shape[:2]
         network, layers = self.find_layers(image_size)
         batch_size = self.computing.size_of_batches(network, images_like(image_size), layers=layers)
+        self.claim_checkpoints({"content of images": originals, "weights of model": network.params})
         with self.working() as (folder, progress):
             source = self._keep_pairs(_pairs(self, originals, folder, progress), progress)
             study = study_style(
@@ -165,6 +170,7 @@ def _pairs(
             styles,
             place,
             alpha=options.alpha,
+            checkpoints=options.checkpoints_of("stylised"),
             mesh=options.computing.mesh,
             seed=options.seed,
             progress=progress,
