@@ -218,7 +218,7 @@ def _as_array(name: str, item: Mapping[str, Any], index: int) -> Any:
         raise ValueError(f"{name!r} of example {index} is no array: {problem}") from None
 
 
-def _check_values(name: str, array: np.ndarray, first: int) -> None:
+def _check_values(name: str, array: np.ndarray | jax.Array, first: int) -> None:
     """Refuse integers that would wrap, as JAX has 32 bits for them, and images of 0 to 255."""
     if not array.size:
         return

@@ -102,7 +102,7 @@ class Placement:
             self.alone = owners == {own}
             self.process = _slice_of(self.mesh, own)
 
-    def place(self, array: np.ndarray) -> jax.Array:
+    def place(self, array: np.ndarray | jax.Array) -> jax.Array:
         """Put this process' examples [b, ...] on its devices, as part of [B, ...]."""
         if self.mesh is None:
             return jax.device_put(array)

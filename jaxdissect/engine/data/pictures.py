@@ -12,6 +12,7 @@ vocabulary (`jaxdissect.arrays.concepts`), 0 where nothing is labelled; see `Lab
 Shapes: H W image, h w label map.
 """
 
+import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -273,9 +274,13 @@ _TOO_LARGE = f"it has more than {MAX_PIXELS:,} pixels; make it smaller"
 
 def _check_file(name: str, file: Path | bytes) -> None:
     """Refuse what is no ordinary file, which might never end, or is too large."""
-    if isinstance(file, Path) and file.exists() and not file.is_file():
-        raise UnreadablePicture(f"cannot read {name}: it is no ordinary file")
-    size = len(file) if isinstance(file, bytes) else file.stat().st_size
+    if isinstance(file, bytes):
+        size = len(file)
+    else:
+        found = file.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise UnreadablePicture(f"cannot read {name}: it is no ordinary file")
+        size = found.st_size
     if size > MAX_BYTES:
         raise UnreadablePicture(f"cannot read {name}: it has more than {MAX_BYTES:,} bytes")
 
