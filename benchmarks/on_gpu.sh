@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Every figure of RESULTS.md that needs a GPU, in under six minutes, with nothing but the package's
+# own dependencies:
+#
+#     benchmarks/on_gpu.sh OUT [PHOTOGRAPHS]
+#
+# OUT is a new folder: figures.jsonl (a line for each program, in the form of benchmarks/*.jsonl),
+# summary.txt (what the programs print, and how long each took), and traces/, of which
+# `tensorboard --logdir OUT/traces` or Perfetto shows the stages by name; the summary lists the
+# longest programs of each. PHOTOGRAPHS is a folder of JPEG files; without it, files of noise.
+#
+# PYTHON chooses the interpreter. REHEARSE=1 runs everything in tiny sizes, on any device.
+set -uo pipefail
+
+if [ $# -lt 1 ] || [ $# -gt 2 ]; then
+    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+fi
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$1" || exit 2
+out=$(cd "$1" && pwd)
+photographs=${2:+$(cd "$2" && pwd)} || exit 2
+python=${PYTHON:-python}
+if [ -e "$out/summary.txt" ]; then
+    echo "$out has results already; give another folder" >&2
+    exit 2
+fi
+
+# The repository's own package, wherever this was started.
+export PYTHONPATH="$(dirname "$here")${PYTHONPATH:+:$PYTHONPATH}"
+# What one program has compiled, the next need not.
+export JAX_COMPILATION_CACHE_DIR="$out/compiled" JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
+
+if [ "${REHEARSE:-0}" = 1 ]; then
+    dissect=(--quick --repeats 1)
+    pictures=(--made 8 --batch-size 4 --repeats 1 --pillow 8)
+    kernels=(--quick)
+else
+    dissect=(--images 512 --batch-size 64 --repeats 5)
+    pictures=(--made 1024 --batch-size 64 --repeats 1)
+    kernels=()
+fi
+[ -n "$photographs" ] && pictures=("$photographs" "${pictures[@]:2}")
+
+failed=0
+step() {  # name, most seconds, command
+    local name=$1 most=$2 begun=$SECONDS
+    shift 2
+    printf '\n=== %s\n' "$name"
+    if timeout "$most" "$@"; then
+        printf '=== %s took %d s\n' "$name" $((SECONDS - begun))
+    else
+        printf '=== %s FAILED (code %d) after %d s\n' "$name" $? $((SECONDS - begun))
+        failed=1
+    fi
+}
+
+{
+    command -v nvidia-smi > /dev/null && nvidia-smi --query-gpu=name,memory.total --format=csv
+    step "dissection of VGG-16" 145 "$python" "$here/dissect.py" "${dissect[@]}" \
+        --without-memory --record "$out/figures.jsonl" --profile "$out/traces"
+    step "photographs" 85 "$python" "$here/photographs.py" "${pictures[@]}" \
+        --record "$out/figures.jsonl"
+    if [ -e "$here/kernels.py" ]; then
+        step "kernels" 45 "$python" "$here/kernels.py" "${kernels[@]}" --record "$out/figures.jsonl"
+    fi
+    step "memory" 70 "$python" "$here/dissect.py" "${dissect[@]}" --only-memory \
+        --record "$out/figures.jsonl"
+    rm -rf "$out/compiled"
+    printf '\nall took %d s; figures are in %s, traces in %s\n' \
+        $SECONDS "$out/figures.jsonl" "$out/traces"
+} 2>&1 | tee "$out/summary.txt"
+[ "${PIPESTATUS[0]}" = 0 ] || failed=1
+! grep -q '^=== .* FAILED' "$out/summary.txt"
