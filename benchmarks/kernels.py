@@ -1,13 +1,13 @@
 """Time every stage of dissection that comes after the forward pass, alone and in every form.
 
-    python benchmarks/kernels.py [--images 8] [--units 512] [--repeats 9] [--record]
+    python benchmarks/kernels.py [--images 8] [--units 512] [--repeats 9] [--record [FILE]]
 
 Workload: as many units at 56 x 56 pixels per image, rectified normal noise; 6 labels per pixel of
 1,825 concepts, about 65 different ones per image. All forms of a stage are timed in turns, medians
 are printed in ms per image, and their results must be equal; on GPUs and TPUs the kernel in Pallas
 stands beside XLA's sums. On CPUs, `XLA_FLAGS=--xla_cpu_max_isa=AVX2` shows most laptops.
 
-With --record, a line is added to `kernels.jsonl` beside this file.
+With --record, a line is added to `kernels.jsonl` beside this file, or to FILE.
 """
 
 import argparse
@@ -39,7 +39,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=8 if CALLS == 1 else 64)
     parser.add_argument("--units", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--record", action="store_true", help=f"add a line to {RECORD.name}")
+    parser.add_argument(
+        "--record", type=Path, nargs="?", const=RECORD, help=f"add a line to a file, {RECORD.name}"
+    )
     options = parser.parse_args()
     samples, labels, weight = workload(options.images, options.units)
     print(f"{jax.devices()[0].device_kind}, {options.images} images, {options.units} units")
@@ -66,7 +68,7 @@ def main() -> None:
             "units": options.units,
             "ms_per_image": found,
         }
-        with RECORD.open("a") as file:
+        with options.record.open("a") as file:
             file.write(json.dumps(record) + "\n")
 
 

@@ -34,7 +34,7 @@ export JAX_COMPILATION_CACHE_DIR="$out/compiled" JAX_PERSISTENT_CACHE_MIN_COMPIL
 if [ "${REHEARSE:-0}" = 1 ]; then
     dissect=(--quick --repeats 1)
     pictures=(--made 8 --batch-size 4 --repeats 1 --pillow 8)
-    kernels=(--quick)
+    kernels=(--images 1 --units 16 --repeats 1)
 else
     dissect=(--images 512 --batch-size 64 --repeats 5)
     pictures=(--made 1024 --batch-size 64 --repeats 1)
@@ -61,9 +61,8 @@ step() {  # name, most seconds, command
         --without-memory --record "$out/figures.jsonl" --profile "$out/traces"
     step "photographs" 85 "$python" "$here/photographs.py" "${pictures[@]}" \
         --record "$out/figures.jsonl"
-    if [ -e "$here/kernels.py" ]; then
-        step "kernels" 45 "$python" "$here/kernels.py" "${kernels[@]}" --record "$out/figures.jsonl"
-    fi
+    step "stages alone" 45 "$python" "$here/kernels.py" "${kernels[@]}" \
+        --record "$out/figures.jsonl"
     step "memory" 70 "$python" "$here/dissect.py" "${dissect[@]}" --only-memory \
         --record "$out/figures.jsonl"
     rm -rf "$out/compiled"
