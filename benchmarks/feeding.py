@@ -1,6 +1,6 @@
 """Time how examples reach the step: overlap of reading and computing, and decoding in threads.
 
-    python benchmarks/feeding.py --photographs DIR [--size 224] [--limit 1000] [--record]
+    python benchmarks/feeding.py --photographs DIR [--size 224] [--limit 1000] [--record [FILE]]
 
 Overlap: a source that takes `--read` milliseconds for a batch and a step that takes `--step` are
 folded each alone and together; together they should take little more than the longer of both. Both
@@ -13,7 +13,7 @@ printed. The bar is 80% of one thread of bare Pillow times the number of threads
 counts only on a quiet machine; processor time per image, of all threads, is steadier on a busy one.
 With --cache DIR, reading the same from a decoded cache is timed too.
 
-With --record, a line is added to `feeding.jsonl` beside this file.
+With --record, a line is added to `feeding.jsonl` beside this file, or to FILE.
 """
 
 import argparse
@@ -51,7 +51,9 @@ def main() -> None:
     parser.add_argument("--read", type=float, default=20, help="milliseconds of a batch")
     parser.add_argument("--step", type=float, default=25, help="milliseconds of a step")
     parser.add_argument("--cache", type=Path, help="folder for a decoded cache")
-    parser.add_argument("--record", action="store_true", help=f"add a line to {RECORD.name}")
+    parser.add_argument(
+        "--record", type=Path, nargs="?", const=RECORD, help=f"add a line to a file, {RECORD.name}"
+    )
     options = parser.parse_args()
     results = {"overlap": measure_overlap(options)}
     if options.photographs is not None:
@@ -64,7 +66,7 @@ def main() -> None:
             **{k: v for k, v in vars(options).items() if not isinstance(v, Path | bool | None)},
             "results": results,
         }
-        with open(RECORD, "a") as file:
+        with open(options.record, "a") as file:
             file.write(json.dumps(report) + "\n")
 
 

@@ -33,25 +33,30 @@ export JAX_COMPILATION_CACHE_DIR="$out/compiled" JAX_PERSISTENT_CACHE_MIN_COMPIL
 
 if [ "${REHEARSE:-0}" = 1 ]; then
     dissect=(--quick --repeats 1)
-    pictures=(--made 8 --batch-size 4 --repeats 1 --pillow 8)
+    pictures=(--batch-size 4 --repeats 1) made=8
+    feeding=(--limit 8 --repeats 1 --batch-size 4)
     kernels=(--images 1 --units 16 --repeats 1)
+    patience=20
 else
     dissect=(--images 512 --batch-size 64 --repeats 5)
-    pictures=(--made 1024 --batch-size 64 --repeats 1)
+    pictures=(--batch-size 64 --repeats 2) made=1024
+    feeding=(--limit 512 --repeats 3 --threads "$(nproc)")
     kernels=()
+    patience=1
 fi
-[ -n "$photographs" ] && pictures=("$photographs" "${pictures[@]:2}")
+if [ -z "$photographs" ]; then
+    photographs=$out/made
+    pictures+=(--made "$made")
+fi
 
-failed=0
 step() {  # name, most seconds, command
-    local name=$1 most=$2 begun=$SECONDS
+    local name=$1 most=$(($2 * patience)) begun=$SECONDS
     shift 2
     printf '\n=== %s\n' "$name"
     if timeout "$most" "$@"; then
         printf '=== %s took %d s\n' "$name" $((SECONDS - begun))
     else
         printf '=== %s FAILED (code %d) after %d s\n' "$name" $? $((SECONDS - begun))
-        failed=1
     fi
 }
 
@@ -59,15 +64,16 @@ step() {  # name, most seconds, command
     command -v nvidia-smi > /dev/null && nvidia-smi --query-gpu=name,memory.total --format=csv
     step "dissection of VGG-16" 145 "$python" "$here/dissect.py" "${dissect[@]}" \
         --without-memory --record "$out/figures.jsonl" --profile "$out/traces"
-    step "photographs" 85 "$python" "$here/photographs.py" "${pictures[@]}" \
+    step "photographs" 80 "$python" "$here/photographs.py" "$photographs" \
+        "${pictures[@]}" --record "$out/figures.jsonl"
+    step "feeding" 30 "$python" "$here/feeding.py" --photographs "$photographs" \
+        "${feeding[@]}" --record "$out/figures.jsonl"
+    step "stages alone" 40 "$python" "$here/kernels.py" "${kernels[@]}" \
         --record "$out/figures.jsonl"
-    step "stages alone" 45 "$python" "$here/kernels.py" "${kernels[@]}" \
+    step "memory" 60 "$python" "$here/dissect.py" "${dissect[@]}" --only-memory \
         --record "$out/figures.jsonl"
-    step "memory" 70 "$python" "$here/dissect.py" "${dissect[@]}" --only-memory \
-        --record "$out/figures.jsonl"
-    rm -rf "$out/compiled"
+    rm -rf "$out/compiled" "$out/made"
     printf '\nall took %d s; figures are in %s, traces in %s\n' \
         $SECONDS "$out/figures.jsonl" "$out/traces"
 } 2>&1 | tee "$out/summary.txt"
-[ "${PIPESTATUS[0]}" = 0 ] || failed=1
 ! grep -q '^=== .* FAILED' "$out/summary.txt"

@@ -1,17 +1,16 @@
 """Time the dissection of photographs from their files: reading, decoding, network and all.
 
     python benchmarks/photographs.py FOLDER [--every 4] [--batch-size 32] [--record [FILE]]
-    python benchmarks/photographs.py --made 512
+    python benchmarks/photographs.py NEW_FOLDER --made 512
 
 Five layers (1728 units) of a SqueezeNet with random weights (`tests/real/squeezenet.py`) at
 224 x 224 pixels, label grid 56 x 56; the 11 basic colors are measured from the pixels. FOLDER holds
-image files, at any depth. Without photographs, `--made` writes JPEG files of noise with the size
-and about the number of bytes of photographs, 500 x 375 pixels.
+image files, at any depth. Without photographs, `--made` first writes JPEG files of noise to it,
+with the size and about the number of bytes of photographs, 500 x 375 pixels.
 
-Taking turns: Pillow alone, which decodes and resizes in one thread; our reading of the same files
-in as many threads as cores; the dissection of all files, whose meter tells the share of time that
-it waited for them. The first dissection compiles and is given by itself. The last row reads images
-that were decoded before from the disk (`engine.data.cached`).
+Taking turns: the dissection of all files, whose meter tells the share of time that it waited for
+them, and the same of images that were decoded before, from the disk (`engine.data.cached`). The
+first dissection compiles and is given by itself. `feeding.py` times the decoding alone.
 """
 
 import argparse
@@ -21,7 +20,6 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,7 +30,7 @@ from flax import nnx
 from PIL import Image
 
 import jaxdissect as jd
-from jaxdissect.engine import Meter, batches
+from jaxdissect.engine import Meter
 from jaxdissect.engine.data import cached
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "real"))
@@ -71,33 +69,22 @@ def make_files(folder: Path, number: int) -> None:
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{index}.jpg")
 
 
-def per_second(run: Callable[[], int]) -> float:
-    """Images that are done in a second."""
-    begin = time.perf_counter()
-    return run() / (time.perf_counter() - begin)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time the dissection of photographs.")
-    parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--made", type=int, default=0, help="write so many files of noise instead")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--made", type=int, default=0, help="write so many files of noise first")
     parser.add_argument("--every", type=int, default=1, help="take every n-th file")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--pillow", type=int, default=256, help="files that are read alone")
     parser.add_argument(
         "--record", type=Path, nargs="?", const=RECORD, help=f"add a line to a file, {RECORD.name}"
     )
     options = parser.parse_args()
+    if options.made:
+        options.folder.mkdir(parents=True)
+        make_files(options.folder, options.made)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = options.folder
-        if folder is None:
-            if not options.made:
-                parser.error("give a FOLDER of photographs, or --made NUMBER")
-            folder = Path(temporary) / "made"
-            folder.mkdir()
-            make_files(folder, options.made)
-        rates, summary = measure(folder, Path(temporary) / "decoded", options)
+        rates, summary = measure(options, Path(temporary))
 
     photographs = summary["summary"]["examples"]
     device = jax.devices()[0].device_kind
@@ -116,7 +103,7 @@ def main() -> None:
             "cores": os.cpu_count(),
             "workload": {
                 "photographs": photographs,
-                "made": folder != options.folder,
+                "made": bool(options.made),
                 "layers": LAYERS,
                 "batch_size": options.batch_size,
             },
@@ -128,46 +115,28 @@ def main() -> None:
 
 
 def measure(
-    folder: Path, decoded: Path, options: argparse.Namespace
+    options: argparse.Namespace, decoded: Path
 ) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    """Let all take turns; images per second, and the figures of the last dissection."""
-    images = Every(jd.image_folder(folder, image_size=SIZE), options.every)
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
-    alone = paths[:: max(1, len(paths) // options.pillow)][: options.pillow]
-    few = Every(images, max(1, len(images) // options.pillow))
+    """Let both take turns; images per second, and the figures of the last dissection of files."""
+    images = Every(jd.image_folder(options.folder, image_size=SIZE), options.every)
     network = SqueezeNet(rngs=nnx.Rngs(0))
-    meter = Meter()
 
-    def pillow() -> int:
-        for path in alone:
-            with Image.open(path) as file:
-                np.asarray(file.convert("RGB").resize(SIZE, Image.Resampling.BILINEAR))
-        return len(alone)
-
-    def read() -> int:
-        for _ in batches(few, options.batch_size, as_bytes=True):
-            pass
-        return len(few)
-
-    def dissect(source: Any) -> int:
-        nonlocal meter
+    def per_second(source: Any) -> tuple[float, dict[str, Any]]:
         meter = Meter()
         size = options.batch_size
+        begin = time.perf_counter()
         jd.dissect(network, source, jd.colored(), layers=LAYERS, batch_size=size, progress=meter)
-        return len(source)
+        return len(source) / (time.perf_counter() - begin), meter.as_json()
 
-    rates = {"the first dissection, compiling": [per_second(lambda: dissect(images))]}
-    for _ in range(options.repeats):
-        for name, run in (
-            ("Pillow, one thread", pillow),
-            ("reading, all threads", read),
-            ("dissection", lambda: dissect(images)),
-        ):
-            rates.setdefault(name, []).append(per_second(run))
-    summary = meter.as_json()
+    rates = {"from files, first, compiling": [per_second(images)[0]]}
+    begin = time.perf_counter()
     kept = cached(images, decoded)
-    name = "dissection of decoded images on disk"
-    rates[name] = [per_second(lambda: dissect(kept)) for _ in range(options.repeats)]
+    rates["decoding to disk"] = [len(images) / (time.perf_counter() - begin)]
+    summary: dict[str, Any] = {}
+    for _ in range(options.repeats):
+        rate, summary = per_second(images)
+        rates.setdefault("from files", []).append(rate)
+        rates.setdefault("decoded before", []).append(per_second(kept)[0])
     return rates, summary
 
 
