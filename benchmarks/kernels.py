@@ -176,9 +176,7 @@ def timed(
     for _ in range(repeats):
         for form, program in programs.items():
             start = time.perf_counter()
-            for _ in range(CALLS):
-                result = program(*arguments)
-            jax.block_until_ready(result)
+            jax.block_until_ready([program(*arguments) for _ in range(CALLS)])
             times[form].append((time.perf_counter() - start) / CALLS)
     return {form: (median(times[form]), compiling[form]) for form in forms}
 

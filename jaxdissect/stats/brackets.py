@@ -120,9 +120,10 @@ def update(
         labels: Ids that fit the state's type of labels.
         weight: Which pixels count.
     """
-    samples = counting.flush_subnormals(samples.astype(jnp.float32))
     rows = _rows_of_words(samples.shape[0])
-    words, counts = _read(samples, weight, state.low, state.high, rows)
+    # Only here: a changed copy of all samples, to collect from, would cost as much as the rest.
+    flushed = counting.flush_subnormals(samples.astype(jnp.float32))
+    words, counts = _read(flushed, weight, state.low, state.high, rows)
     ends, above_high, at_least_low = lax.platform_dependent(
         words, counts, cpu=_running_sums_by_rows, default=_running_sums
     )
@@ -228,8 +229,8 @@ def _read(
 def _running_sums(words: Array, counts: Array) -> tuple[Array, Array, Array]:
     """Number the bits along the first axis, and add up both numbers."""
     bits = lax.population_count(words).astype(jnp.int32)
-    sums = (part.sum(axis=0, dtype=jnp.int32) for part in (counts & 0xFFFF, counts >> 16))
-    return jnp.cumsum(bits, axis=0), *sums
+    above_high = (counts & 0xFFFF).sum(axis=0, dtype=jnp.int32)
+    return jnp.cumsum(bits, axis=0), above_high, (counts >> 16).sum(axis=0, dtype=jnp.int32)
 
 
 def _running_sums_by_rows(words: Array, counts: Array) -> tuple[Array, Array, Array]:
@@ -248,7 +249,7 @@ def _running_sums_by_rows(words: Array, counts: Array) -> tuple[Array, Array, Ar
 
 def _collect(
     state: BracketState,
-    samples: Float32[Array, "P U"],
+    samples: Float[Array, "P U"],
     labels: Int[Array, "P K"],
     words: UInt32[Array, "W U"],
     ends: Int32[Array, "W U"],
@@ -283,12 +284,12 @@ def _collect(
             written.append(lax.dynamic_update_slice_in_dim(array, values, start, axis=0))
         return start + chunk, *written
 
-    carry = lax.while_loop(
+    _, values, units, found = lax.while_loop(
         lambda carry: carry[0] < jnp.minimum(used, size),
         collect,
         (state.used, state.values, state.units, state.labels),
     )
-    return (*carry[1:], used)
+    return values, units, found, used
 
 
 def _find(

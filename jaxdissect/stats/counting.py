@@ -9,7 +9,8 @@ traced, chooses: "auto" (the default) takes the kernel on GPUs, where it was mea
 as fast; "pallas" takes it on TPUs too; "xla" never takes it. Where shapes do not fit the kernel,
 XLA counts.
 
-Subnormal numbers count as zero on every device, and NaN is never above anything.
+Subnormal numbers count as zero on every device, and NaN is never above anything. Within
+`jax.shard_map`, pass ``check_vma=False``.
 """
 
 import os

@@ -28,8 +28,8 @@ def case(seed, number, columns, candidates=3):
     samples = np.round(rng.standard_normal((number, columns)) * 4).astype(np.float32) / 4
     mask = rng.random(samples.shape) < 0.3
     samples[mask] = rng.choice(special, mask.sum())
-    bounds = rng.choice([-np.inf, -0.5, -TINY, 0, TINY, 0.25, np.inf], (candidates, columns))
-    return samples, bounds.astype(np.float32)
+    bounds = np.array([-np.inf, -0.5, -TINY, 0, TINY, 0.25, np.inf], np.float32)
+    return samples, rng.choice(bounds, (candidates, columns))
 
 
 def flushed(values):
@@ -84,6 +84,21 @@ def test_jit_and_vmap_equal_eager(choice, monkeypatch):
     )
     np.testing.assert_array_equal(stacked[0], expected)
     np.testing.assert_array_equal(stacked[1], oracle(-case(2, 50, 4)[0], case(2, 50, 4)[1]))
+
+
+@pytest.mark.parametrize("form", forms)
+def test_devices_count_apart(form):
+    samples, candidates = case(3, 4 * 80, 32)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    rows, all_of_it = jax.sharding.PartitionSpec("data"), jax.sharding.PartitionSpec()
+    count = jax.shard_map(
+        lambda *args: jax.lax.psum(forms[form](*args), "data"),
+        mesh=mesh,
+        in_specs=(rows, all_of_it),
+        out_specs=all_of_it,
+        check_vma=False,  # Pallas and loops that start at zero do not say what varies
+    )
+    np.testing.assert_array_equal(jax.jit(count)(samples, candidates), oracle(samples, candidates))
 
 
 def test_unknown_kernels_are_refused(monkeypatch):
