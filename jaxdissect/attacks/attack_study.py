@@ -257,6 +257,9 @@ def study_attack(
     )
     if checkpoints is None:
         progress("attacking", 1, 1)
+    where: dict[str, Any] = {} if mesh is None else {"mesh": mesh}
+    if checkpoints is not None:
+        where["checkpoints"] = checkpoints / "damage"
     lost = damage(
         network,
         ranking,
@@ -265,8 +268,7 @@ def study_attack(
         label_key=label_key,
         batch_size=batch_size,
         progress=progress,
-        **({} if mesh is None else {"mesh": mesh}),
-        **({} if checkpoints is None else {"checkpoints": checkpoints / "damage"}),
+        **where,
     )
     if not isinstance(lost, RankedDamage):
         lost = RankedDamage(lost, np.zeros_like(lost))

@@ -381,7 +381,7 @@ def defence_curve(
         found = images
         fooled = np.full(len(images), -1)
         for number, attack in enumerate(attacks):
-            made = attack_resumably(
+            attacked = attack_resumably(
                 attack,
                 scores,
                 (network.params, draw.attacker),
@@ -394,7 +394,8 @@ def defence_curve(
                 },
                 description=f"{description}, {sizes[place]} units",
                 progress=progress,
-            ).images
+            )
+            made = np.asarray(attacked.images)
             fooling = sum(as_wanted(predict(keep, made)).astype(int) for keep in draw.rehearsals)
             found = np.where((fooling > fooled)[:, None, None, None], made, found)
             fooled = np.maximum(fooled, fooling)

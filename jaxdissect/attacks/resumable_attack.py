@@ -78,13 +78,13 @@ def attack_resumably(
         found = attack(scores, params, jnp.asarray(images), jnp.asarray(classes, jnp.int32))
         return jax.tree.map(np.asarray, found)
     number, dtype = len(images), images.dtype
-    found = Attacked(
-        np.zeros(images.shape, dtype),
-        np.zeros(number, bool),
-        np.zeros(number, dtype),
-        np.zeros(number, dtype),
-        np.zeros(number, np.int32),
-    )
+    kept = {
+        "images": np.zeros(images.shape, dtype),
+        "success": np.zeros(number, bool),
+        "distance": np.zeros(number, dtype),
+        "constant": np.zeros(number, dtype),
+        "iterations": np.zeros(number, np.int32),
+    }
 
     def step(batch: dict[str, Any]) -> Attacked:
         if isinstance(attack, PartwiseAttack):
@@ -94,8 +94,9 @@ def attack_resumably(
         return chosen(scores, params, batch["original"], batch["class"])
 
     def receive(batch: Batch, made: Attacked) -> None:
-        for kept, part in zip(found, made, strict=True):
-            kept[batch["example"][batch["weight"]]] = np.asarray(part)[batch["weight"]]
+        for name, rows in kept.items():
+            found = np.asarray(getattr(made, name))
+            rows[batch["example"][batch["weight"]]] = found[batch["weight"]]
 
     map_resumably(
         step,
@@ -103,7 +104,7 @@ def attack_resumably(
         folder,
         plain_step=lambda batch: scores(params, batch["original"]),
         settings=lambda: {"attack": content(attack), **settings},
-        kept=found._asdict(),
+        kept=kept,
         batch_size=min(TOGETHER, number) if isinstance(attack, PartwiseAttack) else number,
         save_every=1,
         receive=receive,
@@ -111,4 +112,5 @@ def attack_resumably(
         description=description,
         progress=progress,
     )
-    return found
+    found: Any = kept  # arrays of NumPy, which serve as well
+    return Attacked(**found)

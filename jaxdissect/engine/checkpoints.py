@@ -19,7 +19,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import jax
@@ -56,24 +55,12 @@ class Checkpoints:
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, keep: int = 2):
         self._folder, self._keep = claim_alone(folder, settings), keep
         self._latest = self._find_latest()
-        with _alone():
-            self._checkpointer = ocp.training.Checkpointer(
-                str(self._folder / STATES),
-                # States are removed here, where it is known what a process may leave.
-                preservation_policy=ocp.training.preservation_policies.PreserveAll(),
-            )
 
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with _alone():
-            self._checkpointer.close()
+    def __exit__(self, *problem: object) -> None:
+        """Leave the folder as it is."""
 
     @property
     def latest(self) -> int | None:
@@ -88,7 +75,7 @@ class Checkpoints:
         """
         try:
             with _alone(), _one_report():
-                self._checkpointer.save(step, state)
+                ocp.save(self._state(step), state)
             write_json(self._sums(step), {"files": _hashes(self._state(step))})
         except BaseException:
             self._remove_incomplete()  # whose space others need, if the disk is full
@@ -111,7 +98,7 @@ class Checkpoints:
             example,
         )
         with _alone():
-            return self._checkpointer.load(step, abstract)
+            return ocp.load(self._state(step), abstract)
 
     def _state(self, step: int) -> Path:
         return self._folder / STATES / str(step)

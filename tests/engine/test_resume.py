@@ -2,13 +2,14 @@
 
 import itertools
 import shutil
-from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from support.processes import run_together
+from support.resuming_process import VALUES, Asking, count
 from support.toy_classifiers import Pooled, pooled, scenes
 
 from jaxdissect.classifiers import replacements
@@ -136,26 +137,6 @@ def test_options_that_make_no_sense(tmp_path):
         sweep(tmp_path / "new", save_every=0)
 
 
-@jax.jit
-def counting(state, batch):
-    """Count a value of every example, on one device or several."""
-    value = jnp.where(batch["weight"], batch["value"], 0)
-    return state + value.sum(), value
-
-
-def count(folder, source, **options):
-    """Sum the values of a source, and keep them by example."""
-    kept = {"values": np.zeros((len(source), 1), np.int64), "none": np.zeros((0, 3))}
-
-    def receive(batch, output):
-        rows = batch["weight"]
-        kept["values"][batch["example"][rows], 0] = 2**40 + np.asarray(output, np.int64)[rows]
-
-    options = {"batch_size": 4, "settings": {}, "kept": kept, "receive": receive, **options}
-    return fold_resumably(counting, jnp.zeros((), jnp.int32), source, folder, **options), kept
-
-
-VALUES = Stored({"value": np.arange(37, dtype=np.int32) ** 2 % 11})
 EXPECTED = 2**40 + VALUES.arrays["value"].astype(np.int64)
 
 
@@ -175,7 +156,7 @@ def test_interruptions_change_nothing(tmp_path):
         mesh = None if devices is None else jax.make_mesh((devices,), ("data",))
         left[0], first = int(random.integers(1, 4)), len(reached)
         try:
-            state, kept = count(
+            state, kept, _ = count(
                 tmp_path,
                 VALUES,
                 batch_size=int(random.integers(1, 6)),
@@ -189,25 +170,10 @@ def test_interruptions_change_nothing(tmp_path):
     assert number > 4
     assert int(state) == VALUES.arrays["value"].sum()
     np.testing.assert_array_equal(kept["values"][:, 0], EXPECTED)
-    again, read = count(tmp_path, VALUES)
+    again, read, sums = count(tmp_path, VALUES)
     assert int(again) == int(state)
     np.testing.assert_array_equal(read["values"], kept["values"])
-
-
-class Asking:
-    """A progress that asks to stop when so many examples are done."""
-
-    def __init__(self, number):
-        self.number, self.done, self.held = number, [], False
-
-    def __call__(self, description, done, total):
-        self.done.append(done)
-
-    @contextmanager
-    def until_saved(self):
-        self.held = True
-        yield lambda: self.done[-1] >= self.number
-        self.held = False
+    assert sums["total"] == EXPECTED.sum()
 
 
 def test_a_request_to_stop_is_followed_when_all_is_saved(tmp_path):
@@ -216,7 +182,7 @@ def test_a_request_to_stop_is_followed_when_all_is_saved(tmp_path):
         count(tmp_path, VALUES, progress=Meter(asking))
     assert asking.held and asking.done == [0, 4, 8]
     asking = Asking(99)
-    state, kept = count(tmp_path, VALUES, progress=asking)
+    state, kept, _ = count(tmp_path, VALUES, progress=asking)
     assert asking.done[0] == 12 and not asking.held
     np.testing.assert_array_equal(kept["values"][:, 0], EXPECTED)
     count(None, VALUES, progress=Asking(0))  # nothing would be saved
@@ -260,6 +226,23 @@ def test_states_of_several_devices_are_kept_without_them(tmp_path):
     assert np.asarray(run(0, Asking(99))).sum() == VALUES.arrays["value"].sum()
     with pytest.raises(ValueError, match="start is '[0-9a-f]*' there and '[0-9a-f]*' here"):
         run(1, Asking(99))
+
+
+@pytest.mark.slow
+def test_runs_resume_in_other_numbers_of_processes(tmp_path):
+    def run(number, stop):
+        return run_together(
+            "support.resuming_process", number, devices=1, arguments=(str(tmp_path), str(stop))
+        )
+
+    stopped = run(2, 8)
+    assert stopped[0] == stopped[1] and 8 <= stopped[0]["stopped"][-1] < 60
+    for number in (3, 1):  # the last finds all of it
+        for found in run(number, 1000):
+            assert found["begun"] == (100 if number == 1 else stopped[0]["stopped"][-1] + 4)
+            assert found["state"] == VALUES.arrays["value"].sum()
+            assert found["values"] == EXPECTED.tolist() and found["total"] == EXPECTED.sum()
+    assert not any((tmp_path / f"nothing{index}").exists() for index in (1, 2))
 
 
 def test_sources_are_looked_at_once():

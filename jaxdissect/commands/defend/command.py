@@ -155,7 +155,7 @@ class DefendOptions(AttackedImages):
     def _untargeted(self, network: Network, study: AttackStudy, progress: Progress) -> np.ndarray:
         """Attack the undefended network so that images are classified as any other class."""
         scores = ClassScores(network)
-        return attack_resumably(
+        found = attack_resumably(
             self.chosen_attack(targeted=False),
             scores,
             scores.params,
@@ -164,7 +164,8 @@ class DefendOptions(AttackedImages):
             self.checkpoints_of("untargeted"),
             settings={"weights": content(network.params)},
             progress=progress,
-        ).images
+        )
+        return np.asarray(found.images)
 
     def _attacks(self, choice: Choice, *, targeted: bool) -> list[Attack]:
         """Return the attacks on a defence, the gentlest first."""
