@@ -14,7 +14,7 @@ of the i-th value. A `while_loop` collects a chunk of values a round, so none
 are ever lost to a static size: many values only take more rounds.
 
 **Memory.** N * (8 + K * bytes of a label) for what is collected; while a batch is counted,
-P * U / 3 bytes or so.
+P * U * 3 / 8 bytes.
 """
 
 from collections.abc import Callable
