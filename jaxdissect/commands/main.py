@@ -113,6 +113,9 @@ def _follow(options: Any) -> int:
         with nullcontext() if computing is None else computing.ready():
             options.run()
     except Exception as problem:
+        from jaxdissect.engine.processes import tell_others
+
+        tell_others(problem)
         known = explain_full_disk(problem, options) or _missing_device()
         # The library checks what it is given; a ValueError from deeper down is a bug.
         if known is None and not isinstance(problem, OSError):

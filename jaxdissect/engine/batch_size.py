@@ -6,6 +6,7 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
+from jaxdissect.engine.processes import least
 from jaxdissect.networks.network import Network
 
 ON_PROCESSOR = 8
@@ -42,6 +43,8 @@ def choose_batch_size(
     if free is None:
         return on_processor
     devices = 1 if mesh is None else mesh.size
+    if mesh is not None:
+        free = least(free)
     each = copies * example_bytes(network, inputs, layers)
     return devices * largest_power(int(_SHARE * free / max(each, 1)), most=_MOST)
 

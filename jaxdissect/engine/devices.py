@@ -5,6 +5,7 @@ import os
 import jax
 import numpy as np
 
+_END_TOGETHER = 60  # seconds that a process waits for others, at its end
 _MOST_ON_PROCESSOR = 16  # devices that a processor of few cores is divided into
 
 
@@ -88,9 +89,11 @@ def join_processes(address: str | None = None, number: int | None = None, index:
         return
     try:
         if address is None:
-            jax.distributed.initialize()
+            jax.distributed.initialize(shutdown_timeout_seconds=_END_TOGETHER)
         else:
-            jax.distributed.initialize(address, number, index)
+            jax.distributed.initialize(
+                address, number, index, shutdown_timeout_seconds=_END_TOGETHER
+            )
     except Exception as problem:
         reason = " ".join(str(problem).split())
         if "before any JAX" in reason:

@@ -127,7 +127,8 @@ def fold(
     done = start
     metered = as_meter(progress).begin(description, source, total, start=start)
     pipeline = _Pipeline(placement, receive, metered)
-    for host, placed in _place_ahead(host_batches, pipeline, steps):
+    same_numbers = {"examples": total, "examples in a step": size}
+    for host, placed in _place_ahead(host_batches, pipeline, steps, same_numbers):
         state, output = step(state, looked_up(placed))
         done = min(done + size, total)
         metered.ran(int(host["weight"].sum()), forward_passes=forward_passes)
@@ -231,7 +232,10 @@ def _first_value(array: jax.Array) -> jax.Array:
 
 
 def _place_ahead(
-    host_batches: Generator[Batch, None, None], pipeline: _Pipeline, steps: int
+    host_batches: Generator[Batch, None, None],
+    pipeline: _Pipeline,
+    steps: int,
+    same: Mapping[str, int],
 ) -> Iterator[tuple[Batch, dict[str, Any]]]:
     """Read batches and put them on the devices in another thread, ahead of the steps."""
     placement, metered = pipeline.placement, pipeline.metered
@@ -263,7 +267,7 @@ def _place_ahead(
                 batch = None
             metered.waited(time.monotonic() - begun)
             if step == 0 and not placement.alone:
-                raise_everywhere(pipeline.problem)
+                raise_everywhere(pipeline.problem, same=same)
             if batch is None:
                 host = {**host, "weight": np.zeros_like(host["weight"])}
                 batch = host, _place(host, placement)

@@ -23,6 +23,7 @@ Result = TypeVar("Result")
 
 _BYTES_TOGETHER = 2**24  # that one process sends to all others at once
 _MESSAGE_BYTES = 2000
+_KNOWN = "known to all processes"
 
 
 def default_mesh() -> Mesh | None:
@@ -262,26 +263,67 @@ def _join(array: np.ndarray, operation: np.ufunc) -> None:
         part[:] = operation.reduce(gathered.view(array.dtype), axis=0)
 
 
-def raise_everywhere(problem: Exception | None) -> None:
+def raise_everywhere(problem: Exception | None, *, same: Mapping[str, int] | None = None) -> None:
     """Raise in every process if one of them has a problem; every process must ask.
 
+    Args:
+        problem: That of this process.
+        same: Numbers, by name, that must be the same in all processes.
+
     Raises:
-        ValueError: If another process has one; the message is that of the first.
+        ValueError: If another process has one, or the numbers differ; the message is that of the
+            first.
     """
     if jax.process_count() == 1:
         if problem is not None:
             raise problem
         return
     text = "" if problem is None else str(problem) or type(problem).__name__
-    message = np.zeros(_MESSAGE_BYTES, np.uint8)
-    encoded = text.encode()[:_MESSAGE_BYTES]
-    message[: len(encoded)] = np.frombuffer(encoded, np.uint8)
-    messages = np.asarray(multihost_utils.process_allgather(message))
+    numbers = " ".join(f"{name} {number}" for name, number in (same or {}).items())
+    message = np.zeros((2, _MESSAGE_BYTES), np.uint8)
+    for row, part in zip(message, (text, numbers), strict=True):
+        encoded = part.encode()[:_MESSAGE_BYTES]
+        row[: len(encoded)] = np.frombuffer(encoded, np.uint8)
+    gathered = np.asarray(multihost_utils.process_allgather(message))
+    texts, numbers = ([_decoded(row) for row in gathered[:, part]] for part in range(2))
+    if problem is None:
+        for process, text in enumerate(texts):
+            if text:
+                problem = ValueError(f"process {process}: {text}")
+                break
+        else:
+            for process, other in enumerate(numbers):
+                if same is not None and other != numbers[0]:
+                    problem = ValueError(
+                        f"processes do not do the same: process 0 has {numbers[0]}, process "
+                        f"{process} has {other}"
+                    )
+                    break
     if problem is not None:
+        vars(problem)[_KNOWN] = True
         raise problem
-    for process in np.flatnonzero(messages.any(axis=1))[:1].tolist():
-        found = messages[process].tobytes().rstrip(b"\0").decode(errors="replace")
-        raise ValueError(f"process {process}: {found}")
+
+
+def tell_others(problem: Exception) -> None:
+    """Let other processes end too, where this one ends with a problem that they do not know of."""
+    if jax.distributed.is_initialized() and _KNOWN not in vars(problem):
+        try:
+            raise_everywhere(problem)
+        except Exception:
+            return  # which is raised by the caller
+
+
+def least(number: int) -> int:
+    """Find the least of the numbers of all processes; every process must ask."""
+    if jax.process_count() == 1:
+        return number
+    raw = np.frombuffer(np.int64(number).tobytes(), np.uint8)
+    gathered = np.asarray(multihost_utils.process_allgather(raw))
+    return int(np.ascontiguousarray(gathered).view(np.int64).min())
+
+
+def _decoded(row: np.ndarray) -> str:
+    return row.tobytes().rstrip(b"\0").decode(errors="replace")
 
 
 def in_first_process(run: Callable[[], Result]) -> Result | None:
