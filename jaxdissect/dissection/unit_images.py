@@ -21,6 +21,7 @@ from jaxdissect.arrays.resampling import (
     pixel_centers,
     resample,
 )
+from jaxdissect.dissection.pilot import Chosen
 from jaxdissect.dissection.result import Dissection, LayerDissection, Provenance
 from jaxdissect.engine.batching import Source, batches
 from jaxdissect.engine.folding import Progress, no_progress
@@ -148,7 +149,7 @@ def top_images(
     thresholds = {name: dissection[name].thresholds[chosen[name]] for name in names}
     units_of = {name: np.array(chosen[name], np.int32) for name in names}
     wanted = np.unique(np.concatenate([shown[name].ravel() for name in names]))
-    for batch in batches(_Chosen(source, wanted), provenance.batch_size):
+    for batch in batches(Chosen(source, wanted), provenance.batch_size):
         positions = wanted[batch["example"]].astype(np.int32)  # in the whole source, as before
         maps, made = reader.read(network.params, {**batch, "example": positions})
         images = np.asarray(batch[image_key] if made is None else made, np.float32)
@@ -215,19 +216,6 @@ def _check_peak(layer: LayerDissection, unit: int, column: int, peak: float) -> 
             f"{layer.top_examples[unit, column]} is {peak:g}, and was {expected:g} in the "
             "dissection: `inputs` and `source` must be those of the dissection"
         )
-
-
-class _Chosen:
-    """Some examples of a source."""
-
-    def __init__(self, source: Source, examples: np.ndarray) -> None:
-        self._source, self._examples = source, examples
-
-    def __len__(self) -> int:
-        return len(self._examples)
-
-    def __getitem__(self, index: int) -> Mapping[str, Any]:
-        return self._source[int(self._examples[index])]
 
 
 def _unit_images(

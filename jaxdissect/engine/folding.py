@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -30,22 +30,6 @@ State = TypeVar("State")
 _AHEAD = 2  # batches that are put on the devices before their steps
 _LAG = 2  # steps that devices may be computing while the host goes on: they take memory
 _STEPS_TOGETHER = 8  # between two times at which processes tell each other that all is well
-
-
-class FoldOptions(NamedTuple):
-    """How to pass over the data; for the fields see `fold`."""
-
-    batch_size: int
-    mesh: jax.sharding.Mesh | None = None
-    progress: Progress = no_progress
-
-    def with_network(self) -> dict[str, Any]:
-        """Options of `fold` for passes that run the network."""
-        return self._asdict()
-
-    def without_network(self) -> dict[str, Any]:
-        """Options for other passes: steps need less memory per example, and gain from fewer."""
-        return self._replace(batch_size=4 * self.batch_size)._asdict()
 
 
 def fold(

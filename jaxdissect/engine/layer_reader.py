@@ -44,9 +44,6 @@ OutputImage = Callable[[Array], Array]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-KEPT = "kept/"
-"""Begins the names of arrays that were kept of earlier passes, which no network reads."""
-
 
 def image_input(batch: Mapping[str, Array]) -> Array:
     """Return ``batch["image"]`` as it is, the network's input.
@@ -135,8 +132,10 @@ class LayerReader:
         Raises:
             ValueError: If what it gives for an example depends on the others of the batch.
         """
-        own = {name: array for name, array in batch.items() if not name.startswith(KEPT)}
+        own = dict(batch)
         found = LayerMaps(*_read(self, params, own))
+        if any(isinstance(array, jax.core.Tracer) for array in own.values()):
+            return found  # traced to be known again, not run
         key = self, independence.shapes_of(own)
         independence.once(key, lambda: self._check_independence(params, own, found))
         return found

@@ -37,6 +37,37 @@ _NOMINAL = 2  # examples in a batch with which steps are compared, whatever they
 _STEPS_TOGETHER = 8  # between two times at which several processes ask each other to stop
 
 
+class FoldOptions(NamedTuple):
+    """How to pass over the data.
+
+    Attributes:
+        batch_size, mesh, progress: What `fold` takes.
+        checkpoints: Folder from which interrupted passes resume, each in a folder of its own; None
+            keeps none.
+        save_every: Steps between checkpoints.
+    """
+
+    batch_size: int
+    mesh: jax.sharding.Mesh | None = None
+    progress: Progress = no_progress
+    checkpoints: Path | None = None
+    save_every: int = 100
+
+    def of(self, name: str) -> dict[str, Any]:
+        """Return the arguments of `fold_resumably` for one of several passes, by its name."""
+        return {
+            "folder": None if self.checkpoints is None else self.checkpoints / name,
+            "batch_size": self.batch_size,
+            "mesh": self.mesh,
+            "progress": self.progress,
+            "save_every": self.save_every,
+        }
+
+    def within(self, name: str) -> "FoldOptions":
+        """Return the same for a part of the computation that keeps its passes in its own folder."""
+        return self._replace(checkpoints=self.checkpoints and self.checkpoints / name)
+
+
 class Portable(NamedTuple):
     """How a state that lies on several devices is kept, whatever their number.
 

@@ -20,12 +20,13 @@ every unit is active on 1% of the pixels, which holds only for units without tie
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int64
+from jaxtyping import Array, Bool, Float, Int64, PyTree
 
 from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.representation import short_repr
@@ -34,18 +35,20 @@ from jaxdissect.dissection.presets import PNAS2020, Preset
 from jaxdissect.dissection.result import Dissection, LayerDissection, Provenance
 from jaxdissect.dissection.run import DissectionRun, run_dissection
 from jaxdissect.dissection.setup import dissection_setup
-from jaxdissect.engine.batching import Joined, Source, Stored
+from jaxdissect.engine.batching import Source
 from jaxdissect.engine.data.pairs import STYLISED
-from jaxdissect.engine.folding import FoldOptions, Progress, fold, no_progress
+from jaxdissect.engine.identity import content
 from jaxdissect.engine.label_grid import LayerOnGrid, fold_examples
-from jaxdissect.engine.labelers import Labeler, annotated
-from jaxdissect.engine.layer_reader import KEPT, Inputs, image_input
+from jaxdissect.engine.labelers import Labeler
+from jaxdissect.engine.layer_reader import Inputs, image_input
+from jaxdissect.engine.memory_plan import memory_budget as free_memory
+from jaxdissect.engine.processes import replicated
+from jaxdissect.engine.progress import Progress, no_progress
+from jaxdissect.engine.resume import FoldOptions, fold_resumably
 from jaxdissect.stats import quantile, region_overlap
 
 MIN_STYLE_IOU = 0.1
 """IoU of the two regions above which a unit is shape-sensitive, as in the paper's code."""
-
-_LABELS = f"{KEPT}labels of originals"
 
 Thresholds = Mapping[str, np.ndarray]
 
@@ -152,7 +155,9 @@ def study_style(
     thresholds: tuple[Thresholds, Thresholds] | None = None,
     num_top_images: int = 10,
     batch_size: int = 8,
-    memory_budget: int = 2 * 2**30,
+    memory_budget: int | None = None,
+    checkpoints: Path | None = None,
+    save_every: int = 100,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> StyleStudy:
@@ -176,7 +181,11 @@ def study_style(
             images, instead of those of these images.
         num_top_images: Number of images with the highest peaks to find for each unit.
         batch_size: Images in a forward pass.
-        memory_budget: Bytes of activations that may be kept of both conditions together.
+        memory_budget: Bytes of activations and labels that may be kept of both conditions together
+            in device memory; None for half of what is free there, 2 GiB on CPU.
+        checkpoints: Folder from which an interrupted study resumes, with the same result; None
+            keeps none. With it nothing is kept in device memory.
+        save_every: Steps between checkpoints.
         mesh: Devices to spread batches over (see `fold`).
         progress: Is called with how far each pass has come.
 
@@ -185,7 +194,8 @@ def study_style(
 
     Raises:
         ValueError: If `min_style_iou` is out of range, examples have no stylised image of the same
-            size, or an argument does not fit a dissection.
+            size, `checkpoints` holds another computation or is damaged, or an argument does not fit
+            a dissection.
         TypeError: If `model` is neither a Network nor an nnx.Module.
     """
     if not 0 <= min_style_iou <= 1:
@@ -193,8 +203,9 @@ def study_style(
     if len(source):
         _check_pair(source[0])
 
-    options = FoldOptions(batch_size, mesh, progress)
-    steps: dict[str, Any] = {"num_top_images": num_top_images, "memory_budget": memory_budget // 2}
+    options = FoldOptions(batch_size, mesh, progress, checkpoints, save_every)
+    budget = free_memory(mesh) if memory_budget is None else memory_budget
+    steps: dict[str, Any] = {"num_top_images": num_top_images, "memory_budget": budget // 2}
     given = thresholds or (None, None)
     shared: dict[str, Any] = {
         "layers": layers,
@@ -205,13 +216,18 @@ def study_style(
         "drop_tokens": drop_tokens,
     }
     setup = dissection_setup(model, source, labeler, inputs=inputs, **shared)
-    first = run_dissection(setup, options, thresholds=given[0], **steps)
-    # The labels found for the originals are kept, and serve the stylised images as well.
-    labels = first.cache.labels[..., : setup.label_shape[-1] - setup.rows.num_scopes]
-    labelled = Joined(source, Stored({_LABELS: labels}))
-    same = annotated(labeler.vocabulary, key=_LABELS)
-    other = dissection_setup(setup.network, labelled, same, inputs=stylised_input(inputs), **shared)
-    second = run_dissection(other, options, thresholds=given[1], **steps)
+    first = run_dissection(setup, options.within("originals"), thresholds=given[0], **steps)
+    # The labeler finds the originals for the stylised images too, unless their labels are kept.
+    other = dissection_setup(
+        setup.network, source, labeler, inputs=stylised_input(inputs), **shared
+    )
+    second = run_dissection(
+        other,
+        options.within("stylised"),
+        thresholds=given[1],
+        labels=[batch.labels for batch in first.passes.kept if batch.labels is not None],
+        **steps,
+    )
     counts = _count_pairs(first, second, options)
     results = {
         name: LayerStyle(layer, second.dissection[name], counts[name], min_style_iou)
@@ -251,45 +267,44 @@ def _count_pairs(
     first: DissectionRun, second: DissectionRun, options: FoldOptions
 ) -> dict[str, region_overlap.OverlapCounts]:
     """Count shared pixels of all layers in one pass."""
-    conditions, plan = (first, second), first.plan
-    assert plan == second.plan  # same layers, same number of examples, same budget
-    layers, params = tuple(first.setup.layers.items()), first.setup.network.params
+    conditions, plan = (first, second), first.passes.plan
+    assert plan == second.passes.plan  # same layers, same number of examples, same budget
+    setup = first.setup
+    layers = tuple(setup.layers.items())
     thresholds = tuple(
         {name: jnp.asarray(condition.dissection[name].thresholds) for name, _ in layers}
         for condition in conditions
     )
+    on_devices = replicated(thresholds, options.mesh)
+    count = partial(_count, layers=layers, kept=plan.kept)
+    nothing = {name: region_overlap.init(layer.num_units) for name, layer in layers}
+    kept = [condition.passes.kept for condition in conditions]
+    if not plan.again:
+        state = replicated(nothing, options.mesh)
+        for original, stylised in zip(*kept, strict=True):
+            state = count(state, (original.maps, stylised.maps), on_devices, original.weight)
+        return {name: region_overlap.finalize(state[name]) for name, _ in layers}
+    before = zip(*kept, strict=True)
 
-    def step(state: dict[str, region_overlap.OverlapState], batch: dict[str, Any]) -> Any:
-        maps = []
-        for place, condition in enumerate(conditions):
-            fresh = condition.setup.reader.read(params, batch).maps if plan.again else {}
-            kept = {name: batch[_kept_name(place, name)] for name in plan.kept}
-            maps.append({name: fresh[name] for name in plan.again} | kept)
-        return _count(
-            state, tuple(maps), thresholds, batch["weight"], layers=layers, kept=plan.kept
-        ), None
+    def step(params: PyTree, thresholds: Any, state: Any, batch: dict[str, Any]) -> Any:
+        fresh = [condition.setup.reader.read(params, batch).maps for condition in conditions]
+        here = next(before, None)
+        if here is not None:
+            fresh = [maps | own.maps for maps, own in zip(fresh, here, strict=True)]
+        return count(state, tuple(fresh), thresholds, batch["weight"]), None
 
-    kept = Stored(
-        {
-            _kept_name(place, name): condition.cache.kept[name]
-            for place, condition in enumerate(conditions)
-            for name in plan.kept
-        }
-    )
-    # The network reads the same fields as in the passes before.
-    sources = ([second.setup.source] if plan.again else []) + ([kept] if plan.kept else [])
-    state = fold(
-        step,
-        {name: region_overlap.init(layer.num_units) for name, layer in layers},
-        Joined(*sources),
+    state = fold_resumably(
+        partial(step, replicated(setup.network.params, options.mesh), on_devices),
+        nothing,
+        setup.source,
+        plain_step=partial(step, setup.network.params, thresholds),
+        settings=lambda: {"network (weights)": content(setup.network.params)},
+        kept={},
         description="agreement of both styles",
-        **(options.with_network() if plan.again else options.without_network()),
+        forward_passes=2,
+        **options.of("pairs"),
     )
     return {name: region_overlap.finalize(state[name]) for name, _ in layers}
-
-
-def _kept_name(place: int, layer: str) -> str:
-    return f"{KEPT}{place}/{layer}"
 
 
 @partial(jax.jit, static_argnames=("layers", "kept"), donate_argnums=0)

@@ -1,6 +1,5 @@
 """Thresholds against sorting, the reference's exact quantiles, and the ways data can be split."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -63,53 +62,78 @@ def test_equal_to_sorting_any_floats(values, fraction):
     np.testing.assert_array_equal(quantile.upper_quantile(samples, fraction), expected)
 
 
-def search_in_parts(samples, fraction, parts, sample, *, padding=0, reverse=False):
-    """Run the search with every pass split into parts that are counted apart and merged."""
+def search(samples, fraction, sample, *, few=20):
+    """Narrow by counting until few samples are inside the brackets, and settle with these."""
+    samples = flushed(samples)
     rank = np.full(samples.shape[1], quantile.upper_rank(fraction, len(samples)))
-    search = quantile.start(sample, len(samples), rank)
+    found = quantile.start(len(samples), rank)
+    candidates = quantile.guess(sample, len(samples), rank).candidates
     passes = 0
-    update = jax.jit(quantile.update)
-    while quantile.is_open(search).any():
+    while passes == 0 or (quantile.is_open(found) & (found.inside > few)).any():
         passes += 1
-        states = []
-        for part in np.array_split(samples, parts):
-            padded = np.concatenate([part, np.full((padding, part.shape[1]), 7e7, np.float32)])
-            weight = np.arange(len(padded)) < len(part)
-            state = quantile.init(jnp.asarray(search.guesses))
-            states.append(update(state, jnp.asarray(padded), jnp.asarray(weight)))
-        merged = states[::-1] if reverse else states
-        total = merged[0]
-        for state in merged[1:]:
-            total = quantile.merge(total, state)
-        search = quantile.narrow(search, total)
-    return quantile.finalize(search), passes
+        above = (samples > candidates[:, None]).sum(axis=1)
+        found = quantile.narrow(found, candidates, above)
+        candidates = quantile.candidates_inside(found, quantile.NUM_CANDIDATES)
+    keys = quantile.to_keys(samples)
+    inside = (keys > found.low) & (keys <= found.high) & quantile.is_open(found)
+    rows, columns = np.nonzero(inside)
+    return quantile.settle(found, samples[rows, columns], columns), passes
 
 
-@pytest.mark.parametrize("parts", [1, 3, 7])
-@pytest.mark.parametrize("padding", [0, 5])
-@pytest.mark.parametrize("reverse", [False, True])
-def test_split_merge_padding_order(parts, padding, reverse):
+@pytest.mark.parametrize("fraction", [0.0, 0.01, 0.3, 0.999])
+def test_narrowing_and_settling_is_equal_to_sorting(fraction):
     samples = distributions(np.random.default_rng(1), 900)
-    thresholds, _ = search_in_parts(
-        samples, 0.01, parts, samples[:50], padding=padding, reverse=reverse
-    )
-    np.testing.assert_array_equal(thresholds, by_sorting(flushed(samples), 0.01))
+    thresholds, _ = search(samples, fraction, samples[:50].reshape(10, 5, -1))
+    np.testing.assert_array_equal(thresholds, by_sorting(flushed(samples), fraction))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=20, max_size=20),
+    st.floats(0, 0.99),
+    st.integers(1, 5),
+)
+def test_narrowing_and_settling_any_floats(values, fraction, few):
+    samples = np.array(values, np.float32)[:, None]
+    thresholds, _ = search(samples, fraction, samples[:3, None], few=few)
+    np.testing.assert_array_equal(thresholds, by_sorting(flushed(samples), fraction))
 
 
 def test_a_misleading_sample_changes_nothing_but_the_number_of_passes():
     samples = distributions(np.random.default_rng(2), 2000)
-    honest, _ = search_in_parts(samples, 0.01, 1, samples[:200])
+    honest, _ = search(samples, 0.01, samples[:200].reshape(20, 10, -1))
     for sample in (samples[:1], np.full_like(samples[:9], -5), np.full_like(samples[:9], 1e30)):
-        misled, passes = search_in_parts(samples, 0.01, 1, sample)
+        misled, passes = search(samples, 0.01, sample[:, None])
         np.testing.assert_array_equal(misled, honest)
         assert passes <= 25
 
 
-def test_few_passes_on_ordinary_units():
+def test_one_pass_narrows_ordinary_units():
     rng = np.random.default_rng(3)
     samples = np.maximum(rng.standard_normal((200_000, 8)), 0).astype(np.float32)
-    _, passes = search_in_parts(samples, 0.01, 1, samples[::50])
-    assert passes <= 6
+    _, passes = search(samples, 0.01, samples[::50].reshape(40, 100, 8), few=1000)
+    assert passes == 1
+
+
+def test_a_guess_holds_the_threshold_where_pixels_of_an_image_are_alike():
+    rng = np.random.default_rng(4)
+    means = rng.standard_normal((2000, 1, 64))
+    samples = (means + 0.1 * rng.standard_normal((2000, 20, 64))).astype(np.float32)
+    thresholds = by_sorting(samples.reshape(-1, 64), 0.01)
+    rank = np.full(64, quantile.upper_rank(0.01, 40_000))
+    guess = quantile.guess(samples[::20], 40_000, rank)
+    assert ((guess.low < thresholds) & (thresholds <= guess.high)).all()
+    # As if pixels were independent, the bracket would miss many.
+    error = np.sqrt(0.01 * 0.99 / 2000)
+    ordered = np.sort(samples[::20].reshape(-1, 64), axis=0)[::-1]
+    narrow = ordered[[int((0.01 + sign * 2 * error) * 2000) for sign in (1, -1)]]
+    assert not ((narrow[0] < thresholds) & (thresholds <= narrow[1])).all()
+
+
+def test_settling_needs_all_samples_inside():
+    found = quantile.start(3, np.array([1]))
+    with pytest.raises(ValueError, match="`values` are not those inside the brackets"):
+        quantile.settle(found, np.array([1.0], np.float32), np.array([0]))
 
 
 @pytest.mark.parametrize(
@@ -168,11 +192,9 @@ def test_bad_input():
     with pytest.raises(ValueError, match="`samples` must be finite"):
         quantile.upper_quantile(np.array([[np.nan]], np.float32), 0.01)
     with pytest.raises(ValueError, match="must be at least 1"):
-        quantile.start(np.zeros((0, 1), np.float32), 0, np.zeros(1, int))
+        quantile.start(0, np.zeros(1, int))
     with pytest.raises(ValueError, match=r"`rank` must be in \[0, 3\)"):
-        quantile.start(np.zeros((1, 1), np.float32), 3, np.array([3]))
-    with pytest.raises(ValueError, match="still open"):
-        quantile.finalize(quantile.start(np.zeros((1, 1), np.float32), 3, np.array([1])))
+        quantile.start(3, np.array([3]))
 
 
 def test_wide_counters_do_not_wrap():
