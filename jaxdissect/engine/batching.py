@@ -271,7 +271,8 @@ def batches(
             devices.
         process: Number of this process and number of processes, which divides `multiple_of`: of
             every batch, it reads and yields its own of as many equal slices.
-        ahead: Batches that are read while one is in use.
+        ahead: Batches that are read while one is in use; as many more as keep all threads busy,
+            where batches are smaller than the number of threads.
         as_bytes: Yield `Bytes` in the place of arrays where the source has them.
 
     Raises:
@@ -296,6 +297,8 @@ def batches(
         )
     size = -(-batch_size // multiple_of) * multiple_of
     own = size // processes
+    if is_thread_safe(source):
+        ahead = max(ahead, -(-num_cores() // own))
     begins = range(start + number * own, total + number * own, size)
     return _batches(source, begins, own, ahead, _Threads(), as_bytes=as_bytes)
 

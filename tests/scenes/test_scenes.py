@@ -2,6 +2,8 @@
 
 import inspect
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -11,6 +13,7 @@ import pytest
 
 from jaxdissect.arrays.colors import COLOR_NAMES, color_labels
 from jaxdissect.engine.batching import BlockSource, batches
+from jaxdissect.engine.image_bytes import Bytes, looked_up
 from jaxdissect.scenes import dataset
 from jaxdissect.scenes.concepts import (
     CHANNELS,
@@ -237,6 +240,74 @@ def test_no_image_is_drawn_twice_in_any_order(monkeypatch):
     source.read(0, len(source))
     assert len(drawn) == 12
     dataset._kept_block.cache_clear()
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 1), (60, 70), (64, 70), (3, 67)])
+def test_examples_stay_on_the_device_as_bytes(drawn, first, last):
+    source = scenes_dataset(70, seed=5)
+    block, expected = source.read_as_bytes(first, last), source.read(first, last)
+    assert isinstance(block["image"], Bytes) and isinstance(block["image"].values, jax.Array)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(np.asarray(block[name]), array, strict=True)
+    found = looked_up(jax.device_put(block))
+    np.testing.assert_array_equal(np.asarray(found["image"]), expected["image"], strict=True)
+
+
+def test_large_data_sets_are_not_kept(monkeypatch):
+    """Of 30 blocks four are at hand; those of a smaller data set stay."""
+    blank = RenderedScene(*(jnp.zeros((BLOCK_SIZE, 1), dtype) for dtype in ("f4", "i4", "i4")))
+    monkeypatch.setattr(dataset, "_draw_plain", lambda *_: blank)
+    monkeypatch.setattr(dataset, "MAX_KEPT", 3 * BLOCK_SIZE)
+    dataset._kept_block.cache_clear()
+    for number in (3, 30):
+        seen = [b["example"][b["weight"]] for b in batches(scenes_dataset(64 * number), 48)]
+        np.testing.assert_array_equal(np.concatenate(seen), np.arange(64 * number))
+    assert dataset._kept_block.cache_info().currsize == 3
+    assert dataset._block_at_hand.cache_info().currsize <= 4
+    dataset._kept_block.cache_clear()
+    dataset._block_at_hand.cache_clear()
+
+
+LARGE = """
+import ctypes, re
+import jax, jax.numpy as jnp, numpy as np
+from jaxdissect.networks.network import as_network
+from jaxdissect.engine.folding import map_batches
+from jaxdissect.scenes import dataset
+from jaxdissect.scenes.rendering import RenderedScene
+from jaxdissect.scenes.shipped import load_classifier
+
+@jax.jit
+def quick(keys, scenes):  # drawing them takes minutes
+    shape = (len(scenes), 64, 64)
+    images = jnp.broadcast_to(scenes[:, None, None, None] / 255, (*shape, 3))
+    return RenderedScene(images, jnp.ones((*shape, 4), jnp.int32), scenes)
+
+dataset._draw_plain = quick
+network = as_network(load_classifier())
+predict = jax.jit(lambda images: network.apply(network.params, images)[0].argmax(axis=-1))
+resident = []
+
+def receive(batch, output):
+    if batch["example"][0] % 500 == 0:
+        ctypes.CDLL(None).malloc_trim(0)  # what is free but not given back comes and goes
+        resident.append(int(re.search(r"VmRSS:\\s*(\\d+) kB", open("/proc/self/status").read())[1]))
+
+source = dataset.scenes_dataset(20_000)
+map_batches(lambda batch: predict(batch["image"]), source, batch_size=50, receive=receive)
+assert len(resident) == 40
+print((np.median(resident[-6:]) - np.median(resident[2:8])) / 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is asked for as Linux tells it")
+def test_memory_is_flat():
+    """20,000 images through the classifier take less than 1 MB per 1,000 of them."""
+    found = subprocess.run(
+        [sys.executable, "-c", LARGE], capture_output=True, text=True, check=True
+    )
+    assert float(found.stdout) < 16  # MB, from image 4,000 to 20,000
 
 
 def test_data_set_of_some_scenes():
