@@ -344,7 +344,8 @@ class _Threads:
     def __init__(self) -> None:
         self.many, self.one = ReaderThreads(num_cores()), ReaderThreads(1)
         self.finishing = ReaderThreads(1)
-        self._device = jax.config.jax_default_device  # sources may compute
+        # Sources may compute. JAX does not declare its options.
+        self._device = getattr(jax.config, "jax_default_device")  # noqa: B009
 
     def on_device(self, read: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Read with the default device of the thread that these were made in."""

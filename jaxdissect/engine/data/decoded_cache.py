@@ -280,9 +280,8 @@ def _fields(block: Batch, wide: Collection[str]) -> list[_Field]:
 
 def _check_alike(field: _Field, now: _Field, example: int) -> None:
     """Check that an array is written as before."""
-    if (field.table is None) != (now.table is None):
-        raise _OtherType(field.name)
-    if field.table is not None and not np.array_equal(field.table, now.table):
+    tables = [table for table in (field.table, now.table) if table is not None]
+    if len(tables) == 1 or (tables and not np.array_equal(*tables)):
         raise _OtherType(field.name)
     if (field.name, field.dtype, field.shape) != (now.name, now.dtype, now.shape):
         raise ValueError(
@@ -320,7 +319,7 @@ def _read_into(array: np.ndarray, handle: int, begin: int) -> bool:
     Threads may do so at the same time. A mapped file would count as memory of this process, and
     end it where a disk fails.
     """
-    view = memoryview(array.reshape(-1).view(np.uint8))
+    view = array.reshape(-1).view(np.uint8).data
     while view.nbytes:
         number = os.preadv(handle, [view], begin)
         if number == 0:
