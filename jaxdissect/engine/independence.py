@@ -18,6 +18,7 @@ import numpy as np
 from jax.stages import Traced
 from jaxtyping import Array, PyTree
 
+from jaxdissect.engine.processes import example_of, placed_like
 from jaxdissect.networks.adapters.recorder import as_layers
 from jaxdissect.networks.adapters.structure import Structure
 from jaxdissect.networks.network import Network
@@ -56,9 +57,9 @@ def among_others(batch: Mapping[str, Any]) -> dict[str, Any]:
         A batch, where the input was.
     """
     number = max(2, max(len(array) for array in batch.values()))
-    others = {name: _others(np.asarray(array), number) for name, array in batch.items()}
+    others = {name: _others(example_of(array, 0)[None], number) for name, array in batch.items()}
     return {
-        name: jax.device_put(moved, batch[name].sharding)
+        name: placed_like(moved, batch[name])
         if isinstance(batch[name], jax.Array) and len(batch[name]) == number
         else moved
         for name, moved in others.items()
@@ -90,8 +91,8 @@ def check_same(
         ValueError: If they differ by more than rounding.
     """
     for name, array in first.items():
-        one = np.asarray(array[0], np.float32)
-        other = np.asarray(last[name][-1], np.float32)
+        one = np.asarray(example_of(array, 0), np.float32)
+        other = np.asarray(example_of(last[name], -1), np.float32)
         greatest = np.abs(one).max(initial=0)
         if not np.isfinite(greatest):
             continue  # refused where activations are checked

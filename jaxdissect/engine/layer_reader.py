@@ -145,8 +145,6 @@ class LayerReader:
         return LayerMaps(*_maps(self, params, dict(batch)))
 
     def _check_independence(self, params: PyTree, batch: dict[str, Any], found: LayerMaps) -> None:
-        if not all(getattr(array, "is_fully_addressable", True) for array in batch.values()):
-            return
         again = LayerMaps(*_read(self, params, independence.among_others(batch)))
         independence.check_same(
             _named(found), _named(again), lambda: _read.trace(self, params, batch)

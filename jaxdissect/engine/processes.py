@@ -222,6 +222,26 @@ def _any(flags: jax.Array) -> jax.Array:
     return flags.any()
 
 
+def example_of(array: Any, place: int) -> np.ndarray:
+    """Bring one example of an array, which may be spread over processes, to each of them."""
+    if not isinstance(array, jax.Array) or array.is_fully_addressable:
+        return np.asarray(array[place])
+    whole = NamedSharding(array.sharding.mesh, PartitionSpec())  # pyright: ignore[reportAttributeAccessIssue]
+    return np.asarray(jax.jit(_example, static_argnums=1, out_shardings=whole)(array, place))
+
+
+def _example(array: jax.Array, place: int) -> jax.Array:
+    return array[place]
+
+
+def placed_like(array: np.ndarray, other: jax.Array) -> jax.Array:
+    """Put an array, the same in all processes, where another of its shape lies."""
+    if other.is_fully_addressable:
+        return jax.device_put(array, other.sharding)
+    array = np.asarray(array, other.dtype)
+    return jax.make_array_from_callback(array.shape, other.sharding, lambda place: array[place])
+
+
 # --- what processes tell each other ---------------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ def test_processes_change_nothing(number, alone):
     for found in run_together("support.process_cases", number, devices=8):
         assert by_experiment(found) == alone
         # What only one of them sees ends all.
-        unreadable, infinite = found["refusals"]
+        unreadable, infinite, training = found["refusals"]
         assert "image 11 is unreadable" in unreadable
         assert "layer 'conv1' has NaN or infinite activations" in infinite and "11" in infinite
+        assert "results would depend on `batch_size`" in training

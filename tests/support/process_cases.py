@@ -122,11 +122,19 @@ def infinite():
     return Stored(arrays)
 
 
+class Training(Exact):
+    """The same in training mode: what it outputs depends on the batch."""
+
+    def __call__(self, images):
+        return super().__call__(images - images.mean((0, 1, 2)))
+
+
 def refusals(**options):
-    """What is raised for examples that only one of the processes sees."""
-    for source in (Unreadable(), infinite()):
+    """What is raised for examples that only one of the processes sees, and for training mode."""
+    others = (network(), Unreadable()), (network(), infinite()), (Training(), images())
+    for model, source in others:
         try:
-            peak_activations(network(), source, ("conv1",), **options)
+            peak_activations(model, source, ("conv1",), **options)
         except ValueError as problem:
             yield str(problem)
 
