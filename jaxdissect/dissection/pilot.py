@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxdissect.dissection.layer_counts import Sampling
-from jaxdissect.engine.batching import Source
+from jaxdissect.engine.batching import Source, is_thread_safe, read_item, source_name
 
 _MOST_IMAGES, _FEWEST_IMAGES = 1024, 16
 _SAMPLED_PIXELS = 8192
@@ -25,12 +25,21 @@ class Chosen:
 
     def __init__(self, source: Source, examples: np.ndarray) -> None:
         self.source, self.examples = source, examples
+        self.thread_safe = is_thread_safe(source)
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, index: int) -> Mapping[str, Any]:
         return self.source[int(self.examples[index])]
+
+    def item_as_bytes(self, index: int) -> Mapping[str, Any]:
+        """Return an example with `Bytes` where the source has them."""
+        return read_item(self.source, int(self.examples[index]), as_bytes=True)
+
+    def describe(self) -> str:
+        """Name the source for people."""
+        return source_name(self.source)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what tells the source from others, see `jaxdissect.engine.identity`."""

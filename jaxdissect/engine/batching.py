@@ -156,8 +156,11 @@ def read_item(source: Source, index: int, *, as_bytes: bool = False) -> Any:
         for part, take in source.parts():
             item.update(take(read_item(part, index, as_bytes=True)))
         return item
-    read = getattr(source, "item_as_bytes", None)
-    return source[index] if read is None else read(index)
+    if (read_one := getattr(source, "item_as_bytes", None)) is not None:
+        return read_one(index)
+    if (read_many := getattr(source, "read_as_bytes", None)) is not None:
+        return {name: array[0] for name, array in read_many(index, index + 1).items()}
+    return source[index]
 
 
 def is_thread_safe(source: Source) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxdissect.dissection.pilot import Chosen
 from jaxdissect.engine.batching import (
     Joined,
     Stored,
@@ -263,7 +264,8 @@ def test_bytes_stay_spread_over_the_devices():
 def test_steps_see_what_the_source_gives(folder):
     """Bit for bit, and of the same types, though bytes travelled; so with pairs and donors."""
     pairs = Paired(folder, folder)
-    for source in (folder, pairs, WithDonors(folder), WithDonors(pairs), Joined(folder)):
+    chosen = Chosen(folder, np.array([3, 1, 1, 4]))
+    for source in (folder, pairs, WithDonors(folder), WithDonors(pairs), Joined(folder), chosen):
         assert is_thread_safe(source)
         block = read_block(source, 0, 4, as_bytes=True)
         assert isinstance(block["image"], Bytes) and isinstance(block["labels"], Bytes)
