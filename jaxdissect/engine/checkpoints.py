@@ -1,7 +1,7 @@
 """Checkpoints of long computations: a folder that holds the last few states, each complete.
 
     identity.json       what the computation depends on, by name
-    states/40           the state after 40 examples or steps
+    states/40           the state after 40 examples or steps, as a file of NumPy
     checksums/40.json   hashes of the files of that state, written when it is complete
 
 A state is any pytree of arrays. What shapes it, such as options, weights and seeds, is not part of
@@ -13,17 +13,16 @@ no checksums is removed by the next process. A state whose files were damaged la
 with a warning, as long as there is an earlier one.
 """
 
-import logging
+import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jaxtyping import PyTree
-from orbax.checkpoint import v1 as ocp
 
 from jaxdissect.engine.checkpoint_folder import CHECKSUMS, STATES, claim_alone, make_folder, way_out
 from jaxdissect.engine.saved_files import (
@@ -34,6 +33,8 @@ from jaxdissect.engine.saved_files import (
     write_json,
 )
 from jaxdissect.networks.weights.files import sha256
+
+_ARRAYS = "arrays.npz"
 
 
 class Checkpoints:
@@ -74,8 +75,7 @@ class Checkpoints:
             OSError: If it cannot be written; earlier states stay as they are.
         """
         try:
-            with _alone(), _one_report():
-                ocp.save(self._state(step), state)
+            _write_arrays(self._state(step), jax.tree.leaves(state))
             write_json(self._sums(step), {"files": _hashes(self._state(step))})
         except BaseException:
             self._remove_incomplete()  # whose space others need, if the disk is full
@@ -89,16 +89,10 @@ class Checkpoints:
 
         Leaves of the example that are NumPy arrays are read as such.
         """
-        abstract = jax.tree.map(
-            lambda leaf: (
-                jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
-                if isinstance(leaf, jax.Array)
-                else leaf
-            ),
-            example,
-        )
-        with _alone():
-            return ocp.load(self._state(step), abstract)
+        leaves, structure = jax.tree.flatten(example)
+        with np.load(self._state(step) / _ARRAYS, allow_pickle=False) as stored:
+            found = [_like(stored[f"arr_{place}"], leaf) for place, leaf in enumerate(leaves)]
+        return jax.tree.unflatten(structure, found)
 
     def _state(self, step: int) -> Path:
         return self._folder / STATES / str(step)
@@ -155,27 +149,20 @@ class Checkpoints:
             check_file(self._state(step) / name, hashed, way_out=instead)
 
 
-def _alone() -> AbstractContextManager[Any]:
-    """Let orbax wait for no other process, of which there may be several."""
-    if jax.process_count() == 1:
-        return nullcontext()
-    this = jax.process_index()
-    own = ocp.options.MultiprocessingOptions(
-        primary_host=this, active_processes={this}, barrier_sync_key_prefix=f"process{this}"
-    )
-    return ocp.Context(multiprocessing_options=own)
+def _write_arrays(folder: Path, leaves: Sequence[Any]) -> None:
+    """Write arrays; by no library that would wait for other processes to take part."""
+    folder.mkdir()
+    with open(folder / _ARRAYS, "wb") as file:
+        np.savez(file, *map(np.asarray, leaves))
+        file.flush()
+        os.fsync(file.fileno())
 
 
-@contextmanager
-def _one_report() -> Iterator[None]:
-    """Leave it to the error that is raised to say what is wrong: orbax logs its own, at length."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+def _like(array: np.ndarray, example: Any) -> Any:
+    """Give a stored array the type and the devices of an example."""
+    if array.dtype != example.dtype:  # one that NumPy alone does not know, such as bfloat16
+        array = array.view(example.dtype)
+    return jax.device_put(array, example.sharding) if isinstance(example, jax.Array) else array
 
 
 def _hashes(state: Path) -> dict[str, str]:
