@@ -23,11 +23,6 @@ STATE = {
     "c": jnp.ones(4, jnp.bfloat16),
     "d": np.zeros(0),
 }
-    "a": jnp.arange(50),
-    "b": jnp.ones((2, 3)),
-    "c": jnp.ones(4, jnp.bfloat16),
-    "d": np.zeros(0),
-}
 
 
 @pytest.fixture(scope="module")
