@@ -8,6 +8,7 @@ segmented, and activations, resampled to the label grid, are compared with its l
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -33,6 +34,8 @@ def dissect_generator(
     num_top_images: int = 10,
     batch_size: int = 16,
     memory_budget: int = 2 * 2**30,
+    checkpoints: Path | None = None,
+    save_every: int = 100,
     mesh: jax.sharding.Mesh | None = None,
     progress: Progress = no_progress,
 ) -> Dissection:
@@ -49,6 +52,9 @@ def dissect_generator(
         num_top_images: Images to find with the highest peaks of each unit.
         batch_size: Latents in a step.
         memory_budget: Bytes of activations to keep; others are computed again in every pass.
+        checkpoints: Folder from which an interrupted dissection resumes, with the same result; None
+            keeps none.
+        save_every: Steps between checkpoints.
         mesh: Devices to spread batches over (see `fold`).
         progress: Called with how far each pass has come.
 
@@ -74,6 +80,8 @@ def dissect_generator(
         num_top_images=num_top_images,
         batch_size=batch_size,
         memory_budget=memory_budget,
+        checkpoints=checkpoints,
+        save_every=save_every,
         mesh=mesh,
         progress=progress,
     )
@@ -110,6 +118,8 @@ def rank_units_by_iou(
     concept: int,
     *,
     batch_size: int = 16,
+    checkpoints: Path | None = None,
+    save_every: int = 100,
     progress: Progress = no_progress,
 ) -> RankedUnits:
     """Dissect a layer, and rank its units by their IoU with one concept.
@@ -120,6 +130,9 @@ def rank_units_by_iou(
         layer: Layer of the units.
         concept: Id of the concept.
         batch_size: Latents in a step.
+        checkpoints: Folder from which an interrupted dissection resumes, with the same result; None
+            keeps none.
+        save_every: Steps between checkpoints.
         progress: Called with how far each pass has come.
 
     Raises:
@@ -132,6 +145,8 @@ def rank_units_by_iou(
         layers=(layer,),
         num_top_images=1,
         batch_size=batch_size,
+        checkpoints=checkpoints,
+        save_every=save_every,
         progress=progress,
     )
     found = result[layer]

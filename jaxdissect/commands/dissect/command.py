@@ -5,6 +5,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
+from jaxdissect.commands.options.checkpoints import CheckpointOptions
 from jaxdissect.commands.options.computing import images_like
 from jaxdissect.commands.options.labelled_images import (
     LabelledDataSet,
@@ -20,12 +21,19 @@ from jaxdissect.commands.output import dissection_tables
 from jaxdissect.commands.output.dissection_files import write_dissection
 from jaxdissect.dissection.run import dissect
 from jaxdissect.dissection.unit_images import top_images
+from jaxdissect.engine.identity import looked_at_once
 from jaxdissect.plots import concept_chart, figure_files, unit_strips
 
 
 @dataclass(frozen=True, kw_only=True)
 class DissectOptions(
-    PassOptions, PresetOptions, LabelledDataSet, LabelledImages, LayersOptions, OutputOptions
+    CheckpointOptions,
+    PassOptions,
+    PresetOptions,
+    LabelledDataSet,
+    LabelledImages,
+    LayersOptions,
+    OutputOptions,
 ):
     """Find the concept that every unit of some layers responds to.
 
@@ -36,6 +44,7 @@ class DissectOptions(
     num_top_images: Annotated[int, arg(metavar="N")] = 10
     """Images to find with the highest peaks of each unit."""
 
+    @looked_at_once()
     def run(self) -> None:
         """Dissect as the options say; write and print the results.
 
@@ -45,12 +54,14 @@ class DissectOptions(
         check_at_least(self, num_top_images=1)
         self.check_passes()
         self.check_free()
+        self.check_checkpoints()
         preset = self.find_preset()
         images, labeler = find_labelled_images(self, self)
         image_size = images[0]["image"].shape[:2]
         network, layers = self.find_layers(image_size)
         batch_size = self.computing.size_of_batches(network, images_like(image_size), layers=layers)
         source = self.keep_decoded(images)
+        self.claim_checkpoints({"content of images": images, "weights of model": network.params})
         with self.working() as (folder, progress):
             result = dissect(
                 network,
@@ -61,6 +72,7 @@ class DissectOptions(
                 grid=self.grid,
                 num_top_images=self.num_top_images,
                 batch_size=batch_size,
+                checkpoints=self.checkpoints_of("dissection"),
                 mesh=self.computing.mesh,
                 memory_budget=self.memory_budget,
                 progress=progress,

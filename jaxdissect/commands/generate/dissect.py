@@ -15,6 +15,7 @@ from jaxdissect.commands.output.dissection_files import write_dissection
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.dissection.presets import PRESETS
 from jaxdissect.dissection.unit_images import top_images
+from jaxdissect.engine.identity import looked_at_once
 from jaxdissect.generators.dissection import dissect_generator
 from jaxdissect.generators.generator import latent_input
 from jaxdissect.plots import concept_chart, unit_strips
@@ -42,6 +43,7 @@ class DissectGenerator(SegmenterOptions, LatentOptions, GeneratorOptions, TableO
     memory_budget_gib: Annotated[float, arg(metavar="GIB")] = 2.0
     """Keep activations up to this size; others are computed again in every pass."""
 
+    @looked_at_once()
     def run(self) -> None:
         """Dissect as the options say; write and print the results.
 
@@ -50,12 +52,14 @@ class DissectGenerator(SegmenterOptions, LatentOptions, GeneratorOptions, TableO
         """
         self.check_latents()
         self.check_free()
+        self.check_checkpoints()
         found = self.find_generator()
         layers = found.choose_layers(self.layers)
         generator = found.generator(self.find_segmenter(found.segmenter), grid=self.grid)
         batch_size = self.size_of_batches(generator)
         source = self.latents(generator.latent_size, "ranking")
         preset = PRESETS[self.preset]
+        self.claim_checkpoints({"weights of model": generator.params})
         with self.working() as (folder, progress):
             result = dissect_generator(
                 generator,
@@ -64,6 +68,7 @@ class DissectGenerator(SegmenterOptions, LatentOptions, GeneratorOptions, TableO
                 preset=preset,
                 num_top_images=self.num_top_images,
                 batch_size=batch_size,
+                checkpoints=self.checkpoints_of("dissection"),
                 mesh=self.computing.mesh,
                 memory_budget=int(self.memory_budget_gib * 2**30),
                 progress=progress,

@@ -98,5 +98,6 @@ class ConceptOptions(SegmenterOptions, LatentOptions, GeneratorOptions):
             self.layer,
             concept,
             batch_size=batch_size,
+            checkpoints=self.checkpoints_of("ranking"),
             progress=progress,
         )

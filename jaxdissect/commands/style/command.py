@@ -90,6 +90,7 @@ class StyleOptions(CheckpointOptions, PassOptions, LabelledImages, LayersOptions
                 min_style_iou=self.min_style_iou,
                 grid=self.grid,
                 batch_size=batch_size,
+                checkpoints=self.checkpoints_of("study"),
                 mesh=self.computing.mesh,
                 memory_budget=self.memory_budget,
                 progress=progress,
