@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import DTypeLike
 from squeezenet import preprocess, read_mean, squeezenet_places365
 
 import jaxdissect as jd
@@ -41,9 +42,10 @@ def dissect_photographs(
     *,
     every: int = 1,
     layers: Sequence[str] = LAYERS,
+    dtype: DTypeLike = "float32",
     **options,
 ) -> jd.Dissection:
-    """Dissect layers in one run over every n-th photograph."""
+    """Dissect layers in one run over every n-th photograph, the network computing in a dtype."""
     objects = jd.read_concepts(photographs / "objects.txt")
     images = jd.image_folder(
         photographs / "images",
@@ -52,8 +54,9 @@ def dissect_photographs(
         vocabulary_size=len(objects),
     )
     mean = read_mean(classifier)
+    network = squeezenet_places365(classifier)
     return jd.dissect(
-        squeezenet_places365(classifier),
+        network if dtype == "float32" else jd.networks.in_precision(network, dtype),
         Every(images, every),
         jd.together(jd.annotated(objects), jd.colored()),
         layers=layers,
