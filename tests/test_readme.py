@@ -94,13 +94,17 @@ def test_every_stand_in_is_used():
 # --- commands -----------------------------------------------------------------------------------
 
 
+# By itself, by SLURM, or on the hosts of a TPU.
+STARTED = r"""^\s*(?:srun |gcloud .*--command=")?\s*(jaxdissect [^"]*)"""
+
+
 def commands():
     """Command lines that the README has in full, and those in its sentences that have options."""
     for language, text in BLOCKS:
-        if language == "":
+        if language in ("", "bash"):
             for line in re.split(r"\n|&&", text.replace("\\\n", " ")):
-                if line.strip().startswith("jaxdissect "):
-                    yield line.strip()
+                if found := re.search(STARTED, line):
+                    yield found[1].strip()
     for inline in re.findall(r"`([^`]*)`", FENCED.sub("", README).replace("\n", " ")):
         for line in inline.split("&&"):
             if line.strip().startswith("jaxdissect ") and " --" in line:
@@ -137,6 +141,8 @@ def test_options_exist(capsys):
         help_of("generate", kind)
     known = set(re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out))
     known |= {"--help", "--version", "--group", "--upgrade"}  # of all commands, and pip's
+    known |= {"--nodes", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task"}  # of SLURM
+    known |= {"--time", "--signal", "--zone", "--worker", "--command", "--logdir"}  # and others
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", README))
     assert not named - known
 

@@ -33,7 +33,7 @@ def dissect_generator(
     preset: Preset = GANDISSECT2019,
     num_top_images: int = 10,
     batch_size: int = 16,
-    memory_budget: int = 2 * 2**30,
+    memory_budget: int | None = None,
     checkpoints: Path | None = None,
     save_every: int = 100,
     mesh: jax.sharding.Mesh | None = None,
@@ -51,7 +51,8 @@ def dissect_generator(
             pixels, whose thresholds are the values that the reference inserts.
         num_top_images: Images to find with the highest peaks of each unit.
         batch_size: Latents in a step.
-        memory_budget: Bytes of activations to keep; others are computed again in every pass.
+        memory_budget: Bytes of activations and labels that may be kept in device memory; None for
+            half of what is free there, 2 GiB on CPU.
         checkpoints: Folder from which an interrupted dissection resumes, with the same result; None
             keeps none.
         save_every: Steps between checkpoints.

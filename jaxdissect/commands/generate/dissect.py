@@ -8,6 +8,7 @@ from tyro.conf import arg
 from jaxdissect.commands.generate.options import SETTINGS_FILE, LatentOptions
 from jaxdissect.commands.options.generator import GeneratorOptions, SegmenterOptions
 from jaxdissect.commands.options.output import TableOptions
+from jaxdissect.commands.options.passes import MemoryBudget, memory_bytes
 from jaxdissect.commands.options.preset import PresetName
 from jaxdissect.commands.options.size import Size
 from jaxdissect.commands.output import dissection_tables
@@ -40,8 +41,9 @@ class DissectGenerator(SegmenterOptions, LatentOptions, GeneratorOptions, TableO
     """Convention for thresholds and scores."""
     num_top_images: Annotated[int, arg(metavar="N")] = 10
     """Images to find with the highest peaks of each unit."""
-    memory_budget_gib: Annotated[float, arg(metavar="GIB")] = 2.0
-    """Keep activations up to this size; others are computed again in every pass."""
+    memory_budget_gib: MemoryBudget = None
+    """Keep activations and labels up to this size on the devices; others are computed again in
+    every pass."""
 
     @looked_at_once()
     def run(self) -> None:
@@ -70,7 +72,7 @@ class DissectGenerator(SegmenterOptions, LatentOptions, GeneratorOptions, TableO
                 batch_size=batch_size,
                 checkpoints=self.checkpoints_of("dissection"),
                 mesh=self.computing.mesh,
-                memory_budget=int(self.memory_budget_gib * 2**30),
+                memory_budget=memory_bytes(self.memory_budget_gib),
                 progress=progress,
             )
             write_dissection(folder, result, source, self)
