@@ -10,7 +10,7 @@ import sys
 _TESTS = pathlib.Path(__file__).resolve().parents[1]
 
 
-def run_together(module, number, *, devices, arguments=(), timeout=300):
+def run_together(module, number, *, devices, arguments=(), timeout=600):
     """Run a module in so many processes, each with so many devices of the processor.
 
     Returns:
