@@ -25,6 +25,10 @@ COMMANDS = {
         ],
         "files": ["units.csv", "sets.csv", "classes.csv", "rates.csv"],
     },
+    "dissect": {
+        "words": ["dissect", "--layers", "conv", "--images", "{place}/measure", "--grid", "8"],
+        "files": ["units.csv", "concepts.csv", "layers.csv"],
+    },
 }
 
 
