@@ -111,8 +111,7 @@ def counts(samples: jax.Array) -> Stages:
         levels = jnp.linspace(level(0.03), level(0.001), number)[:, None]
         candidates = jnp.broadcast_to(levels, (number, samples.shape[1]))
         stages[f"counts above {number} candidates"] = forms, (samples, candidates)
-    bounds = jnp.full(samples.shape[1], level(0.001))
-    return stages | {"largest at most": ({"": counting.largest_at_most}, (samples, bounds))}
+    return stages
 
 
 def with_kernels(choice: str) -> Callable[..., jax.Array]:

@@ -172,10 +172,14 @@ def _count_layer(
             samples = jnp.take(samples, columns.chosen, axis=-1)
         return counting.counts_above(samples, columns.candidates)
 
-    def share(samples: Array, labels: Array, weight: Array) -> agreement.BatchCounts:
+    def share(
+        samples: Array, labels: Array, weight: Array, image_pixels: int
+    ) -> agreement.BatchCounts:
         assert state.collected is not None
         active = quantile.exceeds(samples, state.collected.high[None])
-        return agreement.count(active, labels, weight, num_concepts=num_rows)
+        return agreement.count(
+            active, labels, weight, num_concepts=num_rows, image_pixels=image_pixels
+        )
 
     def one_by_one(collected: Any, maps: Array, labels: Any, weight: Array) -> _Counted:
         """Count example by example: on CPU, where one fits the cache."""
@@ -190,7 +194,8 @@ def _count_layer(
             if labels is not None:
                 labels = labels.reshape(-1, labels.shape[-1]).astype(jnp.int32)
                 weight = jnp.broadcast_to(weight, labels.shape[:1])
-                shared = jax.tree.map(jnp.add, shared, share(samples, labels, weight))
+                own = share(samples, labels, weight, len(samples))
+                shared = jax.tree.map(jnp.add, shared, own)
                 collected = brackets.update(collected, samples, labels, weight)
             return _Counted(above, shared, collected), None
 
@@ -203,12 +208,8 @@ def _count_layer(
         above = count_above(jnp.where(rows[:, None], samples, -jnp.inf))
         shared = None
         if labels is not None:
-            labels = labels.reshape(weight.size, each, -1).astype(jnp.int32)
-            by_example = jax.vmap(share)(
-                samples.reshape(weight.size, each, -1), labels, rows.reshape(weight.size, each)
-            )
-            shared = jax.tree.map(lambda counts: counts.sum(axis=0), by_example)
-            labels = labels.reshape(-1, labels.shape[-1])
+            labels = labels.reshape(-1, labels.shape[-1]).astype(jnp.int32)
+            shared = share(samples, labels, rows, each)
             collected = brackets.update(collected, samples, labels, rows)
         return _Counted(above, shared, collected)
 

@@ -50,13 +50,6 @@ def counts_above(
     return lax.platform_dependent(samples, candidates, **forms)
 
 
-def largest_at_most(
-    samples: Float32[Array, "n Q"], bounds: Float32[Array, "Q"]
-) -> Float32[Array, "Q"]:
-    """Find the largest sample of every column that does not exceed its bound, or -inf."""
-    return lax.platform_dependent(samples, bounds, cpu=_largest_by_blocks, default=_largest_at_once)
-
-
 def flush_subnormals(samples: Float32[Array, "*shape"]) -> Float32[Array, "*shape"]:
     """Make subnormal numbers zero where the device would not compare them as zero anyway."""
     return lax.platform_dependent(samples, cpu=lambda x: x, default=flushed)
@@ -74,11 +67,6 @@ def count_by_sums(samples: Array, candidates: Array) -> Array:
     return jnp.stack([(samples > one[None]).sum(axis=0, dtype=jnp.int32) for one in candidates])
 
 
-def _largest_at_once(samples: Array, bounds: Array) -> Array:
-    samples = flushed(samples)
-    return jnp.where(samples <= bounds[None], samples, -jnp.inf).max(axis=0)
-
-
 def _count_by_blocks(samples: Array, candidates: Array) -> Array:
     blocks = _in_blocks(samples)
 
@@ -89,18 +77,6 @@ def _count_by_blocks(samples: Array, candidates: Array) -> Array:
 
     start = jnp.zeros((blocks.shape[1], *candidates.shape), jnp.int32)
     return lax.scan(count, start, blocks)[0].sum(axis=0)
-
-
-def _largest_by_blocks(samples: Array, bounds: Array) -> Array:
-    blocks = _in_blocks(samples)
-
-    def find(largest: Array, block: Array) -> tuple[Array, None]:
-        for row in jnp.unstack(block, axis=1):
-            largest = jnp.maximum(largest, jnp.where(row <= bounds[None], row, -jnp.inf))
-        return largest, None
-
-    start = jnp.full((blocks.shape[1], bounds.size), -jnp.inf, jnp.float32)
-    return lax.scan(find, start, blocks)[0].max(axis=0)
 
 
 def _in_blocks(samples: Array) -> Float32[Array, "blocks group rows Q"]:

@@ -64,12 +64,6 @@ def test_any_values(seed, number):
     samples, candidates = case(seed, number, 4)
     found = counting.counts_above(jnp.asarray(samples), jnp.asarray(candidates))
     np.testing.assert_array_equal(found, oracle(samples, candidates))
-    below = np.where(flushed(samples) <= candidates[0], flushed(samples), -np.inf).max(axis=0)
-    for largest in (
-        counting.largest_at_most(jnp.asarray(samples), jnp.asarray(candidates[0])),
-        counting._largest_at_once(jnp.asarray(samples), jnp.asarray(candidates[0])),
-    ):
-        np.testing.assert_array_equal(flushed(np.asarray(largest)), below)
 
 
 @pytest.mark.parametrize("choice", ["auto", "pallas", "xla"])
