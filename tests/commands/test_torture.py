@@ -37,7 +37,7 @@ COMMANDS = {
 def test_killed_commands_resume(command, tmp_path):
     write_class_folders(tmp_path)
     words = [word.format(place=tmp_path) for word in COMMANDS[command]["words"]]
-    words += ["--model", f"{tmp_path / 'tiny.py'}:build", "--batch-size", "3", "--quiet"]
+    words += ["--model", f"{tmp_path / 'tiny.py'}:build", "--batch-size", "1", "--quiet"]
     environment = {
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs"),
         **os.environ,
@@ -58,7 +58,7 @@ def test_killed_commands_resume(command, tmp_path):
     whole = run(words, str(tmp_path / "whole"), 0)
     killed = run(words, str(tmp_path / "killed"), KILLS)
     assert len(killed["saved"]) == KILLS
-    assert len(set(killed["saved"])) > 3  # in different parts
+    assert len(set(map(tuple, killed["saved"]))) > 2  # at different moments
     (expected,) = map(pathlib.Path, whole["results"])
     for found in map(pathlib.Path, killed["results"]):
         for name in COMMANDS[command]["files"]:

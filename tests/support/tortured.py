@@ -77,7 +77,7 @@ def torture(words, folder, kills):
             have saved something.
 
     Returns:
-        How many examples were saved at each kill, and the folders of results, by checkpoints.
+        What was saved at each kill, and the folders of results, by checkpoints.
     """
     chance = random.Random(0)
     saved, results = [], []
@@ -92,11 +92,11 @@ def torture(words, folder, kills):
             code = ended(child, chance.uniform(0, 4))
         else:
             saves = partial(has_other_states, kept, states(kept))
-            code = ended(child, chance.uniform(0, 1.5), saves)
+            code = ended(child, chance.uniform(0, chance.choice((0.05, 1.5))), saves)
         if code is None:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            saved.append(len(states(kept)))
+            saved.append([os.path.relpath(state, kept) for state in states(kept)])
             continue
         assert code == 0, pathlib.Path(log).read_text()[-3000:]
         results.append(str(out))
