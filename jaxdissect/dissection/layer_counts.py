@@ -191,7 +191,7 @@ def _count_layer(
             if above is not None and counted.above is not None:
                 above = counted.above + jnp.where(weight, above, 0)
             shared, collected = counted.shared, counted.collected
-            if labels is not None:
+            if labels is not None and collected is not None:
                 labels = labels.reshape(-1, labels.shape[-1]).astype(jnp.int32)
                 weight = jnp.broadcast_to(weight, labels.shape[:1])
                 own = share(samples, labels, weight, len(samples))
@@ -207,7 +207,7 @@ def _count_layer(
         rows = jnp.repeat(weight, each)
         above = count_above(jnp.where(rows[:, None], samples, -jnp.inf))
         shared = None
-        if labels is not None:
+        if labels is not None and collected is not None:
             labels = labels.reshape(-1, labels.shape[-1]).astype(jnp.int32)
             shared = share(samples, labels, rows, each)
             collected = brackets.update(collected, samples, labels, rows)
@@ -223,7 +223,7 @@ def _count_layer(
             )
         return _Counted(above, shared, collected)
 
-    found = lax.platform_dependent(
+    found: Any = lax.platform_dependent(
         state.collected, maps, labels, weight, cpu=one_by_one, default=at_once
     )
     return LayerState(
@@ -246,7 +246,7 @@ def finalize(states: LayerState, mesh: Mesh | None) -> LayerFound:
         return LayerFound(above, None, None, None, None, None, None, None, True)
     shared = agreement.finalize(device_states.collapse(states.shared, agreement.merge, mesh))
     collected = device_states.gather(states.collected, mesh)
-    counts = (
+    above_high, above_low, at_least_low = (
         int64_counter.to_int64(counter).sum(axis=0)
         for counter in (collected.above_high, collected.above_low, collected.at_least_low)
     )
@@ -259,7 +259,10 @@ def finalize(states: LayerState, mesh: Mesh | None) -> LayerFound:
         )
         for part in parts
     )
-    return LayerFound(above, shared, *counts, values, places, labels, max(used) <= capacity)
+    complete = max(used) <= capacity
+    return LayerFound(
+        above, shared, above_high, above_low, at_least_low, values, places, labels, complete
+    )
 
 
 # --- the first pass over all data -----------------------------------------------------------------

@@ -256,7 +256,8 @@ class Passes:
                     places = batch["example"][rows] // looking.every
                     samples[name][places] = np.asarray(pixels)[rows]
             if ends is not None:
-                _check_labels(*ends, examples, len(setup.labeler.vocabulary))
+                lowest, highest = ends
+                _check_labels(lowest, highest, examples, len(setup.labeler.vocabulary))
             if keeps:
                 next(received).examples = len(examples)
 

@@ -35,7 +35,7 @@ from jaxdissect.engine.batching import Source
 from jaxdissect.engine.identity import digest
 from jaxdissect.engine.labelers import Labeler
 from jaxdissect.engine.layer_reader import Inputs, OutputImage, image_input
-from jaxdissect.engine.memory_plan import memory_budget as free_memory
+from jaxdissect.engine.memory_plan import memory_budget as default_budget
 from jaxdissect.engine.memory_plan import plan_memory
 from jaxdissect.engine.progress import Progress, no_progress
 from jaxdissect.engine.resume import FoldOptions
@@ -178,7 +178,7 @@ def run_dissection(
         labels: Labels of every batch, where they are known from another dissection of the same
             examples.
     """
-    budget = free_memory(options.mesh) if memory_budget is None else memory_budget
+    budget = default_budget(options.mesh) if memory_budget is None else memory_budget
     label_bytes = int(np.prod(setup.label_shape)) * np.dtype(setup.rows.label_type).itemsize
     plan = plan_memory(
         setup.layers,

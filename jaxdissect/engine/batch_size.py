@@ -49,7 +49,7 @@ def choose_batch_size(
     return devices * largest_power(int(_SHARE * free / max(each, 1)), most=_MOST)
 
 
-def free_memory(device: jax.Device) -> int | None:
+def free_memory(device: Any) -> int | None:
     """Find the bytes of a device that are not in use; None if it does not count them."""
     stats = device.memory_stats() or {}
     if device.platform == "cpu" or "bytes_limit" not in stats:

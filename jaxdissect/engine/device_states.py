@@ -44,7 +44,7 @@ def spread(state: State, empty: State, mesh: Mesh | None) -> State:
     def place(first: Any, other: Any) -> jax.Array:
         first, other = np.asarray(first), np.asarray(other)
 
-        def part(index: tuple[slice, ...]) -> np.ndarray:
+        def part(index: Any) -> np.ndarray:
             begin, end, _ = index[0].indices(placement.devices)
             return np.stack([first if device == 0 else other for device in range(begin, end)])
 

@@ -1,6 +1,7 @@
 """Which devices are computed on, in this process or in several; before JAX starts, and after."""
 
 import os
+from typing import Any
 
 import jax
 import numpy as np
@@ -59,11 +60,11 @@ def data_mesh(number: int | None = None) -> jax.sharding.Mesh | None:
     return jax.sharding.Mesh(np.array(chosen), ("data",))
 
 
-def _of_process(process: int) -> list[jax.Device]:
+def _of_process(process: int) -> list[Any]:
     return [device for device in jax.devices() if device.process_index == process]
 
 
-def _available(own: list[jax.Device]) -> str:
+def _available(own: list[Any]) -> str:
     kind = own[0].platform
     if kind != "cpu":
         return f"{len(own)}, the {kind.upper()} devices that there are"

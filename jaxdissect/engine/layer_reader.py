@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
 from jaxdissect.arrays.representation import short_repr
@@ -134,7 +135,7 @@ class LayerReader:
         """
         own = dict(batch)
         found = LayerMaps(*_read(self, params, own))
-        if any(isinstance(array, jax.core.Tracer) for array in own.values()):
+        if any(isinstance(array, Tracer) for array in own.values()):
             return found  # traced to be known again, not run
         key = self, independence.shapes_of(own)
         independence.once(key, lambda: self._check_independence(params, own, found))

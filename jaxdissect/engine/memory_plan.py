@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from jaxdissect.engine.batch_size import free_memory
 from jaxdissect.engine.label_grid import LayerOnGrid
 from jaxdissect.engine.processes import default_mesh
 
@@ -88,7 +89,7 @@ def memory_budget(mesh: jax.sharding.Mesh | None = None) -> int:
     mesh = default_mesh() if mesh is None else mesh
     devices = list(mesh.devices.flat) if mesh is not None else jax.devices()[:1]
     own = [device for device in devices if device.process_index == jax.process_index()]
-    free = [_free_bytes(device) for device in own]
+    free = [free_memory(device) for device in own]
     known = [amount for amount in free if amount is not None]
     if not known:
         return _HOST_BUDGET
@@ -100,15 +101,6 @@ def memory_budget(mesh: jax.sharding.Mesh | None = None) -> int:
         every = multihost_utils.process_allgather(np.array(smallest // 2**20, np.int32))
         smallest = int(np.min(every)) * 2**20
     return smallest // 2 * len(devices)
-
-
-def _free_bytes(device: jax.Device) -> int | None:
-    if device.platform == "cpu":
-        return None
-    stats = device.memory_stats() or {}
-    if "bytes_limit" not in stats:
-        return None
-    return max(0, stats["bytes_limit"] - stats.get("bytes_in_use", 0))
 
 
 def _ordered(names: Sequence[str] | set[str], layers: Mapping[str, LayerOnGrid]) -> tuple[str, ...]:

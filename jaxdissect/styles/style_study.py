@@ -41,7 +41,7 @@ from jaxdissect.engine.identity import content
 from jaxdissect.engine.label_grid import LayerOnGrid, fold_examples
 from jaxdissect.engine.labelers import Labeler
 from jaxdissect.engine.layer_reader import Inputs, image_input
-from jaxdissect.engine.memory_plan import memory_budget as free_memory
+from jaxdissect.engine.memory_plan import memory_budget as default_budget
 from jaxdissect.engine.processes import replicated
 from jaxdissect.engine.progress import Progress, no_progress
 from jaxdissect.engine.resume import FoldOptions, fold_resumably
@@ -204,7 +204,7 @@ def study_style(
         _check_pair(source[0])
 
     options = FoldOptions(batch_size, mesh, progress, checkpoints, save_every)
-    budget = free_memory(mesh) if memory_budget is None else memory_budget
+    budget = default_budget(mesh) if memory_budget is None else memory_budget
     steps: dict[str, Any] = {"num_top_images": num_top_images, "memory_budget": budget // 2}
     given = thresholds or (None, None)
     shared: dict[str, Any] = {

@@ -72,8 +72,8 @@ def test_batches_are_as_given_or_as_fits_the_devices():
 
 def test_products_are_as_precise_as_asked_for():
     with Computing(matmul_precision="highest").ready():
-        assert jax.config.jax_default_matmul_precision == "highest"
-    assert jax.config.jax_default_matmul_precision is None
+        assert jax.config.values["jax_default_matmul_precision"] == "highest"
+    assert jax.config.values["jax_default_matmul_precision"] is None
 
 
 def test_networks_compute_in_the_dtype():
@@ -86,7 +86,7 @@ def test_networks_compute_in_the_dtype():
 @pytest.fixture
 def default_cache(tmp_path, monkeypatch):
     """No folder of compiled programs is set; the user's cache folder is a new one."""
-    before = jax.config.jax_compilation_cache_dir
+    before = jax.config.values["jax_compilation_cache_dir"]
     jax.config.update("jax_compilation_cache_dir", None)
     monkeypatch.setenv("JAXDISSECT_CACHE", str(tmp_path / "cache"))
     yield tmp_path / "cache"
@@ -96,31 +96,33 @@ def default_cache(tmp_path, monkeypatch):
 
 def test_compiled_programs_are_kept_in_the_users_folder(default_cache):
     with Computing().ready():
-        place = jax.config.jax_compilation_cache_dir
+        place = jax.config.values["jax_compilation_cache_dir"]
         jax.jit(lambda x: x * 3.25)(jnp.ones(3))
     assert place.startswith(str(default_cache / "programs" / jax.__version__))
     assert list(default_cache.rglob("*-cache"))
-    assert jax.config.jax_compilation_cache_dir is None
+    assert jax.config.values["jax_compilation_cache_dir"] is None
 
 
 def test_the_usual_variable_and_the_option_say_where_programs_are_kept(tmp_path):
-    usual = jax.config.jax_compilation_cache_dir  # as JAX reads it of JAX_COMPILATION_CACHE_DIR
+    usual = jax.config.values[
+        "jax_compilation_cache_dir"
+    ]  # as JAX reads it of JAX_COMPILATION_CACHE_DIR
     assert usual is not None
     with Computing().ready():
-        assert jax.config.jax_compilation_cache_dir == usual
+        assert jax.config.values["jax_compilation_cache_dir"] == usual
     with Computing(compilation_cache=str(tmp_path)).ready():
-        assert jax.config.jax_compilation_cache_dir.startswith(str(tmp_path))
+        assert jax.config.values["jax_compilation_cache_dir"].startswith(str(tmp_path))
     with Computing(compilation_cache="off").ready():
-        assert not jax.config.jax_enable_compilation_cache
-    assert jax.config.jax_enable_compilation_cache
-    assert jax.config.jax_compilation_cache_dir == usual
+        assert not jax.config.values["jax_enable_compilation_cache"]
+    assert jax.config.values["jax_enable_compilation_cache"]
+    assert jax.config.values["jax_compilation_cache_dir"] == usual
 
 
 def test_a_folder_that_cannot_keep_programs_costs_a_warning(tmp_path, default_cache, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.warns(UserWarning, match="compiled programs are not kept in .*Not a directory"):
         with Computing(compilation_cache=str(tmp_path / "file")).ready():
-            assert jax.config.jax_compilation_cache_dir is None
+            assert jax.config.values["jax_compilation_cache_dir"] is None
 
     def no_space(*_, **__):
         raise OSError(28, "No space left on device")
@@ -128,7 +130,7 @@ def test_a_folder_that_cannot_keep_programs_costs_a_warning(tmp_path, default_ca
     monkeypatch.setattr(compilation_cache.tempfile, "TemporaryFile", no_space)
     with pytest.warns(UserWarning, match="No space left on device"):
         with Computing().ready():
-            assert jax.config.jax_compilation_cache_dir is None
+            assert jax.config.values["jax_compilation_cache_dir"] is None
 
 
 def test_programs_that_were_not_written_to_the_end_are_removed(tmp_path, monkeypatch):

@@ -146,6 +146,7 @@ def test_a_killed_process_costs_nothing(photographs, tmp_path):
         command = [sys.executable, "-c", KILLED, folder, str(tmp_path / "decoded")]
         both = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
         for process in both:
+            assert process.stdout is not None
             process.stdout.readline()
         time.sleep(moment)
         for process in both:

@@ -187,7 +187,7 @@ def test_values_that_hold_themselves():
 
 
 def settings(**changes):
-    chosen = {"factor": 2.0, "images": IMAGES, "start": 0.0, "batch_size": 8, "width": 5, **changes}
+    chosen = {"factor": 2.0, "images": IMAGES, "start": 0.0, "width": 5, **changes}
 
     @jax.jit
     def step(state, batch):
@@ -195,9 +195,7 @@ def settings(**changes):
 
     source = Stored({"image": chosen["images"], "label": np.zeros(len(chosen["images"]), np.int64)})
     kept = {"labels": np.zeros(chosen["width"], np.int32)}
-    return computation_settings(
-        step, jnp.float32(chosen["start"]), source, kept=kept, batch_size=chosen["batch_size"]
-    )
+    return computation_settings(step, jnp.float32(chosen["start"]), source, kept=kept)
 
 
 CHANGES = {
@@ -206,7 +204,6 @@ CHANGES = {
     "an image in the middle": ({"images": changed(9)}, {"source"}),
     "one image less": ({"images": IMAGES[:-1]}, {"source", "examples"}),
     "where it begins": ({"start": 1.0}, {"start"}),
-    "size of batches": ({"batch_size": 4}, {"batch_size", "computation"}),
     "what is kept": ({"width": 6}, {"kept"}),
 }
 

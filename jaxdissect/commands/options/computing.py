@@ -97,7 +97,7 @@ class Computing:
                 stack.enter_context(programs_not_kept())
             elif self.compilation_cache is not None:
                 stack.enter_context(programs_kept(Path(self.compilation_cache)))
-            elif jax.config.jax_compilation_cache_dir is None:
+            elif jax.config.values["jax_compilation_cache_dir"] is None:
                 stack.enter_context(programs_kept(cache_folder() / "programs"))
             yield
 
@@ -211,7 +211,7 @@ def _check_writable(name: str, folder: Path) -> None:
 @contextmanager
 def _precision(name: str) -> Iterator[None]:
     # Not the context manager of JAX, which other threads do not see.
-    before = jax.config.jax_default_matmul_precision
+    before = jax.config.values["jax_default_matmul_precision"]
     jax.config.update("jax_default_matmul_precision", name)
     try:
         yield

@@ -281,7 +281,7 @@ def _fields(block: Batch, wide: Collection[str]) -> list[_Field]:
 def _check_alike(field: _Field, now: _Field, example: int) -> None:
     """Check that an array is written as before."""
     tables = [table for table in (field.table, now.table) if table is not None]
-    if len(tables) == 1 or (tables and not np.array_equal(*tables)):
+    if len(tables) == 1 or (tables and not np.array_equal(tables[0], tables[1])):
         raise _OtherType(field.name)
     if (field.name, field.dtype, field.shape) != (now.name, now.dtype, now.shape):
         raise ValueError(
