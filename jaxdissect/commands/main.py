@@ -113,6 +113,8 @@ def _follow(options: Any) -> int:
         with nullcontext() if computing is None else computing.ready():
             options.run()
     except Exception as problem:
+        if _is_measured(problem):
+            return 0
         from jaxdissect.engine.processes import tell_others
 
         tell_others(problem)
@@ -123,6 +125,18 @@ def _follow(options: Any) -> int:
                 raise
         return _refuse(known or _with_options_of(options, str(problem)))
     return 0
+
+
+def _is_measured(problem: Exception) -> bool:
+    """Print what a dry run has found, if that is how a command has ended."""
+    from jaxdissect.engine.devices import is_first_process
+    from jaxdissect.engine.dry_run import Measured
+
+    if not isinstance(problem, Measured):
+        return False
+    if is_first_process():
+        print(printable_lines(str(problem)))
+    return True
 
 
 def _with_options_of(options: Any, message: str) -> str:

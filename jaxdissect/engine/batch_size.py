@@ -1,7 +1,7 @@
 """Choose how many examples run together, from the memory of the devices."""
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jaxtyping import PyTree
@@ -45,7 +45,7 @@ def choose_batch_size(
     devices = 1 if mesh is None else mesh.size
     if mesh is not None:
         free = least(free)
-    each = copies * example_bytes(network, inputs, layers)
+    each = copies * forward_cost(network, inputs, layers).memory
     return devices * largest_power(int(_SHARE * free / max(each, 1)), most=_MOST)
 
 
@@ -57,8 +57,22 @@ def free_memory(device: Any) -> int | None:
     return max(stats["bytes_limit"] - stats.get("bytes_in_use", 0), 0)
 
 
-def example_bytes(network: Network, inputs: PyTree, layers: tuple[str, ...] = ()) -> int:
-    """Find the memory that an example takes while the network runs, from its compiled program.
+class ForwardCost(NamedTuple):
+    """What a forward pass costs for one example, as its compiled program says.
+
+    Attributes:
+        flops: Floating-point operations; 0 where the compiler does not count them.
+        moved: Bytes read and written; 0 where the compiler does not count them.
+        memory: Bytes that it takes while it runs, without the parameters.
+    """
+
+    flops: int
+    moved: int
+    memory: int
+
+
+def forward_cost(network: Network, inputs: PyTree, layers: tuple[str, ...] = ()) -> ForwardCost:
+    """Find what a forward pass costs, without running it.
 
     Args:
         network: Any network.
@@ -69,11 +83,14 @@ def example_bytes(network: Network, inputs: PyTree, layers: tuple[str, ...] = ()
         lambda leaf: jax.ShapeDtypeStruct((_MEASURED, *leaf.shape[1:]), leaf.dtype), inputs
     )
     run: Any = partial(network.apply, layers=layers)
-    analysis = jax.jit(run).lower(network.params, several).compile().memory_analysis()
+    program = jax.jit(run).lower(network.params, several).compile()
+    analysis = program.memory_analysis()
     taken = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(several))
     if analysis is not None:
         taken += analysis.temp_size_in_bytes + analysis.output_size_in_bytes
-    return taken // _MEASURED
+    counted = program.cost_analysis() or {}
+    flops, moved = (int(counted.get(name, 0)) for name in ("flops", "bytes accessed"))
+    return ForwardCost(flops // _MEASURED, moved // _MEASURED, taken // _MEASURED)
 
 
 def largest_power(number: int, *, most: int) -> int:

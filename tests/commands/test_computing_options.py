@@ -176,3 +176,16 @@ def test_the_figures_of_long_passes_are_shown(tmp_path, capsys, monkeypatch):
     assert "long: 4 images in" in error and "short" not in error
     assert logging.getLogger(progress_bar.METER_LOGGER).handlers == []
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"attack.json", "run.json"}
+
+
+def test_a_dry_run_measures_some_steps_and_writes_nothing(tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["dissect", "--sample", "scenes", "--num-images", "96", "--model", "scenes", "--out"]
+    command += [str(out), "--layers", "features.relu1_1", "--grid", "16", "--dry-run", "--quiet"]
+    assert main([*command, "--batch-size", "8"]) == 0
+    printed = capsys.readouterr().out
+    for word in ("FLOPs", "bytes read and written", "memory: ", "images: 96", "time: about "):
+        assert word in printed
+    assert main([*command, "--checkpoints", str(tmp_path / "kept")]) == 2
+    assert "`dry_run` writes nothing: give it without `checkpoints`" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -173,7 +173,9 @@ def test_counters_of_devices_carry(first):
     found.learn_sample(np.arange(8, dtype=np.float32).reshape(2, 4, 1), 8)
     work = found.work(100, enough=10**18, num_candidates=8, spare=True)
     if not work.collects:
-        work = work._replace(low=np.array([6], np.float32), high=np.array([9], np.float32), capacity=8)
+        work = work._replace(
+            low=np.array([6], np.float32), high=np.array([9], np.float32), capacity=8
+        )
     state = layer_counts.init(work, num_rows=2, num_labels=1, label_type=np.int16)
 
     def much(counter):

@@ -31,9 +31,17 @@ class CheckpointOptions:
     with other options, images or weights it is refused. It stays when all is done."""
 
     def check_checkpoints(self) -> None:
-        """Raise OSError if there is no space for checkpoints."""
-        if self.checkpoints is not None:
-            check_space("checkpoints", self.checkpoints)
+        """Check that checkpoints can be kept.
+
+        Raises:
+            OSError: If there is no space for them.
+            ValueError: If nothing is to be written.
+        """
+        if self.checkpoints is None:
+            return
+        own: Any = self
+        own.computing.refuse_to_write("checkpoints")
+        check_space("checkpoints", self.checkpoints)
 
     def claim_checkpoints(self, contents: Mapping[str, Any]) -> None:
         """Refuse checkpoints of a command with other options, or other content, before any work.

@@ -12,9 +12,14 @@ import jax
 import jax.numpy as jnp
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, arg
 
-from jaxdissect.engine.batch_size import ON_PROCESSOR, choose_batch_size
+from jaxdissect.engine.batch_size import ON_PROCESSOR, choose_batch_size, forward_cost
 from jaxdissect.engine.compilation_cache import programs_kept, programs_not_kept
-from jaxdissect.engine.devices import data_mesh, join_processes, make_devices
+from jaxdissect.engine.devices import (
+    data_mesh,
+    is_first_process,
+    join_processes,
+    make_devices,
+)
 from jaxdissect.networks.network import Network
 from jaxdissect.networks.precision import in_precision
 from jaxdissect.networks.weights.download import cache_folder
@@ -121,16 +126,23 @@ class Computing:
     ) -> int:
         """Return --batch-size, or choose it; see `choose_batch_size`."""
         number = _number("batch_size", self.batch_size, "auto")
-        if number is not None:
-            return number
-        return choose_batch_size(
-            network,
-            inputs,
-            layers=layers,
-            on_processor=on_processor,
-            copies=copies,
-            mesh=self.mesh,
-        )
+        if number is None:
+            number = choose_batch_size(
+                network,
+                inputs,
+                layers=layers,
+                on_processor=on_processor,
+                copies=copies,
+                mesh=self.mesh,
+            )
+        if self.dry_run and is_first_process():
+            cost = forward_cost(network, inputs, layers)
+            print(
+                f"forward pass, for each image: {cost.flops:,} FLOPs, "
+                f"{cost.moved:,} bytes read and written\n"
+                f"memory: {cost.memory * number:,} bytes for {number} images in a step"
+            )
+        return number
 
     @contextmanager
     def profiled(self) -> Iterator[None]:
@@ -143,6 +155,15 @@ class Computing:
             folder = folder / f"process_{jax.process_index()}"
         with jax.profiler.trace(str(folder)):
             yield
+
+    def refuse_to_write(self, name: str) -> None:
+        """Refuse an option that names a place to write to, where nothing is to be written.
+
+        Raises:
+            ValueError: If this is a dry run.
+        """
+        if self.dry_run:
+            raise ValueError(f"`dry_run` writes nothing: give it without `{name}`")
 
     def of_results(self) -> dict[str, Any]:
         """Return those options that change results, by name."""

@@ -44,6 +44,9 @@ class ImageCacheOption:
             return Joined(*(self.keep_decoded(part, progress=progress) for part in source.sources))
         if not isinstance(source, ImageFolder | TfdsSource):
             return source
+        own: Any = self
+        if "computing" in vars(own):
+            own.computing.refuse_to_write("image_cache")
         check_space("image_cache", self.image_cache)
         folder = self.image_cache / _place(source)
         if progress is not None:

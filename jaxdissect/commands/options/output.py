@@ -17,6 +17,7 @@ from jaxdissect.commands.output.progress_bar import progress_bar
 from jaxdissect.commands.output.run_file import RUN_FILE, write_run
 from jaxdissect.commands.output.table_files import WRITERS, Rows, aligned, four_digits
 from jaxdissect.engine.devices import is_first_process
+from jaxdissect.engine.dry_run import DryRun, Measured
 from jaxdissect.engine.meter import Meter
 from jaxdissect.engine.processes import in_first_process, raise_everywhere
 
@@ -47,6 +48,13 @@ class OutputOptions(ComputingOptions):
         Of several processes the first one makes --out; the others wait for it, and what they fill
         is removed.
         """
+        if self.computing.dry_run:
+            with (
+                progress_bar(quiet=self.quiet or not is_first_process()) as shown,
+                _passing_folder() as folder,
+            ):
+                yield folder, DryRun(shown)
+            raise Measured("time: all of it has run, too little to measure; nothing is written")
         filled = False
         try:
             with (
