@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax.profiler import TraceAnnotation
 
 from jaxdissect.engine.batching import Batch, Source, batches
 from jaxdissect.engine.image_bytes import Bytes, looked_up
@@ -113,7 +114,8 @@ def fold(
     pipeline = _Pipeline(placement, receive, metered)
     same_numbers = {"examples": total, "examples in a step": size}
     for host, placed in _place_ahead(host_batches, pipeline, steps, same_numbers):
-        state, output = step(state, looked_up(placed))
+        with TraceAnnotation(description):
+            state, output = step(state, looked_up(placed))
         done = min(done + size, total)
         metered.ran(int(host["weight"].sum()), forward_passes=forward_passes)
         pipeline.add(host, output, state, size)
@@ -187,7 +189,8 @@ class _Pipeline:
 
     def _receive_first(self) -> None:
         host, output, waited_for, flag = self._running.popleft()
-        jax.block_until_ready(waited_for)
+        with TraceAnnotation("wait for a step"):
+            jax.block_until_ready(waited_for)
         if flag is not None and bool(np.asarray(flag)):
             raise_everywhere(self.problem)
         if self._receive is None or self.problem is not None:
@@ -195,7 +198,8 @@ class _Pipeline:
         received = self.placement.fetch(output)
         self.metered.moved(sum(getattr(leaf, "nbytes", 0) for leaf in jax.tree.leaves(received)))
         try:
-            self._receive(host, received)
+            with TraceAnnotation("receive"):
+                self._receive(host, received)
         except Exception as problem:
             if self.placement.alone:
                 raise
@@ -227,10 +231,11 @@ def _place_ahead(
     device = settings.jax_default_device  # another thread has its own
 
     def take() -> tuple[Batch, dict[str, Any]] | None:
-        host = next(host_batches, None)
+        with TraceAnnotation("wait for data"):
+            host = next(host_batches, None)
         if host is None:
             return None
-        with jax.default_device(device):
+        with jax.default_device(device), TraceAnnotation("place"):
             return host, _place(host, placement)
 
     host: Batch = {}
