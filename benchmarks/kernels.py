@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdissect.stats import agreement, brackets, counting
+from jaxdissect.stats import agreement, brackets, counting, counting_sums
 
 RECORD = Path(__file__).with_suffix(".jsonl")
 PIXELS, LABELS, CONCEPTS, LABELS_OF_IMAGE = 56 * 56, 6, 1825, 65
@@ -103,7 +103,7 @@ def counts(samples: jax.Array) -> Stages:
     """Counts above candidates, with either value of the switch."""
     forms: dict[str, Callable[..., Any]] = {"JAXDISSECT_KERNELS=xla": with_kernels("xla")}
     if jax.default_backend() == "cpu":
-        forms["as on accelerators"] = counting.count_by_sums
+        forms["as on accelerators"] = counting_sums.count_by_sums
     else:
         forms["JAXDISSECT_KERNELS=pallas"] = with_kernels("pallas")
     stages: Stages = {}

@@ -43,7 +43,9 @@ class MemoryPlan(NamedTuple):
         if not self.again:
             return f"keeping all activations ({size}): one forward pass per image"
         kept = f"keeping {', '.join(self.kept)} ({size})" if self.kept else "keeping no layer"
-        return f"{kept}; running the network again in every pass for {', '.join(self.again)}"
+        again = ", ".join(self.again)
+        times = "about two forward passes per image, or one of few images"
+        return f"{kept}; running the network again in every pass for {again}: {times}"
 
 
 def plan_memory(

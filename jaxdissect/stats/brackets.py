@@ -28,7 +28,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Int64, UInt32
 
 from jaxdissect.arrays.representation import short_repr
-from jaxdissect.stats import counting, int64_counter
+from jaxdissect.stats import int64_counter
+from jaxdissect.stats.subnormals import flush_subnormals
 
 _WORD = 32  # pixels
 _CHUNKS = 2**10, 2**16  # fewest and most values that are collected in a round
@@ -122,7 +123,7 @@ def update(
     """
     rows = _rows_of_words(samples.shape[0])
     # Only here: a changed copy of all samples, to collect from, would cost as much as the rest.
-    flushed = counting.flush_subnormals(samples.astype(jnp.float32))
+    flushed = flush_subnormals(samples.astype(jnp.float32))
     words, counts = _read(flushed, weight, state.low, state.high, rows)
     ends, above_high, at_least_low = lax.platform_dependent(
         words, counts, cpu=_running_sums_by_rows, default=_running_sums

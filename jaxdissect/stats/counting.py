@@ -20,6 +20,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float32, Int32
 
+from jaxdissect.stats import counting_sums
+
 _BLOCK_ROWS = 16  # at least as many are compared in one expression; XLA makes fewer 10 times slower
 _BLOCK_WIDTH = 2**12  # values side by side in a block: enough for every core, few for the cache
 
@@ -39,7 +41,7 @@ def counts_above(
     choice = os.environ.get("JAXDISSECT_KERNELS", "auto")
     if choice not in ("auto", "pallas", "xla"):
         raise ValueError(f"JAXDISSECT_KERNELS (={choice!r}) must be 'auto', 'pallas' or 'xla'")
-    forms = {"cpu": _count_by_blocks, "default": count_by_sums}
+    forms = {"cpu": _count_by_blocks, "default": counting_sums.count_by_sums}
     if choice == "pallas" or (choice == "auto" and jax.default_backend() == "gpu"):
         # Only here: importing Pallas takes longer than counting does.
         from jaxdissect.stats import counting_kernel
@@ -48,23 +50,6 @@ def counts_above(
         if choice == "pallas":
             forms["tpu"] = counting_kernel.count_on_tpu
     return lax.platform_dependent(samples, candidates, **forms)
-
-
-def flush_subnormals(samples: Float32[Array, "*shape"]) -> Float32[Array, "*shape"]:
-    """Make subnormal numbers zero where the device would not compare them as zero anyway."""
-    return lax.platform_dependent(samples, cpu=lambda x: x, default=flushed)
-
-
-def flushed(samples: Float32[Array, "*shape"]) -> Float32[Array, "*shape"]:
-    """Make subnormal numbers zero."""
-    return jnp.where(jnp.abs(samples) < jnp.finfo(jnp.float32).tiny, 0.0, samples)
-
-
-def count_by_sums(samples: Array, candidates: Array) -> Array:
-    """Count with one sum for every candidate, as accelerators do without a kernel."""
-    # On accelerators XLA fuses single sums, but not one sum over three axes.
-    samples, candidates = flushed(samples), flushed(candidates)
-    return jnp.stack([(samples > one[None]).sum(axis=0, dtype=jnp.int32) for one in candidates])
 
 
 def _count_by_blocks(samples: Array, candidates: Array) -> Array:

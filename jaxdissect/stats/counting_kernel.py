@@ -11,7 +11,8 @@ from jax.experimental.pallas import tpu as pltpu
 from jax.experimental.pallas import triton as pltriton
 from jaxtyping import Array
 
-from jaxdissect.stats.counting import count_by_sums, flushed
+from jaxdissect.stats.counting_sums import count_by_sums
+from jaxdissect.stats.subnormals import flushed
 
 _ROWS = 64  # compared at once
 _MOST_STEPS = 32  # of so many rows in one program

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int64, Integer
 
-from jaxdissect.stats import counting
+from jaxdissect.stats.subnormals import flush_subnormals
 
 NUM_CANDIDATES = 16
 
@@ -45,7 +45,7 @@ def exceeds(
 
     Subnormal samples count as zero: CPUs compare them as zero, GPUs do not.
     """
-    return counting.flush_subnormals(samples) > thresholds
+    return flush_subnormals(samples) > thresholds
 
 
 # --- the search: what the host does between passes -----------------------------------------------

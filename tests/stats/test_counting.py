@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdissect.stats import counting, counting_kernel
+from jaxdissect.stats import counting, counting_kernel, counting_sums
 
 TINY = np.finfo(np.float32).tiny
 
 forms = {
     "blocks": counting._count_by_blocks,
-    "sums": counting.count_by_sums,
+    "sums": counting_sums.count_by_sums,
     "GPU kernel": partial(counting_kernel.count_on_gpu, interpret=True),
     "TPU kernel": partial(counting_kernel.count_on_tpu, interpret=True),
 }
