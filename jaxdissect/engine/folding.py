@@ -228,14 +228,15 @@ def _place_ahead(
     """Read batches and put them on the devices in another thread, ahead of the steps."""
     placement, metered = pipeline.placement, pipeline.metered
     settings: Any = jax.config
-    device = settings.jax_default_device  # another thread has its own
+    # Another thread has its own settings.
+    device, is_wide = settings.jax_default_device, settings.jax_enable_x64
 
     def take() -> tuple[Batch, dict[str, Any]] | None:
         with TraceAnnotation("wait for data"):
             host = next(host_batches, None)
         if host is None:
             return None
-        with jax.default_device(device), TraceAnnotation("place"):
+        with jax.default_device(device), jax.enable_x64(is_wide), TraceAnnotation("place"):
             return host, _place(host, placement)
 
     host: Batch = {}

@@ -164,3 +164,18 @@ def test_mapped_batches_come_in_order(batch_size):
         receive=lambda batch, output: received.extend(np.asarray(output)[batch["weight"]]),
     )
     assert received == list(range(1, 8))
+
+
+def test_batches_are_placed_as_the_caller_has_set_jax():
+    seen = []
+
+    def step(state, batch):
+        seen.append(batch["value"].dtype)
+        return state, None
+
+    source = Stored({"value": np.zeros(3, np.float64)})
+    for is_wide, dtype in ((False, np.float32), (True, np.float64)):
+        with jax.enable_x64(is_wide):
+            fold(step, None, source, batch_size=2)
+        assert set(seen) == {np.dtype(dtype)}
+        seen.clear()
