@@ -36,6 +36,8 @@ GRACE_TO_SAVE = 900.0
 RESUMES = "; the same command resumes"
 """What is said if all that was computed is saved."""
 
+_MOMENT = 0.1  # seconds
+
 _LOST = 0  # among the numbers of signals: the exception that was raised last is lost
 
 
@@ -158,6 +160,7 @@ def _watch(reader: int, clean: Callable[[], None]) -> None:
         byte = os.read(reader, 1)[0]
         if byte == _LOST:
             repeated += 1
+            time.sleep(_MOMENT)  # raised before the hook returns, it would be lost again
             _thread.interrupt_main(signal.Signals(number))
         elif byte in list(SIGNALS):
             if repeated:
