@@ -1,6 +1,7 @@
 """The small world: exact labels, variety, and no object that alone gives the scene away."""
 
 import inspect
+import os
 import pickle
 import subprocess
 import sys
@@ -296,7 +297,8 @@ def receive(batch, output):
 source = dataset.scenes_dataset(20_000)
 map_batches(lambda batch: predict(batch["image"]), source, batch_size=50, receive=receive)
 assert len(resident) == 40
-print((np.median(resident[-6:]) - np.median(resident[2:8])) / 1024)
+# It comes and goes with what threads hold: the least of each half tells whether it grows.
+print((min(resident[24:]) - min(resident[8:24])) / 1024)
 """
 
 
@@ -304,10 +306,11 @@ print((np.median(resident[-6:]) - np.median(resident[2:8])) / 1024)
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is asked for as Linux tells it")
 def test_memory_is_flat():
     """20,000 images through the classifier take less than 1 MB per 1,000 of them."""
+    environment = os.environ | {"MALLOC_ARENA_MAX": "1"}
     found = subprocess.run(
-        [sys.executable, "-c", LARGE], capture_output=True, text=True, check=True
+        [sys.executable, "-c", LARGE], capture_output=True, text=True, check=True, env=environment
     )
-    assert float(found.stdout) < 16  # MB, from image 4,000 to 20,000
+    assert float(found.stdout) < 8  # MB, from 4,000 to 12,000 images to 12,000 to 20,000
 
 
 def test_data_set_of_some_scenes():
