@@ -20,6 +20,8 @@ from jaxdissect.networks.edits import insert as insert
 from jaxdissect.networks.edits import keep_units as keep_units
 from jaxdissect.networks.edits import mask_params as mask_params
 from jaxdissect.networks.edits import replace_by_mean as replace_by_mean
+from jaxdissect.networks.imagenet import imagenet_classes as imagenet_classes
+from jaxdissect.networks.imagenet import imagenet_synsets as imagenet_synsets
 from jaxdissect.networks.loading import convert as convert
 from jaxdissect.networks.loading import fetch as fetch
 from jaxdissect.networks.loading import load_network as load_network

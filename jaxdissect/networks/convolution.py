@@ -105,7 +105,7 @@ def conv2d(
         pairs = zip(*(jnp.split(x, groups, axis=3) for x in (inputs, kernel)), strict=True)
         return jnp.concatenate([grouped(*pair, groups=1) for pair in pairs], axis=3)
 
-    keeps_size = strides == (1, 1) and pads == [(1, 1), (1, 1)]
+    keeps_size = groups == 1 and strides == (1, 1) and pads == [(1, 1), (1, 1)]
     if groups > 1 and kernel.shape[2] > 1:
         # On CPU 4 to 7 times as fast as all groups at once.
         return lax.platform_dependent(inputs, kernel, cpu=group_by_group, default=plain)

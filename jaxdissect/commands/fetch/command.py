@@ -1,4 +1,4 @@
-"""`jaxdissect fetch`: download published weights into the cache."""
+"""`jaxdissect fetch`: find published weights, in installed packages or by downloading them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,19 +9,20 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from jaxdissect.arrays.names import printable
 from jaxdissect.commands.output.progress_bar import progress_bar
 from jaxdissect.networks.loading import fetch
+from jaxdissect.networks.weights.installed import InstalledFile, find_installed
 from jaxdissect.networks.weights.published import PUBLISHED
 
 
 @dataclass(frozen=True)
 class FetchOptions:
     """Download published weights, verify them as far as hashes are published, and print where they
-    are.
+    are. Of weights that come in a Python package, says where they are installed, or how they are.
 
     Without NAME, lists what there is.
     """
 
     name: Annotated[Positional[str | None], arg(metavar="NAME", help_behavior_hint="")] = None
-    """A published set of weights, such as `vgg16_places365`."""
+    """A published set of weights, such as `efficientnet_lite0` or `vgg16_places365`."""
     folder: Annotated[
         Path | None, arg(metavar="DIR", help_behavior_hint="(default: the user's cache folder)")
     ] = None
@@ -33,7 +34,8 @@ class FetchOptions:
         """Fetch, or list.
 
         Raises:
-            ValueError, OSError: If nothing has the name, or a download fails; see
+            ValueError, OSError: If nothing has the name, its package is not installed, or a
+                download fails; see
                 `jaxdissect.networks.loading.fetch`.
         """
         if self.name is None:
@@ -46,11 +48,18 @@ class FetchOptions:
 
 
 def listing() -> str:
-    """List what is published: a line per set, with its size and licence."""
+    """List what is published: a line per set, with its size, licence, and how it is installed."""
     lines = []
     for name, published in PUBLISHED.items():
-        sizes = [file.megabytes for file in published.files.values()]
-        known = [size for size in sizes if size is not None]
+        files = published.files.values()
+        known = [file.megabytes for file in files if file.megabytes is not None]
         size = f"{sum(known):,.0f} MB" if known else "? MB"
-        lines.append(f"{name:<22}{size:>8}  {published.licence}")
+        ways = [_way(file) for file in files if isinstance(file, InstalledFile)]
+        lines.append("; ".join([f"{name:<22}{size:>8}  {published.licence}", *ways]))
     return "\n".join(lines)
+
+
+def _way(file: InstalledFile) -> str:
+    """Say that a file is installed, or how it is."""
+    here = find_installed(file) is not None
+    return "installed" if here else f"not installed: pip install '{file.install}'"

@@ -19,11 +19,13 @@ from jaxdissect.engine.data.classes import check_num_outputs, with_classes
 from jaxdissect.engine.data.folders import ImageFolder, OnError, image_folder
 from jaxdissect.engine.data.tfds import tfds_source
 from jaxdissect.engine.layer_reader import image_input
+from jaxdissect.networks.imagenet import imagenet_classes, imagenet_synsets
 from jaxdissect.networks.network import Network
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.rendering import SCENES
 
 _SCENE = "scene"  # name of the class of an example of the sample
+_IMAGENET = "imagenet"  # in the place of a file of names
 _SAMPLE_SEEDS = (1_000_003, 2_000_003)  # neither was trained on
 
 
@@ -89,8 +91,8 @@ class ClassImages(ImageCacheOption):
     """Folder of other images, to measure with."""
     class_names: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """File with the names of all outputs of the network in their order, such as
-    categories_places365.txt. Not needed where the folders are one for one with the outputs, by
-    number or sorted by name."""
+    categories_places365.txt, or `imagenet` for those of ImageNet. Not needed where the folders are
+    one for one with the outputs, by number or sorted by name."""
     tfds: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
     """Data set that TensorFlow Datasets has prepared as array_record, with a feature "label"."""
     rank_split: Annotated[str, arg(metavar="SPLIT")] = "train"
@@ -138,7 +140,7 @@ class ClassImages(ImageCacheOption):
     def _find_images(self) -> ClassSources:
         """Find the images of folders or of --tfds."""
         first, second = self.rank_images, self.images
-        names = None if self.class_names is None else read_class_names(self.class_names)
+        names = None if self.class_names is None else _names_of_classes(self.class_names)
         if self.tfds is not None:
             return self._find_in_data_set(names)
         if first is None or second is None:
@@ -180,6 +182,14 @@ class ClassImages(ImageCacheOption):
                     f"{number} in `class_names`; write the images into folders of their classes"
                 )
         return ClassSources(ranking, judging, "label", names, "names in `class_names`")
+
+
+def _names_of_classes(path: Path) -> tuple[str, ...]:
+    """Read names of classes from a file, or take those of ImageNet, with their WordNet ids."""
+    if str(path) == _IMAGENET:
+        pairs = zip(imagenet_synsets(), imagenet_classes(), strict=True)
+        return tuple(" ".join(pair) for pair in pairs)
+    return read_class_names(path)
 
 
 def _refuse_more_folders(measured: ImageFolder, classes: Sequence[str]) -> None:

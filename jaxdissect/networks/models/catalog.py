@@ -5,6 +5,7 @@ To add one: write its module so that its tree follows the published names, with 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ from jaxtyping import Array, Float
 from jaxdissect.networks.models import (
     adain,
     alexnet,
+    efficientnet_lite,
     proggan,
     pyramid_pooling,
     resnet152,
@@ -80,6 +82,15 @@ ARCHITECTURES: dict[str, Architecture] = {
     "proggan": Architecture(proggan.from_shapes, proggan.reference_names, layers=("layer4",)),
     "upernet_resnet50": Architecture(upernet.from_shapes, parts=("encoder", "decoder")),
     "ppm_resnet18dilated": Architecture(pyramid_pooling.from_shapes, parts=("encoder", "decoder")),
+    **{
+        name: Architecture(
+            partial(efficientnet_lite.from_shapes, name),
+            partial(efficientnet_lite.reference_names, name),
+            prepare=efficientnet_lite.prepare,
+            layers=efficientnet_lite.LAYERS,
+        )
+        for name in efficientnet_lite.VARIANTS
+    },
     "adain_encoder": Architecture(adain.encoder_from_shapes, adain.encoder_reference_names),
     "adain_decoder": Architecture(adain.decoder_from_shapes),
 }

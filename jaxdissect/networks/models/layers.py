@@ -82,12 +82,12 @@ class ImageClassifier(Chain):
         return super().__call__(images)
 
 
-def batch_norm(units: int) -> nnx.BatchNorm:
+def batch_norm(units: int, *, epsilon: float = 1e-5) -> nnx.BatchNorm:
     """Normalise with the statistics of training, as all networks here do; epsilon is PyTorch's."""
     # Initial values are constants, but a stream is asked for. Drawing from one of the caller would
     # take most of the time of building a residual network abstractly.
     with jax.ensure_compile_time_eval():
-        return nnx.BatchNorm(units, use_running_average=True, epsilon=1e-5, rngs=nnx.Rngs(0))
+        return nnx.BatchNorm(units, use_running_average=True, epsilon=epsilon, rngs=nnx.Rngs(0))
 
 
 def max_pool(

