@@ -26,6 +26,9 @@ _BLOCK_PIXELS = 4096
 # And by products: float32 has every integer up to twice as many.
 _PRODUCT_PIXELS = 2**23
 
+# And of many concepts: room for them is set aside even where slots are enough for all.
+_PRODUCT_PIXELS_OF_MANY = 2**17
+
 # Labels that are told apart in a block of pixels; an image has about 65.
 _SLOTS = 128
 
@@ -97,7 +100,8 @@ def count(
     # Unlabelled places go to a row past the end, which is dropped.
     labels = jnp.where((labels == 0) | ~weight[:, None], num_concepts, labels)
     active = active & weight[:, None]
-    by_products = partial(_in_blocks, partial(_count_by_products, num_concepts), _PRODUCT_PIXELS)
+    size = _PRODUCT_PIXELS if num_concepts <= _SLOTS else _PRODUCT_PIXELS_OF_MANY
+    by_products = partial(_in_blocks, partial(_count_by_products, num_concepts), size)
     if num_concepts > _SLOTS:
         by_products = partial(_count_in_slots, num_concepts, image_pixels, by_products)
     intersection = lax.platform_dependent(

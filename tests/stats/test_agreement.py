@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax.extend.core import jaxprs_in_params
 from support import golden
 from support.hazen import hazen_quantile, hazen_rank
 
@@ -86,6 +87,43 @@ def test_counting_in_slots(slots, image_pixels, monkeypatch):
     count_in_slots = partial(agreement._count_in_slots, concepts, image_pixels, otherwise)
     found = jax.jit(count_in_slots)(jnp.asarray(active), unique)
     np.testing.assert_array_equal(found, oracle(active, labels, concepts).intersection)
+
+
+def test_many_concepts_take_little_room():
+    """Where too many labels are in a block, products are made of few pixels at a time."""
+    pixels, concepts = 2**18, 1000
+
+    def on_an_accelerator(active, labels):
+        def chosen(*arguments, default, **others):
+            return default(*arguments)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(agreement.lax, "platform_dependent", chosen)
+            weight = jnp.ones(pixels, bool)
+            return agreement.count(active, labels, weight, num_concepts=concepts)
+
+    shapes = (
+        jax.ShapeDtypeStruct((pixels, 2), bool),
+        jax.ShapeDtypeStruct((pixels, 1), jnp.int32),
+    )
+    sizes = [
+        int(np.prod(part.aval.shape))
+        for equation in jax.make_jaxpr(on_an_accelerator)(*shapes).eqns
+        if equation.primitive.name == "cond"
+        for part in arrays_in(equation)
+    ]
+    assert 2**17 * concepts in sizes and max(sizes) == 2**17 * concepts
+
+
+def arrays_in(equation):
+    """All arrays that are made in an equation."""
+    inside = [
+        part
+        for inner in jaxprs_in_params(equation.params)
+        for each in inner.eqns
+        for part in arrays_in(each)
+    ]
+    return [*equation.outvars, *inside]
 
 
 def test_counts_beyond_16_bits():
