@@ -37,6 +37,7 @@ from jaxdissect.engine.labelers import Labeler
 from jaxdissect.engine.layer_reader import Inputs, OutputImage, image_input
 from jaxdissect.engine.memory_plan import memory_budget as default_budget
 from jaxdissect.engine.memory_plan import plan_memory
+from jaxdissect.engine.processes import Placement
 from jaxdissect.engine.progress import Progress, no_progress
 from jaxdissect.engine.resume import FoldOptions
 from jaxdissect.stats import scores, topk
@@ -185,6 +186,7 @@ def run_dissection(
         len(setup.source),
         budget,
         label_bytes=label_bytes,
+        devices=Placement(options.mesh).devices,
         stream=options.checkpoints is not None,
     )
     _log.info("%s", plan)

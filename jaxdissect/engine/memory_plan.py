@@ -54,6 +54,7 @@ def plan_memory(
     budget: int,
     *,
     label_bytes: int = 0,
+    devices: int = 1,
     stream: bool = False,
 ) -> MemoryPlan:
     """Keep as much as fits: labels, then as many layers as possible, smallest first.
@@ -63,11 +64,12 @@ def plan_memory(
         num_examples: How many examples there are.
         budget: Bytes of device memory, of all devices together.
         label_bytes: Bytes of the labels of one example.
+        devices: Number of devices, each of which has room for all values that are collected.
         stream: Keep nothing.
     """
     if stream:
         return MemoryPlan((), tuple(layers), 0, False, _STREAMED_BYTES)
-    collected = max(_COLLECTED_BYTES, budget // 8)
+    collected = max(_COLLECTED_BYTES, budget // (8 * devices))
     sizes = {
         name: 4 * num_examples * int(np.prod(layer.kept_shape)) for name, layer in layers.items()
     }

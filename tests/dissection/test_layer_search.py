@@ -5,6 +5,7 @@ What the devices count in a pass is simulated with NumPy, so that nothing is com
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from jaxdissect.dissection.presets import PNAS2020, REFERENCE, Preset
 from jaxdissect.engine import device_states
 from jaxdissect.engine.batching import Stored
 from jaxdissect.engine.label_grid import LayerOnGrid
+from jaxdissect.engine.processes import Placement
 from jaxdissect.stats import int64_counter, quantile
 from jaxdissect.stats.agreement import AgreementCounts
 
@@ -210,6 +212,34 @@ def test_counters_of_devices_carry(first):
     np.testing.assert_array_equal(counts.at_least_low, first + 8)
     if counts.above is not None:
         np.testing.assert_array_equal(counts.above, first + 8)
+
+
+@pytest.mark.parametrize(("capacity", "complete"), [(16, True), (15, False)])
+def test_several_devices_collect_no_more_than_one(capacity, complete):
+    """Four devices have room for four times as much, which a run that resumes may not have."""
+    mesh = jax.make_mesh((4,), ("data",))
+    layer = LayerOnGrid((2, 2), (2, 2), 1, pixel_centers, clamp_border)
+    search = LayerSearch(layer, 16, Preset("half", 0.5, 0.04))
+    search.learn_sample(np.arange(16, dtype=np.float32).reshape(4, 4, 1), 8)
+    work = search.work(16, enough=16, num_candidates=8, spare=True)
+    work = work._replace(
+        low=np.array([0.5], np.float32), high=np.array([9], np.float32), capacity=capacity
+    )
+    state = layer_counts.init(work, num_rows=2, num_labels=1, label_type=np.int16)
+    counted = layer_counts.count(
+        {"layer": device_states.spread(state, state, mesh)},
+        {"layer": layer_counts.columns_of(work)},
+        {"layer": jnp.ones((4, 2, 2, 1))},
+        jnp.ones((4, 2, 2, 1), jnp.int16),
+        jnp.ones(4, bool),
+        layers=(("layer", layer),),
+        kept=(),
+        num_rows=2,
+        mesh=Placement(mesh).mesh,
+    )["layer"]
+    found = layer_counts.finalize(counted, mesh)
+    assert found.complete is complete
+    assert found.values is not None and len(found.values) == 16
 
 
 def test_the_pilot_is_spread_over_the_data():

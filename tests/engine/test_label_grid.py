@@ -86,6 +86,8 @@ def test_memory_plan_keeps_the_smallest_layers():
     assert some.kept == ("b", "c") and some.again == ("a",)
     assert some.kept_bytes == sizes["b"] + sizes["c"]
     assert str(plan_memory(readings, 10, 0)).startswith("keeping no layer")
+    collected = [plan_memory(readings, 10, 2**33, devices=d).collected_bytes for d in (1, 4, 99)]
+    assert collected == [2**30, 2**28, 2**27]
 
 
 def test_sums_over_examples():
