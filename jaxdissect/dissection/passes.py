@@ -24,6 +24,7 @@ from jaxdissect.engine.identity import content
 from jaxdissect.engine.images import check_unit_range
 from jaxdissect.engine.layer_reader import check_finite
 from jaxdissect.engine.memory_plan import MemoryPlan
+from jaxdissect.engine.meter import as_meter
 from jaxdissect.engine.processes import Placement, replicated
 from jaxdissect.engine.resume import FoldOptions, Portable, fold_resumably, network_settings
 from jaxdissect.stats import topk
@@ -167,14 +168,17 @@ class Passes:
     def _over_kept(self, work: Mapping[str, LayerWork], description: str) -> PassFound:
         count = self._counting(work)
         counts = self._spread(self._nothing(work, None)).counts
-        done, total = 0, len(self.setup.source)
-        self.options.progress(description, done, total)
+        done, source = 0, self.setup.source
+        metered = as_meter(self.options.progress).begin(description, source, len(source))
         for batch in self.kept:
             maps = {name: batch.maps[name] for name in work}
             counts = count(counts, maps, batch.labels, batch.weight, self._mesh)
             done += batch.examples
-            self.options.progress(description, done, total)
-        return PassFound(self._finalize(counts), {}, {})
+            metered.ran(batch.examples, forward_passes=0)
+            metered.reached(done)
+        found = PassFound(self._finalize(counts), {}, {})
+        metered.end()
+        return found
 
     def _over_data(
         self,

@@ -11,6 +11,7 @@ from jaxdissect.dissection.run import Tuning, run_dissection
 from jaxdissect.dissection.setup import dissection_setup
 from jaxdissect.engine.batching import Stored
 from jaxdissect.engine.labelers import annotated
+from jaxdissect.engine.meter import Meter
 from jaxdissect.engine.resume import FoldOptions
 from jaxdissect.networks.adapters.tapped_network import TappedNetwork
 from jaxdissect.stats import quantile
@@ -191,3 +192,13 @@ def test_devices_change_nothing():
             np.testing.assert_array_equal(found.thresholds, alone.thresholds)
             np.testing.assert_array_equal(found.counts.intersection, alone.counts.intersection)
             np.testing.assert_array_equal(found.top_examples, alone.top_examples)
+
+
+def test_passes_over_what_was_kept_are_metered():
+    meter = Meter()
+    run(hostile(), options=FoldOptions(7, progress=meter), budget=2**30)
+    first, *others = meter.passes
+    assert first.forward_passes == 1 and others
+    assert {part.forward_passes for part in others} == {0.0}
+    assert {part.examples for part in meter.passes} == {60}
+    assert meter.summary().forward_passes == 1
