@@ -6,14 +6,14 @@ A folder belongs to one computation. Another one is refused, in a line that name
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from jaxdissect.arrays.names import shortened
 from jaxdissect.engine.identity import is_content
 from jaxdissect.engine.processes import in_first_process
 from jaxdissect.engine.saved_files import damaged, read_json, remove_unfinished, write_json
 
-IDENTITY, STATES, CHECKSUMS = "identity.json", "states", "checksums"
+IDENTITY, STATES, CHECKSUMS, LOCK = "identity.json", "states", "checksums", ".lock"
 
 COMPUTATION = "computation"
 """Setting that differs whenever anything does; it is named only where nothing else differs."""
@@ -95,6 +95,28 @@ def make_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is no folder, to keep checkpoints in; give another one")
     folder.mkdir(parents=True, exist_ok=True)
+
+
+def lock(folder: Path) -> IO[bytes]:
+    """Keep other runs out of a folder, until the file is closed or the process ends.
+
+    Raises:
+        ValueError: If another run is in it, or something else than a folder is there.
+    """
+    make_folder(folder)
+    file = open(folder / LOCK, "wb")  # noqa: SIM115
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as held:
+        file.close()
+        raise ValueError(
+            f"{folder} is in use by another run; wait until that has ended, or give another folder"
+        ) from held
+    except (ImportError, OSError):  # not on every system
+        pass
+    return file
 
 
 def way_out(folder: Path) -> str:

@@ -3,6 +3,7 @@
     identity.json       what the computation depends on, by name
     states/40           the state after 40 examples or steps, as a file of NumPy
     checksums/40.json   hashes of the files of that state, written when it is complete
+    .lock               held by the process that writes
 
 A state is any pytree of arrays. What shapes it, such as options, weights and seeds, is not part of
 it: it is written beside the states, and compared when a computation resumes.
@@ -24,7 +25,14 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxdissect.engine.checkpoint_folder import CHECKSUMS, STATES, claim_alone, make_folder, way_out
+from jaxdissect.engine.checkpoint_folder import (
+    CHECKSUMS,
+    STATES,
+    claim_alone,
+    lock,
+    make_folder,
+    way_out,
+)
 from jaxdissect.engine.saved_files import (
     check_file,
     damaged,
@@ -48,20 +56,26 @@ class Checkpoints:
         keep: How many states to keep.
 
     Raises:
-        ValueError: If the folder holds a computation with other settings, or it or its only state
-            is damaged; the message names what differs, or the file.
+        ValueError: If the folder holds a computation with other settings, another run is in it, or
+            it or its only state is damaged; the message names what differs, or the file.
         OSError: If it cannot be read or written.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, keep: int = 2):
-        self._folder, self._keep = claim_alone(folder, settings), keep
-        self._latest = self._find_latest()
+        self._lock = lock(folder.resolve())
+        try:
+            self._folder, self._keep = claim_alone(folder, settings), keep
+            self._latest = self._find_latest()
+        except BaseException:
+            self._lock.close()
+            raise
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *problem: object) -> None:
-        """Leave the folder as it is."""
+        """Leave the folder as it is, to other runs."""
+        self._lock.close()
 
     @property
     def latest(self) -> int | None:

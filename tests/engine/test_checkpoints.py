@@ -47,6 +47,13 @@ def refusal(folder, settings=SETTINGS):
     return message
 
 
+def test_two_runs_in_one_folder_are_refused(folder):
+    with Checkpoints(folder, SETTINGS), pytest.raises(ValueError, match="in use by another run"):
+        Checkpoints(folder, SETTINGS)
+    with Checkpoints(folder, SETTINGS) as saved:
+        assert saved.latest == 4
+
+
 @pytest.fixture
 def last_alone(folder):
     """The folder without the state before the last one."""
