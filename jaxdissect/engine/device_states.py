@@ -20,11 +20,6 @@ from jaxdissect.engine.processes import Placement
 State = TypeVar("State")
 
 
-def number_of_devices(mesh: Mesh | None) -> int:
-    """Return D."""
-    return Placement(mesh).devices
-
-
 def spread(state: State, empty: State, mesh: Mesh | None) -> State:
     """Give the first device a state and all others an empty one.
 

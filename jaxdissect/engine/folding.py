@@ -141,6 +141,9 @@ def _combine(
 ) -> None:
     if not placement.alone:
         combine(kept or {})
+        if not placement.is_counted:
+            for array in (sums or {}).values():
+                array[...] = 0  # of the same examples, which an earlier process has added
         add_up(sums or {})
 
 

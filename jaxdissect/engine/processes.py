@@ -6,7 +6,7 @@ devices. Where there is one process, nothing here communicates.
 Shapes: B examples of a step, all processes together; b those of one process.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -74,7 +74,9 @@ class Placement:
 
     Attributes:
         devices: Number of devices that examples are spread over.
-        process: Which of how many equal slices of a step's examples this process holds.
+        process: Which of how many equal slices of a step's examples this process reads. Where
+            devices of processes are interleaved, every process reads all: (0, 1).
+        is_counted: Whether no earlier process reads the same slice, so that sums count this one.
         alone: Whether no other process takes part.
 
     Args:
@@ -87,13 +89,15 @@ class Placement:
     def __init__(self, mesh: Mesh | None) -> None:
         mesh = default_mesh() if mesh is None else mesh
         self.mesh = None if mesh is None else automatic(mesh)
-        self.devices, self.process, self.alone = 1, (0, 1), True
+        self.devices, self.process, self.alone, self.is_counted = 1, (0, 1), True, True
         if self.mesh is not None:
             axis = self.mesh.axis_names[0]
             self.devices = self.mesh.shape[axis]
             self._spread = NamedSharding(self.mesh, PartitionSpec(axis))
             self._same = NamedSharding(self.mesh, PartitionSpec())
-            owners = {device.process_index for device in self.mesh.devices.flat}
+            places = self.mesh.devices.reshape(len(self.mesh.devices), -1).tolist()
+            places = [{device.process_index for device in place} for place in places]
+            owners = set().union(*places)
             own = jax.process_index()
             if owners != {own} and len(owners) != jax.process_count():
                 raise ValueError(
@@ -101,7 +105,11 @@ class Placement:
                     f"all {jax.process_count()} processes, or of process {own} alone"
                 )
             self.alone = owners == {own}
-            self.process = _slice_of(self.mesh, own)
+            slices = _slices(places)
+            self.process = slices[own]
+            self.is_counted = all(
+                process >= own for process, other in slices.items() if other == self.process
+            )
 
     def place(self, array: np.ndarray | jax.Array) -> jax.Array:
         """Put this process' examples [b, ...] on its devices, as part of [B, ...]."""
@@ -144,7 +152,7 @@ class Placement:
             return leaf
         if not leaf.is_fully_addressable:
             rows = leaf.ndim > 0 and len(leaf) == number
-            sharding = self._spread if rows else self._same
+            sharding = self._spread if rows and self.process[1] > 1 else self._same
             if not leaf.sharding.is_equivalent_to(sharding, leaf.ndim):
                 leaf = _moved(leaf, sharding)
         for shard in leaf.addressable_shards:
@@ -195,18 +203,32 @@ def is_same_everywhere(state: PyTree) -> PyTree:
     )
 
 
-def _slice_of(mesh: Mesh, process: int) -> tuple[int, int]:
-    """Find which slice of the examples a process holds; (0, 1), all, where it is no slice."""
-    size = len(mesh.devices)
-    held = [
-        place
-        for place, devices in enumerate(mesh.devices.reshape(size, -1))
-        if any(device.process_index == process for device in devices)
-    ]
-    number = len(held)
-    if held != list(range(held[0], held[0] + number)) or size % number or held[0] % number:
-        return 0, 1
-    return held[0] // number, size // number
+def _slices(owners: Sequence[Collection[int]]) -> dict[int, tuple[int, int]]:
+    """Find which slice of the examples each process reads; (0, 1), all, where any has no slice.
+
+    Slices of two processes are the same one, or have no example in common.
+
+    Args:
+        owners: The processes that have a device at each place along the first axis of a mesh.
+    """
+    size = len(owners)
+    held: dict[int, list[int]] = {}
+    for place, processes in enumerate(owners):
+        for process in processes:
+            held.setdefault(process, []).append(place)
+    found = {process: _slice_of(places, size) for process, places in held.items()}
+    different = {tuple(places) for places in held.values()}
+    if None in found.values() or sum(map(len, different)) != size:
+        return dict.fromkeys(held, (0, 1))
+    return {process: own for process, own in found.items() if own is not None}
+
+
+def _slice_of(places: list[int], size: int) -> tuple[int, int] | None:
+    """Find which slice of a mesh's places these are; None where they are none."""
+    first, number = places[0], len(places)
+    if places != list(range(first, first + number)) or size % number or first % number:
+        return None
+    return first // number, size // number
 
 
 def _moved(array: jax.Array, sharding: NamedSharding) -> jax.Array:

@@ -5,7 +5,7 @@ kept is the number of examples that are done, the state, and rows of results.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +20,12 @@ from jaxdissect.engine.checkpoint_folder import COMPUTATION
 from jaxdissect.engine.folding import Progress, State, fold, no_progress
 from jaxdissect.engine.identity import content, digest, software, traced
 from jaxdissect.engine.layer_reader import Inputs
-from jaxdissect.engine.processes import from_first_process, in_any_process, in_first_process
+from jaxdissect.engine.processes import (
+    Placement,
+    from_first_process,
+    in_any_process,
+    in_first_process,
+)
 from jaxdissect.engine.stopping import Stopped, held_back
 from jaxdissect.networks.network import Network
 
@@ -148,7 +153,8 @@ def fold_resumably(
         return fold(step, state, source, **options)
 
     named = settings() if callable(settings) else settings
-    received = kept | {f"sums of {name}": array for name, array in (sums or {}).items()}
+    added = {f"sums of {name}": array for name, array in (sums or {}).items()}
+    received = kept | added
     portable = portable or _replicated(state)
     plain = portable.save(state)
     computation = computation_settings(plain_step or step, plain, source, kept=received)
@@ -159,7 +165,9 @@ def fold_resumably(
         is_asked = opened.enter_context(held_back(progress))
         done = int(from_first_process(np.int32(saved.latest or 0 if saved is not None else 0)))
         if done:
-            state = portable.load(_read(saved, done, plain, received))
+            # Sums of several processes are added up, and begin in one of them.
+            own = {} if Placement(options.get("mesh")).alone else added
+            state = portable.load(_read(saved, done, plain, received, own=own))
         del plain
         steps, stop, saved_at = 0, False, time.monotonic()
 
@@ -243,19 +251,22 @@ def _write(
 
 
 def _read(
-    saved: "Checkpoints | None", done: int, state: PyTree, kept: Mapping[str, np.ndarray]
+    saved: "Checkpoints | None",
+    done: int,
+    state: PyTree,
+    kept: Mapping[str, np.ndarray],
+    *,
+    own: Collection[str] = (),
 ) -> PyTree:
-    """Read a state, and fill `kept` in the first process, whose rows all get in the end."""
+    """Read a state, and fill `kept` in all processes, but those named `own` in the first alone."""
     example = _listed(state, kept)
     found = in_first_process(lambda: saved.load(done, example) if saved is not None else None)
     leaves, structure = jax.tree.flatten(state)
-    if found is None:
-        found = {"state": example["state"]}
-    else:
-        for name, array in kept.items():
-            if array.size:
-                array[...] = found["kept"][name]
-    states = from_first_process(found["state"])
+    given = from_first_process(example if found is None else found)
+    for name, array in kept.items():
+        if array.size and (found is not None or name not in own):
+            array[...] = given["kept"][name]
+    states = given["state"]
     filled = [states.get(str(place), np.asarray(leaf)) for place, leaf in enumerate(leaves)]
     return jax.tree.unflatten(structure, filled)
 

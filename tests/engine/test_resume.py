@@ -18,6 +18,7 @@ from jaxdissect.engine.batching import Stored
 from jaxdissect.engine.folding import no_progress
 from jaxdissect.engine.identity import content, looked_at_once
 from jaxdissect.engine.meter import Meter
+from jaxdissect.engine.processes import _slices
 from jaxdissect.engine.resume import Portable, fold_resumably
 from jaxdissect.engine.stopping import Stopped
 from jaxdissect.networks.ablation_masks import single_unit_masks
@@ -244,6 +245,37 @@ def test_runs_resume_in_other_numbers_of_processes(tmp_path):
             assert found["state"] == VALUES.arrays["value"].sum()
             assert found["values"] == EXPECTED.tolist() and found["total"] == EXPECTED.sum()
     assert not any((tmp_path / f"nothing{index}").exists() for index in (1, 2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["all", "own", "interleaved", "unequal", "shared"])
+def test_any_mesh_of_several_processes_resumes_whole(kind, tmp_path):
+    def run(stop):
+        arguments = str(tmp_path), str(stop), kind
+        return run_together("support.resuming_process", 2, devices=2, arguments=arguments)
+
+    stopped = run(8)
+    assert stopped[0] == stopped[1] and 8 <= stopped[0]["stopped"][-1] < 60
+    for found in run(1000):
+        assert found["begun"] > stopped[0]["stopped"][-1]
+        assert found["state"] == VALUES.arrays["value"].sum()
+        assert found["values"] == EXPECTED.tolist() and found["total"] == EXPECTED.sum()
+
+
+# Which processes have devices at each place of a mesh; which slice each of them reads.
+MESHES = {
+    "in order": ([[0], [0], [1], [1]], {0: (0, 2), 1: (1, 2)}),
+    "of unequal slices": ([[0], [0], [1], [2]], {0: (0, 2), 1: (2, 4), 2: (3, 4)}),
+    "sharing slices": ([[0, 1], [2, 3]], {0: (0, 2), 1: (0, 2), 2: (1, 2), 3: (1, 2)}),
+    "interleaved": ([[0], [1], [0], [1]], {0: (0, 1), 1: (0, 1)}),
+    "one not aligned": ([[0], [0], [0], [1]], {0: (0, 1), 1: (0, 1)}),
+    "overlapping": ([[0, 1], [0, 0]], {0: (0, 1), 1: (0, 1)}),
+}
+
+
+@pytest.mark.parametrize(("places", "expected"), MESHES.values(), ids=MESHES)
+def test_processes_read_slices_of_their_own(places, expected):
+    assert _slices(places) == expected
 
 
 def test_sources_are_looked_at_once():

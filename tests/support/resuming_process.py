@@ -1,4 +1,10 @@
-"""One of several processes that count together, and stop where they are asked to."""
+"""One of several processes that count together, and stop where they are asked to.
+
+    python -m support.resuming_process INDEX NUMBER PORT FOLDER STOP [KIND]
+
+Kinds of meshes: of `all` devices in order, a process' `own` device alone, devices of processes
+`interleaved`, `unequal` numbers of them, or rows that processes have `shared`.
+"""
 
 import json
 import pathlib
@@ -54,14 +60,34 @@ def count(folder, source, **options):
     return state, kept, sums
 
 
-def main(index, number, port, folder, stop):
+def mesh_of(kind):
+    """Make a mesh of each kind, of the devices of all processes."""
+    own = [device for device in jax.devices() if device.process_index == jax.process_index()]
+    first, *others = [
+        [device for device in jax.devices() if device.process_index == process]
+        for process in range(jax.process_count())
+    ]
+    if kind == "all":
+        return None
+    if kind == "own":
+        return jax.sharding.Mesh(np.array(own[:1]), ("data",))
+    if kind == "unequal":
+        return jax.sharding.Mesh(np.array([*first, *(other[0] for other in others)]), ("data",))
+    rows = np.array([first, *others]).T
+    if kind == "interleaved":
+        return jax.sharding.Mesh(rows.reshape(-1), ("data",))
+    assert kind == "shared"
+    return jax.sharding.Mesh(rows, ("data", "model"))
+
+
+def main(index, number, port, folder, stop, kind="all"):
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(f"localhost:{port}", int(number), int(index))
     # One process alone sees the folder.
     own = pathlib.Path(folder) / ("kept" if index == "0" else f"nothing{index}")
     asking = Asking(int(stop))
     try:
-        state, kept, sums = count(own, VALUES, progress=asking)
+        state, kept, sums = count(own, VALUES, progress=asking, mesh=mesh_of(kind))
     except Stopped:
         print(json.dumps({"stopped": asking.done}))
         return
