@@ -1,4 +1,4 @@
-"""The segmenters of the paper: published networks and the labels that they give.
+"""Published segmenters by name: those of the paper, and others whose weights are a file.
 
 Bau et al. (PNAS 2020) name a combination by letters: `net` for unified parsing of objects,
 materials, and parts of sky, building and person; `p` for parts of all objects; `q` for halves of
@@ -19,6 +19,7 @@ from jaxtyping import Array, PyTree
 
 from jaxdissect.arrays.concepts import read_unified_parsing
 from jaxdissect.networks.loading import fetch, load_network
+from jaxdissect.networks.segmenters.file_segmenters import FILE_SEGMENTERS
 from jaxdissect.networks.segmenters.parsing_segmenter import unified_parsing
 from jaxdissect.networks.segmenters.rules import DEFAULT_RULES, Rules
 from jaxdissect.networks.segmenters.segmenter import Grid, Segmenter, merge_segmenters
@@ -26,34 +27,50 @@ from jaxdissect.networks.segmenters.semantic_segmenter import semantic_segmentat
 from jaxdissect.networks.weights.files import FilePath
 
 SIZES: tuple[Grid, ...] = ((256, 256),)
-"""Sizes at which the networks see images."""
+"""Sizes at which the networks of the paper see images."""
 
 
 def pretrained_segmenter(
     name: str,
     *,
+    weights: FilePath | None = None,
     folder: FilePath | None = None,
     dtype: Any = jnp.float32,
-    sizes: Sequence[Grid] = SIZES,
+    sizes: Sequence[Grid] | None = None,
     rules: Rules = DEFAULT_RULES,
 ) -> Segmenter:
-    """Build a segmenter of the paper, whose weights are downloaded once.
+    """Build a published segmenter.
 
     Args:
-        name: "net", then any of "p", "q", "c" in this order; see above.
+        name: "net", then any of "p", "q", "c" in this order, see above, whose weights are
+            downloaded once; or a key of `FILE_SEGMENTERS`, such as "deeplab_mobilenet_ade20k".
+        weights: The file of weights, for those of `FILE_SEGMENTERS`.
         folder: Where downloads are kept; by default the user's cache folder.
         dtype: Floating dtype of the parameters, and of what the networks compute.
-        sizes: Heights and widths at which the networks see the images.
-        rules: How probabilities become labels and scores.
+        sizes: Heights and widths at which the networks see the images; by default those that they
+            are published for. The segmenters of the paper join the answers of several.
+        rules: How probabilities become labels and scores, for the segmenters of the paper.
 
     Raises:
-        ValueError: If there is no such name, or a file is not the published one.
+        ValueError: If there is no such name, `weights` are missing or unwanted, a file is damaged
+            or not the published one, or a package that reads it is missing.
         OSError: If a file can neither be found nor downloaded; the message names the URL, and
             where to put the file by hand.
     """
+    if name in FILE_SEGMENTERS:
+        return _from_file(name, weights, dtype, sizes)
+    if weights is not None:
+        raise ValueError(
+            f"`weights` go with {', '.join(FILE_SEGMENTERS)}; those of `name` {name!r} are "
+            "downloaded"
+        )
     letters = re.fullmatch("net(p?)(q?)(c?)", name)
     if not letters:
-        raise ValueError(f"`name` (={name!r}) must be net, then any of p, q, c in this order")
+        raise ValueError(
+            f"`name` (={name!r}) must be net, then any of p, q, c in this order, or one of: "
+            f"{', '.join(FILE_SEGMENTERS)}"
+        )
+    sizes = SIZES if sizes is None else sizes
     parts, quadrants, colors = map(bool, letters.groups())
 
     def home(published: str) -> Path:
@@ -71,6 +88,17 @@ def pretrained_segmenter(
         return parsing
     coloring = load_semantic_segmentation(home("color"), dtype=dtype, sizes=sizes, rules=rules)
     return merge_segmenters(parsing, coloring, rules=rules)
+
+
+def _from_file(
+    name: str, weights: FilePath | None, dtype: Any, sizes: Sequence[Grid] | None
+) -> Segmenter:
+    """Build a segmenter whose weights are a file."""
+    if weights is None:
+        raise ValueError(f"`name` (={name!r}) needs `weights`, the file that it was published as")
+    if sizes is not None and len(sizes) != 1:
+        raise ValueError(f"`sizes` (={sizes}) must be one height and width for `name` {name!r}")
+    return FILE_SEGMENTERS[name](weights, dtype=dtype, size=None if sizes is None else sizes[0])
 
 
 def load_unified_parsing(

@@ -181,15 +181,25 @@ def predict_at_sizes(
     Raises:
         ValueError: If the images have other axes or are no floats, or the grid is empty.
     """
-    images = _checked(images)
-    if len(grid) != 2 or min(grid) < 1:
-        raise ValueError(f"`grid` (={grid}) must have a positive height and width")
+    images = checked_input(images, grid)
     answers = []
     for height, width in sizes:
         same = images.shape[1:3] == (height, width)
         resized = images if same else rules.resize(images, (height, width))
         answers.append(predict(params, prepare(resized), grid))
     return jax.tree.map(lambda *maps: rules.over_sizes(maps), *answers)
+
+
+def checked_input(images: Any, grid: Grid) -> Array:
+    """Return what a segmenter labels, and on which grid, after a look at both.
+
+    Raises:
+        ValueError: If the images have other axes or are no floats, or the grid is empty.
+    """
+    images = _checked(images)
+    if len(grid) != 2 or min(grid) < 1:
+        raise ValueError(f"`grid` (={grid}) must have a positive height and width")
+    return images
 
 
 def check_sizes(sizes: Sequence[Grid]) -> None:

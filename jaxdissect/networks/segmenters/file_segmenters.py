@@ -1,0 +1,78 @@
+"""Published segmenters whose weights are one file that the user has."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, PyTree
+
+from jaxdissect.arrays.names import printable
+from jaxdissect.networks.loading import load_network
+from jaxdissect.networks.models.deeplab import CornersOfImage, prepare
+from jaxdissect.networks.models.deeplab_tflite import load_deeplab_tflite
+from jaxdissect.networks.segmenters.ade20k import ADE20K_OBJECTS
+from jaxdissect.networks.segmenters.scored_segmenter import segmenter_of
+from jaxdissect.networks.segmenters.segmenter import Grid, Segmenter
+from jaxdissect.networks.weights.files import FilePath
+from jaxdissect.networks.weights.tflite_file import SUFFIX
+
+DEEPLAB_SIZE: Grid = (513, 513)
+"""Height and width of the images that DeepLab was trained on."""
+
+
+def load_deeplab(
+    path: FilePath, *, dtype: Any = jnp.float32, size: Grid | None = None
+) -> Segmenter:
+    """Build the segmenter of the 150 objects of ADE20K: DeepLab with MobileNetV2.
+
+    The network scores at a quarter of its images' size. Its published output interpolates these
+    scores linearly, and here the cells of a label grid read the same interpolation at their
+    centres: a grid of the images' size has the published labels, and others no detour over it.
+
+    Args:
+        path: The published `.tflite`, for which the extra `tflite` is needed, or what
+            `jaxdissect convert` writes.
+        dtype: Floating dtype of the parameters, and of what the network computes.
+        size: Height and width at which the network sees the images; by default `DEEPLAB_SIZE`.
+
+    Raises:
+        ValueError: If the package `tflite` is missing, or the file is damaged, or holds another
+            network or one with other classes.
+        OSError: If the file cannot be opened.
+    """
+    if Path(path).suffix.lower() == SUFFIX:
+        network: Any = load_deeplab_tflite(path, dtype=dtype)
+    else:
+        network = load_network("deeplab_mobilenet_ade20k", path, dtype=dtype)
+    classes, due = network.logits.semantic.kernel.shape[3], 1 + len(ADE20K_OBJECTS)
+    if classes != due:
+        raise ValueError(
+            f"{printable(str(path))} is a DeepLab with {classes} classes, and ADE20K's are {due}, "
+            "none included; name yours with `segmenter_of`"
+        )
+    definition, params = nnx.split(network)
+
+    def coarse_scores(params: PyTree, images: Array) -> Array:
+        return nnx.merge(definition, params).coarse_scores(images)
+
+    size = size or DEEPLAB_SIZE
+    return segmenter_of(
+        coarse_scores,
+        (None, *ADE20K_OBJECTS),
+        params=params,
+        prepare=prepare,
+        size=size,
+        alignment=CornersOfImage(size),
+    )
+
+
+class _Load(Protocol):
+    def __call__(
+        self, path: FilePath, /, *, dtype: Any = ..., size: Grid | None = ...
+    ) -> Segmenter: ...
+
+
+FILE_SEGMENTERS: Mapping[str, _Load] = {"deeplab_mobilenet_ade20k": load_deeplab}
+"""What builds each of them, given its file, a `dtype`, and the `size` at which it sees images."""
