@@ -16,8 +16,8 @@ from jaxtyping import Array, Float
 from jaxdissect.networks.models import (
     adain,
     alexnet,
-    efficientnet_lite,
     deeplab,
+    efficientnet_lite,
     proggan,
     pyramid_pooling,
     resnet152,
