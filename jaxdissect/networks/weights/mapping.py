@@ -7,7 +7,7 @@ module tree is its name in the published file, up to what PyTorch calls it and h
     kernel  [kh, kw, I, O] or [I, O]        weight        [O, I, kh, kw] or [O, I]
     scale   [U] of batch normalisation      weight        [U]
     mean, var                               running_mean, running_var
-    bias, and all others                    the same
+    bias, and all others                    the same; matrices are transposed
 """
 
 from collections.abc import Callable, Mapping
@@ -71,7 +71,11 @@ def _pytorch_name(path: str) -> str:
 NATIVE = Naming(name=lambda path: path, axes=lambda ndim: tuple(range(ndim)))
 """Of the files that jaxdissect writes."""
 
-PYTORCH = Naming(name=_pytorch_name, axes=lambda ndim: {4: (3, 2, 0, 1)}.get(ndim, (1, 0)[-ndim:]))
+_PYTORCH_AXES = {2: (1, 0), 4: (3, 2, 0, 1)}
+
+PYTORCH = Naming(
+    name=_pytorch_name, axes=lambda ndim: _PYTORCH_AXES.get(ndim, tuple(range(ndim)))
+)
 """Of PyTorch's state dictionaries."""
 
 
