@@ -14,6 +14,7 @@ from jaxdissect.networks.models.pyramid_pooling import (
     PyramidPoolingNetwork as PyramidPoolingNetwork,
 )
 from jaxdissect.networks.models.resnet152 import ResNet152 as ResNet152
+from jaxdissect.networks.models.stylegan2 import StyleGAN2 as StyleGAN2
 from jaxdissect.networks.models.upernet import UnifiedParsing as UnifiedParsing
 from jaxdissect.networks.models.upernet import UPerNet as UPerNet
 from jaxdissect.networks.models.vgg16 import VGG16 as VGG16

@@ -21,6 +21,7 @@ from jaxdissect.networks.models import (
     proggan,
     pyramid_pooling,
     resnet152,
+    stylegan2_weights,
     upernet,
     vgg16,
 )
@@ -86,6 +87,11 @@ ARCHITECTURES: dict[str, Architecture] = {
         layers=("MobilenetV2.expanded_conv_16", "concat_projection_relu"),
     ),
     "proggan": Architecture(proggan.from_shapes, proggan.reference_names, layers=("layer4",)),
+    "stylegan2": Architecture(
+        stylegan2_weights.from_shapes,
+        stylegan2_weights.reference_names,
+        layers=("synthesis.b16.conv1",),
+    ),
     "upernet_resnet50": Architecture(upernet.from_shapes, parts=("encoder", "decoder")),
     "ppm_resnet18dilated": Architecture(pyramid_pooling.from_shapes, parts=("encoder", "decoder")),
     **{

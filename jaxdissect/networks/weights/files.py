@@ -117,7 +117,14 @@ def open_weights(path: FilePath, *, name: str | None = None) -> Iterator[dict[st
     path = Path(path)
     suffix = Path(name or path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise ValueError(f"`path` (={str(path)!r}) must end in one of: {', '.join(SUFFIXES)}")
+        hint = (
+            "; a pickled network holds code, which is never executed here: with the program that "
+            "made it, save the weights alone, as in torch.save(G_ema.state_dict(), 'weights.pth')"
+        )
+        raise ValueError(
+            f"`path` (={str(path)!r}) must end in one of: {', '.join(SUFFIXES)}"
+            + (hint if suffix in (".pkl", ".pickle") else "")
+        )
     find, what = {
         ".safetensors": (_find_safetensors, "safetensors file"),
         ".npz": (_find_npz, "npz file of arrays"),

@@ -73,9 +73,7 @@ NATIVE = Naming(name=lambda path: path, axes=lambda ndim: tuple(range(ndim)))
 
 _PYTORCH_AXES = {2: (1, 0), 4: (3, 2, 0, 1)}
 
-PYTORCH = Naming(
-    name=_pytorch_name, axes=lambda ndim: _PYTORCH_AXES.get(ndim, tuple(range(ndim)))
-)
+PYTORCH = Naming(name=_pytorch_name, axes=lambda ndim: _PYTORCH_AXES.get(ndim, tuple(range(ndim))))
 """Of PyTorch's state dictionaries."""
 
 
