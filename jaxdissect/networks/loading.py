@@ -214,7 +214,7 @@ def _load(name: str, files: Mapping[str, Path], dtype: Any, **options: Any) -> n
             for part, path in files.items()
             for key, array in stack.enter_context(open_weights(path)).items()
         }
-        if naming_of(arrays) is not NATIVE:
+        if naming_of(arrays) is not NATIVE or any("/" in name for name in arrays):
             try:
                 arrays = architecture.reference_names(arrays)
             except ValueError as problem:

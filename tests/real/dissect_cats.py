@@ -1,6 +1,6 @@
 """Dissect the real generator with the real segmenter, and remove what makes cats.
 
-    python tests/real/dissect_cats.py [--latents 500] [--layer conv8] [--out FOLDER]
+    python tests/real/dissect_cats.py [--latents 500] [--layer relu_8] [--out FOLDER]
 
 Cats fill a third of these images. A unit that is active on 0.5% of all pixels, as in the literature
 on generators, has an IoU with them of 0.015 at most and so detects none. Here units are active on
@@ -18,7 +18,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cat_generator import IMAGE_SIZE, LATENT_SIZE, cat_generator
 from espnetv2 import preprocess, read_classes, read_parameters, segment
 
 import jaxdissect as jd
@@ -30,7 +29,8 @@ from jaxdissect.networks.ablation_masks import best_unit_masks, unit_set_masks
 from jaxdissect.plots.bars_and_curves import curve_figure
 from jaxdissect.plots.image_grid import draw_grid, paint_labels
 
-LAYERS = ("conv7", "conv8", "conv9")
+LATENT_SIZE, IMAGE_SIZE = 512, 64
+LAYERS = ("relu_7", "relu_8", "relu_9")
 GRID = (64, 64)
 ENLARGED = 192  # pixels: the segmenter knows photographs, in which things are larger than 64
 MOST = 30
@@ -62,7 +62,7 @@ def as_they_are(images: jax.Array) -> jax.Array:
 
 def cats(folder: Path, number: int, *, batch_size: int = 16) -> tuple[jd.Network, Source]:
     """Make the generator, and images of latents: examples with a ``latent`` and an ``image``."""
-    network = jd.as_network(cat_generator(folder))
+    network = jd.as_network(jd.load_network("gan_cat64", folder / "generator580.npz"))
     source = latents(number, LATENT_SIZE)
     make = jax.jit(lambda params, z: network.apply(params, z)[0])
     images = [

@@ -13,7 +13,7 @@ import jaxdissect as jd
 from jaxdissect.arrays.colors import COLOR_NAMES, color_labels
 from jaxdissect.networks.ablation_masks import best_unit_masks
 
-LAYER, CONCEPT, NUM_REMOVED = "conv7", "white", 4
+LAYER, CONCEPT, NUM_REMOVED = "relu_7", "white", 4
 
 
 def _segmenter_of_colors() -> jd.Segmenter:

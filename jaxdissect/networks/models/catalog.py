@@ -18,6 +18,8 @@ from jaxdissect.networks.models import (
     alexnet,
     deeplab,
     efficientnet_lite,
+    dcgan,
+    gan_cat64,
     proggan,
     pyramid_pooling,
     resnet152,
@@ -92,6 +94,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         stylegan2_weights.reference_names,
         layers=("synthesis.b16.conv1",),
     ),
+    "dcgan": Architecture(dcgan.from_shapes, dcgan.reference_names, layers=("main.5",)),
+    "gan_cat64": Architecture(gan_cat64.from_shapes, gan_cat64.reference_names, layers=("relu_8",)),
     "upernet_resnet50": Architecture(upernet.from_shapes, parts=("encoder", "decoder")),
     "ppm_resnet18dilated": Architecture(pyramid_pooling.from_shapes, parts=("encoder", "decoder")),
     **{

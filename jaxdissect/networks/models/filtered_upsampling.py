@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxdissect.networks.convolution import conv2d
+from jaxdissect.networks.transposed_convolution import conv_transposed2d
 
 BINOMIAL = (1.0, 3.0, 3.0, 1.0)
 """The weights along an axis, up to a factor."""
@@ -44,28 +44,13 @@ def convolve_then_filter(
 ) -> Float[Array, "B _ _ U"]:
     """Double height and width by a transposed convolution of stride 2, and filter.
 
-    The convolution makes 2 h + 1 rows; even ones read two cells and odd ones a single cell, so that
-    each kind is a small convolution of its own and no product has a zero in it.
-
     Args:
         maps: Of the dtype of the kernel.
         kernel: Cell y adds its product with row i to row 2 y + i of the result.
         weights: The filter; four times as much is applied, for the zeros between cells.
     """
-    lines = {0: (2, 0), 1: (1,)}  # rows of the kernel that rows of a kind read, top to bottom
-
-    def part(row: int, column: int) -> Array:
-        own = kernel[np.array(lines[row])][:, np.array(lines[column])]
-        around = [(1, 1) if kind == 0 else (0, 0) for kind in (row, column)]
-        made = conv2d(maps, own, padding=around)
-        # One zero after what is odd, where the filter looks beyond the last row.
-        return jnp.pad(made, ((0, 0), (0, row), (0, column), (0, 0)))
-
-    with jax.named_scope("convolve_transposed"):
-        rows = [jnp.stack([part(row, 0), part(row, 1)], 3) for row in (0, 1)]
-        batch, height, width, _, units = rows[0].shape
-        spread = jnp.stack(rows, 2).reshape(batch, 2 * height, 2 * width, units)
-    return _filtered(jnp.pad(spread, ((0, 0), (1, 0), (1, 0), (0, 0))), 4 * weights)
+    spread = conv_transposed2d(maps, kernel, stride=2)
+    return _filtered(jnp.pad(spread, ((0, 0), (1, 1), (1, 1), (0, 0))), 4 * weights)
 
 
 def _filtered(

@@ -74,6 +74,11 @@ class ProgressiveGenerator(nnx.Module):
         self.output = f"output_{side}x{side}"
         setattr(self, self.output, Colors(sizes[-1], clamp=clamp_output, rngs=rngs))
 
+    @property
+    def latent_size(self) -> int:
+        """Numbers of a latent, Z."""
+        return self.sizes[0]
+
     def __call__(self, latents: Any) -> Float[Array, "B R R 3"]:
         """Make images.
 

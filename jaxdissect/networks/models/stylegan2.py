@@ -155,10 +155,13 @@ class Mapping(nnx.Module):
     """
 
     def __init__(self, inputs: int, units: int, *, num_layers: int, has_mean: bool, rngs: nnx.Rngs):
+        def layer(inputs: int) -> Linear:
+            return Linear(inputs, units, learning_rate=0.01, activate=True, rngs=rngs)
+
         self.num_layers = num_layers
-        for number, width in enumerate((inputs, *[units] * (num_layers - 1))):
-            layer = Linear(width, units, learning_rate=0.01, activate=True, rngs=rngs)
-            setattr(self, f"fc{number}", layer)
+        self.fc0 = layer(inputs)
+        for number in range(1, num_layers):
+            setattr(self, f"fc{number}", layer(units))
         self.w_avg = nnx.Variable(jnp.zeros(units)) if has_mean else None
 
     def __call__(self, latents: Any) -> Float[Array, "B W"]:

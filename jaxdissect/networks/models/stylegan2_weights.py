@@ -90,7 +90,8 @@ def reference_names(arrays: Arrays) -> Arrays:
 
 
 def _renamed(arrays: Arrays) -> Arrays:
-    renamed, filters = {}, {}
+    renamed: dict[str, np.ndarray | StoredArray] = {}
+    filters: dict[str, np.ndarray | StoredArray] = {}
     for name, array in arrays.items():
         if found := re.fullmatch(r"style\.(\d{1,2})\.(weight|bias)", name):
             renamed[f"mapping.fc{int(found[1]) - 1}.{found[2]}"] = array
@@ -114,7 +115,7 @@ def _renamed(arrays: Arrays) -> Arrays:
             renamed["mapping.w_avg"] = array
         else:
             renamed[name] = array  # to be listed as unexpected
-    return renamed | _filled_in(renamed, filters)
+    return {**renamed, **_filled_in(renamed, filters)}
 
 
 _OWN_NAMES: dict[str, tuple[str, int]] = {
@@ -157,7 +158,7 @@ def _filled_in(renamed: Arrays, filters: Arrays) -> Arrays:
         name.rpartition(".")[0] for name in renamed if re.search(r"\.conv[01]\.weight$", name)
     }
     blocks = {place.rpartition(".")[0] for place in places}
-    return {f"{place}.resample_filter": plain for place in places | blocks} | dict(filters)
+    return {**{f"{place}.resample_filter": plain for place in places | blocks}, **filters}
 
 
 def _without_ones(array: np.ndarray | StoredArray, axes: int) -> np.ndarray | StoredArray:

@@ -11,7 +11,7 @@ import jaxdissect as jd
 from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.loading import load_network
 from jaxdissect.networks.models import stylegan2_weights
-from jaxdissect.networks.models.stylegan2 import fresh_noise, no_noise
+from jaxdissect.networks.models.stylegan2 import StyleGAN2, fresh_noise, no_noise
 from jaxdissect.networks.weights.mapping import with_parameters
 
 SIZES, LATENT, STYLE, NUM_MAPPING = (12, 10, 6), 9, 11, 3
@@ -166,7 +166,7 @@ def test_weights_are_read_from_files_of_either_naming(tmp_path):
     wanted = expected(latents)
     for name in ("own.pth", "other.npz"):
         loaded = load_network("stylegan2", tmp_path / name)
-        assert loaded.latent_size == LATENT
+        assert isinstance(loaded, StyleGAN2) and loaded.latent_size == LATENT
         assert_close(jax.jit(loaded)(latents), wanted, what=name)
     jd.networks.convert("stylegan2", tmp_path / "other.npz", tmp_path / "own.safetensors")
     again = load_network("stylegan2", tmp_path / "own.safetensors", truncation=0.5)
