@@ -56,8 +56,9 @@ def conv_transposed2d(
         return made[:, rows, columns]
 
     def phase(row: int, column: int) -> Array:
-        taps, pads = zip(axes[0].phase(row), axes[1].phase(column), strict=True)
-        return conv2d(inputs, kernel[taps[0]][:, taps[1]], padding=pads)
+        rows, above_below = axes[0].phase(row)
+        columns, left_right = axes[1].phase(column)
+        return conv2d(inputs, kernel[rows][:, columns], padding=(above_below, left_right))
 
     with jax.named_scope("conv_transposed"):
         kinds = range(stride)

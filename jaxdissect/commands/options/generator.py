@@ -22,6 +22,7 @@ from jaxdissect.commands.options.user_code import find_function, user_code
 from jaxdissect.engine.data.latent_vectors import latents
 from jaxdissect.generators.generator import Generator, ToPixels, in_range
 from jaxdissect.networks.loading import load_network, pretrained
+from jaxdissect.networks.models.catalog import ARCHITECTURES
 from jaxdissect.networks.models.proggan import ProgressiveGenerator
 from jaxdissect.networks.network import as_network
 from jaxdissect.networks.segmenters.pretrained import pretrained_segmenter
@@ -29,13 +30,15 @@ from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.networks.weights.published import PUBLISHED
 from jaxdissect.scenes.shipped import load_generator, load_segmenter
 
-ARCHITECTURE = "proggan"
+KINDS = ("proggan", "stylegan2", "dcgan", "gan_cat64")
+"""Kinds of generators, whose weights are in a file of the user's."""
 
-NAMES = tuple(name for name, known in PUBLISHED.items() if known.architecture == ARCHITECTURE)
+NAMES = tuple(name for name, known in PUBLISHED.items() if known.architecture in KINDS)
 """Published generators."""
 
 SEGMENTERS = (BUILT_IN, "netpqc")
 
+_PIXEL_RANGE = (-1.0, 1.0)  # of most generators
 _SEEN = 8  # images to look at before the work begins
 _MOST_OUTSIDE = 0.2  # of the values of a generator, of which some overshoot
 
@@ -88,14 +91,22 @@ class GeneratorOptions(RandomWeightsOption, ComputingOptions):
 
     model: Annotated[str, arg(metavar="NAME")]
     """`scenes`, the built-in generator of farms, a published generator such as proggan_church
-    (downloaded once), proggan with --weights, or a function without arguments that returns the
-    generator, as FILE.py:FUNCTION or package.module:FUNCTION, from latents [B, Z] to images
-    [B, height, width, 3]."""
+    (downloaded once), proggan, stylegan2, dcgan or gan_cat64 with --weights, or a function without
+    arguments that returns the generator, as FILE.py:FUNCTION or package.module:FUNCTION, from
+    latents [B, Z] to images [B, height, width, 3]."""
     weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
-    """Weights of a proggan: .pth, .safetensors, .npz."""
+    """Weights of a kind of generator: .pth, .safetensors, .npz."""
+    truncation: Annotated[float | None, arg(metavar="PSI", help_behavior_hint="(default: 1)")] = (
+        None
+    )
+    """How far the styles of a stylegan2 go from their mean: less than 1 for images that are less
+    varied and more often good."""
     latent_size: Annotated[int | None, arg(metavar="Z", help_behavior_hint="")] = None
     """Numbers of a latent, for a function of yours."""
-    pixel_range: Annotated[tuple[float, float], arg(metavar="LOW HIGH")] = (-1.0, 1.0)
+    pixel_range: Annotated[
+        tuple[float, float] | None,
+        arg(metavar="LOW HIGH", help_behavior_hint="(default: -1 1, or as the kind has it)"),
+    ] = None
     """The values that the generator gives for black and for white."""
 
     def find_generator(self) -> FoundGenerator:
@@ -106,17 +117,68 @@ class GeneratorOptions(RandomWeightsOption, ComputingOptions):
             ValueError: If nothing has the name, options do not go together, the generator takes no
                 such latents or gives no images, or much of these lies outside the range.
         """
-        to_pixels = in_range(*self.pixel_range)
+        if self.pixel_range is not None:
+            in_range(*self.pixel_range)  # before anything is built
         self.check_random_weights(self.weights)
-        model, latent_size, segmenter = _find_network(
-            self.model, self.weights, self.latent_size, self.random_weights
-        )
+        if self.truncation is not None and self.model != "stylegan2":
+            raise ValueError(
+                f"`truncation` (={self.truncation}) goes with `model` 'stylegan2' alone"
+            )
+        model, latent_size, own_range, segmenter = self._find_network()
+        pixel_range = own_range if self.pixel_range is None else self.pixel_range
         model = model._replace(network=self.computing.computed(model.network))
-        found = FoundGenerator(model, latent_size, to_pixels, segmenter)
+        found = FoundGenerator(model, latent_size, in_range(*pixel_range), segmenter)
         # Colors that were not learned lie anywhere, and are clipped.
         most_outside = _MOST_OUTSIDE if self.random_weights is None else 1.0
-        _look_at_images(found, self.pixel_range, most_outside)
+        _look_at_images(found, pixel_range, most_outside)
         return found
+
+    def _find_network(self) -> tuple[FoundModel, int, tuple[float, float], str | None]:
+        """Find a network, the length of its latents, its range, and the name of its segmenter."""
+        name, weights = self.model, self.weights
+        if name in KINDS and self.random_weights is not None:
+            raise ValueError(
+                f"`random_weights`: `model` {name!r} has the sizes of its weights; name a "
+                f"published one: {', '.join(NAMES)}"
+            )
+        if (name in KINDS) != (weights is not None):
+            kinds = " or ".join(map(repr, KINDS))
+            raise ValueError(f"`weights` go with `model` {kinds}, and with no other")
+        if name not in (BUILT_IN, *KINDS, *NAMES):
+            return self._call_function()
+        kind = "proggan"
+        if name == BUILT_IN:
+            module: Any = load_generator()
+        elif weights is not None:
+            options = {} if self.truncation is None else {"truncation": self.truncation}
+            module, kind = load_network(name, weights, **options), name
+        else:
+            module, kind = pretrained(name), PUBLISHED[name].architecture
+        if self.random_weights is not None:
+            module = ProgressiveGenerator(module.sizes, rngs=nnx.Rngs(self.random_weights))
+        known_size = module.latent_size
+        if self.latent_size not in (None, known_size):
+            raise ValueError(
+                f"`latent_size` (={self.latent_size}) must be {known_size} for `model` {name!r}"
+            )
+        layers, segmenter = ARCHITECTURES[kind].layers, "netpqc" if kind == "proggan" else None
+        if name == BUILT_IN:
+            layers, segmenter = ("layer2", "layer4", "layer6", "layer8"), BUILT_IN
+        model = FoundModel(name, as_network(module), Path(__file__).parent, layers)
+        return model, known_size, getattr(module, "pixel_range", _PIXEL_RANGE), segmenter
+
+    def _call_function(self) -> tuple[FoundModel, int, tuple[float, float], None]:
+        """Let a function of the user's build the network."""
+        name = self.model
+        build, home = find_function(name, "model", [BUILT_IN, *NAMES, *KINDS])
+        with user_code(f"`model` (={name!r}) cannot be built by its function", home):
+            if self.random_weights is None:
+                network = as_network(build())
+            else:
+                network = build_untrained(build, name, self.random_weights)
+        if self.latent_size is None:
+            raise ValueError(f"`latent_size` is needed for `model` {name!r}")
+        return FoundModel(name, network, home), self.latent_size, _PIXEL_RANGE, None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,44 +218,6 @@ class SegmenterOptions:
                 f"`segmenter` (={name!r}) must return a Segmenter, not {type(segmenter).__name__}"
             )
         return segmenter
-
-
-def _find_network(
-    name: str, weights: Path | None, latent_size: int | None, random_weights: int | None
-) -> tuple[FoundModel, int, str | None]:
-    """Find a network, the length of its latents, and the name of its segmenter."""
-    if name == ARCHITECTURE and random_weights is not None:
-        raise ValueError(
-            f"`random_weights`: `model` {ARCHITECTURE!r} has the sizes of its weights; name a "
-            f"published one: {', '.join(NAMES)}"
-        )
-    if (name == ARCHITECTURE) != (weights is not None):
-        raise ValueError(f"`weights` go with `model` {ARCHITECTURE!r}, and with no other")
-    if name not in (BUILT_IN, ARCHITECTURE, *NAMES):
-        build, home = find_function(name, "model", [BUILT_IN, *NAMES, ARCHITECTURE])
-        with user_code(f"`model` (={name!r}) cannot be built by its function", home):
-            if random_weights is None:
-                model = FoundModel(name, as_network(build()), home)
-            else:
-                model = FoundModel(name, build_untrained(build, name, random_weights), home)
-        if latent_size is None:
-            raise ValueError(f"`latent_size` is needed for `model` {name!r}")
-        return model, latent_size, None
-    if name == BUILT_IN:
-        module: Any = load_generator()
-    else:
-        module = pretrained(name) if weights is None else load_network(name, weights)
-    assert isinstance(module, ProgressiveGenerator)
-    if random_weights is not None:
-        module = ProgressiveGenerator(module.sizes, rngs=nnx.Rngs(random_weights))
-    known_size = module.sizes[0]
-    if latent_size not in (None, known_size):
-        raise ValueError(
-            f"`latent_size` (={latent_size}) must be {known_size} for `model` {name!r}"
-        )
-    layers = ("layer2", "layer4", "layer6", "layer8") if name == BUILT_IN else ("layer4",)
-    model = FoundModel(name, as_network(module), Path(__file__).parent, layers)
-    return model, known_size, BUILT_IN if name == BUILT_IN else "netpqc"
 
 
 def _look_at_images(

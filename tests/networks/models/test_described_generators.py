@@ -29,6 +29,10 @@ def draw(*shape, seed=0):
     return np.random.RandomState(seed).standard_normal(shape).astype("f4")
 
 
+def save(path, arrays):
+    np.savez(path, **arrays)
+
+
 def assert_close(actual, expected, tolerance=1e-5, what=""):
     assert actual.shape == expected.shape, what
     bound = tolerance * np.abs(expected).max()
@@ -65,6 +69,11 @@ def restated(slope=0.0):
     return whole.eval()
 
 
+def main_of(slope=0.0):
+    (main,) = restated(slope).children()
+    return main
+
+
 def outputs_of(main, latents):
     """Every layer's output, channels last."""
     import torch  # pyright: ignore[reportMissingImports]
@@ -84,7 +93,7 @@ def test_dcgan_equals_pytorch_at_every_layer(tmp_path, slope):
     torch.save(restated(slope).state_dict(), tmp_path / "netG.pth")
     network = NnxNetwork(load_network("dcgan", tmp_path / "netG.pth", slope=slope))
     latents = draw(3, LATENT)
-    expected = outputs_of(restated(slope).main, latents)
+    expected = outputs_of(main_of(slope), latents)
     images, layers = jax.jit(lambda p, z: network.apply(p, z, layers=tuple(expected)))(
         network.params, latents
     )
@@ -96,12 +105,12 @@ def test_dcgan_equals_pytorch_at_every_layer(tmp_path, slope):
 
 @pytest.mark.parametrize("prefix", ["", "net.", "module.generator.layers."])
 def test_dcgan_by_other_prefixes(tmp_path, prefix):
-    arrays = {n: a.numpy() for n, a in restated().main.state_dict().items()}
-    np.savez(tmp_path / "g.npz", **{f"{prefix}{name}": array for name, array in arrays.items()})
+    arrays = {n: a.numpy() for n, a in main_of().state_dict().items()}
+    save(tmp_path / "g.npz", {f"{prefix}{name}": array for name, array in arrays.items()})
     loaded = load_network("dcgan", tmp_path / "g.npz")
     assert isinstance(loaded, DescribedGenerator) and loaded.latent_size == LATENT
     latents = draw(2, LATENT)
-    expected = outputs_of(restated().main, latents)["main.10"]
+    expected = outputs_of(main_of(), latents)["main.10"]
     assert_close(jax.jit(loaded)(latents), expected)
     convert("dcgan", tmp_path / "g.npz", tmp_path / "g.safetensors")
     assert_close(jax.jit(load_network("dcgan", tmp_path / "g.safetensors"))(latents), expected)
@@ -160,7 +169,7 @@ def small_cat_arrays():
 
 def test_cats_equal_a_restatement_in_numpy(tmp_path):
     arrays = small_cat_arrays()
-    np.savez(tmp_path / "generator580.npz", **arrays)
+    save(tmp_path / "generator580.npz", arrays)
     loaded = load_network("gan_cat64", tmp_path / "generator580.npz")
     latents = draw(2, 6)
     maps = (latents @ arrays["dense_2/kernel"] + arrays["dense_2/bias"]).reshape(2, 2, 2, 3)
@@ -190,7 +199,7 @@ def test_cat_weights_that_do_not_fit_are_listed(tmp_path):
     del arrays["dense_2/bias"]
     arrays["conv2d_9/kernel"] = draw(5, 5, 7, 4)
     arrays["conv2d_12/bias"] = draw(3)
-    np.savez(tmp_path / "cats.npz", **arrays)
+    save(tmp_path / "cats.npz", arrays)
     with pytest.raises(ValueError, match="read as gan_cat64") as problem:
         load_network("gan_cat64", tmp_path / "cats.npz")
     message = str(problem.value)
