@@ -7,10 +7,10 @@ from jaxdissect.networks.models.alexnet import AlexNet as AlexNet
 from jaxdissect.networks.models.catalog import ARCHITECTURES as ARCHITECTURES
 from jaxdissect.networks.models.catalog import Architecture as Architecture
 from jaxdissect.networks.models.catalog import imagenet_normalised as imagenet_normalised
-from jaxdissect.networks.models.efficientnet_lite import EfficientNetLite as EfficientNetLite
 from jaxdissect.networks.models.described_generator import (
     DescribedGenerator as DescribedGenerator,
 )
+from jaxdissect.networks.models.efficientnet_lite import EfficientNetLite as EfficientNetLite
 from jaxdissect.networks.models.proggan import ProgressiveGenerator as ProgressiveGenerator
 from jaxdissect.networks.models.proggan import to_pixels as to_pixels
 from jaxdissect.networks.models.pyramid_pooling import (

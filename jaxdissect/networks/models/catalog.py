@@ -16,9 +16,9 @@ from jaxtyping import Array, Float
 from jaxdissect.networks.models import (
     adain,
     alexnet,
+    dcgan,
     deeplab,
     efficientnet_lite,
-    dcgan,
     gan_cat64,
     proggan,
     pyramid_pooling,
