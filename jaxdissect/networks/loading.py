@@ -13,6 +13,7 @@ from flax import nnx
 
 from jaxdissect.arrays.names import printable
 from jaxdissect.networks.models.catalog import ARCHITECTURES, Architecture
+from jaxdissect.networks.recognition import architectures_of, renamed
 from jaxdissect.networks.weights.download import Progress, cache_folder, download
 from jaxdissect.networks.weights.files import (
     SUFFIXES,
@@ -24,9 +25,7 @@ from jaxdissect.networks.weights.files import (
 )
 from jaxdissect.networks.weights.installed import InstalledFile, installed
 from jaxdissect.networks.weights.mapping import (
-    NATIVE,
     Arrays,
-    naming_of,
     parameters,
     pytorch_shapes,
     with_parameters,
@@ -214,15 +213,26 @@ def _load(name: str, files: Mapping[str, Path], dtype: Any, **options: Any) -> n
             for part, path in files.items()
             for key, array in stack.enter_context(open_weights(path)).items()
         }
-        if naming_of(arrays) is not NATIVE or any("/" in name for name in arrays):
-            try:
-                arrays = architecture.reference_names(arrays)
-            except ValueError as problem:
-                raise ValueError(f"{source} {problem}") from None
-        shapes = pytorch_shapes(arrays)
-        return with_parameters(
-            lambda: architecture.from_shapes(shapes, **options),
-            arrays,
-            source=source,
-            dtype=dtype,
-        )
+        try:
+            return _filled(architecture, arrays, source, dtype, options)
+        except ValueError:
+            others = architectures_of(arrays)
+            if not others or name in others:
+                raise
+            raise ValueError(
+                f"{source} does not fit the network: these are weights of {' or '.join(others)}"
+            ) from None
+
+
+def _filled(
+    architecture: Architecture, arrays: Arrays, source: str, dtype: Any, options: dict[str, Any]
+) -> nnx.Module:
+    """Build a network with weights that are called `source` in messages."""
+    try:
+        arrays = renamed(architecture, arrays)
+    except ValueError as problem:
+        raise ValueError(f"{source} {problem}") from None
+    shapes = pytorch_shapes(arrays)
+    return with_parameters(
+        lambda: architecture.from_shapes(shapes, **options), arrays, source=source, dtype=dtype
+    )

@@ -8,16 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from support.published_files import NUM_CLASSES, narrow_vgg, publish_vgg
 from support.pytorch_files import state_dict, write_legacy, write_zip
+from support.random_weights import random_weights
 
 from jaxdissect.commands.main import main
 from jaxdissect.networks.loading import convert, fetch, load_network, pretrained
-from jaxdissect.networks.models import pyramid_pooling, upernet, vgg16
+from jaxdissect.networks.models import TorchvisionAlexNet, pyramid_pooling, upernet, vgg16
 from jaxdissect.networks.models.catalog import ARCHITECTURES, imagenet_normalised
 from jaxdissect.networks.weights.download import CACHE_VARIABLE
 from jaxdissect.networks.weights.files import read_weights, sha256
 from jaxdissect.networks.weights.installed import InstalledFile
+from jaxdissect.networks.weights.mapping import parameters
 from jaxdissect.networks.weights.published import PUBLISHED
 
 
@@ -87,7 +90,9 @@ def test_converted_weights_compute_the_same(weights, tmp_path):
     np.testing.assert_array_equal(jax.jit(second)(images), scores)
 
 
-def test_weights_of_another_network_are_refused_with_every_name(weights, tmp_path, capsys):
+def test_weights_of_another_network_are_refused_with_every_name(arrays, tmp_path, capsys):
+    weights = tmp_path / "vgg.pth"
+    write_zip(weights, state_dict(arrays | {"extra": np.zeros(1, np.float32)}))  # of none we know
     target = tmp_path / "out.safetensors"
     assert main(["convert", str(weights), str(target), "--model", "alexnet"]) == 2
     message = capsys.readouterr().err
@@ -95,8 +100,8 @@ def test_weights_of_another_network_are_refused_with_every_name(weights, tmp_pat
     assert "  conv1.weight" in message and "  features.conv5_3.bias [8]" in message
     assert "conv1.bias" in message and not target.exists()
 
-    assert main(["convert", str(weights), str(target), "--model", "vgg19"]) == 2
-    assert "must be one of: alexnet, vgg16, resnet152, proggan" in capsys.readouterr().err
+    assert main(["convert", str(weights), str(target), "--model", "vgg99"]) == 2
+    assert "must be one of: alexnet, vgg16, resnet152_places" in capsys.readouterr().err
 
     weights.write_bytes(weights.read_bytes()[:5000])
     assert main(["convert", str(weights), str(target), "--model", "vgg16"]) == 2
@@ -113,19 +118,24 @@ def test_weights_of_another_network_are_refused_with_every_name(weights, tmp_pat
     assert not target.exists()
 
 
-def test_torchvisions_alexnet_is_told_apart_from_the_papers(tmp_path, capsys):
-    shapes = {"features.0.weight": (64, 3, 11, 11), "classifier.6.weight": (10, 4)}
-    arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+def build_narrow_alexnet():
+    return TorchvisionAlexNet(NUM_CLASSES, widths=(4, 4, 6, 6, 8), hidden=10, rngs=nnx.Rngs(0))
+
+
+def test_weights_of_a_network_that_is_known_are_refused_by_its_name(tmp_path, capsys):
+    arrays = random_weights(build_narrow_alexnet)
     write_zip(tmp_path / "a.pth", state_dict(arrays, "module."))
     target = tmp_path / "out.safetensors"
     assert main(["convert", str(tmp_path / "a.pth"), str(target), "--model", "alexnet"]) == 2
     message = capsys.readouterr().err
-    assert "is torchvision's AlexNet" in message and message.count("\n") == 1
-    assert "`features.0.weight` [64, 3, 11, 11]" in message and "[96, 3, 11, 11]" in message
+    assert "read as alexnet, does not fit the network" in message and message.count("\n") == 1
+    assert message.endswith("these are weights of alexnet_torchvision\n") and not target.exists()
     parallel = {name.replace("features.", "features.module."): a for name, a in arrays.items()}
     write_zip(tmp_path / "a.pth", {"state_dict": state_dict(parallel)})
-    with pytest.raises(ValueError, match="is torchvision's AlexNet"):
-        load_network("alexnet", tmp_path / "a.pth")
+    with pytest.raises(ValueError, match="are weights of alexnet_torchvision"):
+        load_network("vgg11", tmp_path / "a.pth")
+    loaded = parameters(load_network("alexnet_torchvision", tmp_path / "a.pth"))
+    np.testing.assert_array_equal(loaded["features.10.bias"], arrays["features.10.bias"])
 
 
 def test_published_weights_become_a_network(arrays, monkeypatch, tmp_path, capsys):

@@ -122,8 +122,9 @@ def bottleneck(inputs, width, stride, project):
     return nn.Sequential(Branches(main, shortcut), Sum(), nn.ReLU())
 
 
-class ResNet152(nn.Sequential):
-    def __init__(self, num_classes, *, stem=64, widths=(64, 128, 256, 512), depths=(3, 8, 36, 3)):
+class PlacesResNet152(nn.Sequential):
+    def __init__(self, num_classes, *, sizes):
+        (stem,), widths, depths = sizes
         inputs, stages = stem, []
         for number, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             blocks = []

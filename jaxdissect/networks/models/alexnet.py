@@ -3,7 +3,7 @@
 Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural
 Networks", NIPS 2012, with pooling before normalisation as in Caffe. Names are those of the
 published Places365 weights. The AlexNet of torchvision is another network (of other widths and
-paddings, without normalisation), whose weights are told apart by their names.
+paddings, without normalisation): `jaxdissect.networks.models.alexnet_torchvision`.
 
 Letters of shapes: B batch, U units, N classes.
 """
@@ -15,13 +15,14 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxdissect.networks.convolution import Conv2D
-from jaxdissect.networks.models.layers import ImageClassifier, max_pool, units_in
-from jaxdissect.networks.models.vgg16 import HIDDEN, PLACES365
-from jaxdissect.networks.weights.mapping import Arrays, Shapes
-from jaxdissect.networks.weights.stored import brief
+from jaxdissect.networks.models.layers import PLACES365, ImageClassifier, max_pool, units_in
+from jaxdissect.networks.weights.mapping import Shapes
 
 WIDTHS = (96, 256, 384, 384, 256)
 """Units of the five convolutions."""
+
+HIDDEN = 4096
+"""Units of the two hidden linear maps."""
 
 SIDES = range(227, 259)
 """Heights and widths of images that make `pool5` 6 x 6, as `fc6` expects; 227 in training."""
@@ -139,21 +140,4 @@ def from_shapes(shapes: Shapes, *, rngs: nnx.Rngs | None = None) -> AlexNet:
         hidden=units_in(shapes, "fc6.weight", HIDDEN),
         split_groups=shapes.get("conv2.weight", ())[1:2] != widths[:1],
         rngs=nnx.Rngs(0) if rngs is None else rngs,
-    )
-
-
-def reference_names(arrays: Arrays) -> Arrays:
-    """Return weights as they are, unless they are those of torchvision's network.
-
-    Raises:
-        ValueError: If they are.
-    """
-    names = {name.replace(".module.", "."): name for name in arrays}
-    if not {"features.0.weight", "classifier.6.weight"} <= names.keys():
-        return arrays
-    first = arrays[names["features.0.weight"]].shape
-    raise ValueError(
-        f"is torchvision's AlexNet: its first convolution is `features.0.weight` {brief(first)}, "
-        f"that of the paper's AlexNet is `conv1.weight` [{WIDTHS[0]}, 3, 11, 11]. Write "
-        "torchvision's as a module of your own (`FILE.py:FUNCTION` on the command line)"
     )

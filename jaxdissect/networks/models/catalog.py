@@ -6,6 +6,7 @@ To add one: write its module so that its tree follows the published names, with 
 
 from collections.abc import Callable
 from functools import partial
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -16,15 +17,19 @@ from jaxtyping import Array, Float
 from jaxdissect.networks.models import (
     adain,
     alexnet,
+    alexnet_torchvision,
     dcgan,
     deeplab,
     efficientnet_lite,
     gan_cat64,
     proggan,
     pyramid_pooling,
-    resnet152,
+    residual,
+    resnet,
+    resnet152_places,
     stylegan2_weights,
     upernet,
+    vgg,
     vgg16,
 )
 from jaxdissect.networks.models.layers import float_images
@@ -55,6 +60,8 @@ class Architecture(NamedTuple):
         parts: Parts that are published in files of their own.
         prepare: From RGB images in [0, 1] to the network's input, for networks of images.
         layers: Layers that are dissected by default: where the published numbers come from.
+        marks: Names of a few arrays that its weights have, PyTorch's after `reference_names`, and
+            those of most other networks lack: which network weights are of is then found quickly.
     """
 
     from_shapes: Callable[..., nnx.Module]
@@ -62,27 +69,73 @@ class Architecture(NamedTuple):
     parts: tuple[str, ...] = ()
     prepare: Callable[[jax.Array], jax.Array] | None = None
     layers: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+
+
+def _classifier(
+    module: ModuleType,
+    *layers: str,
+    marks: tuple[str, ...],
+    reference_names: Callable[[Arrays], Arrays] = dict,
+    **options: Any,
+) -> Architecture:
+    """Describe a classifier of images normalised as ImageNet's, and the layers to dissect."""
+    return Architecture(
+        partial(module.from_shapes, **options),
+        reference_names,
+        prepare=imagenet_normalised,
+        layers=layers,
+        marks=marks,
+    )
+
+
+def _vgg(name: str, *, normalised: bool) -> Architecture:
+    options: dict[str, Any] = {"depths": vgg.DEPTHS[name], "normalised": normalised}
+    convolution, relu = vgg.last_convolution(**options)
+    return _classifier(
+        vgg,
+        relu,
+        marks=(f"{convolution}.weight", "classifier.0.weight"),
+        reference_names=vgg.reference_names,
+        **options,
+    )
+
+
+def _resnet(block: residual.BlockKind, sizes: residual.Sizes) -> Architecture:
+    last = f"layer3.{sizes.depths[2] - 1}.conv{len(block(1))}.weight"
+    return _classifier(
+        resnet,
+        "layer4",
+        marks=(last, "fc.weight"),
+        reference_names=resnet.reference_names,
+        block=block,
+        sizes=sizes,
+    )
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "alexnet": Architecture(
-        alexnet.from_shapes,
-        alexnet.reference_names,
-        prepare=imagenet_normalised,
-        layers=("relu5",),
+    "alexnet": _classifier(alexnet, "relu5", marks=("fc8.weight",)),
+    "vgg16": _classifier(
+        vgg16,
+        "features.relu5_3",
+        marks=("features.conv5_3.weight", "classifier.fc6.weight"),
+        reference_names=vgg16.reference_names,
     ),
-    "vgg16": Architecture(
-        vgg16.from_shapes,
-        vgg16.reference_names,
-        prepare=imagenet_normalised,
-        layers=("features.relu5_3",),
+    "resnet152_places": _classifier(
+        resnet152_places,
+        "7",
+        marks=("6.35.0.0.6.weight",),
+        reference_names=resnet152_places.reference_names,
     ),
-    "resnet152": Architecture(
-        resnet152.from_shapes,
-        resnet152.reference_names,
-        prepare=imagenet_normalised,
-        layers=("7",),
+    "alexnet_torchvision": _classifier(
+        alexnet_torchvision,
+        "features.11",
+        marks=("features.6.weight", "classifier.4.weight"),
+        reference_names=alexnet_torchvision.reference_names,
     ),
+    **{name: _vgg(name, normalised=False) for name in ("vgg11", "vgg13", "vgg19")},
+    **{f"{name}_bn": _vgg(name, normalised=True) for name in vgg.DEPTHS},
+    **{name: _resnet(*kind) for name, kind in resnet.KINDS.items()},
     "deeplab_mobilenet_ade20k": Architecture(
         deeplab.from_shapes,
         prepare=deeplab.prepare,
@@ -96,17 +149,26 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "dcgan": Architecture(dcgan.from_shapes, dcgan.reference_names, layers=("main.5",)),
     "gan_cat64": Architecture(gan_cat64.from_shapes, gan_cat64.reference_names, layers=("relu_8",)),
-    "upernet_resnet50": Architecture(upernet.from_shapes, parts=("encoder", "decoder")),
-    "ppm_resnet18dilated": Architecture(pyramid_pooling.from_shapes, parts=("encoder", "decoder")),
+    "upernet_resnet50": Architecture(
+        upernet.from_shapes, parts=("encoder", "decoder"), marks=("decoder.ppm_last_conv.0.weight",)
+    ),
+    "ppm_resnet18dilated": Architecture(
+        pyramid_pooling.from_shapes,
+        parts=("encoder", "decoder"),
+        marks=("decoder.conv_last_deepsup.weight",),
+    ),
     **{
         name: Architecture(
             partial(efficientnet_lite.from_shapes, name),
             partial(efficientnet_lite.reference_names, name),
             prepare=efficientnet_lite.prepare,
             layers=efficientnet_lite.LAYERS,
+            marks=("conv_stem.weight", "conv_head.weight"),
         )
         for name in efficientnet_lite.VARIANTS
     },
-    "adain_encoder": Architecture(adain.encoder_from_shapes, adain.encoder_reference_names),
-    "adain_decoder": Architecture(adain.decoder_from_shapes),
+    "adain_encoder": Architecture(
+        adain.encoder_from_shapes, adain.encoder_reference_names, marks=("28.weight",)
+    ),
+    "adain_decoder": Architecture(adain.decoder_from_shapes, marks=("28.weight",)),
 }

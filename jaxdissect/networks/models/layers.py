@@ -4,6 +4,7 @@ Letters of shapes: B batch, H W input, h w output, U units, N classes.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,6 +15,12 @@ from jaxtyping import Array, Float
 
 from jaxdissect.arrays.separable import separable
 from jaxdissect.networks.weights.mapping import Shapes
+
+IMAGENET = 1000
+"""Classes of the networks that were trained on ImageNet."""
+
+PLACES365 = 365
+"""Classes of the networks that were trained on Places365."""
 
 
 class Layer(nnx.Module):
@@ -80,6 +87,49 @@ class ImageClassifier(Chain):
                 f"{self.sides[0]} to {self.sides[-1]} give as many cells) for this network"
             )
         return super().__call__(images)
+
+
+class PooledClassifier(nnx.Module):
+    """Convolutions (`features`) whose maps are averaged to a fixed grid (`avgpool`) and classified.
+
+    Args:
+        features: Layers by name in the order of calls; the first is a convolution.
+        classifier: Layers that take [B, U * rows * columns], units first, by name in that order.
+        grid: Rows and columns that the classifier expects.
+        least: The smallest height and width of images that leave the last map a cell.
+    """
+
+    def __init__(
+        self,
+        features: Mapping[str, Callable[[Any], Any]],
+        classifier: Mapping[str, Callable[[Any], Any]],
+        *,
+        grid: tuple[int, int],
+        least: tuple[int, int],
+    ):
+        self.features = Chain(features)
+        self.avgpool = Layer(partial(_fitted, grid=grid))
+        self.classifier = Chain(classifier)
+        self.least = least
+
+    def __call__(self, images: Any) -> Float[Array, "B N"]:
+        """Score the classes.
+
+        Args:
+            images: Floats [B, H, W, 3]: RGB in [0, 1], less the mean (0.485, 0.456, 0.406), over
+                the deviation (0.229, 0.224, 0.225), see `imagenet_normalised`; 224 x 224 in
+                training, here any size from `least` on.
+
+        Returns:
+            Logits, of which `jax.nn.softmax` makes probabilities.
+
+        Raises:
+            ValueError: If `images` have other axes, are no floats, or are too small.
+        """
+        dtype = getattr(self.features, self.features.names[0]).kernel.dtype
+        units = self.avgpool(self.features(checked_images(images, dtype=dtype, least=self.least)))
+        # PyTorch's weights of the first linear map count units first, then rows, then columns.
+        return self.classifier(units.transpose(0, 3, 1, 2).reshape(len(units), -1))
 
 
 def batch_norm(units: int, *, epsilon: float = 1e-5) -> nnx.BatchNorm:
@@ -174,6 +224,11 @@ def units_in(shapes: Shapes, name: str, default: int) -> int:
     """
     shape = shapes.get(name, ())
     return shape[0] if len(shape) in (2, 4) and all(size > 0 for size in shape) else default
+
+
+def _fitted(units: Float[Array, "B H W U"], *, grid: tuple[int, int]) -> Float[Array, "B h w U"]:
+    """Average to a grid, if the units have another one."""
+    return units if units.shape[1:3] == grid else adaptive_average_pool(units, grid)
 
 
 def _window_means(source: int, target: int) -> np.ndarray:

@@ -1,14 +1,16 @@
-"""Residual networks as the segmenters see with them: a stem of three convolutions, four stages.
+"""Residual networks: a stem, and stages of blocks whose output is added to their input.
 
 They are those of He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, table 1,
-but for the stem, and end with the stages, whose outputs all count. A block is described by its
-convolutions (`Block`), and a network by the blocks of its stages; so is the ResNet-152 of
-`jaxdissect.networks.models.resnet152`, whose parameters have other published names.
+with the stride of a block in its 3 x 3 convolution. A block is described by its convolutions
+(`Block`), a network by the units of its stem and the blocks of its stages. One description serves
+the classifiers of torchvision (`jaxdissect.networks.models.resnet`), the ResNet-152 of Places365
+(`jaxdissect.networks.models.resnet152_places`), whose parameters have other names, and the
+segmenters, with a stem of three convolutions and with dilation.
 
 Letters of shapes: B batch, H W input, h w output, I channels in, U units.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -43,6 +45,9 @@ class Filters(NamedTuple):
 
 Block = Sequence[Filters]
 
+BlockKind = Callable[..., Block]
+"""Describes a block of some width, with `stride` and `dilations`."""
+
 
 def basic_block(width: int, *, stride: int = 1, dilations: tuple[int, int] = (1, 1)) -> Block:
     """Describe two 3 x 3 convolutions, of which the first may have a stride."""
@@ -50,17 +55,60 @@ def basic_block(width: int, *, stride: int = 1, dilations: tuple[int, int] = (1,
     return Filters(width, stride=stride, dilation=first), Filters(width, dilation=second)
 
 
-def bottleneck(width: int, *, stride: int = 1) -> Block:
-    """Describe a 3 x 3 convolution, which may have a stride, between 1 x 1, four times as wide."""
-    return Filters(width, size=1), Filters(width, stride=stride), Filters(4 * width, size=1)
+def bottleneck(
+    width: int, *, stride: int = 1, dilations: tuple[int, int] = (1, 1), expansion: int = 4
+) -> Block:
+    """Describe a 3 x 3 convolution, which may have a stride, between two of 1 x 1.
+
+    Args:
+        width: Units of the first two.
+        stride: Stride of the 3 x 3 convolution.
+        dilations: Its dilation comes first; the other is that of the blocks that follow.
+        expansion: How many times as many units the last one has: 4, or 2 in the wide networks of
+            Zagoruyko and Komodakis, "Wide Residual Networks", BMVC 2016.
+    """
+    middle = Filters(width, stride=stride, dilation=dilations[0])
+    return Filters(width, size=1), middle, Filters(expansion * width, size=1)
 
 
-def bottleneck_stages(widths: Sequence[int], depths: Sequence[int]) -> list[list[Block]]:
-    """Describe stages of bottlenecks, of which all but the first begin with a stride of 2."""
-    return [
-        [bottleneck(width, stride=2 if number and not index else 1) for index in range(depth)]
-        for number, (width, depth) in enumerate(zip(widths, depths, strict=True))
-    ]
+class Sizes(NamedTuple):
+    """What differs between residual networks of one kind.
+
+    Attributes:
+        stem: Units of the stem's convolutions: of one with 7 x 7 kernels, or of three with 3 x 3.
+        widths: Units of each stage's 3 x 3 convolutions.
+        depths: Blocks of each stage.
+    """
+
+    stem: tuple[int, ...]
+    widths: tuple[int, ...]
+    depths: tuple[int, ...]
+
+
+def stages(block: BlockKind, sizes: Sizes, *, output_stride: int = 32) -> list[list[Block]]:
+    """Describe the blocks of every stage.
+
+    Args:
+        block: What blocks are made of.
+        sizes: Units and depths.
+        output_stride: How much smaller than the image the last stage is. All stages but the first
+            halve the size; those that would make it smaller than this have dilated convolutions in
+            place of the stride (Yu, Koltun and Funkhouser, "Dilated Residual Networks", CVPR 2017,
+            section 2), so that their units see as much of the image. The first convolution that
+            had the stride still has the dilation of the stage before it.
+    """
+    described = []
+    reduction, dilation = 4, 1
+    for number, (width, depth) in enumerate(zip(sizes.widths, sizes.depths, strict=True)):
+        before, stride = dilation, 1
+        if number and reduction < output_stride:
+            stride, reduction = 2, 2 * reduction
+        elif number:
+            dilation *= 2
+        first = block(width, stride=stride, dilations=(before, dilation))
+        other = block(width, dilations=(dilation, dilation))
+        described.append([first, *[other] * (depth - 1)])
+    return described
 
 
 def convolution(inputs: int, filters: Filters, *, bias: bool = False, rngs: nnx.Rngs) -> Conv2D:
@@ -131,83 +179,83 @@ class ResidualBlock(nnx.Module):
         return self.relu(units + shortcut)
 
 
-class ResidualNetwork(nnx.Module):
-    """A stem of three 3 x 3 convolutions and a pooling, which quarter the size, and four stages.
+class ResidualLayers(nnx.Module):
+    """A stem and a pooling, which quarter the size, and stages.
 
-    Layers have the names of the published networks: `conv1`, `bn1`, `relu1` to `relu3`, `maxpool`,
-    `layer1` to `layer4` and their blocks `layer1.0`, ... The one published ReLU that a block calls
-    several times is several layers here, of which the last keeps its name; see `ResidualBlock`.
+    Layers have the names of the published networks: `conv1`, `bn1`, `relu`, or after a stem of
+    three convolutions `conv1`, `bn1`, `relu1` to `relu3`; `maxpool`, `layer1` to `layer4` and their
+    blocks `layer1.0`, ... The one published ReLU that a block calls several times is several layers
+    here, of which the last keeps its name; see `ResidualBlock`.
 
     Args:
-        stem: Units of the stem's convolutions.
-        stages: The blocks of every stage.
+        block: What blocks are made of.
+        sizes: Units and depths.
+        output_stride: How much smaller than the image the last stage is, see `stages`.
         rngs: Stream of the initial parameters.
 
     Attributes:
         widths: Units that each stage gives.
+        least: The smallest height and width of images.
     """
 
-    def __init__(
-        self,
-        stem: tuple[int, int, int],
-        stages: Sequence[Sequence[Block]],
-        *,
-        rngs: nnx.Rngs,
-    ):
-        first, second, third = stem
-        self.conv1 = convolution(3, Filters(first, stride=2), rngs=rngs)
-        self.bn1 = batch_norm(first)
-        self.relu1 = Layer(nnx.relu)
-        self.conv2 = convolution(first, Filters(second), rngs=rngs)
-        self.bn2 = batch_norm(second)
-        self.relu2 = Layer(nnx.relu)
-        self.conv3 = convolution(second, Filters(third), rngs=rngs)
-        self.bn3 = batch_norm(third)
-        self.relu3 = Layer(nnx.relu)
-        self.maxpool = Layer(partial(max_pool, size=3, stride=2, padding=1))
-        inputs = third
-        for number, blocks in enumerate(stages, 1):
-            stage = {}
-            for index, block in enumerate(blocks):
-                stage[str(index)] = ResidualBlock(inputs, block, rngs=rngs)
-                inputs = block[-1].units
-            setattr(self, f"layer{number}", Chain(stage))
-        self.widths = tuple(blocks[-1][-1].units for blocks in stages)
+    least: tuple[int, int] = (1, 1)
 
-    def __call__(self, images: Any) -> tuple[Float[Array, "B _ _ _"], ...]:
+    def __init__(self, block: BlockKind, sizes: Sizes, *, output_stride: int = 32, rngs: nnx.Rngs):
+        inputs, several = 3, len(sizes.stem) > 1
+        stem = []
+        for number, units in enumerate(sizes.stem, 1):
+            filters = Filters(units, size=3 if several else 7, stride=2 if number == 1 else 1)
+            layers = {
+                f"conv{number}": convolution(inputs, filters, rngs=rngs),
+                f"bn{number}": batch_norm(units),
+                f"relu{number}" if several else "relu": Layer(nnx.relu),
+            }
+            for name, layer in layers.items():
+                setattr(self, name, layer)
+            stem += layers
+            inputs = units
+        self.maxpool = Layer(partial(max_pool, size=3, stride=2, padding=1))
+        self._stem = (*stem, "maxpool")
+        described = stages(block, sizes, output_stride=output_stride)
+        for number, blocks in enumerate(described, 1):
+            stage = {}
+            for index, filters in enumerate(blocks):
+                stage[str(index)] = ResidualBlock(inputs, filters, rngs=rngs)
+                inputs = filters[-1].units
+            setattr(self, f"layer{number}", Chain(stage))
+        self.widths = tuple(blocks[-1][-1].units for blocks in described)
+
+    def stage_outputs(self, images: Any) -> tuple[Float[Array, "B _ _ _"], ...]:
         """Compute the output of every stage, finest first.
 
         Args:
-            images: Float images [B, H, W, 3], 32 pixels or more down and across, which leave the
-                coarsest stage a cell.
+            images: Float images [B, H, W, 3], `least` pixels or more down and across.
 
         Raises:
             ValueError: If the images have other axes, are no floats, or are too small.
         """
-        units = checked_images(images, dtype=self.conv1.kernel.dtype, least=(32, 32))
-        units = self.relu1(self.bn1(self.conv1(units)))
-        units = self.relu2(self.bn2(self.conv2(units)))
-        units = self.relu3(self.bn3(self.conv3(units)))
-        units = self.maxpool(units)
-        stages = []
+        dtype = getattr(self, self._stem[0]).kernel.dtype
+        units = checked_images(images, dtype=dtype, least=self.least)
+        for name in self._stem:
+            units = getattr(self, name)(units)
+        outputs = []
         for number in range(1, len(self.widths) + 1):
             units = getattr(self, f"layer{number}")(units)
-            stages.append(units)
-        return tuple(stages)
+            outputs.append(units)
+        return tuple(outputs)
 
 
-class Sizes(NamedTuple):
-    """What differs between residual networks of one kind.
+class ResidualNetwork(ResidualLayers):
+    """The part of a residual network that sees for a segmenter: the outputs of all stages count.
 
-    Attributes:
-        stem: Units of the stem's convolutions.
-        widths: Units of each stage's 3 x 3 convolutions.
-        depths: Blocks of each stage.
+    See `ResidualLayers` for its layers. Images have 32 pixels or more down and across.
     """
 
-    stem: tuple[int, int, int]
-    widths: tuple[int, ...]
-    depths: tuple[int, ...]
+    least = (32, 32)
+
+    def __call__(self, images: Any) -> tuple[Float[Array, "B _ _ _"], ...]:
+        """Compute the output of every stage, finest first; see `ResidualLayers.stage_outputs`."""
+        return self.stage_outputs(images)
 
 
 RESNET18 = Sizes(stem=(64, 64, 128), widths=(64, 128, 256, 512), depths=(2, 2, 2, 2))
@@ -216,24 +264,12 @@ RESNET50 = RESNET18._replace(depths=(3, 4, 6, 3))
 
 def resnet50(sizes: Sizes = RESNET50, *, rngs: nnx.Rngs) -> ResidualNetwork:
     """Make bottlenecks; stages are 1/4, 1/8, 1/16 and 1/32 of the input in size, rounded up."""
-    stages = bottleneck_stages(sizes.widths, sizes.depths)
-    return ResidualNetwork(sizes.stem, stages, rngs=rngs)
+    return ResidualNetwork(bottleneck, sizes, rngs=rngs)
 
 
 def dilated_resnet18(sizes: Sizes = RESNET18, *, rngs: nnx.Rngs) -> ResidualNetwork:
-    """Make basic blocks; stages are 1/4, 1/8, 1/8 and 1/8 of the input in size, rounded up.
-
-    The last two stages have dilated convolutions in place of strides (Yu, Koltun and Funkhouser,
-    "Dilated Residual Networks", CVPR 2017, section 2), so that their units see as much of the
-    image; the first convolution of either still has the dilation of the stage before it.
-    """
-    stages = []
-    for number, (width, depth) in enumerate(zip(sizes.widths, sizes.depths, strict=True)):
-        before, dilation = ((1, 1), (1, 1), (1, 2), (2, 4))[number]
-        first = basic_block(width, stride=2 if number == 1 else 1, dilations=(before, dilation))
-        other = basic_block(width, dilations=(dilation, dilation))
-        stages.append([first, *[other] * (depth - 1)])
-    return ResidualNetwork(sizes.stem, stages, rngs=rngs)
+    """Make basic blocks; stages are 1/4, 1/8, 1/8 and 1/8 of the input in size, rounded up."""
+    return ResidualNetwork(basic_block, sizes, output_stride=8, rngs=rngs)
 
 
 def sizes_in(shapes: Shapes, default: Sizes, *, prefix: str = "encoder.") -> Sizes:
@@ -250,10 +286,9 @@ def sizes_in(shapes: Shapes, default: Sizes, *, prefix: str = "encoder.") -> Siz
         for stage in stages
     ]
     return Sizes(
-        stem=(
-            units_in(shapes, f"{prefix}conv1.weight", default.stem[0]),
-            units_in(shapes, f"{prefix}conv2.weight", default.stem[1]),
-            units_in(shapes, f"{prefix}conv3.weight", default.stem[2]),
+        stem=tuple(
+            units_in(shapes, f"{prefix}conv{number}.weight", units)
+            for number, units in enumerate(default.stem, 1)
         ),
         widths=tuple(
             units_in(shapes, f"{stage}0.conv1.weight", width)

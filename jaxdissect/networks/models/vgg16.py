@@ -3,41 +3,24 @@
 Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR
 2015, table 1, configuration D. Names are those of the published Places365 weights.
 
-Letters of shapes: B batch, h w layer grid, U units, N classes.
+Letters of shapes: U units, N classes.
 """
 
-from typing import Any
-
 from flax import nnx
-from jaxtyping import Array, Float
 
-from jaxdissect.networks.convolution import Conv2D, max_pool2d
-from jaxdissect.networks.models.layers import (
-    Chain,
-    Layer,
-    adaptive_average_pool,
-    checked_images,
-    units_in,
-)
+from jaxdissect.networks.models import vgg
+from jaxdissect.networks.models.layers import PLACES365, PooledClassifier, units_in
+from jaxdissect.networks.models.vgg import GRID, HIDDEN, LEAST, WIDTHS, Place
 from jaxdissect.networks.weights.mapping import Arrays, Shapes
 
-DEPTHS = (2, 2, 3, 3, 3)
+DEPTHS = vgg.DEPTHS["vgg16"]
 """Convolutions of every block."""
 
-WIDTHS = (64, 128, 256, 512, 512)
-"""Units of every block."""
-
-HIDDEN = 4096
-"""Units of the two hidden linear maps."""
-
-PLACES365 = 365
-"""Classes of the published weights."""
-
-GRID = (7, 7)
-"""What the first linear map sees: the grid of `pool5` for images of 224 x 224."""
+CLASSIFIER = ("fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "fc8a")
+"""Layers of the classifier, in their order."""
 
 
-class VGG16(nnx.Module):
+class VGG16(PooledClassifier):
     """Thirteen convolutions in five blocks, each followed by a pooling, and three linear maps.
 
     Layers are `features.conv1_1`, `features.relu1_1`, ..., `features.pool5`, `avgpool`, and
@@ -62,52 +45,21 @@ class VGG16(nnx.Module):
         hidden: int = HIDDEN,
         rngs: nnx.Rngs,
     ):
-        features = {}
-        inputs = 3
-        for block, (units, depth) in enumerate(zip(widths, DEPTHS, strict=True), 1):
-            for index in range(1, depth + 1):
-                features[f"conv{block}_{index}"] = Conv2D(inputs, units, rngs=rngs)
-                features[f"relu{block}_{index}"] = nnx.relu
-                inputs = units
-            features[f"pool{block}"] = max_pool2d
-        self.features = Chain(features)
-        self.avgpool = Layer(_fitted)
-        self.classifier = Chain(
-            {
-                "fc6": nnx.Linear(GRID[0] * GRID[1] * inputs, hidden, rngs=rngs),
-                "relu6": nnx.relu,
-                "drop6": nnx.identity,
-                "fc7": nnx.Linear(hidden, hidden, rngs=rngs),
-                "relu7": nnx.relu,
-                "drop7": nnx.identity,
-                "fc8a": nnx.Linear(hidden, num_classes, rngs=rngs),
-            }
+        super().__init__(
+            vgg.convolutions({_name(place): place for place in PLACES}, widths, rngs=rngs),
+            vgg.linear_maps(CLASSIFIER, widths[-1], hidden, num_classes, rngs=rngs),
+            grid=GRID,
+            least=LEAST,
         )
 
-    def __call__(self, images: Any) -> Float[Array, "B N"]:
-        """Score the classes.
 
-        Args:
-            images: Floats [B, H, W, 3]: RGB in [0, 1], less the mean (0.485, 0.456, 0.406), over
-                the deviation (0.229, 0.224, 0.225); 224 x 224 in training, here any size from
-                32 x 32 on.
-
-        Returns:
-            Logits, of which `jax.nn.softmax` makes probabilities.
-
-        Raises:
-            ValueError: If `images` have other axes, are no floats, or are too small.
-        """
-        dtype = getattr(self.features, self.features.names[0]).kernel.dtype
-        images = checked_images(images, dtype=dtype, least=(32, 32))
-        units = self.avgpool(self.features(images))
-        # The published weights of fc6 count units first, then rows, then columns.
-        return self.classifier(units.transpose(0, 3, 1, 2).reshape(len(units), -1))
+PLACES = vgg.places(DEPTHS)
 
 
-def _fitted(units: Float[Array, "B h w U"]) -> Float[Array, "B 7 7 U"]:
-    """Average to the grid that `fc6` expects."""
-    return units if units.shape[1:3] == GRID else adaptive_average_pool(units, GRID)
+def _name(place: Place) -> str:
+    """Name a layer as in the published weights."""
+    kind, block, number = place
+    return f"pool{block}" if kind == "pool" else f"{kind}{block}_{number}"
 
 
 def from_shapes(shapes: Shapes, *, rngs: nnx.Rngs | None = None) -> VGG16:
@@ -126,27 +78,25 @@ def from_shapes(shapes: Shapes, *, rngs: nnx.Rngs | None = None) -> VGG16:
     )
 
 
-def _torchvision_names() -> dict[str, str]:
-    """Layers with weights, by their names in torchvision, which are positions."""
-    names = {"classifier.0": "classifier.fc6", "classifier.3": "classifier.fc7"}
-    names["classifier.6"] = "classifier.fc8a"
-    position = 0
-    for block, depth in enumerate(DEPTHS, 1):
-        for index in range(1, depth + 1):
-            names[f"features.{position}"] = f"features.conv{block}_{index}"
-            position += 2  # a convolution and its ReLU
-        position += 1  # the pooling
-    return names
-
-
 def reference_names(arrays: Arrays) -> Arrays:
-    """Rename weights in the naming of torchvision; others are returned as they are.
+    """Rename weights in the naming of torchvision or timm; others are returned as they are.
 
     Args:
         arrays: Weights by name, such as "features.0.weight" or "features.conv1_1.weight".
     """
-    published = _torchvision_names()
-    parts = {name: name.rpartition(".") for name in arrays}
-    if not {layer for layer, _, _ in parts.values()} <= published.keys():
+    theirs = vgg.reference_names(arrays)
+    parts = {name: name.rpartition(".") for name in theirs}
+    if not {layer for layer, _, _ in parts.values()} <= PUBLISHED_NAMES.keys():
         return dict(arrays)
-    return {f"{published[layer]}.{own}": arrays[name] for name, (layer, _, own) in parts.items()}
+    return {
+        f"{PUBLISHED_NAMES[layer]}.{own}": theirs[name] for name, (layer, _, own) in parts.items()
+    }
+
+
+PUBLISHED_NAMES = {
+    f"{part}.{position}": f"{part}.{name}"
+    for part, names in (("features", map(_name, PLACES)), ("classifier", CLASSIFIER))
+    for position, name in enumerate(names)
+    if name.startswith(("conv", "fc"))
+}
+"""Names of the layers with weights, by their names in torchvision, which are positions."""

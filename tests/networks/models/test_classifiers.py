@@ -13,9 +13,10 @@ from support import golden
 
 import jaxdissect as jd
 from jaxdissect.networks.adapters.nnx_network import NnxNetwork
-from jaxdissect.networks.models import alexnet, resnet152, vgg16
+from jaxdissect.networks.models import alexnet, resnet, resnet152_places, vgg16
 from jaxdissect.networks.models.alexnet import AlexNet, local_response_norm
-from jaxdissect.networks.models.resnet152 import ResNet152
+from jaxdissect.networks.models.residual import Sizes
+from jaxdissect.networks.models.resnet152_places import PlacesResNet152
 from jaxdissect.networks.models.vgg16 import VGG16
 from jaxdissect.networks.network import layer_shapes
 from jaxdissect.networks.weights.mapping import PYTORCH, with_parameters
@@ -35,11 +36,12 @@ class Small(NamedTuple):
 
 
 NARROW = {"widths": (4, 6, 8, 10, 12), "hidden": 14}
-RESIDUAL = {"stem": 6, "widths": (4, 5, 6, 7), "depths": (1, 2, 1, 1)}
+RESIDUAL = {"sizes": Sizes(stem=(6,), widths=(4, 5, 6, 7), depths=(1, 2, 1, 1))}
+NARROW_RESIDUAL = {"sizes": RESIDUAL["sizes"]._replace(depths=(3, 8, 36, 3))}
 SMALL = {
     "vgg16": Small(VGG16, vgg16, NARROW, (40, 104), "features.conv5_3", "classifier.fc8a"),
     "alexnet": Small(AlexNet, alexnet, NARROW, (227, 258), "conv5", "fc8"),
-    "resnet152": Small(ResNet152, resnet152, RESIDUAL, (193, 224), "7", "10.1"),
+    "resnet152_places": Small(PlacesResNet152, resnet152_places, RESIDUAL, (193, 224), "7", "10.1"),
 }
 PLAIN = {"include_lrn": False, "split_groups": False, "include_dropout": False}
 
@@ -47,7 +49,7 @@ small_networks = pytest.mark.parametrize("small", SMALL.values(), ids=SMALL)
 quick_networks = pytest.mark.parametrize(  # 152 layers take long to compile
     "small",
     [
-        pytest.param(small, marks=[pytest.mark.slow] * (name == "resnet152"), id=name)
+        pytest.param(small, marks=[pytest.mark.slow] * (name == "resnet152_places"), id=name)
         for name, small in SMALL.items()
     ],
 )
@@ -82,10 +84,12 @@ def draw_images(sides, batch=2, seed=1):
 
 
 def build_small(small, dtype=jnp.float32):
-    """The network that `from_shapes` makes of random weights."""
-    shapes = shapes_of(lambda: small.kind(NUM_CLASSES, **small.options, rngs=nnx.Rngs(0)))
-    arrays = draw_weights(shapes)
-    return with_parameters(lambda: small.module.from_shapes(shapes), arrays, dtype=dtype)
+    """The network with random weights."""
+
+    def build():
+        return small.kind(NUM_CLASSES, **small.options, rngs=nnx.Rngs(0))
+
+    return with_parameters(build, draw_weights(shapes_of(build)), dtype=dtype)
 
 
 def channels_first(maps):
@@ -104,7 +108,7 @@ GOLDEN = {
     "vgg16_a": ("vgg16", {}),
     "vgg16_b_256": ("vgg16", {}),
     "alexnet_a": ("alexnet", {"bias_scale": 0.3}),
-    "resnet152_a": ("resnet152", {"gain": 1.0}),
+    "resnet152_a": ("resnet152_places", {"gain": 1.0}),
 }
 
 
@@ -214,7 +218,8 @@ def test_every_layer_outputs_what_that_of_pytorch_does(small):
 
 @small_networks
 def test_model_sizes_are_read_from_the_weights(small):
-    shapes = shapes_of(lambda: small.kind(NUM_CLASSES, **small.options, rngs=nnx.Rngs(0)))
+    options = NARROW_RESIDUAL if small.options is RESIDUAL else small.options
+    shapes = shapes_of(lambda: small.kind(NUM_CLASSES, **options, rngs=nnx.Rngs(0)))
     assert shapes_of(lambda: small.module.from_shapes(shapes)) == shapes
 
 
@@ -231,16 +236,17 @@ def test_model_sizes_are_the_published_ones_where_none_are_given(module, size):
     assert sum(int(np.prod(shape)) for shape in shapes.values()) == size
 
 
-ONE_BLOCK_PER_STAGE = {f"{stage}.0.": () for stage in (4, 5, 6, 7)}
-
-
 @pytest.mark.parametrize("shape", [(), (7,), (0, 8), (9, 8, 7)], ids=str)
 @pytest.mark.parametrize(
     ("module", "name", "others"),
     [
         (vgg16, "classifier.fc8a.weight", {"features.conv2_1.weight": (0, 3, 3, 3)}),
         (alexnet, "fc8.weight", {"conv2.weight": ()}),
-        (resnet152, "10.1.weight", {**ONE_BLOCK_PER_STAGE, "4.0.0.0.0.weight": (0, 1, 1, 1)}),
+        (
+            resnet152_places,
+            "10.1.weight",
+            {"4.0.0.0.0.weight": (0, 1, 1, 1)},
+        ),
     ],
 )
 def test_model_sizes_are_the_published_ones_where_shapes_are_malformed(module, name, others, shape):
@@ -279,12 +285,21 @@ RESNET_NAMES = {
 }
 
 
-@pytest.mark.parametrize(("module", "names"), [(vgg16, VGG_NAMES), (resnet152, RESNET_NAMES)])
+@pytest.mark.parametrize(
+    ("module", "names"), [(vgg16, VGG_NAMES), (resnet152_places, RESNET_NAMES)]
+)
 def test_model_weights_of_torchvision_are_renamed(module, names):
     theirs = {name: np.array(place) for place, name in enumerate(names)}
     ours = {names[name]: array for name, array in theirs.items()}
     assert module.reference_names(theirs) == ours
     assert module.reference_names(ours) == ours
+
+
+def test_model_weights_with_numbered_layers_are_renamed_as_in_torchvision():
+    ours = {name: np.array(place) for place, name in enumerate(RESNET_NAMES)}
+    numbered = {RESNET_NAMES[name]: array for name, array in ours.items()}
+    assert resnet.reference_names(numbered) == ours
+    assert resnet.reference_names(ours) == ours
 
 
 @pytest.mark.parametrize(
@@ -293,8 +308,8 @@ def test_model_weights_of_torchvision_are_renamed(module, names):
         (vgg16, "features.34.weight"),  # of VGG-19
         (vgg16, "features.1.running_mean"),  # of VGG-16 with batch normalisation
         (vgg16, "loose"),
-        (resnet152, "layer5.0.conv1.weight"),
-        (resnet152, "layer1.0.conv1.fine.weight"),
+        (resnet152_places, "layer5.0.conv1.weight"),
+        (resnet152_places, "layer1.0.conv1.fine.weight"),
     ],
 )
 def test_model_weights_of_other_networks_keep_their_names(module, name):
@@ -322,9 +337,9 @@ def test_model_weights_for_other_classes_are_refused_by_name(small):
         ("alexnet", (224, 224), "must be 227 x 227"),
         ("alexnet", (227, 226), "must be 227 x 227"),
         ("alexnet", (259, 227), "must be 227 x 227"),
-        ("resnet152", (224, 225), "must be 224 x 224"),
-        ("resnet152", (192, 224), "must be 224 x 224"),
-        ("resnet152", (256, 256), "must be 224 x 224"),
+        ("resnet152_places", (224, 225), "must be 224 x 224"),
+        ("resnet152_places", (192, 224), "must be 224 x 224"),
+        ("resnet152_places", (256, 256), "must be 224 x 224"),
     ],
 )
 def test_model_refuses_images_of_sides_that_do_not_fit(kind, sides, message):

@@ -14,6 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxdissect.networks.models.layers import (
+    PLACES365,
     Chain,
     ImageClassifier,
     Layer,
@@ -22,24 +23,18 @@ from jaxdissect.networks.models.layers import (
     units_in,
 )
 from jaxdissect.networks.models.residual import (
-    MOST_BLOCKS,
     Block,
     Filters,
-    bottleneck_stages,
+    Sizes,
+    bottleneck,
     convolution,
     projection,
+    stages,
 )
-from jaxdissect.networks.models.vgg16 import PLACES365
 from jaxdissect.networks.weights.mapping import Arrays, Shapes
 
-STEM = 64
-"""Units of the first convolution."""
-
-WIDTHS = (64, 128, 256, 512)
-"""Units of the 3 x 3 convolutions in every stage, which gives four times as many."""
-
-DEPTHS = (3, 8, 36, 3)
-"""Blocks of every stage."""
+SIZES = Sizes(stem=(64,), widths=(64, 128, 256, 512), depths=(3, 8, 36, 3))
+"""Units and depths of the published network."""
 
 FIRST_STAGE = 4
 """Stages are the layers "4" to "7"."""
@@ -49,7 +44,7 @@ SIDES = range(193, 225)
 training."""
 
 
-class ResNet152(ImageClassifier):
+class PlacesResNet152(ImageClassifier):
     """A convolution, four stages of residual blocks, an average and a linear map.
 
     Layers are `0` convolution, `1` normalisation, `2` ReLU, `3` pooling, `4` to `7` the stages, `8`
@@ -60,21 +55,12 @@ class ResNet152(ImageClassifier):
 
     Args:
         num_classes: Classes, N.
-        stem: Units of the first convolution.
-        widths: Units of the 3 x 3 convolutions in every stage.
-        depths: Blocks of every stage; (3, 4, 6, 3) makes it ResNet-50.
+        sizes: Units and depths.
         rngs: Stream of the initial parameters.
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        stem: int = STEM,
-        widths: tuple[int, ...] = WIDTHS,
-        depths: tuple[int, ...] = DEPTHS,
-        rngs: nnx.Rngs,
-    ):
+    def __init__(self, num_classes: int, *, sizes: Sizes = SIZES, rngs: nnx.Rngs):
+        (stem,) = sizes.stem
         layers = {
             "0": convolution(3, Filters(stem, size=7, stride=2), rngs=rngs),
             "1": batch_norm(stem),
@@ -82,7 +68,7 @@ class ResNet152(ImageClassifier):
             "3": partial(max_pool, size=3, stride=2, padding=1),
         }
         inputs = stem
-        for number, stage in enumerate(bottleneck_stages(widths, depths), FIRST_STAGE):
+        for number, stage in enumerate(stages(bottleneck, sizes), FIRST_STAGE):
             blocks = {}
             for index, block in enumerate(stage):
                 branches = Branches(inputs, block, project=index == 0, rngs=rngs)
@@ -142,30 +128,25 @@ def _flatten(units: Float[Array, "B 1 1 U"]) -> Float[Array, "B U"]:
     return units[:, 0, 0]
 
 
-def from_shapes(shapes: Shapes, *, rngs: nnx.Rngs | None = None) -> ResNet152:
+def from_shapes(shapes: Shapes, *, rngs: nnx.Rngs | None = None) -> PlacesResNet152:
     """Build the network in the sizes of some weights, given PyTorch's names and shapes.
 
     Sizes that cannot be read are the published ones. `rngs` are those of the initial parameters.
     """
-    stages = range(FIRST_STAGE, FIRST_STAGE + len(DEPTHS))
-    blocks = [
-        {name.split(".")[1] for name in shapes if re.match(rf"{stage}\.\d+\.", name)}
-        for stage in stages
-    ]
-    # A name costs a few bytes, a block much more: so many are not built for names alone.
-    return ResNet152(
+    widths = tuple(
+        units_in(shapes, f"{stage}.0.0.0.0.weight", width)
+        for stage, width in enumerate(SIZES.widths, FIRST_STAGE)
+    )
+    sizes = SIZES._replace(stem=(units_in(shapes, "0.weight", SIZES.stem[0]),), widths=widths)
+    return PlacesResNet152(
         units_in(shapes, "10.1.weight", PLACES365),
-        stem=units_in(shapes, "0.weight", STEM),
-        widths=tuple(
-            units_in(shapes, f"{stage}.0.0.0.0.weight", width)
-            for stage, width in zip(stages, WIDTHS, strict=True)
-        ),
-        depths=tuple(
-            min(len(found), MOST_BLOCKS) or depth
-            for found, depth in zip(blocks, DEPTHS, strict=True)
-        ),
+        sizes=sizes,
         rngs=nnx.Rngs(0) if rngs is None else rngs,
     )
+
+
+OUTSIDE = {"conv1": "0", "bn1": "1", "fc": "10.1"}
+"""Layers outside of the stages, by their names in torchvision."""
 
 
 def reference_names(arrays: Arrays) -> Arrays:
@@ -174,15 +155,25 @@ def reference_names(arrays: Arrays) -> Arrays:
     Args:
         arrays: Weights by name, such as "layer1.0.conv1.weight" or "4.0.0.0.0.weight".
     """
-    return {_reference_name(name): array for name, array in arrays.items()}
+    return {_numbered(name): array for name, array in arrays.items()}
 
 
-def _reference_name(name: str) -> str:
+def torchvision_names(arrays: Arrays) -> Arrays:
+    """Rename weights whose layers are numbered to torchvision's names; the inverse of the above.
+
+    Args:
+        arrays: Weights by name, such as "4.0.0.0.0.weight"; those of other networks keep theirs.
+    """
+    if "4.0.0.0.0.weight" not in arrays:
+        return dict(arrays)
+    return {_torchvision_name(name): array for name, array in arrays.items()}
+
+
+def _numbered(name: str) -> str:
     layer, _, own = name.rpartition(".")
-    outside = {"conv1": "0", "bn1": "1", "fc": "10.1"}
     block = re.fullmatch(r"layer([1-4])\.(\d+)\.(conv|bn|downsample\.)(\d)", layer)
-    if layer in outside:
-        return f"{outside[layer]}.{own}"
+    if layer in OUTSIDE:
+        return f"{OUTSIDE[layer]}.{own}"
     if not block:
         return name
     stage, index, kind, number = block.groups()
@@ -192,3 +183,18 @@ def _reference_name(name: str) -> str:
         "downsample.": f"1.{number}",
     }[kind]
     return f"{int(stage) + FIRST_STAGE - 1}.{index}.0.{branch}.{own}"
+
+
+def _torchvision_name(name: str) -> str:
+    layer, _, own = name.rpartition(".")
+    block = re.fullmatch(r"([4-7])\.(\d+)\.0\.([01])\.(\d+)", layer)
+    for theirs, ours in OUTSIDE.items():
+        if layer == ours:
+            return f"{theirs}.{own}"
+    if not block:
+        return name
+    stage, index, branch, position = block.groups()
+    within = f"downsample.{position}"
+    if branch == "0":
+        within = f"{('conv', 'bn', 'relu')[int(position) % 3]}{int(position) // 3 + 1}"
+    return f"layer{int(stage) - FIRST_STAGE + 1}.{index}.{within}.{own}"
