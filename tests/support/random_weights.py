@@ -12,10 +12,8 @@ from jaxdissect.networks.weights.mapping import PYTORCH, with_parameters
 def named_shapes(build):
     """PyTorch's names and shapes of what a module needs, without making it."""
     state = nnx.state(nnx.eval_shape(build), nnx.Not(nnx.RngState))
-    return {
-        PYTORCH.name(".".join(map(str, path))): PYTORCH.shape(leaf.shape)
-        for path, leaf in nnx.to_flat_state(state)
-    }
+    shapes = {".".join(map(str, path)): leaf.shape for path, leaf in nnx.to_flat_state(state)}
+    return {PYTORCH.name(path): PYTORCH.shape(shape, path=path) for path, shape in shapes.items()}
 
 
 @cache

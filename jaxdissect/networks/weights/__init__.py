@@ -9,5 +9,6 @@ from jaxdissect.networks.weights.mapping import Naming as Naming
 from jaxdissect.networks.weights.mapping import parameters as parameters
 from jaxdissect.networks.weights.mapping import pytorch_shapes as pytorch_shapes
 from jaxdissect.networks.weights.mapping import with_parameters as with_parameters
+from jaxdissect.networks.weights.nnx_weights import load_weights as load_weights
 from jaxdissect.networks.weights.published import PUBLISHED as PUBLISHED
 from jaxdissect.networks.weights.published import Published as Published
