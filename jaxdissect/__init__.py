@@ -56,6 +56,7 @@ from jaxdissect.networks.network import Network as Network
 from jaxdissect.networks.network import as_network as as_network
 from jaxdissect.networks.segmenters.pretrained import pretrained_segmenter as pretrained_segmenter
 from jaxdissect.networks.segmenters.segmenter import Segmenter as Segmenter
+from jaxdissect.networks.weights.linen_weights import load_linen_weights as load_linen_weights
 from jaxdissect.networks.weights.nnx_weights import load_weights as load_weights
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from jaxdissect.networks.weights.download import cache_folder as cache_folder
 from jaxdissect.networks.weights.download import download as download
 from jaxdissect.networks.weights.files import read_weights as read_weights
 from jaxdissect.networks.weights.files import write_weights as write_weights
+from jaxdissect.networks.weights.linen_weights import load_linen_weights as load_linen_weights
 from jaxdissect.networks.weights.mapping import Naming as Naming
 from jaxdissect.networks.weights.mapping import parameters as parameters
 from jaxdissect.networks.weights.mapping import pytorch_shapes as pytorch_shapes
