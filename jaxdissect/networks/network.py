@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxdissect.networks import meshes
 from jaxdissect.networks.adapters.nnx_network import NnxNetwork
+from jaxdissect.networks.adapters.other_models import what_to_do
 from jaxdissect.networks.adapters.recorder import as_layers
 from jaxdissect.networks.adapters.token_network import TokenNetwork
 from jaxdissect.networks.edits import Edit
@@ -105,16 +106,15 @@ def as_network(
     Raises:
         ValueError: If `token_grid` or `drop_tokens` are not such integers, or `jax.set_mesh` has
             set a mesh with Explicit axes.
-        TypeError: If `model` is anything else; the message names the adapters.
+        TypeError: If `model` is anything else; the message says how to make a Network of it.
         RuntimeError: If this process was forked after JAX had run, where JAX would hang.
     """
     refuse_forked()
-    if not isinstance(model, Network):
+    if not isinstance(model, Network) or isinstance(model, type):
         if not isinstance(model, nnx.Module):
+            name = getattr(model, "__name__", type(model).__name__)
             raise TypeError(
-                f"`model` (={type(model).__name__}) must be a Network or an nnx.Module; wrap a "
-                "linen module with its variables as LinenNetwork(module, variables), plain "
-                "functions as StagedNetwork(stages, params)"
+                f"`model` (={name}) must be a Network or an nnx.Module; {what_to_do(model)}"
             )
         model = NnxNetwork(model)
     meshes.refuse_explicit()

@@ -14,6 +14,7 @@ from support.probed_networks import images, probed_network
 from jaxdissect.networks.adapters.linen_network import LinenNetwork
 from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.adapters.staged_network import StagedNetwork
+from jaxdissect.networks.adapters.tapped_network import TappedNetwork
 from jaxdissect.networks.edits import Edit, ablate
 from jaxdissect.networks.network import as_network, layer_shapes
 
@@ -315,6 +316,79 @@ class TestAsNetwork:
     def test_others_are_told_of_the_adapters(self, model):
         with pytest.raises(TypeError, match=r"LinenNetwork\(module, .*StagedNetwork\(stages, "):
             as_network(model)
+
+
+class TestOtherModels:
+    """Models of other frameworks, which need not be installed: their classes tell."""
+
+    def model_of(self, *homes):
+        base = object
+        for home in reversed(homes):
+            base = type("Model", (base,), {"__module__": home})
+        return base()
+
+    @pytest.mark.parametrize(
+        ("homes", "advice"),
+        [
+            (("mine", "torch.nn.modules.module"), r"is a PyTorch module, .*load_weights\(module"),
+            (("timm.models.resnet", "torch.nn.modules.module"), "is a PyTorch model of timm"),
+            (
+                ("transformers.models.vit.modeling_vit", "torch.nn.modules.module"),
+                "is a PyTorch model of transformers",
+            ),
+            (
+                ("transformers.models.vit.modeling_flax_vit", "transformers.modeling_flax_utils"),
+                r'LinenNetwork\(model.module, {"params": model.params}\)',
+            ),
+            (("mine", "equinox._module._module"), r"equinox.partition\(model, equinox.is_array\)"),
+            (("mine", "keras.src.models.model"), "is a Keras model: (?s:.)*stateless_call"),
+            (("tensorflow.python.module.module",), "is a TensorFlow model"),
+            (("haiku._src.transform",), "is a transformed Haiku function"),
+        ],
+    )
+    def test_frameworks(self, homes, advice):
+        with pytest.raises(TypeError, match=f"`model` .*Model.* must be .*{advice}"):
+            as_network(self.model_of(*homes))
+
+    @pytest.mark.parametrize(
+        ("model", "advice"),
+        [
+            (TestCalls.Calls, r"not its class: Calls\(\.\.\.\)"),
+            ("vgg16", r"`pretrained\(name\)` and `load_network\(name, file\)`"),
+            ({"conv1.weight": 1}, "weights alone are no network"),
+            ((nn.Dense(3), {}), r"LinenNetwork\(module, variables\)"),
+            (nnx.split(nnx.Linear(2, 2, rngs=nnx.Rngs(0))), r"nnx.merge\(graphdef, state\)"),
+        ],
+        ids=["class", "name", "weights", "linen pair", "nnx pair"],
+    )
+    def test_what_is_nearly_a_model(self, model, advice):
+        with pytest.raises(TypeError, match=f"`model` .* must be .*{advice}"):
+            as_network(model)
+
+    def test_the_real_torch(self):
+        torch = pytest.importorskip("torch")
+        with pytest.raises(TypeError, match=r"`model` \(=Linear\) .* is a PyTorch module"):
+            as_network(torch.nn.Linear(2, 2))
+
+    def test_the_way_for_equinox(self):
+        equinox = pytest.importorskip("equinox")
+        model = equinox.nn.Conv2d(3, 4, 3, key=jax.random.key(0))
+        with pytest.raises(TypeError) as problem:
+            as_network(model)
+        way = str(problem.value)
+        assert "jax.vmap(model.conv1)(x)" in way
+        params, static = equinox.partition({"conv1": model}, equinox.is_array)
+
+        def run(params, images, tap):
+            model = equinox.combine(params, static)
+            x = jnp.moveaxis(images, -1, 1)
+            x = jax.vmap(model["conv1"])(x)
+            x = jnp.moveaxis(tap("conv1", jnp.moveaxis(x, 1, -1)), -1, 1)
+            return x.mean((2, 3))
+
+        network = TappedNetwork(run, params)
+        output, found = network.apply(params, images(), layers=("conv1",))
+        np.testing.assert_allclose(found["conv1"].mean((1, 2)), output, rtol=1e-5)
 
 
 def test_parameters_on_an_explicit_mesh_are_moved():

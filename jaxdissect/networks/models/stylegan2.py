@@ -313,8 +313,7 @@ class Convolution(nnx.Module):
         affine: From the style vector to the scale of every channel in.
         kernel: [3, 3, I, U].
         bias: [U].
-        noise_const: Noise that comes with the weights, [columns, rows], transposed like all
-            matrices of published weights.
+        noise_const: Noise that comes with the weights, [rows, columns].
         noise_strength: What noise is multiplied by.
         resample_filter: Low-pass filter, used where maps are doubled.
     """
@@ -350,7 +349,7 @@ class Convolution(nnx.Module):
         else:
             units = conv2d(units, kernel)
         units = units * _demodulation(kernel, scales)[:, None, None]
-        added = noise(number, self.noise_const[...].T, inputs.shape[0])
+        added = noise(number, self.noise_const[...], inputs.shape[0])
         if added is not None:
             units = units + (added * self.noise_strength[...]).astype(units.dtype)[..., None]
         return _bounded(_rectified(units + self.bias[None, None, None]), self.clamp)
