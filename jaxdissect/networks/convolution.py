@@ -12,6 +12,7 @@ and across.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -20,6 +21,8 @@ import numpy as np
 from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
+
+from jaxdissect.networks.depthwise import shifted_sum
 
 MIN_CHANNELS = 128
 """Winograd's form is taken from so many channels in and out."""
@@ -53,9 +56,10 @@ def conv2d(
     """Convolve images with a kernel, as `jax.lax.conv_general_dilated` does.
 
     On CPU, float32 convolutions with a 3 x 3 kernel and stride 1 that keep the size take Winograd's
-    form from `MIN_CHANNELS` and `MIN_TILES` on (`jax.vmap` does not count as tiles); all else, and
-    every other platform, is left to XLA. The two differ by rounding, at most 1e-4, commonly 1e-5,
-    of the largest output, and an input that is not finite spoils its whole tile.
+    form from `MIN_CHANNELS` and `MIN_TILES` on (`jax.vmap` does not count as tiles), and those with
+    a kernel for every channel are sums of shifted products; all else, and every other platform, is
+    left to XLA. Winograd's form differs by rounding, at most 1e-4, commonly 1e-5, of the largest
+    output, and an input that is not finite spoils its whole tile.
 
     Args:
         inputs: Images.
@@ -106,6 +110,9 @@ def conv2d(
         return jnp.concatenate([grouped(*pair, groups=1) for pair in pairs], axis=3)
 
     keeps_size = groups == 1 and strides == (1, 1) and pads == [(1, 1), (1, 1)]
+    if groups == inputs.shape[3] == kernel.shape[3] > 1:
+        shifted = partial(shifted_sum, strides=strides, padding=pads, dilation=dilation)
+        return lax.platform_dependent(inputs, kernel, cpu=shifted, default=plain)
     if groups > 1 and kernel.shape[2] > 1:
         # On CPU 4 to 7 times as fast as all groups at once.
         return lax.platform_dependent(inputs, kernel, cpu=group_by_group, default=plain)
