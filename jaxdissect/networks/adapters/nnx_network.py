@@ -12,6 +12,7 @@ from jaxtyping import PyTree
 
 from jaxdissect.networks.adapters.adapted_network import AdaptedNetwork
 from jaxdissect.networks.adapters.recorder import LayerError, Recorder
+from jaxdissect.networks.token_layout import TokenLayout
 
 
 class NnxNetwork(AdaptedNetwork):
@@ -36,6 +37,7 @@ class NnxNetwork(AdaptedNetwork):
         params: `nnx.State` with all variables but random number streams, which layers that are
             random in training do not use in evaluation mode.
         layer_names: Every layer, in the order of definition.
+        token_layout: What the module knows of its token layers, by an attribute of this name.
     """
 
     def __init__(self, module: nnx.Module, **call_arguments: Any):
@@ -44,6 +46,8 @@ class NnxNetwork(AdaptedNetwork):
         self._definition, self._streams, self.params = nnx.split(evaluated, nnx.RngState, ...)
         self._call_arguments = call_arguments
         self.layer_names = tuple(slot.name for slot in _slots(module))
+        known = getattr(module, "token_layout", None)
+        self.token_layout = known if isinstance(known, TokenLayout) else TokenLayout()
 
     def _run(self, recorder: Recorder, params: PyTree, inputs: Any) -> Any:
         def forward() -> Any:

@@ -24,3 +24,5 @@ from jaxdissect.networks.models.upernet import UnifiedParsing as UnifiedParsing
 from jaxdissect.networks.models.upernet import UPerNet as UPerNet
 from jaxdissect.networks.models.vgg import VGG as VGG
 from jaxdissect.networks.models.vgg16 import VGG16 as VGG16
+from jaxdissect.networks.models.vision_transformer import VisionTransformer as VisionTransformer
+from jaxdissect.networks.models.vision_transformer import resized_positions as resized_positions

@@ -31,6 +31,8 @@ from jaxdissect.networks.models import (
     upernet,
     vgg,
     vgg16,
+    vision_transformer,
+    vision_transformer_names,
 )
 from jaxdissect.networks.models.layers import float_images
 from jaxdissect.networks.weights.mapping import Arrays
@@ -39,14 +41,31 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+
+
 def imagenet_normalised(images: Any) -> Float[Array, "B H W 3"]:
     """From float RGB [B, H, W, 3] in [0, 1] to what the classifiers were trained on."""
+    return _normalised(images, IMAGENET_MEAN, IMAGENET_DEVIATION)
+
+
+def clip_normalised(images: Any) -> Float[Array, "B H W 3"]:
+    """From float RGB [B, H, W, 3] in [0, 1] to what CLIP was trained on."""
+    return _normalised(images, CLIP_MEAN, CLIP_DEVIATION)
+
+
+def centered(images: Any) -> Float[Array, "B H W 3"]:
+    """From float RGB [B, H, W, 3] in [0, 1] to [-1, 1]."""
+    return _normalised(images, (0.5,) * 3, (0.5,) * 3)
+
+
+def _normalised(
+    images: Any, mean: tuple[float, ...], deviation: tuple[float, ...]
+) -> Float[Array, "B H W 3"]:
     images = float_images(images)
-    mean, deviation = (
-        jnp.asarray(values, images.dtype)[None, None, None]
-        for values in (IMAGENET_MEAN, IMAGENET_DEVIATION)
-    )
-    return (images - mean) / deviation
+    center, scale = (jnp.asarray(v, images.dtype)[None, None, None] for v in (mean, deviation))
+    return (images - center) / scale
 
 
 class Architecture(NamedTuple):
@@ -113,6 +132,78 @@ def _resnet(block: residual.BlockKind, sizes: residual.Sizes) -> Architecture:
     )
 
 
+VIT_WIDTHS = {"tiny": 192, "small": 384, "base": 768}
+
+
+def _vit(
+    width: int,
+    reference_names: Callable[[Arrays], Arrays],
+    prepare: Callable[[jax.Array], jax.Array],
+    *,
+    epsilon: float = 1e-6,
+    activation: Callable[[jax.Array], jax.Array] = vision_transformer.gelu,
+    **published: Any,
+) -> Architecture:
+    """Describe a vision transformer; `published` is what it has beside its width."""
+    build = partial(
+        vision_transformer.from_shapes,
+        published={"width": width, **published},
+        epsilon=epsilon,
+        activation=activation,
+    )
+    marks = ("blocks.0.attn.qkv.weight", "pos_embed")
+    return Architecture(build, reference_names, prepare=prepare, layers=VIT_LAYERS, marks=marks)
+
+
+def _clip(activation: Callable[[jax.Array], jax.Array]) -> Architecture:
+    return _vit(
+        VIT_WIDTHS["base"],
+        vision_transformer_names.clip_names,
+        clip_normalised,
+        epsilon=1e-5,
+        activation=activation,
+        num_classes=512,
+        patch_bias=False,
+        pre_norm=True,
+        head_bias=False,
+    )
+
+
+VIT_LAYERS = ("blocks.9.mlp.act", "blocks.10.mlp.act", "blocks.11.mlp.act", "blocks.11")
+"""Neurons of the last three blocks of twelve, and the residual stream after them."""
+
+_VISION_TRANSFORMERS = (
+    {
+        f"vit_{size}": _vit(width, vision_transformer_names.timm_names, centered)
+        for size, width in VIT_WIDTHS.items()
+    }
+    | {
+        f"deit_{size}": _vit(width, vision_transformer_names.timm_names, imagenet_normalised)
+        for size, width in VIT_WIDTHS.items()
+    }
+    | {
+        "vit_base_torchvision": _vit(
+            VIT_WIDTHS["base"], vision_transformer_names.torchvision_names, imagenet_normalised
+        )
+    }
+    | {
+        f"dinov2_{size}": _vit(
+            VIT_WIDTHS[size],
+            vision_transformer_names.dinov2_names,
+            imagenet_normalised,
+            num_classes=0,
+            layer_scale=True,
+            patch_size=(14, 14),
+            image_size=(518, 518),
+        )
+        for size in ("small", "base")
+    }
+    | {
+        "clip_vit_base": _clip(vision_transformer.quick_gelu),
+        "openclip_vit_base": _clip(vision_transformer.gelu),
+    }
+)
+
 ARCHITECTURES: dict[str, Architecture] = {
     "alexnet": _classifier(alexnet, "relu5", marks=("fc8.weight",)),
     "vgg16": _classifier(
@@ -171,4 +262,5 @@ ARCHITECTURES: dict[str, Architecture] = {
         adain.encoder_from_shapes, adain.encoder_reference_names, marks=("28.weight",)
     ),
     "adain_decoder": Architecture(adain.decoder_from_shapes, marks=("28.weight",)),
+    **_VISION_TRANSFORMERS,
 }
