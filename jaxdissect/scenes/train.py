@@ -44,6 +44,11 @@ from jaxdissect.scenes.training.train_segmenter import (
     segmenter_training,
     trained_parser,
 )
+from jaxdissect.scenes.training.train_transformer import (
+    TransformerSettings,
+    trained_transformer,
+    transformer_training,
+)
 
 
 class Recipe(NamedTuple):
@@ -76,6 +81,9 @@ RECIPES: Mapping[str, Recipe] = {
         scenes=GENERATOR_SCENES,
     ),
     "segmenter": Recipe(SegmenterSettings, segmenter_training, trained_parser, evaluate_parser),
+    "vit": Recipe(
+        TransformerSettings, transformer_training, trained_transformer, evaluate_classifier
+    ),
 }
 
 HELD_OUT_SEED = 1_000_003
@@ -86,7 +94,7 @@ HELD_OUT_SEED = 1_000_003
 class TrainOptions:
     """Train a network of the built-in scenes, or resume a training that was stopped."""
 
-    network: Positional[Literal["classifier", "generator", "segmenter"]]
+    network: Positional[Literal["classifier", "generator", "segmenter", "vit"]]
     """What to train."""
     out: Annotated[
         Path | None, arg(metavar="DIR", help_behavior_hint="(default: training/...)")

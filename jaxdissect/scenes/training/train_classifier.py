@@ -4,12 +4,13 @@ A small penalty on activations keeps units from all doing a little of everything
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from jaxdissect.engine.batching import Source, batches
 from jaxdissect.scenes.scene_classifier import SceneClassifier
@@ -61,10 +62,15 @@ def trained_classifier(state: SupervisedState) -> SceneClassifier:
     return trained_model(_build, state)
 
 
-def evaluate_classifier(model: SceneClassifier, held_out: Source) -> dict[str, float]:
+def evaluate_classifier(model: nnx.Module, held_out: Source) -> dict[str, float]:
     """Measure accuracy, the share of images whose scene is classified correctly."""
     definition, params = nnx.split(model)
-    predict = jax.jit(lambda params, images: nnx.merge(definition, params)(images).argmax(-1))
+
+    @jax.jit
+    def predict(params: PyTree, images: Array) -> Array:
+        classifier: Any = nnx.merge(definition, params)
+        return classifier(images).argmax(-1)
+
     right = 0
     for batch in batches(held_out, 100):
         found = predict(params, batch["image"]) == batch["scene"]
