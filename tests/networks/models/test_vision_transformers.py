@@ -460,7 +460,7 @@ def test_weights_of_other_networks_are_listed(tmp_path):
     with pytest.raises(ValueError, match=r"1 unexpected:\n  blocks.0.attn.q_norm.weight"):
         load(tmp_path, "vit_base", arrays, heads=HEADS)
     with pytest.raises(ValueError, match=r"136 missing:\n  blocks.0.attn.proj.bias \[768\]"):
-        load(tmp_path, "vit_base", {"features.0.weight": np.zeros((4, 3, 3, 3), "f4")})
+        load(tmp_path, "vit_base", {"stem.weight": np.zeros((4, 3, 3, 3), "f4")})
 
 
 def test_images_of_another_size_are_refused():
