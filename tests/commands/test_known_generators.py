@@ -36,14 +36,15 @@ from support.toy_generators import strongest_color
 def random_arrays(build):
     random = np.random.RandomState(0)
     arrays = {
-        name: 0.5 * random.standard_normal(shape).astype("f4")
+        name: np.asarray(0.5 * random.standard_normal(shape), "f4")
         for name, shape in named_shapes(build).items()
     }
     # Colors within the range; maps of latents are scaled by 0.01 when they run.
     scales = {"torgb.weight": 0.1, "torgb.bias": 0.03}
     for name in arrays:
         found = [scale for ending, scale in scales.items() if name.endswith(ending)]
-        arrays[name] *= np.float32(found[0] if found else 200 if "mapping" in name else 1)
+        scale = found[0] if found else 200 if "mapping.fc" in name else 1
+        arrays[name] = np.asarray(scale * arrays[name], "f4")
     return arrays
 
 

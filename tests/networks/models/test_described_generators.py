@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+import jaxdissect as jd
 from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.loading import convert, load_network, untrained
 from jaxdissect.networks.models import dcgan
@@ -17,6 +18,7 @@ from jaxdissect.networks.models.described_generator import (
     ConvolveTransposed,
     Dense,
     DescribedGenerator,
+    Normalise,
     Rectify,
 )
 from jaxdissect.networks.models.layers import upsample_nearest
@@ -114,6 +116,24 @@ def test_dcgan_by_other_prefixes(tmp_path, prefix):
     assert_close(jax.jit(loaded)(latents), expected)
     convert("dcgan", tmp_path / "g.npz", tmp_path / "g.safetensors")
     assert_close(jax.jit(load_network("dcgan", tmp_path / "g.safetensors"))(latents), expected)
+
+
+def test_load_weights_fills_a_description(tmp_path):
+    import torch  # pyright: ignore[reportMissingImports]
+
+    torch.save(restated().state_dict(), tmp_path / "netG.pth")
+    parts, place = {}, 0
+    for number, units in enumerate(UNITS):
+        stride, padding = (2, 1) if number else (1, 0)
+        layers = [ConvolveTransposed(units, 4, stride, padding), Normalise(), Rectify()]
+        parts |= {str(place + i): layer for i, layer in enumerate(layers)}
+        place += 3
+    last = ConvolveTransposed(3, 3, 1, 1, use_bias=True)
+    parts |= {str(place): last, str(place + 1): jnp.tanh}
+    own = DescribedGenerator(LATENT, {"main": parts}, rngs=nnx.Rngs(0))
+    loaded = jd.load_weights(own, tmp_path / "netG.pth")
+    latents = draw(2, LATENT)
+    assert_close(jax.jit(loaded)(latents), outputs_of(main_of(), latents)["main.10"])
 
 
 def test_dcgan_of_the_tutorial():
