@@ -33,7 +33,8 @@ from jaxdissect.classifiers import ablation_methods
 from jaxdissect.classifiers.ablation import conditions_together
 from jaxdissect.networks.ablation_masks import single_unit_masks
 from jaxdissect.networks.edits import keep_units
-from jaxdissect.networks.models.vgg16 import PLACES365, VGG16
+from jaxdissect.networks.models.layers import PLACES365
+from jaxdissect.networks.models.vgg16 import VGG16
 from jaxdissect.networks.network import as_network
 
 LAYER, NUM_UNITS = "features.conv5_3", 512

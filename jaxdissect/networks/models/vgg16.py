@@ -16,6 +16,9 @@ from jaxdissect.networks.weights.mapping import Arrays, Shapes
 DEPTHS = vgg.DEPTHS["vgg16"]
 """Convolutions of every block."""
 
+PLACES = vgg.places(DEPTHS)
+"""Layers of the convolutions, in their order."""
+
 CLASSIFIER = ("fc6", "relu6", "drop6", "fc7", "relu7", "drop7", "fc8a")
 """Layers of the classifier, in their order."""
 
@@ -51,9 +54,6 @@ class VGG16(PooledClassifier):
             grid=GRID,
             least=LEAST,
         )
-
-
-PLACES = vgg.places(DEPTHS)
 
 
 def _name(place: Place) -> str:
