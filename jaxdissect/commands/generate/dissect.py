@@ -6,7 +6,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from jaxdissect.commands.generate.options import SETTINGS_FILE, LatentOptions
-from jaxdissect.commands.options.generator import GeneratorOptions, SegmenterOptions
+from jaxdissect.commands.options.generator import GeneratedSegmenterOptions, GeneratorOptions
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.options.passes import MemoryBudget, memory_bytes
 from jaxdissect.commands.options.preset import PresetName
@@ -24,7 +24,7 @@ from jaxdissect.plots.figure_files import save_figure
 
 
 @dataclass(frozen=True, kw_only=True)
-class DissectGenerator(SegmenterOptions, LatentOptions, GeneratorOptions, TableOptions):
+class DissectGenerator(GeneratedSegmenterOptions, LatentOptions, GeneratorOptions, TableOptions):
     """Find the concept, in the images that a generator makes, of every unit of some layers.
 
     Dissects --num-ranking-images images.
@@ -57,7 +57,7 @@ class DissectGenerator(SegmenterOptions, LatentOptions, GeneratorOptions, TableO
         self.check_checkpoints()
         found = self.find_generator()
         layers = found.choose_layers(self.layers)
-        generator = found.generator(self.find_segmenter(found.segmenter), grid=self.grid)
+        generator = found.generator(self.find_segmenter(found), grid=self.grid)
         batch_size = self.size_of_batches(generator)
         source = self.latents(generator.latent_size, "ranking")
         preset = PRESETS[self.preset]

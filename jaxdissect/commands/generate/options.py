@@ -9,7 +9,7 @@ from tyro.conf import arg
 
 from jaxdissect.commands.options.checkpoints import CheckpointOptions
 from jaxdissect.commands.options.computing import ComputingOptions
-from jaxdissect.commands.options.generator import GeneratorOptions, SegmenterOptions
+from jaxdissect.commands.options.generator import GeneratedSegmenterOptions, GeneratorOptions
 from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.size import Size
 from jaxdissect.engine.data.latent_vectors import Latents, latents
@@ -62,7 +62,7 @@ class LatentOptions(CheckpointOptions, ComputingOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConceptOptions(SegmenterOptions, LatentOptions, GeneratorOptions):
+class ConceptOptions(GeneratedSegmenterOptions, LatentOptions, GeneratorOptions):
     """Options of commands about the units of one layer and one concept."""
 
     grid: Annotated[Size, arg(metavar="H [W]")] = (64, 64)
@@ -84,7 +84,7 @@ class ConceptOptions(SegmenterOptions, LatentOptions, GeneratorOptions):
             ValueError, OSError: If the options cannot be followed.
         """
         found = self.find_generator()
-        generator = found.generator(self.find_segmenter(found.segmenter), grid=self.grid)
+        generator = found.generator(self.find_segmenter(found), grid=self.grid)
         generator.map_shape(self.layer)  # refuses layers that do not exist
         return generator, generator.vocabulary.index(self.concept, category=self.category)
 

@@ -18,6 +18,7 @@ from jaxdissect.arrays.resampling import Shape
 from jaxdissect.commands.options.computing import ComputingOptions
 from jaxdissect.commands.options.model import BUILT_IN, FoundModel, checked_layers
 from jaxdissect.commands.options.random_weights import RandomWeightsOption, build_untrained
+from jaxdissect.commands.options.segmenter import SegmenterOptions
 from jaxdissect.commands.options.user_code import find_function, user_code
 from jaxdissect.engine.data.latent_vectors import latents
 from jaxdissect.generators.generator import Generator, ToPixels, in_range
@@ -25,18 +26,15 @@ from jaxdissect.networks.loading import load_network, pretrained
 from jaxdissect.networks.models.catalog import ARCHITECTURES
 from jaxdissect.networks.models.proggan import ProgressiveGenerator
 from jaxdissect.networks.network import as_network
-from jaxdissect.networks.segmenters.pretrained import pretrained_segmenter
 from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.networks.weights.published import PUBLISHED
-from jaxdissect.scenes.shipped import load_generator, load_segmenter
+from jaxdissect.scenes.shipped import load_generator
 
 KINDS = ("proggan", "stylegan2", "dcgan", "gan_cat64")
 """Kinds of generators, whose weights are in a file of the user's."""
 
 NAMES = tuple(name for name, known in PUBLISHED.items() if known.architecture in KINDS)
 """Published generators."""
-
-SEGMENTERS = (BUILT_IN, "netpqc")
 
 _PIXEL_RANGE = (-1.0, 1.0)  # of most generators
 _SEEN = 8  # images to look at before the work begins
@@ -51,12 +49,14 @@ class FoundGenerator(NamedTuple):
         latent_size: Z.
         to_pixels: Makes RGB in [0, 1] of what it gives.
         segmenter: Name of the segmenter that goes with it, None if none is known.
+        example: One of its images [height, width, 3], RGB in [0, 1].
     """
 
     model: FoundModel
     latent_size: int
     to_pixels: ToPixels
     segmenter: str | None
+    example: np.ndarray
 
     def generator(self, segmenter: Segmenter | None = None, *, grid: Shape = (64, 64)) -> Generator:
         """Make the subject of experiments of it.
@@ -127,11 +127,12 @@ class GeneratorOptions(RandomWeightsOption, ComputingOptions):
         model, latent_size, own_range, segmenter = self._find_network()
         pixel_range = own_range if self.pixel_range is None else self.pixel_range
         model = model._replace(network=self.computing.computed(model.network))
-        found = FoundGenerator(model, latent_size, in_range(*pixel_range), segmenter)
         # Colors that were not learned lie anywhere, and are clipped.
         most_outside = _MOST_OUTSIDE if self.random_weights is None else 1.0
-        _look_at_images(found, pixel_range, most_outside)
-        return found
+        images = _look_at_images(model, latent_size, pixel_range, most_outside)
+        to_pixels = in_range(*pixel_range)
+        example = np.asarray(to_pixels(jnp.asarray(images[:1])))[0]
+        return FoundGenerator(model, latent_size, to_pixels, segmenter, example)
 
     def _find_network(self) -> tuple[FoundModel, int, tuple[float, float], str | None]:
         """Find a network, the length of its latents, its range, and the name of its segmenter."""
@@ -182,53 +183,36 @@ class GeneratorOptions(RandomWeightsOption, ComputingOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmenterOptions:
+class GeneratedSegmenterOptions(SegmenterOptions):
     """Options that name the segmenter of a generator's images."""
 
     segmenter: Annotated[
         str | None, arg(metavar="NAME", help_behavior_hint="(default: that of the model)")
     ] = None
-    """`scenes`, a published segmenter such as netpqc (downloaded once), or a function that returns
-    a `Segmenter`, as FILE.py:FUNCTION or package.module:FUNCTION."""
 
-    def find_segmenter(self, default: str | None) -> Segmenter:
+    def find_segmenter(self, found: FoundGenerator) -> Segmenter:
         """Build the segmenter.
 
         Args:
-            default: Name of the segmenter to take if the user names none.
+            found: The generator, whose own segmenter is taken if the user names none.
 
         Raises:
             OSError: If there is no such file, or published weights cannot be downloaded.
-            ValueError: If nothing has the name, or the function returns something else.
+            ValueError: If nothing has the name, options do not go together, or a function returns
+                something else.
         """
-        name = default if self.segmenter is None else self.segmenter
-        if name is None:
-            raise ValueError(
-                f"`segmenter` is needed: one of {', '.join(SEGMENTERS)}, or FILE:FUNCTION"
-            )
-        if name == BUILT_IN:
-            return load_segmenter()
-        if ":" not in name:
-            return pretrained_segmenter(name)
-        build, home = find_function(name, "segmenter", SEGMENTERS)
-        with user_code(f"`segmenter` (={name!r}) cannot be built by its function", home):
-            segmenter: Any = build()
-        if not isinstance(segmenter, Segmenter):
-            raise ValueError(
-                f"`segmenter` (={name!r}) must return a Segmenter, not {type(segmenter).__name__}"
-            )
-        return segmenter
+        if self.segmenter is None:
+            self.check_no_segmenter()
+        return self.build_segmenter(found.example, default=found.segmenter)
 
 
 def _look_at_images(
-    found: FoundGenerator, pixel_range: tuple[float, float], most_outside: float
-) -> None:
-    """Refuse generators that give no images, or images whose values the range mistakes."""
-    model, (low, high) = found.model, pixel_range
-    with user_code(
-        f"`model` (={model.name!r}) fails on latents [B, {found.latent_size}]", model.home
-    ):
-        some = jnp.asarray(latents(_SEEN, found.latent_size).read(0, _SEEN)["latent"])
+    model: FoundModel, latent_size: int, pixel_range: tuple[float, float], most_outside: float
+) -> np.ndarray:
+    """Return some images; refuse generators that give none, or whose values the range mistakes."""
+    low, high = pixel_range
+    with user_code(f"`model` (={model.name!r}) fails on latents [B, {latent_size}]", model.home):
+        some = jnp.asarray(latents(_SEEN, latent_size).read(0, _SEEN)["latent"])
         images = np.asarray(jax.jit(model.network.apply)(model.network.params, some)[0])
     if images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(
@@ -243,3 +227,4 @@ def _look_at_images(
             f"`pixel_range` (={pixel_range}) leaves out {outside:.0%} of what `model` "
             f"{model.name!r} gives, {images.min():.3g} to {images.max():.3g}"
         )
+    return images

@@ -1,21 +1,23 @@
 """Options that name images with the concepts to look for in them, and what these options name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, TypedDict
 
+import numpy as np
 from tyro.conf import arg
 
-from jaxdissect.arrays.concepts import read_concepts
+from jaxdissect.arrays.concepts import Vocabulary, read_concepts
 from jaxdissect.commands.options.image_cache import ImageCacheOption
 from jaxdissect.commands.options.numbers import check_at_least
+from jaxdissect.commands.options.segmenter import SegmenterOptions
 from jaxdissect.commands.options.size import OptionalSize
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.data.folders import OnError, image_folder
 from jaxdissect.engine.data.tfds import tfds_source
 from jaxdissect.engine.labelers import Labeler, annotated, colored, segmented, together
-from jaxdissect.networks.segmenters.pretrained import pretrained_segmenter
+from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.scenes.concepts import scene_vocabulary
 from jaxdissect.scenes.dataset import scenes_dataset
 
@@ -26,7 +28,7 @@ _SAMPLE_SEED = 1_000_003  # images that the built-in networks were not trained o
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledImages(ImageCacheOption):
+class LabelledImages(SegmenterOptions, ImageCacheOption):
     """Options that name images of the sample or of a folder, and concepts."""
 
     sample: Annotated[Literal["scenes"] | None, arg(metavar="scenes", help_behavior_hint="")] = None
@@ -45,9 +47,6 @@ class LabelledImages(ImageCacheOption):
     """Value of label maps where nothing is labelled besides 0, often 255."""
     first_label: Annotated[int, arg(metavar="ID")] = 1
     """Value of the first concept in label maps and --concepts: 1, or 0 where 0 is a concept."""
-    segmenter: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="")] = None
-    """Published segmenter that labels the images: netpqc, or net with fewer letters (p parts of
-    all objects, q halves of objects, c colors); downloaded once."""
     colors: bool = True
     """Also compare with the 11 basic colors, measured from pixels."""
     image_size: Annotated[
@@ -118,10 +117,19 @@ def find_labelled_images(
         )
     if options.concepts is None and (options.ignore_label, options.first_label) != (None, 1):
         raise ValueError("`ignore_label` and `first_label` go with label maps and `concepts`")
-    labelers = _labelers(options)
+    known = None
+    if options.concepts is not None:
+        known = read_concepts(options.concepts, first_label=options.first_label)
+    if options.segmenter is None:
+        options.check_no_segmenter()
+        if known is None and not options.colors:
+            raise ValueError(
+                "there are no concepts: give label maps and `concepts`, a `segmenter`, or leave "
+                "`colors` on"
+            )
     reading: _Reading = {
         "image_size": options.image_size,
-        "vocabulary_size": len(labelers[0].vocabulary) if options.concepts else None,
+        "vocabulary_size": None if known is None else len(known),
         "ignore_label": options.ignore_label,
         "first_label": options.first_label,
         "limit": options.limit,
@@ -139,7 +147,10 @@ def find_labelled_images(
         source = image_folder(
             options.images, masks=options.masks, on_error=options.on_error, **reading
         )
-    return ImagesWithLabels(source, together(*labelers))
+    segmenter = None
+    if options.segmenter is not None:
+        segmenter = options.build_segmenter(np.asarray(source[0]["image"]))
+    return ImagesWithLabels(source, together(*_labelers(known, segmenter, colors=options.colors)))
 
 
 class _Reading(TypedDict):
@@ -167,6 +178,7 @@ def _check_origin(options: LabelledImages, data_set: LabelledDataSet) -> None:
 
 def _sample(options: LabelledImages) -> ImagesWithLabels:
     """Draw the scenes, with the labels that they come with."""
+    options.check_no_segmenter()
     own = (options.concepts, options.image_size, options.segmenter, options.ignore_label)
     if any(option is not None for option in own) or options.first_label != 1 or not options.colors:
         raise ValueError(
@@ -178,22 +190,17 @@ def _sample(options: LabelledImages) -> ImagesWithLabels:
     return ImagesWithLabels(scenes, annotated(scene_vocabulary()))
 
 
-def _labelers(options: LabelledImages) -> list[Labeler]:
-    """Make what finds the concepts of the options, that of the label maps first."""
-    labelers = []
-    if options.concepts is not None:
-        labelers.append(annotated(read_concepts(options.concepts, first_label=options.first_label)))
-    if options.segmenter is not None:
-        labelers.append(segmented(pretrained_segmenter(options.segmenter)))
+def _labelers(
+    known: Vocabulary | None, segmenter: Segmenter | None, *, colors: bool
+) -> Iterator[Labeler]:
+    """Make what finds the concepts of label maps, of a segmenter, and colors."""
+    if known is not None:
+        yield annotated(known)
+    if segmenter is not None:
+        yield segmented(segmenter)
     # A segmenter of colors takes the place of measuring them.
-    if options.colors and not (options.segmenter or "").endswith("c"):
-        labelers.append(colored())
-    if not labelers:
-        raise ValueError(
-            "there are no concepts: give label maps and `concepts`, a `segmenter`, or leave "
-            "`colors` on"
-        )
-    return labelers
+    if colors and (segmenter is None or "color" not in segmenter.vocabulary.category_names):
+        yield colored()
 
 
 def _quoted(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, arg
 
-from jaxdissect.commands.options.generator import GeneratorOptions, SegmenterOptions
+from jaxdissect.commands.options.generator import GeneratedSegmenterOptions, GeneratorOptions
 from jaxdissect.commands.options.model import BUILT_IN
 from jaxdissect.commands.options.numbers import check_within
 from jaxdissect.commands.output.progress_bar import progress_bar
@@ -30,7 +30,7 @@ DISSECTION_SEED = 4_000_003
 
 
 @dataclass(frozen=True, kw_only=True)
-class PaintOptions(SegmenterOptions, GeneratorOptions):
+class PaintOptions(GeneratedSegmenterOptions, GeneratorOptions):
     """Paint with the units of a generator, in a browser on this machine.
 
     Needs starlette and uvicorn: pip install 'jaxdissect[paint]'. Ctrl+C stops it.
@@ -80,7 +80,7 @@ class PaintOptions(SegmenterOptions, GeneratorOptions):
 
     def _studio(self) -> Studio:
         found = self.find_generator()
-        generator = found.generator(self.find_segmenter(found.segmenter))
+        generator = found.generator(self.find_segmenter(found))
         generator.map_shape(self.layer)  # refuses layers that do not exist
         with progress_bar(quiet=self.quiet) as progress:
             result = self._find_dissection(generator, progress)

@@ -231,6 +231,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         deeplab.from_shapes,
         prepare=deeplab.prepare,
         layers=("MobilenetV2.expanded_conv_16", "concat_projection_relu"),
+        marks=("decoder.feature_projection0.weight",),
     ),
     "proggan": Architecture(proggan.from_shapes, proggan.reference_names, layers=("layer4",)),
     "stylegan2": Architecture(

@@ -1,6 +1,9 @@
 """Segmenters: networks that name what every pixel of an image shows."""
 
 from jaxdissect.networks.segmenters.ade20k import ADE20K_OBJECTS as ADE20K_OBJECTS
+from jaxdissect.networks.segmenters.channel_concepts import (
+    read_channel_concepts as read_channel_concepts,
+)
 from jaxdissect.networks.segmenters.file_segmenters import FILE_SEGMENTERS as FILE_SEGMENTERS
 from jaxdissect.networks.segmenters.file_segmenters import load_deeplab as load_deeplab
 from jaxdissect.networks.segmenters.parsing_segmenter import Parsing as Parsing

@@ -1,12 +1,14 @@
 """Segmenters from files: networks, labels and vocabulary together, as a user brings them."""
 
 import json
+import shutil
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 from support.golden import labels_folder
 from support.published_files import (
     color_network,
@@ -164,20 +166,24 @@ def test_segmenters_whose_files_do_not_fit_are_refused(cache, tmp_path, monkeypa
     offline = published._replace(files={**published.files, "encoder": unreachable})
     monkeypatch.setitem(PUBLISHED, "unified_parsing", offline)
     (tmp_path / "images").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "images" / "a.png")
     arguments = ["--images", str(tmp_path / "images"), "--out", str(tmp_path / "out")]
     assert main(["dissect", "--model", "scenes", "--segmenter", "net", *arguments]) == 2
     assert "http://127.0.0.1:9/encoder_epoch_40.pth cannot be down" in capsys.readouterr().err
 
 
 def test_images_segmented_from_the_command_line(cache, tmp_path, monkeypatch):
-    from PIL import Image
-
     monkeypatch.setenv(CACHE_VARIABLE, str(cache))
     for number in range(3):
         pixels = np.random.RandomState(number).randint(0, 255, (64, 64, 3)).astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
     options = LabelledImages(images=tmp_path, segmenter="netpq")
     assert len(find_labelled_images(options).labeler.vocabulary) == 1 + 4 + 16 + 2 + 4 + 11
+    # The published file's labels are of the category "color".
+    shutil.copytree(cache, tmp_path / "cache")
+    labels = tmp_path / "cache" / "color" / "labels.json"
+    labels.write_text(labels.read_text().replace('"stuff"', '"color"'))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     options = LabelledImages(images=tmp_path, segmenter="netc")
     assert "black" not in find_labelled_images(options).labeler.vocabulary.names
     with pytest.raises(ValueError, match="do not go with `sample`"):
