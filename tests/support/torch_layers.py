@@ -68,7 +68,8 @@ def compare_layers(theirs, build, images, *, tolerance=1e-9, arrays=None):
         found[""] = theirs(channels_first(images)).numpy()
     for hook in hooks:
         hook.remove()
-    with jax.enable_x64(True):
+    # Flax's normalisation of cells promotes to float32 at least.
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         network = NnxNetwork(with_parameters(build, arrays, dtype=np.float64))
         run = jax.jit(partial(network.apply, layers=network.layer_names))
         output, layers = run(network.params, images)

@@ -8,10 +8,12 @@ from jaxdissect.networks.models.alexnet_torchvision import TorchvisionAlexNet as
 from jaxdissect.networks.models.catalog import ARCHITECTURES as ARCHITECTURES
 from jaxdissect.networks.models.catalog import Architecture as Architecture
 from jaxdissect.networks.models.catalog import imagenet_normalised as imagenet_normalised
+from jaxdissect.networks.models.convnext import ConvNeXt as ConvNeXt
 from jaxdissect.networks.models.described_generator import (
     DescribedGenerator as DescribedGenerator,
 )
 from jaxdissect.networks.models.efficientnet_lite import EfficientNetLite as EfficientNetLite
+from jaxdissect.networks.models.mobilenet_v2 import MobileNetV2 as MobileNetV2
 from jaxdissect.networks.models.proggan import ProgressiveGenerator as ProgressiveGenerator
 from jaxdissect.networks.models.proggan import to_pixels as to_pixels
 from jaxdissect.networks.models.pyramid_pooling import (

@@ -18,10 +18,12 @@ from jaxdissect.networks.models import (
     adain,
     alexnet,
     alexnet_torchvision,
+    convnext,
     dcgan,
     deeplab,
     efficientnet_lite,
     gan_cat64,
+    mobilenet_v2,
     proggan,
     pyramid_pooling,
     residual,
@@ -259,6 +261,18 @@ ARCHITECTURES: dict[str, Architecture] = {
         )
         for name in efficientnet_lite.VARIANTS
     },
+    "mobilenet_v2": _classifier(
+        mobilenet_v2,
+        "features.18",
+        marks=("features.18.0.weight", "classifier.1.weight"),
+        reference_names=mobilenet_v2.reference_names,
+    ),
+    "convnext_tiny": _classifier(
+        convnext,
+        "features.7",
+        marks=("features.7.0.layer_scale", "classifier.2.weight"),
+        reference_names=convnext.reference_names,
+    ),
     "adain_encoder": Architecture(
         adain.encoder_from_shapes, adain.encoder_reference_names, marks=("28.weight",)
     ),
