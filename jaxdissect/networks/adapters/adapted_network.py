@@ -1,15 +1,22 @@
 """What all adapters share: a run of the user's code whose layers pass through a recorder."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import jax
 from jaxtyping import Array, PyTree
 
-from jaxdissect.networks.adapters.recorder import LayerError, Recorder, as_layers
+from jaxdissect.networks.adapters.recorder import (
+    LayerError,
+    Recorder,
+    as_layers,
+    check_names,
+    layer_of,
+)
 from jaxdissect.networks.adapters.structure import Structured
 from jaxdissect.networks.edits import Edit
+from jaxdissect.networks.jaxpr.named_values import NamedValues, find_named_values
 
 
 class AdaptedNetwork(Structured):
@@ -27,6 +34,9 @@ class AdaptedNetwork(Structured):
         edits: Mapping[str, Edit] | None = None,
     ) -> tuple[Any, dict[str, Array]]:
         """Run the network; see `jaxdissect.networks.network.Network.apply`."""
+        layers, edits = as_layers(layers), dict(edits or {})
+        if self._has_named_values(layers, edits, params, inputs):
+            return self._apply_named(params, inputs, layers, edits)
         recorder = Recorder(layers, edits, names=self._known_names())
         output = self._run(recorder, params, inputs)
         return output, recorder.activations
@@ -40,21 +50,133 @@ class AdaptedNetwork(Structured):
         edits: Mapping[str, Edit] | None = None,
     ) -> dict[str, Array]:
         """Run as far as `layers`; see `jaxdissect.networks.network.Network.activations`."""
-        layers = as_layers(layers)
+        layers, edits = as_layers(layers), dict(edits or {})
+        if self._has_named_values(layers, edits, params, inputs):
+            return self._apply_named(params, inputs, layers, edits, stop_early=True)[1]
         recorder = Recorder(layers, edits, names=self._known_names(), stop_early=True)
         self._run(recorder, params, inputs)
         self._check_calls(layers, params, inputs)
-        self._check_rest(recorder, inputs)
         return recorder.activations
+
+    def _has_named_values(
+        self, layers: tuple[str, ...], edits: Mapping[str, Edit], params: PyTree, inputs: Any
+    ) -> bool:
+        """Find out whether some layers are no modules, if need be by tracing the network, once."""
+        found: dict[Hashable, bool] = vars(self).setdefault("_looked_up", {})
+        key, wanted = (layers, tuple(edits)), frozenset(map(layer_of, (*layers, *edits)))
+        if key not in found:
+            known = self._known_names()
+            if known is None and wanted:
+                known = self._traced_calls(layers, params, inputs)
+                self._checked_calls().add(layers)
+            found[key] = not wanted.issubset(known or ())
+        return found[key]
+
+    def _apply_named(
+        self,
+        params: PyTree,
+        inputs: Any,
+        layers: tuple[str, ...],
+        edits: Mapping[str, Edit],
+        *,
+        stop_early: bool = False,
+    ) -> tuple[Any, dict[str, Array]]:
+        """Run with layers some of which are values that the code names, found by tracing it.
+
+        What follows the layers is traced even if it is not run, and may fail.
+        """
+        called: dict[str, int] = {}
+        failures: list[Exception] = []
+
+        def trace(given: tuple[PyTree, Any]) -> tuple[Any, dict[str, Array]]:
+            recorder = Recorder(layers, edits, names=self._known_names(), elsewhere=True)
+            output = None
+            try:
+                output = self._run(recorder, *given)
+            except LayerError:
+                raise
+            except Exception as failure:
+                if not stop_early:
+                    raise
+                failures.append(failure)
+            called.update(recorder.called)
+            return None if stop_early else output, recorder.activations
+
+        program = find_named_values(trace, (params, inputs))
+        named = self._check_names(layers, edits, called, program, failures, params, inputs)
+        recorder = Recorder(
+            [name for name in layers if layer_of(name) in named],
+            {name: edit for name, edit in edits.items() if layer_of(name) in named},
+            elsewhere=True,
+        )
+        recorder.called = {name: program.counts.get(name, 0) for name in named}
+        for name in (*layers, *edits):
+            if layer_of(name) in named and layer_of(name) in program.enclosed:
+                raise recorder.out_of_reach(name)
+        recorder.check_calls()
+        until = {
+            (layer_of(name), number)
+            for name in layers
+            for number in range(1, program.counts.get(layer_of(name), 0) + 1)
+            if name in (layer_of(name), f"{layer_of(name)}@{number}") and layer_of(name) in named
+        }
+        output, activations = program.run(
+            (params, inputs), recorder.tap_call, until=until if stop_early else None
+        )
+        if lost := [n for n in layers if n not in activations and n not in recorder.activations]:
+            raise failures[0] if failures else LayerError(f"`layers`: {lost[0]!r} is not called")
+        return output, activations | recorder.activations
+
+    def _check_names(
+        self,
+        layers: tuple[str, ...],
+        edits: Mapping[str, Edit],
+        called: Mapping[str, int],
+        program: NamedValues,
+        failures: Sequence[Exception],
+        params: PyTree,
+        inputs: Any,
+    ) -> frozenset[str]:
+        """Find out which layers are named values.
+
+        Raises:
+            LayerError: If a layer is nothing, or both a module and a named value.
+        """
+        in_code = program.enclosed.union(program.counts)
+        known = tuple(dict.fromkeys((*(self._known_names() or ()), *called)))
+        for argument, wanted in (("layers", layers), ("edits", edits)):
+            for name in wanted:
+                layer = layer_of(name)
+                if layer in known and layer in in_code:
+                    raise LayerError(
+                        f"`{argument}`: {name!r} is the name of a layer and, by checkpoint_name, "
+                        "of a value; give the value another one"
+                    )
+                if layer in known or layer in in_code:
+                    continue
+                if failures and argument == "layers":
+                    raise failures[0]
+                if not failures:
+                    kept = self._other_names(params, inputs)
+                    check_names(argument, (name,), (*known, *sorted(in_code), *kept))
+        return frozenset(map(layer_of, (*layers, *edits))).difference(known)
 
     def _check_calls(self, layers: tuple[str, ...], params: PyTree, inputs: Any) -> None:
         """Refuse layers that are called again later on, by tracing all of the network, once."""
-        checked: set[tuple[str, ...]] = vars(self).setdefault("_checked_calls", set())
-        if layers in checked:
-            return
+        if layers not in self._checked_calls():
+            self._traced_calls(layers, params, inputs)
+            self._checked_calls().add(layers)
+
+    def _checked_calls(self) -> set[tuple[str, ...]]:
+        return vars(self).setdefault("_calls_of", set())
+
+    def _traced_calls(self, layers: tuple[str, ...], params: PyTree, inputs: Any) -> frozenset[str]:
+        """Trace all of the network, or as far as it takes such inputs; return what it calls."""
+        recorders: list[Recorder] = []
 
         def run(params: PyTree, inputs: Any) -> None:
-            self._run(Recorder(layers, None, names=self._known_names()), params, inputs)
+            recorders.append(Recorder(layers, None, names=self._known_names(), elsewhere=True))
+            self._run(recorders[0], params, inputs)
 
         try:
             jax.eval_shape(run, params, inputs)
@@ -62,7 +184,7 @@ class AdaptedNetwork(Structured):
             raise
         except Exception:  # what follows the layers may not take such inputs, and need not
             pass
-        checked.add(layers)
+        return frozenset(recorders[0].called)
 
     @abstractmethod
     def _run(self, recorder: Recorder, params: PyTree, inputs: Any) -> Any:
@@ -72,5 +194,6 @@ class AdaptedNetwork(Structured):
         """Names of all layers, where they are known before a run."""
         return None
 
-    def _check_rest(self, recorder: Recorder, inputs: Any) -> None:
-        """Check what a run that stopped early could not see."""
+    def _other_names(self, params: PyTree, inputs: Any) -> Sequence[str]:
+        """Names of values that can be layers, for messages."""
+        return ()

@@ -9,7 +9,7 @@ from flax.errors import InvalidRngError, ModifyScopeVariableError
 from jaxtyping import PyTree
 
 from jaxdissect.networks.adapters.adapted_network import AdaptedNetwork
-from jaxdissect.networks.adapters.recorder import Recorder, check_names
+from jaxdissect.networks.adapters.recorder import Recorder
 
 
 class LinenNetwork(AdaptedNetwork):
@@ -19,6 +19,9 @@ class LinenNetwork(AdaptedNetwork):
     ("features.conv5_3"). Names exist only during a run, so they are checked as layers are called.
     A module that is called several times has a layer for each call, "pool@1", "pool@2". Layers that
     run inside a lifted transformation (`nn.scan`, `nn.remat`, ...) cannot be recorded or edited.
+    What a module keeps by ``self.sow("intermediates", "name", x)`` is a layer too ("block.name"),
+    to be recorded; what passes ``x = self.perturb("name", x)``, or
+    ``x = jax.ad_checkpoint.checkpoint_name(x, "name")`` anywhere ("name"), may be edited as well.
 
     Args:
         module: Takes the inputs as its first positional argument.
@@ -53,6 +56,7 @@ class LinenNetwork(AdaptedNetwork):
             context: nn.module.InterceptorContext,
         ) -> Any:
             path = context.module.path
+            _tap_values(context.module, recorder)
             # A subclass that calls super().__call__ is one call of one layer.
             if context.method_name != "__call__" or not path or path in active:
                 return call(*arguments, **keywords)
@@ -79,11 +83,22 @@ class LinenNetwork(AdaptedNetwork):
     def identity(self) -> Hashable:
         return self._module, tuple(sorted(self._call_arguments.items()))
 
-    def _check_rest(self, recorder: Recorder, inputs: Any) -> None:
-        # Edits of layers further on have no effect; only to tell them from misspelt names is the
-        # rest of the network traced, without being run.
-        if recorder.unreached_edits:
-            check_names("edits", recorder.unreached_edits, self.layer_names(inputs))
+
+def _tap_values(module: nn.Module, recorder: Recorder) -> None:
+    """Let what a module keeps by `sow`, or passes through `perturb`, through the recorder."""
+    kind, path = type(module), module.path
+
+    def sow(collection: str, name: str, value: Any, *how: Any, **more: Any) -> bool:
+        recorder.note(".".join((*path, name)), value)
+        return kind.sow(module, collection, name, value, *how, **more)
+
+    def perturb(name: str, value: Any, *collection: str, **how: Any) -> Any:
+        value = kind.perturb(module, name, value, *collection, **how)
+        return recorder.tap(".".join((*path, name)), value)
+
+    # The module is a copy that is bound for this run alone; its own __setattr__ forbids it.
+    for name, method in (("sow", sow), ("perturb", perturb)):
+        object.__setattr__(module, name, method)
 
 
 def _first_sentence(error: Exception) -> str:

@@ -1,6 +1,8 @@
 """Probe a flax nnx module."""
 
+import inspect
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -29,6 +31,10 @@ class NnxNetwork(AdaptedNetwork):
     for each call, "pool@1", "pool@2". Layers that run inside a transformation of their own
     (`nnx.scan`, `nnx.remat`, ...) cannot be recorded or edited.
 
+    What a module keeps by ``self.sow(nnx.Intermediate, "name", x)`` is a layer too ("block.name"),
+    to be recorded; what passes ``x = self.perturb("name", x)``, or
+    ``x = jax.ad_checkpoint.checkpoint_name(x, "name")`` anywhere ("name"), may be edited as well.
+
     Args:
         module: Takes the inputs as its only positional argument.
         **call_arguments: Further arguments of each call of the module.
@@ -52,7 +58,9 @@ class NnxNetwork(AdaptedNetwork):
     def _run(self, recorder: Recorder, params: PyTree, inputs: Any) -> Any:
         def forward() -> Any:
             module = self._merged(params)
+            _tap_values(module, "", recorder)
             for name, layer, put in _slots(module):
+                _tap_values(layer, name, recorder)
                 if name in recorder.wanted:
                     put(_Tap(layer, name, recorder))
             return module(inputs, **self._call_arguments)
@@ -86,6 +94,9 @@ class NnxNetwork(AdaptedNetwork):
             return False
         return True
 
+    def _other_names(self, params: PyTree, inputs: Any) -> Sequence[str]:
+        return tuple(self._traced_calls((), params, inputs))
+
     def identity(self) -> Hashable:
         streams = tuple(_value(leaf) for leaf in jax.tree.leaves(self._streams))
         return self._definition, streams, tuple(sorted(self._call_arguments.items()))
@@ -101,6 +112,42 @@ def _value(state: Any) -> Hashable:
         is_key = jnp.issubdtype(state.dtype, jax.dtypes.prng_key)
         known = np.asarray(jax.random.key_data(state) if is_key else state).tobytes()
     return known
+
+
+def _tap_values(holder: Any, path: str, recorder: Recorder) -> None:
+    """Let what a module keeps by `sow`, or passes through `perturb`, through the recorder."""
+    if not isinstance(holder, nnx.Module) or not _keeps_values(type(holder)):
+        return
+
+    def full(name: str) -> str:
+        return f"{path}.{name}" if path else name
+
+    def sow(variable_type: Any, name: str, value: Any, *how: Any, **more: Any) -> bool:
+        del variable_type, how, more
+        recorder.note(full(name), value)
+        return False
+
+    def perturb(name: str, value: Any, variable_type: Any = None) -> Any:
+        del variable_type
+        stored = getattr(holder, name, None)
+        if isinstance(stored, nnx.Variable):
+            value = value + stored.get_value()
+        return recorder.tap(full(name), value)
+
+    # Written through the attribute dictionary, because functions are no data to nnx.
+    vars(holder).update(sow=sow, perturb=perturb)
+
+
+@cache
+def _keeps_values(kind: type) -> bool:
+    """Find out whether methods of a type of modules call `sow` or `perturb`."""
+    own = [base for base in kind.__mro__ if issubclass(base, nnx.Module) and base is not nnx.Module]
+    return any(
+        not {"sow", "perturb"}.isdisjoint(method.__code__.co_names)
+        for base in own
+        for method in vars(base).values()
+        if inspect.isfunction(method)
+    )
 
 
 class _Tap:

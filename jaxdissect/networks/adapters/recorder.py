@@ -23,6 +23,10 @@ class LayerError(ValueError):
     """A layer cannot be recorded or edited as asked for."""
 
 
+class UnknownLayerError(LayerError):
+    """No layer has such a name."""
+
+
 def as_layers(layers: str | Sequence[str]) -> tuple[str, ...]:
     """Return names of layers, of which a text alone is one."""
     return (layers,) if isinstance(layers, str) else tuple(layers)
@@ -36,6 +40,7 @@ class Recorder:
         edits: Edits by layer. A layer's record is what it gave before its own edit.
         names: Every layer of the network, where that is known before the run.
         stop_early: Whether to stop once all `layers` are recorded.
+        elsewhere: Whether layers with other names are looked for elsewhere.
 
     Attributes:
         activations: What was recorded, by layer.
@@ -52,6 +57,7 @@ class Recorder:
         *,
         names: Sequence[str] | None = None,
         stop_early: bool = False,
+        elsewhere: bool = False,
     ):
         self.activations: dict[str, Array] = {}
         self.called: dict[str, int] = {}
@@ -59,7 +65,8 @@ class Recorder:
         self._edits = dict(edits or {})
         self._names = names
         self._stop_early = stop_early
-        if names is not None:
+        self._elsewhere = elsewhere
+        if names is not None and not elsewhere:
             check_names("layers", self._layers, names)
             check_names("edits", self._edits, names)
         self._level = TraceState()
@@ -67,34 +74,47 @@ class Recorder:
     @property
     def wanted(self) -> frozenset[str]:
         """Layers that are to be recorded or edited, by their names without a call."""
-        return frozenset(_split(name)[0] for name in self._layers.union(self._edits))
+        return frozenset(map(layer_of, self._layers.union(self._edits)))
 
     @property
     def unreached_edits(self) -> tuple[str, ...]:
         """Layers with an edit that have not been called."""
-        return tuple(name for name in self._edits if _split(name)[0] not in self.called)
+        return tuple(name for name in self._edits if layer_of(name) not in self.called)
 
     def tap(self, name: str, output: Any) -> Any:
         """Take in a layer's output and return what takes its place."""
         number = self.called[name] = self.called.get(name, 0) + 1
+        return self.tap_call(name, number, output)
+
+    def tap_call(self, name: str, number: int, output: Any) -> Any:
+        """Take in what a call of a layer gives, given its number, as `tap` does."""
         for wanted in (name, f"{name}@{number}"):
             if wanted in self._layers or wanted in self._edits:
                 output = self._take(wanted, output, number)
         return output
 
+    def note(self, name: str, value: Any) -> None:
+        """Take in a value that the network keeps and does not pass on.
+
+        Raises:
+            LayerError: If it is to be edited, which would change nothing.
+        """
+        number = self.called.get(name, 0) + 1
+        for wanted in (name, f"{name}@{number}"):
+            if wanted in self._edits:
+                raise LayerError(
+                    f"`edits`: {wanted!r} is kept by `sow`, which does not pass it on, so that an "
+                    "edit would change nothing; name the value where it is passed on, by "
+                    'x = jax.ad_checkpoint.checkpoint_name(x, "name")'
+                )
+        self.tap(name, value)
+
     def _take(self, name: str, output: Any, number: int) -> Any:
         argument = "layers" if name in self._layers else "edits"
         if number > 1 and _split(name)[1] is None:
-            raise LayerError(
-                f"`{argument}`: layer {name!r} is called more than once in one forward pass; name "
-                f"the call that is meant: {name}@1, {name}@2, ..."
-            )
+            raise self._called_twice(argument, name)
         if not self._level.is_valid():
-            raise LayerError(
-                f"`{argument}`: layer {name!r} runs inside a transformation of the network's own "
-                "(scan, remat, vmap, jit, ...), where it can be neither recorded nor edited; name "
-                "a layer outside it, or build the network without the transformation"
-            )
+            raise self.out_of_reach(name)
         if not isinstance(output, jax.Array):
             raise LayerError(
                 f"`{argument}`: layer {name!r} must give one array, "
@@ -105,6 +125,34 @@ class Recorder:
             if self._stop_early and len(self.activations) == len(self._layers):
                 raise _Complete
         return apply_edit(output, self._edits[name]) if name in self._edits else output
+
+    @staticmethod
+    def _called_twice(argument: str, name: str) -> LayerError:
+        return LayerError(
+            f"`{argument}`: layer {name!r} is called more than once in one forward pass; name "
+            f"the call that is meant: {name}@1, {name}@2, ..."
+        )
+
+    def out_of_reach(self, name: str) -> LayerError:
+        """Make the error for a wanted layer within a transformation."""
+        argument = "layers" if name in self._layers else "edits"
+        return LayerError(
+            f"`{argument}`: layer {name!r} runs inside a transformation of the network's own "
+            "(scan, remat, vmap, jit, ...), where it can be neither recorded nor edited; name "
+            "a layer outside it, or build the network without the transformation"
+        )
+
+    def check_calls(self) -> None:
+        """Check that every wanted layer is called, and once if no call is named.
+
+        Raises:
+            LayerError: If not; see `run`.
+        """
+        for argument, wanted in (("layers", self._layers), ("edits", self._edits)):
+            self._check_called(argument, wanted)
+            for name in wanted:
+                if _split(name)[1] is None and self.called.get(name, 0) > 1:
+                    raise self._called_twice(argument, name)
 
     def run(self, forward: Callable[[], Any]) -> Any:
         """Run a forward pass whose layers are tapped.
@@ -127,10 +175,12 @@ class Recorder:
         return output
 
     def _check_called(self, argument: str, wanted: Iterable[str]) -> None:
-        if self._names is None:
+        if self._names is None and not self._elsewhere:
             check_names(argument, wanted, tuple(self.called))
         for name in wanted:
             layer, number = _split(name)
+            if self._elsewhere and layer not in self.called and layer not in (self._names or ()):
+                continue
             if layer not in self.called:
                 raise LayerError(
                     f"`{argument}`: layer {name!r} exists, but the forward pass does not call it "
@@ -144,12 +194,19 @@ class Recorder:
 
 
 def check_names(argument: str, wanted: Iterable[str], names: Sequence[str]) -> None:
-    """Raise LayerError, listing the valid names, if a wanted layer is not among them."""
+    """Raise UnknownLayerError, listing the valid names, if a wanted layer is not among them."""
     for name in wanted:
-        if _split(name)[0] not in names:
-            raise LayerError(
-                f"`{argument}`: no layer {name!r}; valid names: {', '.join(names) or 'none'}"
+        if layer_of(name) not in names:
+            raise UnknownLayerError(
+                f"`{argument}`: no layer {name!r}; valid names: {', '.join(names) or 'none'} ("
+                "a value without a module of its own becomes a layer by a name: "
+                'x = jax.ad_checkpoint.checkpoint_name(x, "name"))'
             )
+
+
+def layer_of(name: str) -> str:
+    """Take the number of a call off a name: "relu" of "relu@2"."""
+    return _split(name)[0]
 
 
 def _split(name: str) -> tuple[str, int | None]:

@@ -21,6 +21,9 @@ class TappedNetwork(AdaptedNetwork):
 
         network = TappedNetwork(generate, params)
 
+    A value that the function names by `jax.ad_checkpoint.checkpoint_name` is a layer of that name
+    too, also within `jax.jit`, `jax.vmap` or `jax.checkpoint`.
+
     Args:
         function: ``function(params, inputs, tap) -> output``, pure but for calls of `tap`, none of
             them inside a transformation of its own (`jax.jit`, `jax.lax.scan`, ...).

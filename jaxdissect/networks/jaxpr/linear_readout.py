@@ -23,8 +23,8 @@ from jaxdissect.networks.jaxpr.partial_eval import Program, Slot, Step, run_step
 
 _ELEMENTWISE = frozenset(
     "abs add and atan2 cbrt ceil clamp convert_element_type copy cos cosh div eq erf erf_inv erfc "
-    "exp exp2 expm1 floor ge gt integer_pow is_finite le log log1p logistic lt max min mul ne neg "
-    "nextafter not or pow reduce_precision rem round rsqrt select_n sign sin sinh sqrt square "
+    "exp exp2 expm1 floor ge gt integer_pow is_finite le log log1p logistic lt max min mul name ne "
+    "neg nextafter not or pow reduce_precision rem round rsqrt select_n sign sin sinh sqrt square "
     "stop_gradient sub tan tanh xor".split()
 )
 _REDUCTIONS = frozenset("reduce_max reduce_min reduce_sum reduce_prod".split())

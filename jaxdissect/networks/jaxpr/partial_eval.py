@@ -26,6 +26,7 @@ _CALLS = {
     "custom_vjp_call": "call_jaxpr",
     "custom_vjp_call_jaxpr": "fun_jaxpr",
     "checkpoint": "jaxpr",
+    "remat2": "jaxpr",
 }
 
 
@@ -95,18 +96,25 @@ class Program:
         )
 
 
-def split(function: Callable[[Any], Any], example: PyTree) -> Program:
+def split(
+    function: Callable[[Any], Any],
+    example: PyTree,
+    *,
+    opened: Callable[[Any], bool] = lambda call: True,
+) -> Program:
     """Run all of a function that does not depend on its argument.
 
     Args:
         function: Function of one pytree of arrays; it may close over others, also traced ones.
         example: An argument, of which only shapes and types count.
+        opened: Whether a nested call is written out, given its step in the jaxpr; the others are
+            one step.
 
     Returns:
         The rest, a function of the argument.
     """
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(example)
-    writer = _Writer()
+    writer = _Writer(opened)
     argument = tuple(writer.slot(variable.aval) for variable in closed.jaxpr.invars)
     results = writer.write(closed.jaxpr, closed.consts, argument)
     return Program(argument, tuple(writer.steps), tuple(results), jax.tree.structure(shapes))
@@ -127,8 +135,9 @@ def largest_value(function: Callable[[Any], Any], example: PyTree) -> int:
 class _Writer:
     """Writes nested programs out as one list of steps, and runs what it can."""
 
-    def __init__(self) -> None:
+    def __init__(self, opened: Callable[[Any], bool]) -> None:
         self.steps: list[Step] = []
+        self._opened = opened
         self._number = 0
 
     def slot(self, aval: Any) -> Slot:
@@ -145,6 +154,8 @@ class _Writer:
         for eqn in jaxpr.eqns:
             values = [read(atom) for atom in eqn.invars]
             inner = eqn.params.get(_CALLS.get(eqn.primitive.name, ""))
+            if inner is not None and not self._opened(eqn):
+                inner = None
             if not any(isinstance(value, Slot) for value in values):
                 outputs = list(run_step(Step(eqn.primitive, eqn.params, (), ()), values))
             elif isinstance(inner, ClosedJaxpr):
