@@ -1,6 +1,7 @@
 """Vision transformers: every layer as in timm and torchvision, all names, tokens that know their
 places, and what cannot be read from weights is asked for."""
 
+import importlib
 import re
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from flax import nnx
 from safetensors.numpy import save_file
 
 import jaxdissect as jd
+from jaxdissect.commands.options.model import LayersOptions
 from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.edits import mask_params
 from jaxdissect.networks.models.catalog import ARCHITECTURES
@@ -167,6 +169,30 @@ def test_every_layer_outputs_what_that_of_timm_does(build, architecture, options
             assert_close(np.moveaxis(own, -1, 1), of_layers[name], name)
         else:
             assert_close(own, of_layers[name], name)
+
+
+WHOLE = {  # models of timm and torchvision in their own sizes, with their own constants
+    "vit_tiny": ("timm", "vit_tiny_patch16_224", {}),
+    "deit_tiny": ("timm", "deit_tiny_patch16_224", {}),
+    "dinov2_small": ("timm", "vit_small_patch14_reg4_dinov2", {"img_size": 224}),
+    "clip_vit_base": ("timm", "vit_base_patch32_clip_quickgelu_224", {}),
+    "openclip_vit_base": ("timm", "vit_base_patch32_clip_224", {}),
+    "vit_base_torchvision": ("torchvision.models", "vit_b_32", {}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", WHOLE)
+def test_whole_networks_output_what_theirs_do_without_options(architecture, tmp_path):
+    package, name, options = WHOLE[architecture]
+    create = getattr(pytest.importorskip(package), "create_model", None)
+    theirs = (
+        create(name, **options) if create else getattr(importlib.import_module(package), name)()
+    )
+    theirs, arrays = with_drawn_weights(theirs)
+    inputs = images(batch=1, sides=(224, 224))
+    expected, _ = recorded(theirs, inputs)
+    assert_close(load(tmp_path, architecture, arrays)(inputs), expected)
 
 
 TORCHVISION_LAYERS = {
@@ -533,6 +559,30 @@ def test_units_of_tokens_are_dissected_without_being_told_how(registers):
     for name, units in zip(LAYERS, (WIDTH, 96, WIDTH, WIDTH, WIDTH), strict=True):
         assert result[name].iou.shape[1] == units
         assert result[name].iou.max() > 0
+
+
+@pytest.mark.slow
+def test_command_line_has_layers_of_known_transformers():
+    options = LayersOptions(model="vit_tiny", random_weights=0)
+    _, layers = options.find_layers((224, 224))
+    assert layers == ("blocks.9.mlp.act", "blocks.10.mlp.act", "blocks.11.mlp.act", "blocks.11")
+    with pytest.raises(ValueError, match="must be 224 x 224 pixels"):
+        options.find_layers((64, 64))
+
+
+def test_command_line_reads_tokens_of_a_module_that_says_how_they_lie(tmp_path):
+    """With registers, they fit no grid unless these are known."""
+    file = tmp_path / "own.py"
+    file.write_text(
+        "from flax import nnx\n"
+        "from jaxdissect.networks.models import VisionTransformer\n"
+        "def build():\n"
+        "    return VisionTransformer(3, image_size=(32, 32), patch_size=(8, 8), width=12,\n"
+        "        depth=1, heads=2, registers=4, rngs=nnx.Rngs(0))\n"
+    )
+    wanted = ("blocks.0.attn.heads", "blocks.0")
+    network, layers = LayersOptions(model=f"{file}:build", layers=wanted).find_layers((32, 32))
+    assert layers == wanted and layout_of(network) == TokenLayout((4, 4), 5)
 
 
 def test_neurons_are_removed_as_by_masked_parameters():

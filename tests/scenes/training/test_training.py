@@ -14,7 +14,7 @@ from flax import nnx
 
 from jaxdissect.engine.checkpoints import Checkpoints
 from jaxdissect.scenes.concepts import CONCEPTS
-from jaxdissect.scenes.training import train_generator, train_segmenter
+from jaxdissect.scenes.training import train_generator, train_segmenter, train_transformer
 from jaxdissect.scenes.training.discriminator import halved
 from jaxdissect.scenes.training.loop import Training, read_metrics, train
 from jaxdissect.scenes.training.pool import draw_batch
@@ -212,6 +212,39 @@ def test_disturbing_keeps_some_pictures_as_they_are():
     seen = train_segmenter.disturbed(jax.random.key(1), images)
     same = (seen == images).all((1, 2, 3))
     assert 10 < same.sum() < 40 and 0 <= seen.min() and seen.max() <= 1
+
+
+# --- the transformer ------------------------------------------------------------------------------
+
+
+def test_images_are_shifted_by_a_few_pixels_each():
+    images = np.random.default_rng(0).random((40, 16, 12, 3)).astype(np.float32)
+    seen = np.asarray(train_transformer.shifted(jax.random.key(1), jnp.asarray(images), 2))
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
+    shifts = []
+    for image, wide in zip(seen, padded, strict=True):
+        fitting = [
+            (down, across)
+            for down in range(5)
+            for across in range(5)
+            if np.array_equal(image, wide[down : down + 16, across : across + 12])
+        ]
+        assert len(fitting) == 1
+        shifts += fitting
+    assert len(set(shifts)) > 10 and {0, 4} <= {down for down, _ in shifts}
+
+
+@pytest.mark.slow
+def test_transformer_learns_in_every_layer(pool):
+    settings = train_transformer.TransformerSettings(steps=20, batch_size=4)
+    training = train_transformer.transformer_training(pool, settings)
+    before = [np.asarray(leaf) for leaf in jax.tree.leaves(training.state.params)]
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes floats and integers
+        state, _ = training.step(training.state, 0)  # at a rate of zero
+        state, metrics = training.step(state, 1)
+    after = jax.tree.leaves(state.params)
+    assert all((a != b).any() for a, b in zip(after, before, strict=True))
+    assert set(metrics) == {"accuracy", "loss"}
 
 
 # --- the command ----------------------------------------------------------------------------------
