@@ -1,6 +1,7 @@
 """What is particular to each kind of network, stopping early, token grids, and the reference."""
 
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from support import golden
 from support.probed_networks import images, probed_network
 
@@ -372,23 +374,38 @@ class TestOtherModels:
 
     def test_the_way_for_equinox(self):
         equinox = pytest.importorskip("equinox")
-        model = equinox.nn.Conv2d(3, 4, 3, key=jax.random.key(0))
-        with pytest.raises(TypeError) as problem:
+
+        class Model(equinox.Module):
+            conv1: Any
+
+            def __call__(self, x):
+                x = self.conv1(x)
+                x = jnp.moveaxis(checkpoint_name(jnp.moveaxis(x, 0, -1), "conv1"), -1, 0)
+                return x.mean((1, 2))
+
+        model = Model(equinox.nn.Conv2d(3, 4, 3, key=jax.random.key(0)))
+        with pytest.raises(TypeError, match="jax.vmap.model..jnp.moveaxis.images, -1, 1"):
             as_network(model)
-        way = str(problem.value)
-        assert "jax.vmap(model.conv1)(x)" in way
-        params, static = equinox.partition({"conv1": model}, equinox.is_array)
+        params, static = equinox.partition(model, equinox.is_array)
 
-        def run(params, images, tap):
+        def named(params, images, tap):
+            del tap
             model = equinox.combine(params, static)
-            x = jnp.moveaxis(images, -1, 1)
-            x = jax.vmap(model["conv1"])(x)
-            x = jnp.moveaxis(tap("conv1", jnp.moveaxis(x, 1, -1)), -1, 1)
-            return x.mean((2, 3))
+            return jax.vmap(model)(jnp.moveaxis(images, -1, 1))
 
-        network = TappedNetwork(run, params)
-        output, found = network.apply(params, images(), layers=("conv1",))
-        np.testing.assert_allclose(found["conv1"].mean((1, 2)), output, rtol=1e-5)
+        def by_parts(params, images, tap):
+            model = equinox.combine(params, static)
+            x = jax.vmap(model.conv1)(jnp.moveaxis(images, -1, 1))
+            return tap("conv1", jnp.moveaxis(x, 1, -1)).mean((1, 2))
+
+        expected = jax.vmap(model)(jnp.moveaxis(images(), -1, 1))
+        for run in (named, by_parts):
+            network = TappedNetwork(run, params)
+            output, found = network.apply(params, images(), layers=("conv1",))
+            np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(found["conv1"].mean((1, 2)), expected, rtol=1e-5, atol=1e-6)
+            edited, _ = network.apply(params, images(), edits={"conv1": ablate(range(4), 4)})
+            np.testing.assert_array_equal(edited, np.zeros((2, 4)))
 
 
 def test_parameters_on_an_explicit_mesh_are_moved():

@@ -22,10 +22,11 @@ _EQUINOX = (
     "`TappedNetwork(run, params)` (of jaxdissect.networks.adapters) with\n"
     "    def run(params, images, tap):\n"
     "        model = equinox.combine(params, static)\n"
-    "        x = jnp.moveaxis(images, -1, 1)\n"
-    "        x = jax.vmap(model.conv1)(x)\n"
-    '        x = jnp.moveaxis(tap("conv1", jnp.moveaxis(x, 1, -1)), -1, 1)\n'
-    "        ...  # further layers, as in the module's own __call__"
+    "        return jax.vmap(model)(jnp.moveaxis(images, -1, 1))\n"
+    "Layers are the values that its __call__ names, channels last:\n"
+    '    x = jnp.moveaxis(checkpoint_name(jnp.moveaxis(x, 0, -1), "conv1"), -1, 0)\n'
+    "with checkpoint_name of jax.ad_checkpoint; or let `run` call the parts of the model, each in "
+    'a jax.vmap of its own, and pass what they give through tap("conv1", x), [B, h, w, U]'
 )
 _TRANSFORMERS_FLAX = (
     "it is a Flax model of transformers, which is a linen module with its parameters: "

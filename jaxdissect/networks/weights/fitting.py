@@ -82,6 +82,8 @@ def fitted(
             all, up to `MOST_LISTED` of a kind, with the nearest names.
     """
     prefix = shared_prefix(arrays)
+    if all(begins(stored.name, prefix) for one in expected for stored in one.stored):
+        prefix = ""  # no news
     renamed = _best_names(arrays, expected)
     given = {renamed[name]: array for name, array in arrays.items()}
     passed_over = {
