@@ -18,7 +18,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from espnetv2 import preprocess, read_classes, read_parameters, segment
 
 import jaxdissect as jd
 from jaxdissect.engine.batching import Joined, Source, Stored, batches
@@ -42,17 +41,8 @@ TRIED = (10, 20, MOST)  # units removed, to compare layers
 
 def voc_segmenter(folder: Path, *, enlarged: int = ENLARGED) -> jd.Segmenter:
     """Make a segmenter of the 20 objects of PASCAL VOC; its background is "none"."""
-    classes = read_classes(folder)[1:]
-
-    def find(params, images, grid):
-        size = (images.shape[0], enlarged, enlarged, 3)
-        inputs = preprocess(jax.image.resize(images, size, jax.image.ResizeMethod.LINEAR))
-        rows, columns = (((np.arange(n) + 0.5) * enlarged / n).astype(int) for n in grid)
-        logits = segment(params, inputs, rows=rows, columns=columns)
-        return logits.argmax(axis=-1).astype(jnp.int32)[..., None]
-
-    known = jd.vocabulary((name, "object") for name in classes)
-    return jd.Segmenter(known, read_parameters(folder), find)
+    weights = folder / "espnetv2_s_2.0_pascal_384x384.pth"
+    return jd.pretrained_segmenter("espnetv2_voc", weights=weights, sizes=[(enlarged, enlarged)])
 
 
 def as_they_are(images: jax.Array) -> jax.Array:

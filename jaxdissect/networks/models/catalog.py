@@ -22,6 +22,7 @@ from jaxdissect.networks.models import (
     dcgan,
     deeplab,
     efficientnet_lite,
+    espnetv2,
     gan_cat64,
     mobilenet_v2,
     proggan,
@@ -234,6 +235,12 @@ ARCHITECTURES: dict[str, Architecture] = {
         prepare=deeplab.prepare,
         layers=("MobilenetV2.expanded_conv_16", "concat_projection_relu"),
         marks=("decoder.feature_projection0.weight",),
+    ),
+    "espnetv2": Architecture(
+        espnetv2.from_shapes,
+        prepare=imagenet_normalised,
+        layers=("base_net.level4",),
+        marks=("base_net.level2_0.eesp.proj_1x1.conv.weight", "bu_dec_l4.merge_layer.3.weight"),
     ),
     "proggan": Architecture(proggan.from_shapes, proggan.reference_names, layers=("layer4",)),
     "stylegan2": Architecture(

@@ -5,7 +5,9 @@ from jaxdissect.networks.segmenters.channel_concepts import (
     read_channel_concepts as read_channel_concepts,
 )
 from jaxdissect.networks.segmenters.file_segmenters import FILE_SEGMENTERS as FILE_SEGMENTERS
+from jaxdissect.networks.segmenters.file_segmenters import VOC_OBJECTS as VOC_OBJECTS
 from jaxdissect.networks.segmenters.file_segmenters import load_deeplab as load_deeplab
+from jaxdissect.networks.segmenters.file_segmenters import load_espnetv2 as load_espnetv2
 from jaxdissect.networks.segmenters.parsing_segmenter import Parsing as Parsing
 from jaxdissect.networks.segmenters.parsing_segmenter import unified_parsing as unified_parsing
 from jaxdissect.networks.segmenters.pretrained import (

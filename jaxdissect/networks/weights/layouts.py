@@ -12,6 +12,7 @@ shape:
     embedding [N, U]                                              weight  [N, U]
     scale, mean, var of normalisation                             weight, running_mean, running_var
     negative_slope [] of PReLU                                    weight  [1]
+    slope [U] of a PReLU for every unit                           weight  [U]
     query, key, value of attention                                in_proj_weight, or qkv.weight, ...
     bias, and all others                                          the same
 
@@ -143,6 +144,7 @@ PYTORCH_NAMES = {
     "scale": "weight",
     "mean": "running_mean",
     "var": "running_var",
+    "slope": "weight",
 }
 """What PyTorch calls the arrays of most layers."""
 
