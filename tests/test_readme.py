@@ -1,5 +1,6 @@
 """The README: its Python runs, its commands parse, and what it names exists."""
 
+import dataclasses
 import importlib
 import pathlib
 import re
@@ -15,6 +16,7 @@ from support.pytorch_files import state_dict, write_zip
 import jaxdissect as jd
 from jaxdissect.commands import main as command_line
 from jaxdissect.networks.weights.download import CACHE_VARIABLE
+from jaxdissect.scenes.train import TrainOptions
 
 README = (pathlib.Path(__file__).resolve().parents[1] / "README.md").read_text()
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -155,6 +157,7 @@ def test_options_exist(capsys):
     for kind in ("dissect", "remove", "insert", "optimise", "artifacts"):
         help_of("generate", kind)
     known = set(re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out))
+    known |= {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(TrainOptions)}
     known |= {"--help", "--version", "--group", "--upgrade"}  # of all commands, and pip's
     known |= {"--nodes", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task"}  # of SLURM
     known |= {"--time", "--signal", "--zone", "--worker", "--command", "--logdir"}  # and others

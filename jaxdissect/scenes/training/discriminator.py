@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -66,7 +67,8 @@ class Discriminator(nnx.Module):
             first, second = self.blocks[number - 1]
             units = halved(second(first(units)))
             if number == level:
-                units = fade * units + (1 - fade) * self.colors[number - 1](halved(images))
+                own = jnp.asarray(fade, units.dtype)
+                units = own * units + (1 - own) * self.colors[number - 1](halved(images))
         units = self.last(jnp.concatenate([units, _deviation(units)], axis=-1))
         units = nnx.leaky_relu(self.hidden(units.reshape(len(units), -1)), 0.2)
         return self.decide(units)[:, 0]
@@ -81,6 +83,7 @@ def halved(images: Float[Array, "B h w U"]) -> Float[Array, "B _ _ U"]:
 def _deviation(units: Float[Array, "B h w U"]) -> Float[Array, "B h w 1"]:
     """Mean standard deviation over the images of a group, as a map."""
     batch, height, width, channels = units.shape
-    groups = units.reshape(GROUP, -1, height, width, channels)
-    spread = jnp.sqrt(groups.var(axis=0) + 1e-8).mean(axis=(1, 2, 3))
+    wide = units.astype(np.promote_types(units.dtype, np.float32))
+    groups = wide.reshape(GROUP, -1, height, width, channels)
+    spread = jnp.sqrt(groups.var(axis=0) + 1e-8).mean(axis=(1, 2, 3)).astype(units.dtype)
     return jnp.broadcast_to(jnp.tile(spread, GROUP)[:, None, None, None], (batch, height, width, 1))

@@ -1,4 +1,7 @@
-"""Train the generator of scenes: progressive growing, the logistic loss, and R1.
+"""Train a generator of scenes: progressive growing, the logistic loss, and R1.
+
+Scenes are drawn by a pure function, so every step draws its own on the device: no picture is seen
+twice, and none is fed by the host.
 
 Karras et al., "Progressive Growing of GANs", ICLR 2018; Mescheder et al., "Which Training Methods
 for GANs do actually Converge?", ICML 2018: D minimises ``softplus(D(fake)) + softplus(-D(real)) +
@@ -10,41 +13,46 @@ Letters of shapes: B batch, Z latent, R resolution.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from functools import partial
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, PyTree, UInt8
+from jaxtyping import Array, Float, PyTree
 
 from jaxdissect.engine.batching import Source, batches
-from jaxdissect.engine.identity import content
 from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.models.layers import upsample_nearest
 from jaxdissect.networks.models.proggan import Colors, ProgressiveGenerator, to_pixels
 from jaxdissect.scenes.dataset import scenes_dataset
+from jaxdissect.scenes.rendering import SCENES, render
 from jaxdissect.scenes.scene_classifier import BLOCKS
 from jaxdissect.scenes.shipped import GENERATOR_SCENES, load_classifier
-from jaxdissect.scenes.training.discriminator import Discriminator, halved
+from jaxdissect.scenes.training.discriminator import GROUP, Discriminator, halved
 from jaxdissect.scenes.training.loop import Training
-from jaxdissect.scenes.training.pool import Pool, draw_batch
 from jaxdissect.stats import moments
 from jaxdissect.stats.frechet import frechet_distance
 
-SIZES = (128, 128, 128, 96, 64, 32)
-"""Length of the latent, then units at 4 x 4, ..., 64 x 64."""
+SIZES = (128, 160, 160, 128, 96, 48)
+"""Length of the latent, then units at 4 x 4, ..., 64 x 64: 3.2 MB in 16 bits a weight."""
 
-CRITIC_SIZES = (128, 128, 96, 48, 24)
+CRITIC_SIZES = (160, 160, 128, 96, 48)
 """Units of the discriminator at 4 x 4, ..., 64 x 64."""
 
 PENALTY_EVERY = 8
 
 FEATURES = "features.relu4_2"
 """Layer of the scene classifier in which generated and drawn images are compared."""
+
+LEAST_STEPS = 100
+"""Of a training of so many minutes: fewer would not reach every resolution."""
+
+_DRAWN = 7_919  # tells the keys of drawn images
 
 OTHER_SEED = 2_000_003
 """Seed of the drawn images that held-out ones are compared with."""
@@ -68,14 +76,30 @@ PHASES = (
 
 @dataclass(frozen=True)
 class GeneratorSettings:
-    """What the training of the generator depends on, except its data."""
+    """What the training of a generator depends on.
 
-    steps: int = 5000
-    batch_size: int = 32
+    Attributes:
+        steps: Steps in all.
+        scene: What it learns to draw, one of `SCENES`.
+        batch_size: Drawn and generated images of a step; a multiple of four.
+        learning_rate: Of both networks.
+        penalty: What the square of the discriminator's slope is multiplied by, half of it.
+        mean_over: Images after which the running mean has forgotten half.
+        sizes: Length of the latent, then units at 4 x 4, ..., 64 x 64.
+        critic_sizes: Units of the discriminator at 4 x 4, ..., 64 x 64.
+        dtype: Floating dtype in which both networks compute; parameters stay float32.
+        seed: Seed of parameters, drawn images and latents.
+    """
+
+    steps: int = 20_000
+    scene: str = GENERATOR_SCENES[0]
+    batch_size: int = 64
     learning_rate: float = 2e-3
     penalty: float = 0.3
-    mean_over: int = 8000
-    """Images after which the running mean has forgotten half."""
+    mean_over: int = 20_000
+    sizes: tuple[int, ...] = SIZES
+    critic_sizes: tuple[int, ...] = CRITIC_SIZES
+    dtype: str = "float32"
     seed: int = 0
 
 
@@ -99,7 +123,8 @@ class Growing(nnx.Module):
             units = getattr(self.generator, f"layer{number}")(units)
         images = self._color(level)(units)
         coarse = upsample_nearest(self._color(level - 1)(before))
-        return fade * images + (1 - fade) * coarse
+        share = jnp.asarray(fade, images.dtype)
+        return share * images + (1 - share) * coarse
 
     def _color(self, level: int) -> Callable[[Array], Array]:
         if level < len(self.colors):
@@ -117,32 +142,99 @@ class GeneratorState(NamedTuple):
     mean_generator: PyTree
 
 
-def generator_training(pool: Pool, settings: GeneratorSettings) -> Training:
-    """Set up the training of the generator.
+class Programs(NamedTuple):
+    """What a training compiles, once for any number of steps.
+
+    Attributes:
+        start: The state before the first step.
+        draw: From the number of a step to drawn images, RGB in [0, 1] [B, 64, 64, 3].
+        update: Takes a step, see `_update`.
+        forget: Makes the moments of both networks anew.
+    """
+
+    start: Callable[[], GeneratorState]
+    draw: Callable[[Array], Array]
+    update: Callable[..., tuple[GeneratorState, dict[str, Array]]]
+    forget: Callable[[GeneratorState], GeneratorState]
+
+
+def generator_training(settings: GeneratorSettings) -> Training:
+    """Set up the training of a generator.
 
     Args:
-        pool: Images to learn from.
         settings: What it depends on.
+
+    Raises:
+        ValueError: If there is no such scene, or the batch is no multiple of the groups that the
+            discriminator compares.
     """
+    if settings.scene not in SCENES:
+        raise ValueError(f"`scene` (={settings.scene!r}) must be one of: {', '.join(SCENES)}")
+    if settings.batch_size < GROUP or settings.batch_size % GROUP:
+        raise ValueError(
+            f"`batch_size` (={settings.batch_size}) must be a positive multiple of {GROUP}"
+        )
+    programs = _programs(replace(settings, steps=0))
+
+    def step(state: GeneratorState, number: int) -> tuple[GeneratorState, Mapping[str, Any]]:
+        phase, first, fade = schedule(number, settings.steps)
+        if number == first:
+            # Moments of layers that have not been trained yet would make their first steps huge.
+            state = programs.forget(state)
+        return programs.update(
+            state,
+            programs.draw(jnp.int32(number)),
+            jnp.int32(number),
+            jnp.float32(fade),
+            resolution=phase.resolution,
+            penalise=number % PENALTY_EVERY == 0,
+        )
+
+    return Training(programs.start(), step, asdict(settings))
+
+
+@lru_cache(maxsize=4)
+def _programs(settings: GeneratorSettings) -> Programs:
+    """Make what is compiled, so that a pilot and the training share it."""
+    dtype = jnp.dtype(settings.dtype)
     rngs = nnx.Rngs(settings.seed)
-    generator_definition, generator = nnx.split(Growing(SIZES, rngs=rngs))
-    critic_definition, critic = nnx.split(Discriminator(CRITIC_SIZES, rngs=rngs))
+    generator_definition, generator = nnx.split(Growing(settings.sizes, rngs=rngs))
+    critic_definition, critic = nnx.split(Discriminator(settings.critic_sizes, rngs=rngs))
     optimizer = optax.adam(settings.learning_rate, b1=0.0, b2=0.99)
-    start = GeneratorState(
-        generator,
-        critic,
-        optimizer.init(generator),
-        optimizer.init(critic),
-        jax.tree.map(jnp.copy, generator),
-    )
     key = jax.random.key(settings.seed)
-    forget = 0.5 ** (settings.batch_size / settings.mean_over)
+    scene = SCENES.index(settings.scene)
+    forget_share = 0.5 ** (settings.batch_size / settings.mean_over)
+
+    def start() -> GeneratorState:
+        # Copies, because every step takes the arrays of its state for its own.
+        first, judged, mean = jax.tree.map(jnp.copy, (generator, critic, generator))
+        return GeneratorState(
+            first, judged, optimizer.init(generator), optimizer.init(critic), mean
+        )
+
+    def forget(state: GeneratorState) -> GeneratorState:
+        return state._replace(
+            generator_moments=optimizer.init(state.generator),
+            discriminator_moments=optimizer.init(state.discriminator),
+        )
+
+    @jax.jit
+    def draw(number: Array) -> Float[Array, "B 64 64 3"]:
+        # Other keys than those of latents, and than those of `scenes_dataset`.
+        own = jax.random.fold_in(jax.random.fold_in(key, _DRAWN), number)
+        keys = jax.random.split(own, settings.batch_size)
+        return jax.vmap(lambda key: render(key, scene).image)(keys)
+
+    def computed_in(params: PyTree) -> PyTree:
+        return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
 
     def make(params: PyTree, latents: Array, resolution: int, fade: Array) -> Array:
-        return nnx.merge(generator_definition, params)(latents, resolution, fade)
+        module = nnx.merge(generator_definition, computed_in(params))
+        return module(latents.astype(dtype), resolution, fade).astype(jnp.float32)
 
     def judge(params: PyTree, images: Array, fade: Array) -> Array:
-        return nnx.merge(critic_definition, params)(images, fade)
+        module = nnx.merge(critic_definition, computed_in(params))
+        return module(images.astype(dtype), fade).astype(jnp.float32)
 
     @partial(jax.jit, static_argnames=("resolution", "penalise"), donate_argnums=0)
     def update(
@@ -156,7 +248,7 @@ def generator_training(pool: Pool, settings: GeneratorSettings) -> Training:
     ) -> tuple[GeneratorState, dict[str, Array]]:
         reals = at_resolution(images, resolution, fade)
         latents, others = (
-            jax.random.normal(own, (len(images), SIZES[0]))
+            jax.random.normal(own, (len(images), settings.sizes[0]))
             for own in jax.random.split(jax.random.fold_in(key, number))
         )
 
@@ -184,44 +276,63 @@ def generator_training(pool: Pool, settings: GeneratorSettings) -> Training:
         loss, gradients = jax.value_and_grad(generator_loss)(state.generator)
         updates, moments = optimizer.update(gradients, state.generator_moments)
         generator = optax.apply_updates(state.generator, updates)
-        keep = jnp.minimum(forget, (number + 1.0) / (number + 10.0))
+        done = number.astype(jnp.float32)
+        keep = jnp.minimum(forget_share, (done + 1) / (done + 10))
         mean = jax.tree.map(lambda m, p: keep * m + (1 - keep) * p, state.mean_generator, generator)
         metrics |= {"generator_loss": loss}
         return GeneratorState(generator, critic, moments, critic_moments, mean), metrics
 
-    def step(state: GeneratorState, number: int) -> tuple[GeneratorState, Mapping[str, Any]]:
-        phase, first, fade = schedule(number, settings.steps)
-        if number == first:
-            # Moments of layers that have not been trained yet would make their first steps huge.
-            state = state._replace(
-                generator_moments=optimizer.init(state.generator),
-                discriminator_moments=optimizer.init(state.discriminator),
-            )
-        batch = draw_batch(pool, settings.batch_size, seed=settings.seed, step=number)
-        return update(
-            state,
-            batch["image"],
-            number,
-            jnp.float32(fade),
-            resolution=phase.resolution,
-            penalise=number % PENALTY_EVERY == 0,
-        )
-
-    data = {"pool": content(pool), "sizes": SIZES, "critic_sizes": CRITIC_SIZES}
-    return Training(start, step, asdict(settings) | data)
+    return Programs(start, draw, update, forget)
 
 
-def trained_generator(state: GeneratorState) -> ProgressiveGenerator:
+def seconds_per_step(settings: GeneratorSettings, *, num_timed: int = 2 * PENALTY_EVERY) -> float:
+    """Measure how long a step takes on average, when all is compiled.
+
+    Every phase of `schedule` takes some steps, and counts by its share.
+
+    Args:
+        settings: What is to be trained, with any number of steps.
+        num_timed: Steps of a phase that are timed.
+    """
+    # So many that every phase has the steps that are taken here.
+    trial = replace(settings, steps=20 * (num_timed + PENALTY_EVERY))
+    training = generator_training(trial)
+    state, total = training.state, 0.0
+    for phase in PHASES:
+        numbers = [n for n in range(trial.steps) if schedule(n, trial.steps)[0] is phase]
+        begin = 0.0
+        for place, number in enumerate(numbers[: PENALTY_EVERY + num_timed]):
+            if place == PENALTY_EVERY:
+                begin = time.perf_counter()
+            state, _ = training.step(state, number)
+            if place == PENALTY_EVERY - 1:
+                jax.block_until_ready(state)
+        jax.block_until_ready(state)
+        total += phase.share * (time.perf_counter() - begin) / num_timed
+    return total
+
+
+def trained_generator(state: GeneratorState, settings: GeneratorSettings) -> ProgressiveGenerator:
     """Return the trained generator: the running mean, at full resolution."""
-    definition = nnx.graphdef(nnx.eval_shape(lambda: Growing(SIZES, rngs=nnx.Rngs(0))))
-    return nnx.merge(definition, state.mean_generator).generator
+    build = lambda: Growing(settings.sizes, rngs=nnx.Rngs(0))  # noqa: E731
+    return nnx.merge(nnx.graphdef(nnx.eval_shape(build)), state.mean_generator).generator
 
 
-def evaluate_generator(model: ProgressiveGenerator, held_out: Source) -> dict[str, float]:
+def evaluate_generator(
+    model: ProgressiveGenerator,
+    held_out: Source,
+    *,
+    scenes: Sequence[str] = GENERATOR_SCENES,
+) -> dict[str, float]:
     """Measure Fréchet distances to held-out images, in features of the scene classifier.
 
     Features are the means over the image of `features.relu4_2`. For comparison, the distance of
     as many other drawn images, and of noise.
+
+    Args:
+        model: The generator.
+        held_out: Drawn images of some scenes.
+        scenes: Which scenes these are.
     """
     definition, params = nnx.split(model)
     make = jax.jit(lambda params, latents: to_pixels(nnx.merge(definition, params)(latents)))
@@ -251,7 +362,7 @@ def evaluate_generator(model: ProgressiveGenerator, held_out: Source) -> dict[st
         return batch["image"]
 
     truth = measure(drawn, held_out)
-    others = scenes_dataset(len(held_out), seed=OTHER_SEED, scenes=GENERATOR_SCENES)
+    others = scenes_dataset(len(held_out), seed=OTHER_SEED, scenes=scenes)
     return {
         "frechet_distance": frechet_distance(measure(made, held_out), truth),
         "frechet_distance_of_other_drawn_pictures": frechet_distance(measure(drawn, others), truth),
@@ -272,10 +383,10 @@ def schedule(number: int, steps: int) -> tuple[Phase, int, float]:
 
 
 def at_resolution(
-    images: UInt8[Array, "B _ _ 3"], resolution: int, fade: Float[Array, ""] | float
+    images: Float[Array, "B _ _ 3"], resolution: int, fade: Float[Array, ""] | float
 ) -> Float[Array, "B R R 3"]:
-    """Shrink images, bytes, to a resolution that is faded in, in [-1, 1]."""
-    images = images.astype(jnp.float32) / 127.5 - 1
+    """Shrink images, RGB in [0, 1], to a resolution that is faded in, in [-1, 1]."""
+    images = 2 * images - 1
     while images.shape[1] > resolution:
         images = halved(images)
     return fade * images + (1 - fade) * upsample_nearest(halved(images))

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,15 @@ import pytest
 from flax import nnx
 
 from jaxdissect.engine.checkpoints import Checkpoints
+from jaxdissect.engine.data.latent_vectors import latents
+from jaxdissect.generators import Generator, dissect_generator
+from jaxdissect.networks.loading import load_network
+from jaxdissect.networks.models.proggan import ProgressiveGenerator
+from jaxdissect.scenes import train as train_command
 from jaxdissect.scenes.concepts import CONCEPTS
+from jaxdissect.scenes.dataset import scenes_dataset
+from jaxdissect.scenes.shipped import load_segmenter
+from jaxdissect.scenes.train import MOST_BYTES
 from jaxdissect.scenes.training import train_generator, train_segmenter, train_transformer
 from jaxdissect.scenes.training.discriminator import halved
 from jaxdissect.scenes.training.loop import Training, read_metrics, train
@@ -163,9 +172,9 @@ def test_schedule_grows_and_fades_in():
 
 
 def test_pictures_are_shrunk_by_averaging():
-    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
+    images = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
     small = train_generator.at_resolution(jnp.asarray(images), 16, 1.0)
-    expected = images.reshape(2, 16, 4, 16, 4, 3).mean((2, 4)) / 127.5 - 1
+    expected = 2 * images.reshape(2, 16, 4, 16, 4, 3).mean((2, 4)) - 1
     np.testing.assert_allclose(small, expected, atol=1e-5)
     faded = train_generator.at_resolution(jnp.asarray(images), 16, 0.0)
     np.testing.assert_allclose(halved(faded), halved(small), atol=1e-5)
@@ -175,11 +184,48 @@ def test_pictures_are_shrunk_by_averaging():
 LAYERS = ("layer1", "layer6", "layer7", "layer9")
 
 
+def toy_settings(**changes):
+    small: dict[str, Any] = {
+        "batch_size": 4,
+        "sizes": (6, 6, 6, 6, 6, 4),
+        "critic_sizes": (6, 6, 6, 6, 4),
+    }
+    return train_generator.GeneratorSettings(**small, **changes)
+
+
 @pytest.mark.slow
-def test_generator_learns_at_every_resolution(pool):
+def test_every_step_draws_other_pictures_of_its_scene():
+    programs = train_generator._programs(toy_settings(scene="kitchen", steps=0))
+    first, again, later = (np.asarray(programs.draw(jnp.int32(n))) for n in (3, 3, 4))
+    assert first.shape == (4, 64, 64, 3) and 0 <= first.min() and first.max() <= 1
+    np.testing.assert_array_equal(first, again)
+    pictures = np.concatenate([first, later])
+    distances = np.abs(pictures[:, None] - pictures[None]).mean((2, 3, 4))
+    assert (distances + np.eye(8) > 0.02).all()
+    sorted_by_key = train_generator._programs(toy_settings(scene="kitchen", seed=1, steps=0))
+    assert np.abs(np.asarray(sorted_by_key.draw(jnp.int32(3))) - first).mean() > 0.02
+
+
+def test_settings_that_cannot_be_trained_are_refused():
+    with pytest.raises(ValueError, match="`scene` .='moon'. must be one of: street"):
+        train_generator.generator_training(toy_settings(scene="moon"))
+    with pytest.raises(ValueError, match="`batch_size` .=6. must be a positive multiple of 4"):
+        settings = train_generator.GeneratorSettings(batch_size=6)
+        train_generator.generator_training(settings)
+
+
+def test_what_ships_is_small_enough():
+    module = nnx.eval_shape(lambda: ProgressiveGenerator(train_generator.SIZES, rngs=nnx.Rngs(0)))
+    numbers = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(module, nnx.Param)))
+    assert 3_000_000 < 2 * numbers < MOST_BYTES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_generator_learns_at_every_resolution(dtype):
     """A step changes the layers of its resolution and below, and none above."""
-    settings = train_generator.GeneratorSettings(steps=100, batch_size=4)
-    training = train_generator.generator_training(pool, settings)
+    settings = toy_settings(steps=100, dtype=dtype)
+    training = train_generator.generator_training(settings)
 
     def kernels(state):
         layers = nnx.to_pure_dict(state.generator)["generator"]
@@ -280,11 +326,113 @@ def test_command_that_is_killed_resumes(tmp_path, monkeypatch):
     assert card["steps"] == 15 and 0 <= card["accuracy"] <= 1 and "--steps 15" in card["command"]
 
 
+TOY = (
+    *("--scene", "kitchen", "--batch-size", "4", "--num-held-out", "32", "--save-every", "10"),
+    *("--sizes", *"6 6 6 6 6 4".split(), "--critic-sizes", *"6 6 6 6 4".split()),
+)
+
+
+def generator_command(folder, *options):
+    module = [sys.executable, "-m", "jaxdissect.scenes.train", "generator"]
+    return [*module, *TOY, "--out", str(folder), *options]
+
+
+@pytest.mark.slow
+def test_generator_from_training_to_its_units(tmp_path, monkeypatch):
+    """Killed, resumed, exported, loaded, dissected: the whole path, in toy sizes."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    weights = tmp_path / "kitchen.safetensors"
+    written = ("--steps", "40", "--weights", str(weights))
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    refused = subprocess.run(generator_command(whole, *written), capture_output=True, text=True)
+    assert refused.returncode == 1 and not weights.exists()
+    assert "`max_distance` (=0.004): the Fréchet distance is" in refused.stderr
+    process = subprocess.Popen(
+        generator_command(parts, *written), stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if re.match(r"step +20 ", line):
+            process.send_signal(signal.SIGKILL)
+    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL
+    assert read_metrics(parts)[-1]["step"] < 40
+    again = generator_command(parts, *written, "--max-distance", "100")
+    subprocess.run(again, check=True, capture_output=True)
+    rows = [without_seconds(read_metrics(folder)) for folder in (whole, parts)]
+    assert rows[0] == rows[1] and [row["step"] for row in rows[0]] == [10, 20, 30, 40]
+    states = [next((folder / "states" / "40").glob("*.npz")) for folder in (whole, parts)]
+    with np.load(states[0]) as first, np.load(states[1]) as second:
+        assert first.files == second.files
+        for name in first.files:
+            np.testing.assert_array_equal(first[name], second[name])
+
+    card = json.loads(weights.with_suffix(".json").read_text())
+    assert card["steps"] == 40 and card["scene"] == "kitchen" and card["dtype"] == "float32"
+    assert "--scene 'kitchen' --dtype float32 --batch-size 4 --sizes 6 6" in card["command"]
+    assert card["data"].startswith("160 drawn pictures of kitchen, seed 0, others in every step")
+    model = load_network("proggan", weights)
+    assert isinstance(model, ProgressiveGenerator)
+    held_out = scenes_dataset(32, seed=1_000_003, scenes=("kitchen",))
+    measured = train_generator.evaluate_generator(model, held_out, scenes=("kitchen",))
+    assert measured["frechet_distance"] == pytest.approx(card["frechet_distance"], rel=1e-3)
+    assert card["frechet_distance_of_other_drawn_pictures"] < card["frechet_distance"]
+    subject = Generator(model, model.latent_size, segmenter=load_segmenter())
+    result = dissect_generator(subject, latents(16, model.latent_size), layers=("layer6",))
+    assert result["layer6"].iou.shape == (len(subject.vocabulary), 6)
+
+
+@pytest.mark.slow
+def test_a_training_of_some_minutes_keeps_its_number_of_steps(tmp_path, monkeypatch, capsys):
+    options: dict[str, Any] = {
+        "network": "generator",
+        "scene": "farm",
+        "batch_size": 4,
+        "minutes": 0.5,
+    }
+    options |= {"sizes": (6, 6, 6, 6, 6, 4), "critic_sizes": (6, 6, 6, 6, 4), "num_held_out": 8}
+    monkeypatch.setattr(train_command, "seconds_per_step", lambda settings: 0.2)
+    found = []
+
+    def stop(training, steps, folder, **others):
+        found.append(steps)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_command, "train", stop)
+    for slower in (0.2, 5.0):
+        monkeypatch.setattr(train_command, "seconds_per_step", lambda _, s=slower: s)
+        with pytest.raises(KeyboardInterrupt):
+            train_command.TrainOptions(**options, out=tmp_path).run()
+    assert found[0] == found[1] and 130 <= found[0] <= 150
+    with pytest.raises(ValueError, match="holds a training of 0.5 minutes; give these"):
+        train_command.TrainOptions(**{**options, "minutes": 1.0}, out=tmp_path).run()
+    assert "200.0 ms a step" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_steps_are_timed():
+    assert 0 < train_generator.seconds_per_step(toy_settings(), num_timed=1) < 60
+
+
 def test_command_refuses_what_cannot_work(tmp_path):
     from jaxdissect.scenes.train import TrainOptions
 
     with pytest.raises(ValueError, match="num_images"):
         TrainOptions("classifier", out=tmp_path, num_images=0).run()
+    small = {"batch_size": 4, "sizes": (6, 6, 6, 6, 6, 4), "critic_sizes": (6, 6, 6, 6, 4)}
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"network": "classifier", "minutes": 1.0}, "`minutes` cannot be given for `network` 'cl"),
+        ({"network": "generator", "num_images": 9}, "`num_images` cannot be given for `network`"),
+        ({"network": "generator", **small, "save_every": 0}, "must be at least 1"),
+        ({"network": "generator", **small, "steps": 0}, "must be at least 1"),
+        ({"network": "generator", "minutes": -1.0}, "`minutes` .=-1.0. must be positive"),
+        ({"network": "generator", "minutes": 1.0, "steps": 9}, "exclude each other"),
+        ({"network": "generator", "scene": "moon"}, "`scene` .='moon'. must be one of"),
+    ]
+    for options, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            TrainOptions(**options, out=tmp_path).run()
     with pytest.raises(ValueError, match="must end in .safetensors"):
         TrainOptions("classifier", out=tmp_path, weights=tmp_path / "weights.npz").run()
     assert not list(tmp_path.iterdir())
