@@ -108,6 +108,9 @@ class ConvTransposed2D(nnx.Module):
         bias: [O] float32, or None.
     """
 
+    transpose_kernel = True
+    """Of flax's layers too: the kernel's last axes are channels out and in."""
+
     def __init__(
         self,
         inputs: int,

@@ -54,7 +54,7 @@ def read_values(
         native: Whether the file has the naming of jaxdissect, not PyTorch's.
         dtype: Floating dtype of all; by default each has that of the network.
         options: What the user says of the file; None where it follows the network's own names.
-        in_order: Whether the places are in the order of definition.
+        in_order: Whether the places are in the order of definition, or of calls.
 
     Returns:
         Values by path, the same for all paths of an array; none for what the file may lack.
@@ -80,6 +80,8 @@ def read_values(
             return found
         if change is not None:
             return (Stored(usual_name(place, options.names), None, change),)
+        if asked and place.keys[-1] == "weight" and len(place.value.shape) > 1:
+            return ()  # of a layer of the user's, who may have it as flax would, or as PyTorch
         has_kernel = place.layer in kernels
         return tuple(
             arranged(

@@ -86,12 +86,12 @@ def fitted(
         prefix = ""  # no news
     renamed = _best_names(arrays, expected)
     given = {renamed[name]: array for name, array in arrays.items()}
-    passed_over = {
+    left_out = {
         new
         for old, new in renamed.items()
-        if old.endswith("num_batches_tracked")
-        or any(begins(name, beginning) for name in (old, new) for beginning in unused)
+        if any(begins(name, beginning) for name in (old, new) for beginning in unused)
     }
+    passed_over = left_out.union(new for new in given if new.endswith("num_batches_tracked"))
     unread = [
         beginning
         for beginning in unused
@@ -105,11 +105,13 @@ def fitted(
         )
         for one in expected
     }
-    known = passed_over.union(one.stored.name for places in found.values() for one in places)
+    wanted = {one.stored.name for places in found.values() for one in places}
+    known = passed_over | wanted
     left = {name: array for name, array in given.items() if name not in known}
     problems = {
         **_problems(expected, found, left),
         "in `unused`, but not in the file": [brief(beginning) for beginning in unread],
+        "in `unused`, but with a place here": sorted(left_out & wanted),
     }
     if any(problems.values()):
         every = f"; every name of its arrays begins with {brief(prefix)}." if prefix else ""

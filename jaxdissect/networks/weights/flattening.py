@@ -1,7 +1,7 @@
 """Linear maps that read maps in a row: PyTorch has [C, h, w] in a row, networks here [h, w, C].
 
 Both rows are of one length, so no shape tells them apart, and a network with its weights in the
-wrong order runs. So wherever it may be, the user is asked.
+wrong order runs. So the user is asked wherever sizes suggest it.
 """
 
 import math
@@ -10,11 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxdissect.networks.weights.layouts import Stored
+from jaxdissect.networks.weights.fitting import begins
+from jaxdissect.networks.weights.layouts import Stored, is_attention, summed_axes
 from jaxdissect.networks.weights.module_tree import Place
 
 Maps = Mapping[str, Sequence[int] | None]
 """By the path of a layer, the maps [C, h, w] that are one row in PyTorch; None if none are."""
+
+
+IMAGE_CHANNELS = 3
 
 
 class Sizes(NamedTuple):
@@ -22,15 +26,17 @@ class Sizes(NamedTuple):
 
     Attributes:
         path: Its dotted path.
-        kind: "convolution", "linear", or "other", such as normalisation.
+        kind: "convolution", "linear", "embedding", or "other", such as normalisation.
         inputs: Channels that it reads.
         outputs: Channels that it makes.
+        channels: Of a linear map that sums over several axes, the size of the last; else 0.
     """
 
     path: str
     kind: str
     inputs: int
     outputs: int
+    channels: int = 0
 
 
 def sizes_of(places: Iterable[Place]) -> list[Sizes]:
@@ -39,47 +45,76 @@ def sizes_of(places: Iterable[Place]) -> list[Sizes]:
     for place in places:
         path, shape = place.layer, tuple(place.value.shape)
         if place.keys[-1] == "kernel" and len(shape) > 1:
-            inputs, outputs = shape[-2:]
-            if getattr(place.holders[-1], "transpose_kernel", False):
-                inputs, outputs = outputs, inputs
-            kind = "linear" if len(shape) == 2 else "convolution"
-            layers[path] = Sizes(path, kind, inputs, outputs)
+            layers[path] = _kernel_sizes(place, path, shape)
+        elif place.keys[-1] == "embedding":
+            layers[path] = Sizes(path, "embedding", *shape[-2:])
         elif len(shape) == 1:
             layers.setdefault(path, Sizes(path, "other", shape[0], shape[0]))
     return list(layers.values())
 
 
+def _kernel_sizes(place: Place, path: str, shape: tuple[int, ...]) -> Sizes:
+    owner = place.holders[-1]
+    summed = summed_axes(owner, shape)
+    if summed is not None:
+        inputs = math.prod(shape[axis] for axis in summed)
+        outputs = math.prod(shape) // max(inputs, 1)
+        rows = len(summed) > 1 and not (len(place.holders) > 1 and is_attention(place.holders[-2]))
+        return Sizes(path, "linear", inputs, outputs, shape[summed[-1]] if rows else 0)
+    inputs, outputs = shape[-2:]
+    if getattr(owner, "transpose_kernel", False):
+        inputs, outputs = outputs, inputs
+    if len(shape) == 2:
+        return Sizes(path, "linear", inputs, outputs)
+    groups = getattr(owner, "feature_group_count", None) or getattr(owner, "groups", 1)
+    return Sizes(path, "convolution", inputs * groups, outputs)
+
+
 def questions(
     layers: Sequence[Sizes], flattened: Maps, unflattened: Maps, *, in_order: bool
 ) -> str:
-    """Ask about linear maps that may read maps in a row, or make them.
+    """Ask about layers that may read maps in a row, or make them.
+
+    A linear map that directly follows a layer with as many outputs reads these; any other one whose
+    inputs are a multiple of the outputs of some convolution may read maps of it, and the first may
+    read the pixels of an image or a patch. One whose outputs
+    are a multiple of what the next convolution reads may make maps for it. A normalisation between
+    is asked about as well. Rows of maps beside other numbers are not found.
 
     Args:
         layers: All layers.
-        flattened: Layers whose inputs the user has explained.
-        unflattened: Layers whose outputs the user has explained.
-        in_order: Whether layers are in the order of definition, in which most read what the one
-            before them makes.
+        flattened: Layers whose inputs the user has explained, or for all below a path that there
+            are no rows.
+        unflattened: Layers whose outputs the user has explained, in the same way.
+        in_order: Whether layers are in the order of definition, or of calls. Otherwise it is not
+            known what follows what, and more is asked.
 
     Returns:
         A message; "" if there is nothing to ask.
     """
     asked = []
     for place, layer in enumerate(layers):
-        if layer.kind != "linear":
-            continue
-        before = layers[place - 1] if in_order and place else None
-        following = [other for other in layers[place + 1 :] if other.kind != "other"]
-        after = following[0] if in_order and following else None
-        others = [other for other in layers if other is not layer]
-        sources = layers[:place] if in_order else others
-        if layer.path not in flattened and (channels := _read(layer.inputs, sources, before)):
-            asked.append(_question("flattened", layer.path, layer.inputs, channels, "inputs"))
-        if layer.path not in unflattened and (
-            channels := _made(layer.outputs, others, after, in_order=in_order)
-        ):
-            asked.append(_question("unflattened", layer.path, layer.outputs, channels, "outputs"))
+        before, after = None, None
+        if in_order:
+            before = next((one for one in reversed(layers[:place]) if one.kind != "other"), None)
+            after = next((one for one in layers[place + 1 :] if one.kind != "other"), None)
+        if not _is_explained(layer.path, flattened):
+            channels = _read(layer, before, after, layers, in_order=in_order)
+            if channels:
+                asked.append(_question("flattened", layer.path, layer.inputs, channels))
+        if not _is_explained(layer.path, unflattened):
+            channels = _made(layer, before, [after] if in_order else layers)
+            if channels:
+                asked.append(_question("unflattened", layer.path, layer.outputs, channels))
+    if len(asked) > 1:
+        asked.append('  {"": None} says it of all layers')
     return "\n".join([_BEGINNING, *asked]) if asked else ""
+
+
+def _is_explained(path: str, given: Maps) -> bool:
+    return path in given or any(
+        maps is None and begins(path, beginning) for beginning, maps in given.items()
+    )
 
 
 _BEGINNING = (
@@ -133,37 +168,66 @@ def arranged(
     return stored
 
 
-def _read(size: int, sources: Sequence[Sizes], before: Sizes | None) -> int | None:
-    """Find the channels of maps that a linear map may read in a row."""
-    maps = [source.outputs for source in sources if source.kind == "convolution"]
+def _read(
+    layer: Sizes,
+    before: Sizes | None,
+    after: Sizes | None,
+    layers: Sequence[Sizes],
+    *,
+    in_order: bool,
+) -> int | None:
+    """Find the channels of maps that a layer may read in a row."""
+    size = layer.inputs
+    if before is not None and before.outputs == size and not layer.channels:
+        return None
+    if layer.kind in ("convolution", "embedding"):
+        return None
+    if layer.kind == "linear" and in_order and before is None and _is_image(size):
+        return IMAGE_CHANNELS
+    if layer.kind == "other" and (after is None or (after.kind, after.inputs) != ("linear", size)):
+        return None
+    maps = [one.outputs for one in layers if one.kind == "convolution"]
+    if layer.channels:
+        return layer.channels if maps else None
     fitting = [channels for channels in maps if 1 < channels < size and size % channels == 0]
-    if not fitting or (before is not None and before.outputs == size):
-        return None
-    if before is not None and before.kind != "linear" and before.outputs in fitting:
+    if before is not None and before.outputs in fitting:
         return before.outputs
-    return None if any(source.outputs == size for source in sources) else fitting[-1]
+    if not in_order and size in maps:
+        return None  # the units of a convolution, averaged over its cells
+    # Three channels are those of images that a generator makes.
+    return next((channels for channels in reversed(fitting) if channels > IMAGE_CHANNELS), None)
 
 
-def _made(size: int, others: Sequence[Sizes], after: Sizes | None, *, in_order: bool) -> int | None:
-    """Find the channels of square maps that a linear map may make in a row."""
-    if in_order:
-        others = [] if after is None else [after]
-    elif any(other.inputs == size for other in others if other.kind != "other"):
+def _is_image(size: int) -> bool:
+    """Whether so many numbers may be a square image, or a patch of one."""
+    cells, rest = divmod(size, IMAGE_CHANNELS)
+    return not rest and cells >= 16 and math.isqrt(cells) ** 2 == cells
+
+
+def _made(layer: Sizes, before: Sizes | None, readers: Sequence[Sizes | None]) -> int | None:
+    """Find the channels of maps that a layer may make in a row, for one of some layers."""
+    size = layer.outputs
+    if layer.kind in ("convolution", "embedding"):
         return None
-    for other in others:
-        cells, rest = divmod(size, other.inputs)
-        square = cells > 1 and not rest and math.isqrt(cells) ** 2 == cells
-        # Not the first convolution of images, whose 3 channels divide many numbers of classes.
-        if other.kind == "convolution" and other.inputs > 4 and square:
-            return other.inputs
+    if layer.kind == "other" and (
+        before is None or (before.kind, before.outputs) != ("linear", size)
+    ):
+        return None
+    # The channels of images divide many numbers of classes.
+    least = 1 if len(readers) == 1 else IMAGE_CHANNELS
+    for reader in readers:
+        if reader is not None and reader.kind == "convolution":
+            if least < reader.inputs < size and size % reader.inputs == 0:
+                return reader.inputs
     return None
 
 
-def _question(argument: str, path: str, size: int, channels: int, what: str) -> str:
+def _question(argument: str, path: str, size: int, channels: int) -> str:
     cells = size // channels
     side = math.isqrt(cells)
     sides = f"{side}, {side}" if side**2 == cells else f"h, w) with h w = {cells}"
     maps = f"({channels}, {sides}" + (")" if side**2 == cells else "")
+    what = {"flattened": "inputs", "unflattened": "outputs"}[argument]
     return (
         f"  {argument}={{{path!r}: {maps}}} if its {size} {what} are {channels} maps of {cells} "
         f"cells, or {{{path!r}: None}}"

@@ -164,23 +164,22 @@ def _of_linear_general(owner: Any, own: str, shape: Shape) -> tuple[Stored, ...]
     batch = getattr(owner, "batch_axis", None) or getattr(owner, "batch_dims", ())
     if batch or own not in ("kernel", "bias"):
         return () if own in ("kernel", "bias") else _of_own_layer(owner, own, shape)
-    axis = owner.axis if isinstance(owner.axis, tuple | list) else (owner.axis,)
     name = "weight" if own == "kernel" else "bias"
-    return (_flattened(name, shape, inputs=len(axis), own=own),)
+    return (_flattened(name, shape, inputs=_summed_by_general(owner), own=own),)
+
+
+def _summed_by_general(owner: Any) -> int:
+    return len(owner.axis) if isinstance(owner.axis, tuple | list) else 1
 
 
 def _of_einsum(owner: Any, own: str, shape: Shape) -> tuple[Stored, ...]:
     if own == "bias" and owner.einsum_str is not None:
         return (_flattened("bias", shape, inputs=0, own="bias"),)
-    if own != "kernel" or owner.einsum_str is None:
+    split = _axes_of_einsum(owner) if own == "kernel" else None
+    if split is None:
         return ()
-    operands, outputs = owner.einsum_str.replace(" ", "").split("->")
-    inputs, kernel = (letters.replace("...", "") for letters in operands.split(","))
-    summed = [letter for letter in inputs if letter in kernel and letter not in outputs]
-    made = [letter for letter in outputs if letter in kernel and letter not in inputs]
-    if sorted(summed + made) != sorted(kernel):
-        return ()
-    axes = tuple(kernel.index(letter) for letter in made + summed)
+    summed, made = split
+    axes = (*made, *summed)
     sizes = tuple(shape[axis] for axis in axes)
     file_shape = math.prod(sizes[: len(made)]), math.prod(sizes[len(made) :])
 
@@ -188,6 +187,34 @@ def _of_einsum(owner: Any, own: str, shape: Shape) -> tuple[Stored, ...]:
         return np.transpose(array.reshape(sizes), np.argsort(axes))
 
     return (Stored("weight", file_shape, from_file),)
+
+
+def _axes_of_einsum(owner: Any) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Find the kernel's axes that are summed over, and those that are made; None if others are."""
+    if owner.einsum_str is None:
+        return None
+    operands, outputs = owner.einsum_str.replace(" ", "").split("->")
+    inputs, kernel = (letters.replace("...", "") for letters in operands.split(","))
+    summed = [letter for letter in inputs if letter in kernel and letter not in outputs]
+    made = [letter for letter in outputs if letter in kernel and letter not in inputs]
+    if sorted(summed + made) != sorted(kernel):
+        return None
+    return tuple(map(kernel.index, summed)), tuple(map(kernel.index, made))
+
+
+def summed_axes(owner: Any, shape: Shape) -> tuple[int, ...] | None:
+    """Find the axes of a kernel that a linear map of any axes sums over; None of other layers."""
+    if isinstance(owner, nnx.LinearGeneral | nn.DenseGeneral):
+        return tuple(range(_summed_by_general(owner)))
+    if isinstance(owner, nnx.Einsum | nn.Einsum):
+        split = _axes_of_einsum(owner)
+        return None if split is None or not split[0] else split[0]
+    return None
+
+
+def is_attention(owner: Any) -> bool:
+    """Whether a layer is multi-head attention of flax, whose parts are linear maps of heads."""
+    return isinstance(owner, _ATTENTION)
 
 
 def _of_embedding(owner: Any, own: str, shape: Shape) -> tuple[Stored, ...]:

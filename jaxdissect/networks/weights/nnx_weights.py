@@ -31,7 +31,8 @@ def load_weights(
     PyTorch calls them; a prefix of all names is taken off, and the `layers` of an `nnx.Sequential`
     are left out. Kernels are transposed by the kind of their layer: convolutions, transposed,
     grouped and depthwise ones too, linear maps, embeddings, attention (whose query, key and value
-    may be one array in the file), and in modules of your own every `kernel` [..., I, O]. Files that
+    may be one array in the file), and in modules of your own every `kernel` [..., I, O]; of a
+    `weight` of your own with several axes, `layouts` must say what they are. Files that
     jaxdissect has written are read as they are. Weights do not say how a network computes: paddings
     and the epsilon of normalisation must be those of the original (PyTorch's is 1e-5 by default,
     that of flax's LayerNorm and GroupNorm 1e-6).
@@ -46,7 +47,9 @@ def load_weights(
         unused: Names in the file, of modules or arrays, that are not to be loaded.
         flattened: Layers that read maps in a row, by path, with their channels, rows and columns:
             PyTorch lays them as [C, h, w], channels-last networks as [h, w, C], which no shape
-            tells apart. You are asked wherever it may be so; None says that it is not.
+            tells apart. You are asked wherever sizes, and the order in which layers are defined,
+            suggest it, but not about a row of maps beside other numbers; None says that it is not
+            so, for a module or "" (all) too.
         unflattened: Layers whose outputs are maps in a row, in the same way.
         layouts: For arrays that the kind of layer does not decide, by path: a function from the
             array of the file to that of the module.
