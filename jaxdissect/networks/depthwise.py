@@ -2,8 +2,8 @@
 
 Where every channel has a kernel of its own there are no matrices to multiply. An output is the sum
 of as many products as the kernel has places: the image, shifted, times a row of weights. The
-compiler makes one loop of them all, with channels innermost, where it uses vector instructions. XLA's
-own convolution takes 4 to 26 times as long on CPU (`benchmarks/RESULTS.md`).
+compiler makes one loop of them all, with channels innermost, where it uses vector instructions.
+XLA's own convolution takes 4 to 26 times as long on CPU (`benchmarks/RESULTS.md`).
 
 Letters of shapes: B batch, H W image, h w output, U units.
 """
