@@ -114,7 +114,7 @@ def test_files_of_others_are_refused(drop, tmp_path):
     arrays = {n: np.zeros(shape, "f4") for n, shape in shapes.items() if "6.0" not in n or not drop}
     path = tmp_path / "lite.pth"
     write_zip(path, state_dict(in_package(arrays, "efficientnet_lite1")))
-    expected = "does not fit the network(.|\n)*_blocks.16" if drop else "is efficientnet_lite1"
+    expected = "does not fit the network(.|\n)*_blocks.16" if drop else "of efficientnet_lite1"
     with pytest.raises(ValueError, match=expected):
         load_network("efficientnet_lite0", path)
 
