@@ -49,6 +49,7 @@ def in_package(arrays, variant):
     return renamed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("same", [True, False])
 def test_every_layer_equals_timms(same):
     timm = pytest.importorskip("timm")
