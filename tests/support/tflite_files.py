@@ -134,6 +134,61 @@ def offsets(build, start, entries):
     return build.EndVector()
 
 
+def repeated_file(shared, *, size, times):
+    """A file of one tensor and one operator that stand in it many times, sharing what is large.
+
+    Args:
+        shared: What is large: "array", "name", "shape" or "inputs" (of the operator).
+        size: Its entries.
+        times: How often each stands there.
+    """
+    build = flatbuffers.Builder(0)
+    large = {shared: size}
+    data = build.CreateNumpyVector(np.ones(large.get("array", 1), np.uint8))
+    tflite.BufferStart(build)
+    tflite.BufferAddData(build, data)
+    buffer = tflite.BufferEnd(build)
+    name = build.CreateString("a" * large.get("name", 1))
+    count = large.get("array", 1)
+    sizes = [count, *[1] * (large.get("shape", 1) - 1)]
+    sizes = build.CreateNumpyVector(np.array(sizes, np.int32))
+    scales = build.CreateNumpyVector(np.array([0.5], np.float32))
+    tflite.QuantizationParametersStart(build)
+    tflite.QuantizationParametersAddScale(build, scales)
+    quantisation = tflite.QuantizationParametersEnd(build)
+    tflite.TensorStart(build)
+    tflite.TensorAddShape(build, sizes)
+    tflite.TensorAddType(build, tflite.TensorType.INT8)
+    tflite.TensorAddBuffer(build, 0)
+    tflite.TensorAddName(build, name)
+    tflite.TensorAddQuantization(build, quantisation)
+    tensor = tflite.TensorEnd(build)
+    inputs = build.CreateNumpyVector(np.zeros(large.get("inputs", 1), np.int32))
+    outputs = build.CreateNumpyVector(np.zeros(1, np.int32))
+    code = _code(build, "ADD")
+    tflite.OperatorStart(build)
+    tflite.OperatorAddInputs(build, inputs)
+    tflite.OperatorAddOutputs(build, outputs)
+    operator = tflite.OperatorEnd(build)
+    tensors = offsets(build, tflite.SubGraphStartTensorsVector, [tensor] * times)
+    operators = offsets(build, tflite.SubGraphStartOperatorsVector, [operator] * times)
+    tflite.SubGraphStart(build)
+    tflite.SubGraphAddTensors(build, tensors)
+    tflite.SubGraphAddInputs(build, outputs)
+    tflite.SubGraphAddOutputs(build, outputs)
+    tflite.SubGraphAddOperators(build, operators)
+    graphs = offsets(build, tflite.ModelStartSubgraphsVector, [tflite.SubGraphEnd(build)])
+    codes = offsets(build, tflite.ModelStartOperatorCodesVector, [code])
+    buffers = offsets(build, tflite.ModelStartBuffersVector, [buffer])
+    tflite.ModelStart(build)
+    tflite.ModelAddVersion(build, 3)
+    tflite.ModelAddOperatorCodes(build, codes)
+    tflite.ModelAddSubgraphs(build, graphs)
+    tflite.ModelAddBuffers(build, buffers)
+    build.Finish(tflite.ModelEnd(build), b"TFL3")
+    return bytes(build.Output())
+
+
 # --- a DeepLab ------------------------------------------------------------------------------------
 
 

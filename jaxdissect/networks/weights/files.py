@@ -67,6 +67,11 @@ _SAFETENSORS_DTYPES = {
 }
 
 
+def most_bytes(size: int) -> int:
+    """Bytes of memory that the arrays of a file of so many bytes may take, all together."""
+    return _MOST_TIMES * size + _MOST_BEYOND
+
+
 def read_weights(path: FilePath) -> dict[str, np.ndarray]:
     """Read a file of weights, whose ending decides the format.
 
@@ -89,7 +94,7 @@ def read_weights(path: FilePath) -> dict[str, np.ndarray]:
     """
     with open_weights(path) as stored:
         total = sum(array.nbytes for array in stored.values())
-        most = _MOST_TIMES * os.stat(path).st_size + _MOST_BEYOND
+        most = most_bytes(os.stat(path).st_size)
         if total > most:
             raise ValueError(
                 f"{printable(str(path))} refused, because its {len(stored)} arrays take "

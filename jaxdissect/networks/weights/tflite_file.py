@@ -9,14 +9,14 @@ networks for efficient integer-arithmetic-only inference", CVPR 2018, equation 1
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxdissect.arrays.names import printable
-from jaxdissect.networks.weights.files import FilePath
+from jaxdissect.networks.weights.files import FilePath, most_bytes
 from jaxdissect.networks.weights.stored import Refused, Shape, brief, open_regular
 
 SUFFIX = ".tflite"
@@ -135,6 +135,7 @@ def _read(schema: Any, content: bytes) -> TfliteGraph:
     if model.SubgraphsLength() != 1:
         raise Refused(f"holds {model.SubgraphsLength()} graphs, and must hold one")
     graph = model.Subgraphs(0)
+    _check_memory(schema, model, graph, most_bytes(len(content)))
     kinds = [_kind(schema, model.OperatorCodes(i)) for i in range(model.OperatorCodesLength())]
     tensors = tuple(
         _tensor(schema, model, graph.Tensors(i), i) for i in range(graph.TensorsLength())
@@ -147,6 +148,38 @@ def _read(schema: Any, content: bytes) -> TfliteGraph:
         if not all(-1 <= place < len(tensors) for place in places):
             raise Refused("is damaged: an operator names a tensor that there is none of")
     return TfliteGraph(tensors, operators, *ends)
+
+
+def _check_memory(schema: Any, model: Any, graph: Any, most: int) -> None:
+    """Refuse a graph that would take far more memory than its file, before any of it is made.
+
+    Entries of a flatbuffer may share what they hold, so that a small file may repeat an array, a
+    name or a list of places any number of times.
+    """
+    taken = 0
+    for size in _sizes(schema, model, graph):
+        taken += size
+        if taken > most:
+            raise Refused(
+                f"refused, because its {graph.TensorsLength()} tensors take more than "
+                f"{most >> 20} MiB, which is what a file of its size may hold: they repeat each "
+                "other"
+            )
+
+
+def _sizes(schema: Any, model: Any, graph: Any) -> Iterator[int]:
+    """Bytes of memory of every tensor and operator."""
+    place = 48  # of an integer in a tuple
+    for i in range(graph.TensorsLength()):
+        tensor = graph.Tensors(i)
+        yield len(tensor.Name() or b"") + place * tensor.ShapeLength()
+        dtype = _DTYPES.get(_name(schema.TensorType, tensor.Type()))
+        if dtype is not None and tensor.Buffer() < model.BuffersLength():
+            # What is stored in fewer bytes may become float32.
+            yield model.Buffers(tensor.Buffer()).DataLength() * max(1, 4 // dtype.itemsize)
+    for i in range(graph.OperatorsLength()):
+        operator = graph.Operators(i)
+        yield place * (operator.InputsLength() + operator.OutputsLength())
 
 
 def _places(vector: Any) -> tuple[int, ...]:

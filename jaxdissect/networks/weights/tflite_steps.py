@@ -106,7 +106,8 @@ class _Walk:
         read = tuple(place for place in places if place >= 0 and place not in self.constants)
         match operator.kind:
             case "DEQUANTIZE" if first in self.constants:
-                self.constants[output] = self.constants[first].astype(np.float32)
+                self._check_own(first)
+                self.constants[output] = self.constants[first].astype(np.float32, copy=False)
             case "SPACE_TO_BATCH_ND" if len(places) == 3:
                 self.spaced[output] = _Spaced(first, self._one(places[1]), self._table(places[2]))
             case "BATCH_TO_SPACE_ND" if len(places) == 3 and first in self.inside:
@@ -128,7 +129,8 @@ class _Walk:
         bias = self.constants.get(weights[1]) if len(weights) == 2 and weights[1] >= 0 else None
         if kernel is None or kernel.ndim != 4:
             raise _Unknown("has no kernel of four axes")
-        kernel = kernel.astype(np.float32).transpose(_CONVOLUTIONS[operator.kind])
+        self._check_own(weights[0])
+        kernel = kernel.astype(np.float32, copy=False).transpose(_CONVOLUTIONS[operator.kind])
         if bias is None:
             bias = np.zeros(kernel.shape[3], np.float32)
         options = operator.options
@@ -162,6 +164,11 @@ class _Walk:
                 dilation,
             )
         )
+
+    def _check_own(self, place: int) -> None:
+        """Refuse weights of several operators, of which a small file could make any number."""
+        if self._uses[place] > 1:
+            raise _Unknown("shares its weights with another operator")
 
     def _join(self, place: int, dilation: int, crops: np.ndarray, output: int) -> None:
         """Put a batch together that was interleaved for the last step."""

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.tflite_files import TfliteWriter
+from support.tflite_files import TfliteWriter, repeated_file
 
+from jaxdissect.networks.weights import tflite_file
 from jaxdissect.networks.weights.stored import Refused
 from jaxdissect.networks.weights.tflite_file import read_tflite
 from jaxdissect.networks.weights.tflite_steps import steps_of
@@ -110,6 +111,25 @@ def test_arrays_of_another_size_than_their_shape_are_refused(tmp_path):
     path = written(tmp_path / "a.tflite", writer.content([], []))
     with pytest.raises(ValueError, match=r"damaged: tensor_0 of shape \[3, 5\] .* has 56 bytes"):
         read_tflite(path)
+
+
+@pytest.mark.parametrize("shared", ["array", "name", "shape", "inputs"])
+def test_what_is_repeated_is_refused_before_it_is_made(tmp_path, monkeypatch, shared):
+    content = repeated_file(shared, size=1 << 18, times=400)
+    path = written(tmp_path / "bomb.tflite", content)
+    for made in ("_tensor", "_operator"):
+        monkeypatch.setattr(tflite_file, made, lambda *args: pytest.fail("made"))
+    assert path.stat().st_size < 1 << 21
+    with pytest.raises(ValueError, match="bomb.tflite refused, because its .* repeat each other"):
+        read_tflite(path)
+
+
+def test_weights_of_several_operators_are_refused(tmp_path):
+    writer, image, place, _ = small_file()
+    second = writer.operator("CONV_2D", [image, 1, 2], (1, 5, 5, 3), **CONVOLUTION)
+    graph = read_tflite(written(tmp_path / "a.tflite", writer.content([image], [place, second])))
+    with pytest.raises(Refused, match="operator 0, CONV_2D, shares its weights with another"):
+        steps_of(graph)
 
 
 def test_a_missing_extra_says_how_to_install_it(tmp_path, monkeypatch):
