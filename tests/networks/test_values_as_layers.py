@@ -205,6 +205,83 @@ class TestWhatFollows:
         np.testing.assert_array_equal(found["each"], 2 * images())
 
 
+def within_vmap(*, named=lambda kernel, x: checkpoint_name(kernel @ x, "h"), **how):
+    """A network whose jax.vmap has the axis of the examples in the middle of what is named."""
+
+    def run(kernel, tokens, tap):
+        del tap
+        return jax.vmap(lambda x: 3 * named(kernel, x), **how)(tokens)
+
+    return TappedNetwork(run, jnp.asarray(RANDOM.standard_normal((4, 4)).astype(np.float32)))
+
+
+RANDOM = np.random.RandomState(0)
+
+
+class TestValuesWithinVmap:
+    @pytest.mark.parametrize("count", [1, 3, 4])
+    @pytest.mark.parametrize("wrap", [lambda f: f, jax.jit, jax.checkpoint])
+    def test_the_examples_come_first(self, count, wrap):
+        network = within_vmap(named=wrap(lambda kernel, x: checkpoint_name(kernel @ x, "h")))
+        tokens = RANDOM.standard_normal((count, 4, 5)).astype(np.float32)
+        due = jnp.einsum("ts,bsu->btu", network.params, tokens)
+        output, applied = network.apply(network.params, tokens, layers=("h",))
+        np.testing.assert_allclose(output, 3 * due, rtol=1e-5, atol=1e-6)
+        read = jax.jit(partial(network.activations, layers=("h",)))
+        for found in (applied, read(network.params, tokens)):
+            np.testing.assert_allclose(found["h"], due, rtol=1e-5, atol=1e-6)
+        shapes = layer_shapes(network, tokens, ("h",))
+        assert shapes["h"].shape == (count, 4, 5)
+        each = jnp.arange(1.0, count + 1)[:, None, None]
+        edits = {"h": Edit(each, jnp.zeros(()))}
+        edited, _ = network.apply(network.params, tokens, edits=edits)
+        np.testing.assert_allclose(edited, 3 * each * due, rtol=1e-5, atol=1e-6)
+        mapped = jax.vmap(lambda edit: network.apply(network.params, tokens, edits=edit)[0])
+        both = mapped({"h": Edit(jnp.stack([each, 0 * each]), jnp.zeros(2))})
+        np.testing.assert_allclose(both[0], edited, rtol=1e-5, atol=1e-6)
+        assert not both[1].any()
+
+    REFUSED = {
+        "constant": (
+            lambda kernel, x: x * checkpoint_name(2 * kernel[:1, :1], "h"),
+            r"shape \(1, 1\), no axis grows",
+        ),
+        "nested": (
+            lambda kernel, x: jax.vmap(lambda v: checkpoint_name(kernel @ v, "h"), 1)(x),
+            "there is a jax.vmap around it",
+        ),
+    }
+
+    @pytest.mark.parametrize("case", REFUSED)
+    def test_where_it_cannot_be_told_it_is_refused(self, case):
+        named, why = self.REFUSED[case]
+        network = within_vmap(named=named)
+        tokens = np.ones((4, 4, 5), np.float32)
+        for method in (network.apply, network.activations):
+            with pytest.raises(ValueError, match=f"`layers`: 'h' is named within jax.vmap.*{why}"):
+                method(network.params, tokens, layers=("h",))
+        with pytest.raises(ValueError, match=f"`edits`: 'h' is named within jax.vmap.*{why}"):
+            network.apply(network.params, tokens, edits={"h": ablate([0], 4)})
+
+    def test_several_axes_that_grow(self):
+        def run(params, x, tap):
+            del params, tap
+            return jax.vmap(lambda v: checkpoint_name(x @ v, "h"))(x)
+
+        network = TappedNetwork(run, jnp.ones(()))
+        with pytest.raises(ValueError, match=r"axes \[0, 1\] grow with the number of examples"):
+            network.apply(network.params, np.ones((4, 3), np.float32), layers=("h",))
+
+    def test_networks_for_one_number_of_examples(self):
+        def run(params, x, tap):
+            del tap
+            return jax.vmap(lambda v, w: checkpoint_name(v * w, "h"))(x, params)
+
+        network = TappedNetwork(run, jnp.ones((4, 3)))
+        with pytest.raises(ValueError, match="twice as many examples do not get as far: vmap got"):
+            network.apply(network.params, np.ones((4, 3), np.float32), layers=("h",))
+
+
 class NnxSown(nnx.Module):
     class Block(nnx.Module):
         def __init__(self):

@@ -1,7 +1,7 @@
 """What all adapters share: a run of the user's code whose layers pass through a recorder."""
 
 from abc import abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ from jaxdissect.networks.adapters.recorder import (
 )
 from jaxdissect.networks.adapters.structure import Structured
 from jaxdissect.networks.edits import Edit
-from jaxdissect.networks.jaxpr.named_values import NamedValues, find_named_values
+from jaxdissect.networks.jaxpr.named_values import Call, NamedValues, find_named_values
 
 
 class AdaptedNetwork(Structured):
@@ -114,14 +114,12 @@ class AdaptedNetwork(Structured):
             if layer_of(name) in named and layer_of(name) in program.enclosed:
                 raise recorder.out_of_reach(name)
         recorder.check_calls()
-        until = {
-            (layer_of(name), number)
-            for name in layers
-            for number in range(1, program.counts.get(layer_of(name), 0) + 1)
-            if name in (layer_of(name), f"{layer_of(name)}@{number}") and layer_of(name) in named
-        }
+        until = _calls_of(layers, program)
+        first = _axes_of_examples(
+            {**_calls_of(edits, program, "edits"), **until}, program, trace, params, inputs
+        )
         output, activations = program.run(
-            (params, inputs), recorder.tap_call, until=until if stop_early else None
+            (params, inputs), recorder.tap_call, until=until if stop_early else None, first=first
         )
         if lost := [n for n in layers if n not in activations and n not in recorder.activations]:
             raise failures[0] if failures else LayerError(f"`layers`: {lost[0]!r} is not called")
@@ -197,3 +195,66 @@ class AdaptedNetwork(Structured):
     def _other_names(self, params: PyTree, inputs: Any) -> Sequence[str]:
         """Names of values that can be layers, for messages."""
         return ()
+
+
+def _calls_of(
+    wanted: Iterable[str], program: NamedValues, argument: str = "layers"
+) -> dict[Call, str]:
+    """Find the uses of names that are wanted, and the argument that wants them."""
+    return {
+        (name, number): argument
+        for name, number in program.steps()
+        if name in wanted or f"{name}@{number}" in wanted
+    }
+
+
+def _axes_of_examples(
+    wanted: Mapping[Call, str],
+    program: NamedValues,
+    trace: Callable[[tuple[PyTree, Any]], Any],
+    params: PyTree,
+    inputs: Any,
+) -> dict[Call, int]:
+    """Find which axis of values named within `jax.vmap` is that of the examples.
+
+    `jax.vmap` has its axis wherever the operation before has put it. That of the examples is the
+    one that grows when there are twice as many.
+
+    Raises:
+        LayerError: If it cannot be told.
+    """
+    steps = program.steps()
+    mapped = {call: argument for call, argument in wanted.items() if steps[call].vmaps}
+    grown, failure = {}, None
+    if mapped:
+        twice = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(
+                (*(2 * size for size in leaf.shape[:1]), *leaf.shape[1:]), leaf.dtype
+            ),
+            jax.eval_shape(lambda inputs: inputs, inputs),
+        )
+        try:
+            grown = find_named_values(trace, (params, twice)).steps()
+        except Exception as error:
+            failure = error
+    found = {}
+    for call, argument in mapped.items():
+        before = steps[call].outputs[0].shape
+        after = grown[call].outputs[0].shape if call in grown else ()
+        axes = [axis for axis, size in enumerate(after) if before[axis : axis + 1] != (size,)]
+        if failure or len(before) != len(after):
+            why = f"twice as many examples do not get as far: {failure or 'they fail before'}"
+        elif steps[call].vmaps > 1:
+            why = "there is a jax.vmap around it, whose axis may be anywhere too"
+        elif len(axes) != 1:
+            many = "no axis grows" if not axes else f"axes {axes} grow"
+            why = f"of its shape {before}, {many} with the number of examples"
+        else:
+            found[call] = axes[0]
+            continue
+        raise LayerError(
+            f"`{argument}`: {call[0]!r} is named within jax.vmap, and it cannot be told which of "
+            f"its axes is that of the examples ({why}); name it outside, where the axis is first: "
+            f'x = jax.ad_checkpoint.checkpoint_name(jax.vmap(f)(x), "{call[0]}")'
+        ) from failure
+    return found

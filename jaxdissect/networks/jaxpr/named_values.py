@@ -6,14 +6,15 @@ program takes another one in its place.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr
 from jaxtyping import Array, PyTree
 
-from jaxdissect.networks.jaxpr.partial_eval import Program, Slot, run_step, split
+from jaxdissect.networks.jaxpr.partial_eval import Program, Slot, Step, run_step, split
 
 _NAME = "name"
 """What the primitive is called."""
@@ -39,12 +40,17 @@ class NamedValues(NamedTuple):
     counts: dict[str, int]
     enclosed: frozenset[str]
 
+    def steps(self) -> dict[Call, Step]:
+        """Find the step of every use of a name that can be reached."""
+        return {call: self.program.steps[number] for number, call in _calls(self.program).items()}
+
     def run(
         self,
         argument: PyTree,
         tap: Callable[[str, int, Array], Array],
         *,
         until: Collection[Call] | None = None,
+        first: Mapping[Call, int] | None = None,
     ) -> PyTree:
         """Run the program.
 
@@ -54,6 +60,8 @@ class NamedValues(NamedTuple):
                 place.
             until: Names whose values are asked for, beside the results: what neither needs is not
                 run. By default all is run.
+            first: By name, which axis of a value comes first where `tap` sees it. By default all
+                stay where they are.
 
         Returns:
             The results of the function.
@@ -69,7 +77,8 @@ class NamedValues(NamedTuple):
             values = [filled[v] if isinstance(v, Slot) else v for v in step.inputs]
             found = list(run_step(step, values))
             if call := calls.get(number):
-                found = [tap(*call, found[0])]
+                axis = (first or {}).get(call, 0)
+                found = [jnp.moveaxis(tap(*call, jnp.moveaxis(found[0], axis, 0)), 0, axis)]
             filled |= dict(zip(step.outputs, found, strict=True))
         return self.program.finish(filled)
 

@@ -42,12 +42,13 @@ Value = Any
 
 
 class Step(NamedTuple):
-    """An operation: what it reads, and the slots that it fills."""
+    """An operation: what it reads and fills, and how many `jax.vmap` are around it."""
 
     primitive: Primitive
     params: dict[str, Any]
     inputs: tuple[Value, ...]
     outputs: tuple[Slot, ...]
+    vmaps: int = 0
 
 
 def run_step(step: Step, inputs: Sequence[Any]) -> Sequence[Any]:
@@ -144,7 +145,9 @@ class _Writer:
         self._number += 1
         return Slot(self._number, tuple(aval.shape))
 
-    def write(self, jaxpr: Jaxpr, consts: Sequence[Any], inputs: Sequence[Value]) -> list[Value]:
+    def write(
+        self, jaxpr: Jaxpr, consts: Sequence[Any], inputs: Sequence[Value], *, vmaps: int = 0
+    ) -> list[Value]:
         known: dict[Any, Value] = dict(zip(jaxpr.constvars, consts, strict=True))
         known |= dict(zip(jaxpr.invars, inputs, strict=True))
 
@@ -156,15 +159,16 @@ class _Writer:
             inner = eqn.params.get(_CALLS.get(eqn.primitive.name, ""))
             if inner is not None and not self._opened(eqn):
                 inner = None
+            around = vmaps + sum(part.name == "vmap" for part in eqn.source_info.name_stack.stack)
             if not any(isinstance(value, Slot) for value in values):
                 outputs = list(run_step(Step(eqn.primitive, eqn.params, (), ()), values))
             elif isinstance(inner, ClosedJaxpr):
-                outputs = self.write(inner.jaxpr, inner.consts, values)
+                outputs = self.write(inner.jaxpr, inner.consts, values, vmaps=around)
             elif isinstance(inner, Jaxpr):
-                outputs = self.write(inner, (), values)
+                outputs = self.write(inner, (), values, vmaps=around)
             else:
                 slots = tuple(self.slot(variable.aval) for variable in eqn.outvars)
-                self.steps.append(Step(eqn.primitive, eqn.params, tuple(values), slots))
+                self.steps.append(Step(eqn.primitive, eqn.params, tuple(values), slots, around))
                 outputs = list(slots)
             known |= dict(zip(eqn.outvars, outputs, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
