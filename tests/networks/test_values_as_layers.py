@@ -356,6 +356,34 @@ class TestSownValues:
             network.apply(network.params, images(), layers=("x",))
 
 
+class NnxReadsSown(nnx.Module):
+    """Uses what a child keeps, as networks with auxiliary losses do."""
+
+    class Block(nnx.Module):
+        kept: nnx.Intermediate
+        passed: nnx.Cache
+
+        def __call__(self, x):
+            self.sow(nnx.Intermediate, "kept", 3 * x, init_fn=lambda: 1, reduce_fn=jnp.add)
+            return self.perturb("passed", x, variable_type=nnx.Cache)
+
+    def __init__(self):
+        self.block = NnxReadsSown.Block()
+
+    def __call__(self, x):
+        return self.block(x) + self.block.kept[...] + self.block.passed[...]
+
+
+@pytest.mark.filterwarnings("ignore:(?s).*Module:DeprecationWarning")
+def test_what_is_kept_can_be_read_by_the_network():
+    network = NnxNetwork(NnxReadsSown())
+    due = NnxReadsSown()(images())
+    for layers in ((), ("block.kept",)):
+        output, found = network.apply(network.params, images(), layers=layers)
+        np.testing.assert_array_equal(output, due)
+    np.testing.assert_array_equal(found["block.kept"], 3 * images())
+
+
 def test_an_experiment_takes_them():
     class Pictures:
         def __len__(self):

@@ -1,6 +1,7 @@
 """Probe a flax nnx module."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -118,20 +119,22 @@ def _tap_values(holder: Any, path: str, recorder: Recorder) -> None:
     """Let what a module keeps by `sow`, or passes through `perturb`, through the recorder."""
     if not isinstance(holder, nnx.Module) or not _keeps_values(type(holder)):
         return
+    kind: Any = type(holder)
 
     def full(name: str) -> str:
         return f"{path}.{name}" if path else name
 
     def sow(variable_type: Any, name: str, value: Any, *how: Any, **more: Any) -> bool:
-        del variable_type, how, more
         recorder.note(full(name), value)
-        return False
+        with warnings.catch_warnings():
+            # Recommends nnx.capture, instead of which the recorder is there.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return kind.sow(holder, variable_type, name, value, *how, **more)
 
-    def perturb(name: str, value: Any, variable_type: Any = None) -> Any:
-        del variable_type
-        stored = getattr(holder, name, None)
-        if isinstance(stored, nnx.Variable):
-            value = value + stored.get_value()
+    def perturb(name: str, value: Any, *variable_type: Any, **more: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            value = kind.perturb(holder, name, value, *variable_type, **more)
         return recorder.tap(full(name), value)
 
     # Written through the attribute dictionary, because functions are no data to nnx.
