@@ -5,24 +5,29 @@
 
 A dissection holds both kinds of concepts; IoU does not depend on what else is looked for, so each
 kind is read from it as if it had been alone, the colors with either. With `--pictures` the ten best
-units by each kind are drawn, with the photographs at which they peak.
+units by each kind are drawn, with the photographs of which they are active on the largest part: the
+peaks of a ReLU6 say little, for many photographs have the same, 6.
 """
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from dissect_photographs import read_photographs
+from dissect_photographs import GRID, read_photographs
 from photograph_labels import CATEGORY, class_of
-from photograph_networks import SUBJECTS
+from photograph_networks import SUBJECTS, Subject
 
 import jaxdissect as jd
-from jaxdissect.dissection.unit_images import top_images
+from jaxdissect.dissection.unit_images import active_regions, top_images
 from jaxdissect.engine.batching import Source
+from jaxdissect.engine.folding import map_batches
+from jaxdissect.engine.layer_reader import LayerReader
 from jaxdissect.plots.unit_strips import draw_unit_strips
 
 PEOPLE, DEEPLAB = ("object", "color"), (CATEGORY, "color")
@@ -149,6 +154,39 @@ def report(dissection: jd.Dissection) -> str:
     return "\n\n".join(parts)
 
 
+def most_active(
+    dissection: jd.Dissection,
+    subject: Subject,
+    source: Source,
+    units: Mapping[str, Sequence[int]],
+    number: int,
+) -> dict[str, np.ndarray]:
+    """Find the photographs on the largest part of which units are active, by layer [U, k]."""
+    names = tuple(name for name in dissection.layers if units[name])
+    network = jd.as_network(subject.network)
+    reader = LayerReader.of(network, tuple(dissection.layers), inputs=subject.inputs)
+    shares = {name: np.zeros((len(source), len(units[name]))) for name in names}
+
+    @jax.jit
+    def step(batch: dict[str, Any]) -> dict[str, jax.Array]:
+        maps = reader.traced(network.params, batch).maps
+        found = {}
+        for name in names:
+            own = np.array(units[name])
+            thresholds = jnp.asarray(dissection[name].thresholds[own])
+            found[name] = active_regions(maps[name][..., own], thresholds, GRID).mean(axis=(1, 2))
+        return found
+
+    def receive(batch: dict[str, Any], found: dict[str, np.ndarray]) -> None:
+        rows = batch["weight"]
+        for name in names:
+            shares[name][batch["example"][rows]] = np.asarray(found[name])[rows]
+
+    map_batches(step, source, batch_size=8, receive=receive)
+    order = {name: np.argsort(-share, axis=0, kind="stable") for name, share in shares.items()}
+    return {name: places[:number].T for name, places in order.items()}
+
+
 def draw_best_units(
     dissection: jd.Dissection, network: str, source: Source, folder: Path, *, images: int = 8
 ) -> None:
@@ -160,7 +198,12 @@ def draw_best_units(
         chosen = best_units(part)
         units = {name: [best.unit for best in chosen if best.layer == name] for name in part.layers}
         found = top_images(
-            part, subject.network, source, inputs=subject.inputs, units=units, num_images=images
+            part,
+            subject.network,
+            source,
+            inputs=subject.inputs,
+            units=units,
+            examples=most_active(part, subject, source, units, images),
         )
         strips = [found[best.layer][units[best.layer].index(best.unit)] for best in chosen]
         named = ", ".join(dict.fromkeys(best.layer for best in chosen))

@@ -15,7 +15,15 @@ from photograph_labels import (
     read_label_maps,
 )
 from photograph_networks import LITE0, SUBJECTS
-from report_photographs import CATEGORY, agreement, best_units, draw_best_units, only, report
+from report_photographs import (
+    CATEGORY,
+    agreement,
+    best_units,
+    draw_best_units,
+    most_active,
+    only,
+    report,
+)
 
 import jaxdissect as jd
 from jaxdissect.networks.segmenters import ADE20K_OBJECTS
@@ -90,6 +98,10 @@ def test_people_and_a_segmenter_name_units_alike(segments, tmp_path):
     best = best_units(only(found[None], CATEGORY))
     assert len(best) == 10 and {unit.concept for unit in best} <= set(ADE20K_OBJECTS)
     source = read_photographs(photographs, every=EVERY, segments=segments)
+    units = {"conv1": [3], "fire9": [0, 5, 7]}
+    shown = most_active(found[None], SUBJECTS["squeezenet"](), source, units, 2)
+    assert shown["conv1"].shape == (1, 2) and shown["fire9"].shape == (3, 2)
+    assert (shown["fire9"][:, 0] != shown["fire9"][:, 1]).all()
     draw_best_units(found[None], "squeezenet", source, tmp_path, images=2)
     assert (tmp_path / "squeezenet-people.png").stat().st_size > 10_000
 
