@@ -404,7 +404,7 @@ def test_the_sample():
     few = LabelledImages(sample="scenes", num_images=9, limit=4)
     assert len(find_labelled_images(few).source) == 4
     colorless = LabelledImages(sample="scenes", colors=False)
-    with pytest.raises(ValueError, match="`no_colors` do not go with `sample`"):
+    with pytest.raises(ValueError, match="`no_colors` does not go with `sample`"):
         find_labelled_images(colorless)
 
 

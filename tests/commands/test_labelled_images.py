@@ -54,7 +54,7 @@ def test_what_values_mean_goes_with_label_maps(tmp_path):
     for option in ({"ignore_label": 255}, {"first_label": 0}):
         with pytest.raises(ValueError, match="`ignore_label` and `first_label` go with label maps"):
             find_labelled_images(LabelledImages(images=tmp_path, **option))
-        with pytest.raises(ValueError, match="do not go with `sample`"):
+        with pytest.raises(ValueError, match="not go with `sample`"):
             find_labelled_images(LabelledImages(sample="scenes", **option))
 
 

@@ -13,8 +13,7 @@ from support.tflite_files import DeepLabFile
 from jaxdissect.commands.main import main
 from jaxdissect.commands.options.labelled_images import LabelledImages, find_labelled_images
 from jaxdissect.dissection.result import load_dissection
-from jaxdissect.networks.models.deeplab import DeepLab
-from jaxdissect.networks.models.inverted_residual import Inverted
+from jaxdissect.networks.models.deeplab import BLOCKS, DeepLab
 from jaxdissect.networks.segmenters.ade20k import ADE20K_OBJECTS
 from jaxdissect.networks.segmenters.channel_concepts import read_channel_concepts
 from jaxdissect.networks.segmenters.pretrained import pretrained_segmenter
@@ -157,7 +156,20 @@ def test_what_is_no_segmenter_is_refused(place, function, options, message):
             "not go with `segmenter` 'scenes'",
         ),
         ({"segmenter": "nothing"}, "must be net, then .* or one of: deeplab_mobilenet_ade20k"),
-        ({"sample": "scenes", "segmenter_size": (8, 8), "images": None}, "and there is none"),
+        (
+            {"sample": "scenes", "segmenter_size": (8, 8), "images": None},
+            "^`segmenter_size` does not go with `sample`, which",
+        ),
+        (
+            {
+                "sample": "scenes",
+                "segmenter": "scenes",
+                "segmenter_weights": Path("a.npz"),
+                "images": None,
+                "colors": False,
+            },
+            "^`segmenter`, `segmenter_weights`, `no_colors` do not go with `sample`",
+        ),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(place, options, message):
@@ -166,12 +178,12 @@ def test_options_that_do_not_go_together_are_refused(place, options, message):
 
 
 def test_a_segmenter_from_a_file(place, tmp_path):
-    blocks = (Inverted(4, expansion=1), Inverted(4, stride=2), Inverted(4, stride=2), Inverted(4))
+    blocks = [block._replace(units=2 + number // 6) for number, block in enumerate(BLOCKS)]
 
-    def network(classes=151):
+    def network(classes=151, blocks=blocks):
         return DeepLab(classes, stem=4, blocks=blocks, units=8, reduced=3, rngs=nnx.Rngs(0))
 
-    def written(name, build):
+    def written(name, build, blocks=blocks):
         arrays = {key: np.asarray(value) for key, value in parameters(filled(build)).items()}
         path = tmp_path / name
         path.write_bytes(DeepLabFile(arrays, blocks).content())
@@ -190,6 +202,10 @@ def test_a_segmenter_from_a_file(place, tmp_path):
     few = written("few.tflite", lambda: network(5))
     with pytest.raises(ValueError, match="few.tflite is a DeepLab with 5 classes, .* are 151"):
         pretrained_segmenter("deeplab_mobilenet_ade20k", weights=few)
+    close = [block._replace(dilation=1) for block in blocks]
+    other = written("other.tflite", lambda: network(blocks=close), close)
+    with pytest.raises(ValueError, match=r"other.tflite .* dilations .*\(1, 1\)\], "):
+        pretrained_segmenter("deeplab_mobilenet_ade20k", weights=other)
     with pytest.raises(ValueError, match="needs `weights`"):
         pretrained_segmenter("deeplab_mobilenet_ade20k")
     with pytest.raises(ValueError, match="`weights` go with deeplab"):

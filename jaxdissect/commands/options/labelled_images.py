@@ -11,7 +11,7 @@ from tyro.conf import arg
 from jaxdissect.arrays.concepts import Vocabulary, read_concepts
 from jaxdissect.commands.options.image_cache import ImageCacheOption
 from jaxdissect.commands.options.numbers import check_at_least
-from jaxdissect.commands.options.segmenter import SegmenterOptions
+from jaxdissect.commands.options.segmenter import SEGMENTER_OPTIONS, SegmenterOptions
 from jaxdissect.commands.options.size import OptionalSize
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.data.folders import OnError, image_folder
@@ -178,12 +178,13 @@ def _check_origin(options: LabelledImages, data_set: LabelledDataSet) -> None:
 
 def _sample(options: LabelledImages) -> ImagesWithLabels:
     """Draw the scenes, with the labels that they come with."""
-    options.check_no_segmenter()
-    own = (options.concepts, options.image_size, options.segmenter, options.ignore_label)
-    if any(option is not None for option in own) or options.first_label != 1 or not options.colors:
+    names = ("concepts", "ignore_label", "image_size", *SEGMENTER_OPTIONS)
+    given = [name for name in names if getattr(options, name) is not None]
+    given += ["first_label"] * (options.first_label != 1) + ["no_colors"] * (not options.colors)
+    if given:
+        verb = "does" if len(given) == 1 else "do"
         raise ValueError(
-            "`concepts`, `ignore_label`, `first_label`, `segmenter`, `image_size` and `no_colors` "
-            "do not go with `sample`, which comes with all its labels"
+            f"{_quoted(given)} {verb} not go with `sample`, which comes with all its labels"
         )
     number = options.num_images or SAMPLE_SIZE
     scenes = scenes_dataset(min(number, options.limit or number), seed=_SAMPLE_SEED)

@@ -30,6 +30,9 @@ from jaxdissect.scenes.shipped import load_segmenter
 
 SEGMENTERS = (BUILT_IN, "netpqc", *FILE_SEGMENTERS)
 
+SEGMENTER_OPTIONS = ("segmenter", "segmenter_weights", "segmenter_concepts", "segmenter_size")
+"""Options of `SegmenterOptions`, which go with the first of them."""
+
 _GRID = (8, 8)  # of a first look at labels
 
 
@@ -98,8 +101,7 @@ class SegmenterOptions:
         Raises:
             ValueError: If there are some.
         """
-        about = ("segmenter_weights", "segmenter_concepts", "segmenter_size")
-        if given := [name for name in about if getattr(self, name) is not None]:
+        if given := [name for name in SEGMENTER_OPTIONS[1:] if getattr(self, name) is not None]:
             raise ValueError(f"`{given[0]}` goes with `segmenter`, and there is none")
 
     def _segmenter_of_user(self, name: str, image: np.ndarray) -> Segmenter:

@@ -25,6 +25,9 @@ from jaxdissect.networks.weights.tflite_steps import Step, steps_of
 def load_deeplab_tflite(path: FilePath, *, dtype: Any = jnp.float32) -> DeepLab:
     """Build a DeepLab with the weights of a TensorFlow Lite file.
 
+    Its strides and dilations are not in its parameters: where these are saved, `load_network`
+    builds the network with the published ones.
+
     Args:
         path: The file.
         dtype: Floating dtype of the parameters, and of what the network computes.

@@ -11,7 +11,7 @@ from jaxtyping import Array, PyTree
 from jaxdissect.arrays.names import printable
 from jaxdissect.networks.loading import load_network
 from jaxdissect.networks.models.catalog import imagenet_normalised
-from jaxdissect.networks.models.deeplab import CornersOfImage, prepare
+from jaxdissect.networks.models.deeplab import BLOCKS, CornersOfImage, prepare
 from jaxdissect.networks.models.deeplab_tflite import load_deeplab_tflite
 from jaxdissect.networks.segmenters.ade20k import ADE20K_OBJECTS
 from jaxdissect.networks.segmenters.scored_segmenter import segmenter_of
@@ -43,14 +43,14 @@ def load_deeplab(
     centres: a grid of the images' size has the published labels, and others no detour over it.
 
     Args:
-        path: The published `.tflite`, for which the extra `tflite` is needed, or what
-            `jaxdissect convert` writes.
+        path: The published `.tflite`, for which the extra `tflite` is needed; or the network's
+            parameters in a file that `load_network` reads.
         dtype: Floating dtype of the parameters, and of what the network computes.
         size: Height and width at which the network sees the images; by default `DEEPLAB_SIZE`.
 
     Raises:
         ValueError: If the package `tflite` is missing, or the file is damaged, or holds another
-            network or one with other classes.
+            network or one with other classes, strides or dilations.
         OSError: If the file cannot be opened.
     """
     if Path(path).suffix.lower() == SUFFIX:
@@ -63,7 +63,22 @@ def load_deeplab(
             f"{printable(str(path))} is a DeepLab with {classes} classes, and ADE20K's are {due}, "
             "none included; name yours with `segmenter_of`"
         )
+    _check_spacing(network, path)
     return _coarsely_scored(network, ADE20K_OBJECTS, prepare, size or DEEPLAB_SIZE)
+
+
+def _check_spacing(network: Any, path: FilePath) -> None:
+    """Refuse strides and dilations that the parameters, saved, would not be read with again."""
+    features = network.MobilenetV2
+    steps = [getattr(features, name).depthwise for name in features.names]
+    found = [(max(step.strides), step.dilation) for step in steps]
+    due = [(block.stride, block.dilation) for block in BLOCKS]
+    if found != due:
+        raise ValueError(
+            f"{printable(str(path))} is a DeepLab whose blocks have strides and dilations {found}, "
+            f"and those of the published one are {due}; read yours with `load_deeplab_tflite` of "
+            "`jaxdissect.networks.models.deeplab_tflite`, and name it with `segmenter_of`"
+        )
 
 
 def load_espnetv2(

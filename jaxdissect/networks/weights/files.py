@@ -41,6 +41,19 @@ SUFFIXES = (*PYTORCH_SUFFIXES, ".safetensors", ".npz")
 _MOST_TIMES, _MOST_BEYOND = 16, 1 << 26
 """All arrays of a file take at most so many times its bytes, and so many bytes beyond."""
 
+_PICKLED = (
+    "; a pickled network holds code, which is never executed here: with the program that made it, "
+    "save the weights alone, as in torch.save(G_ema.state_dict(), 'weights.pth')"
+)
+_ELSEWHERE = {
+    ".pkl": _PICKLED,
+    ".pickle": _PICKLED,
+    ".tflite": "; of TensorFlow Lite files, that of deeplab_mobilenet_ade20k can be read, as a "
+    'segmenter: pretrained_segmenter("deeplab_mobilenet_ade20k", weights=FILE), or '
+    "--segmenter deeplab_mobilenet_ade20k --segmenter-weights FILE",
+}
+"""Where to go with files that are no files of weights, by their ending."""
+
 _CHECKSUM, _NO_CHECKSUM = "jaxdissect_sha256", "0" * 64
 _STORED_CHECKSUM = re.compile(rb'("jaxdissect_sha256":")[0-9a-f]{64}')
 
@@ -122,13 +135,9 @@ def open_weights(path: FilePath, *, name: str | None = None) -> Iterator[dict[st
     path = Path(path)
     suffix = Path(name or path).suffix.lower()
     if suffix not in SUFFIXES:
-        hint = (
-            "; a pickled network holds code, which is never executed here: with the program that "
-            "made it, save the weights alone, as in torch.save(G_ema.state_dict(), 'weights.pth')"
-        )
         raise ValueError(
             f"`path` (={str(path)!r}) must end in one of: {', '.join(SUFFIXES)}"
-            + (hint if suffix in (".pkl", ".pickle") else "")
+            + _ELSEWHERE.get(suffix, "")
         )
     find, what = {
         ".safetensors": (_find_safetensors, "safetensors file"),

@@ -11,7 +11,7 @@ from flax import nnx
 from support.random_weights import filled, named_shapes
 from support.tflite_files import DeepLabFile
 
-from jaxdissect.networks.loading import load_network
+from jaxdissect.networks.loading import convert, load_network
 from jaxdissect.networks.models.deeplab import (
     BLOCKS,
     CornersOfImage,
@@ -92,6 +92,15 @@ def test_files_of_other_networks_are_refused(tmp_path):
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match="other.tflite is"):
         load_deeplab_tflite(path)
+
+
+@pytest.mark.parametrize("name", ["deeplab_mobilenet_ade20k", "espnetv2"])
+def test_files_that_only_a_segmenter_reads_say_so(name, tmp_path):
+    message = r'pretrained_segmenter\("deeplab_mobilenet_ade20k", weights=.* --segmenter-weights'
+    with pytest.raises(ValueError, match=message):
+        load_network(name, "other.tflite")
+    with pytest.raises(ValueError, match=message):
+        convert(name, "other.tflite", tmp_path / "other.safetensors")
 
 
 def test_weights_of_other_widths_are_read_without_the_extra(tmp_path, monkeypatch):

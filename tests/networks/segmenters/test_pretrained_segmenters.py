@@ -186,5 +186,5 @@ def test_images_segmented_from_the_command_line(cache, tmp_path, monkeypatch):
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     options = LabelledImages(images=tmp_path, segmenter="netc")
     assert "black" not in find_labelled_images(options).labeler.vocabulary.names
-    with pytest.raises(ValueError, match="do not go with `sample`"):
+    with pytest.raises(ValueError, match="not go with `sample`"):
         find_labelled_images(LabelledImages(sample="scenes", segmenter="net"))
