@@ -22,7 +22,7 @@ class TappedNetwork(AdaptedNetwork):
         network = TappedNetwork(generate, params)
 
     A value that the function names by `jax.ad_checkpoint.checkpoint_name` is a layer of that name
-    too, also within `jax.jit`, `jax.vmap` or `jax.checkpoint`.
+    too, also within `jax.jit`, `jax.checkpoint` or one `jax.vmap` over the examples.
 
     Args:
         function: ``function(params, inputs, tap) -> output``, pure but for calls of `tap`, none of
