@@ -37,6 +37,9 @@ def module():
 def function():
     return lambda images: jnp.concatenate([jnp.full_like(images[..., :1], 0.3), images], axis=-1)
 
+def function_last():
+    return lambda images: jnp.concatenate([images, jnp.full_like(images[..., :1], 0.3)], axis=-1)
+
 def own():
     def segment(params, images, grid):
         return jnp.argmax(images, axis=-1).astype(jnp.int32)[..., None] + params
@@ -65,7 +68,9 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("segmenters")
     (folder / "mine.py").write_text(MINE)
     (folder / "three.txt").write_text("red\ngreen\nblue\n")
-    (folder / "two.txt").write_text("red\ngreen\n")
+    (folder / "three_of_one.csv").write_text("id,name\n1,red\n2,green\n3,blue\n")
+    (folder / "nothing_first.txt").write_text("background\nred\ngreen\nblue\n")
+    (folder / "nothing_last.txt").write_text("red\ngreen\nblue\nnone\n")
     (folder / "images").mkdir()
     for color, name in ((0, "a"), (2, "b")):
         pixels = np.zeros((16, 12, 3), np.uint8)
@@ -98,7 +103,9 @@ def names_in(source, labeler, *, grid=(4, 4)):
     [
         ("own", {}),
         ("module", {"concepts": "three.txt"}),
-        ("function", {"concepts": "three.txt", "segmenter_size": (8, 8)}),
+        ("module", {"concepts": "three_of_one.csv"}),
+        ("function", {"concepts": "nothing_first.txt", "segmenter_size": (8, 8)}),
+        ("function_last", {"concepts": "nothing_last.txt"}),
     ],
 )
 def test_functions_of_the_user_label_images(place, function, options):
@@ -127,7 +134,11 @@ def test_measured_colors_give_way_to_a_segmenter_of_colors(place):
             {"segmenter_weights": Path("w.npz")},
             "`segmenter_weights` go with deeplab",
         ),
-        ("function", {"concepts": "two.txt"}, r"gives float32\[1, 16, 12, 4\], .* 3 or 2\]"),
+        (
+            "function",
+            {"concepts": "three.txt"},
+            r"gives float32\[1, 16, 12, 4\], .* 3\], .* in a file as a line `background`",
+        ),
         (
             "ids",
             {"concepts": "three.txt"},
@@ -135,7 +146,7 @@ def test_measured_colors_give_way_to_a_segmenter_of_colors(place):
         ),
         ("not_numbers", {"concepts": "three.txt"}, "gives scores that are not numbers"),
         ("too_high", {}, r"gives labels from 4 to 4, .* are 0 \(none\) to 3"),
-        ("fails", {"concepts": "three.txt"}, r"fails on images \[16, 12, 3\]: .*mine.py, line 35"),
+        ("fails", {"concepts": "three.txt"}, r"fails on images \[16, 12, 3\]: .*mine.py, line 38"),
         ("nothing", {}, "has no function 'nothing'"),
     ],
 )
@@ -225,9 +236,19 @@ def test_lists_of_channels(tmp_path):
     assert read("0: sky\n1: sea\n") == objects
     table = "id,name,category\n0,sky,stuff\n1,cat,thing\n"
     assert read(table, "names.csv") == (("sky", "stuff"), ("cat", "thing"))
-    for text in ("sky\nsea\n", "1: sky\n2: sea\n"):
-        known = read(text)
-        assert not isinstance(known, tuple) and known.names == ("-", "sky", "sea")
+    assert read("sky\nsea\n") == objects
+    for nothing in ("background", "None", "-"):
+        for text in (f"sky\nsea\n{nothing}\n", f"0: sky\n1: sea\n2: {nothing}\n"):
+            assert read(text) == (*objects, None)
+        assert read(f"3: {nothing}\n2: sea\n1: sky\n") == (*objects, None)
+        assert read(f"{nothing}\nsky\nsea\n{nothing}\n") == (None, *objects, None)
+    table = "id,name,category\n1,sky,stuff\n2,void,\n"
+    assert read(table, "names.csv") == (("sky", "stuff"), None)
+    known = read("1: sky\n2: sea\n")
+    assert not isinstance(known, tuple) and known.names == ("-", "sky", "sea")
+    for text in ("0: sky\n2: background\n", "2: sky\n3: background\n", "1: a\n1: none\n"):
+        with pytest.raises(ValueError, match="names.txt"):
+            read(text)
     with pytest.raises(ValueError, match="line 2|lies outside"):
         read("0: sky\n2: sea\n")
 

@@ -50,7 +50,8 @@ class SegmenterOptions:
     """The file of weights of a segmenter that is not downloaded."""
     segmenter_concepts: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None
     """What the channels of a network of yours stand for: .csv (id,name,category) or .txt, a line
-    for each channel, or for each but the first, which then stands for nothing."""
+    for each channel in their order; a first or last line `background` for one that stands for
+    nothing."""
     segmenter_size: Annotated[
         OptionalSize, arg(metavar="H [W]", help_behavior_hint="(default: the segmenter's own)")
     ] = None

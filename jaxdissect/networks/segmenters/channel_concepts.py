@@ -12,10 +12,10 @@ def read_channel_concepts(path: FilePath) -> Vocabulary | tuple[Concept, ...]:
     """Read what the channels of a network stand for, for `segmenter_of`.
 
     The file is one that `jaxdissect.arrays.concepts.read_concepts` reads: a table, or a name on
-    every line, numbered or not. Where channel 0 is listed, as `0: background`, `0: sky`, or
-    `background` on the first of lines that are not numbered, there is a channel for every line.
-    Otherwise channels are as many as names, or one more, the first of which then stands for
-    nothing.
+    every line, numbered or not. There is a channel for every line. Where the first or the last is
+    called `background` (or `none`, `-`, or another of `NOTHING`), its channel stands for nothing.
+    Only where the lines are numbered from 1, and neither end is called so, there may also be one
+    channel more, which is number 0 and stands for nothing.
 
     Raises:
         ValueError: If the file is malformed, or its numbers do not count from 0 or 1.
@@ -25,13 +25,21 @@ def read_channel_concepts(path: FilePath) -> Vocabulary | tuple[Concept, ...]:
     if path.suffix.lower() not in (".csv", ".tsv", ".txt"):
         return read_concepts(path)
     listed = read_name_list(path)
-    first = next((entry for entry in listed if entry.number in (0, None)), None)
-    if first is None or (first.number is None and first.name.lower() not in NOTHING):
-        return read_concepts(path)
-    is_nothing = first.name.lower() in NOTHING
-    if first.number is None:
-        rest = tuple((entry.name, entry.category or CATEGORIES[0]) for entry in listed[1:])
-        return (None, *rest)
-    known = read_concepts(path, first_label=1 if is_nothing else 0)
-    concepts = tuple(zip(known.names[1:], known.categories[1:], strict=True))
-    return (None, *concepts) if is_nothing else concepts
+    numbers = [entry.number for entry in listed if entry.number is not None]
+    first = min(numbers, default=1)
+    if numbers:
+        listed = sorted(listed, key=lambda entry: entry.number or 0)
+    is_nothing = [entry.name.lower() in NOTHING for entry in listed]
+    counted = sorted(numbers) == [*range(first, first + len(numbers))]
+    if first in (0, 1) and counted and any(is_nothing[:1] + is_nothing[-1:]):
+        ends = (0, len(listed) - 1)
+        return tuple(
+            None
+            if place in ends and is_nothing[place]
+            else (entry.name, entry.category or CATEGORIES[0])
+            for place, entry in enumerate(listed)
+        )
+    known = read_concepts(path, first_label=0 if first == 0 and not is_nothing[0] else 1)
+    if numbers and first == 1:
+        return known
+    return tuple(zip(known.names[1:], known.categories[1:], strict=True))

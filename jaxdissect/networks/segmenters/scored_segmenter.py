@@ -25,6 +25,10 @@ Concept = str | tuple[str, str] | None
 _Tables = Mapping[int, np.ndarray]
 """Ids int32 [C] of the channels, 0 for none, by their number."""
 
+_NOTHING = (
+    "; if its first or its last channel stands for nothing, list it there: as None, or in a file "
+    "as a line `background`"
+)
 _LAST = "; its channels seem to come first, and must come last"
 
 
@@ -165,5 +169,9 @@ def _check_scores(scores: Any, batch: int, tables: _Tables) -> None:
             f"{found}; what gives ids is a segmenter itself: Segmenter(vocabulary, params, segment)"
         )
     if len(shape) != 4 or shape[0] != batch or shape[3] not in tables:
-        first = len(shape) == 4 and shape[1] in tables
-        raise ValueError(f"{found}, because `concepts` name so many{_LAST if first else ''}")
+        hint = ""
+        if len(shape) == 4 and shape[1] in tables:
+            hint = _LAST
+        elif len(shape) == 4 and shape[3] - 1 in tables:
+            hint = _NOTHING
+        raise ValueError(f"{found}, because `concepts` name so many{hint}")
