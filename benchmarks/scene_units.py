@@ -1,7 +1,6 @@
 """Compare what the units of the two classifiers of the scenes detect, a VGG's and a transformer's.
 
-    python -m jaxdissect.scenes.train vit --weights vit.safetensors
-    python benchmarks/scene_units.py vit.safetensors [--networks NETWORK ...] [--num-images 640]
+    python benchmarks/scene_units.py [NETWORK ...] [--num-images 640] [--seeds 0 1 2]
 
 Both learned from the names of scenes alone; the pictures are those of `jaxdissect demo`, none of
 which either has seen, with the labels that were drawn, grid 32 x 32. One row for every layer: its
@@ -11,17 +10,14 @@ networks with random weights, one for every seed.
 
 import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from flax import nnx
 
 import jaxdissect as jd
-from jaxdissect.networks.weights.files import read_weights
-from jaxdissect.networks.weights.mapping import with_parameters
-from jaxdissect.scenes import SceneClassifier
+from jaxdissect.scenes import SceneClassifier, SceneTransformer
 from jaxdissect.scenes.scene_classifier import CONVOLUTIONS
-from jaxdissect.scenes.scene_transformer import TRANSFORMER_LAYERS, SceneTransformer
+from jaxdissect.scenes.scene_transformer import TRANSFORMER_LAYERS
 
 PICTURES_SEED = 3_000_003
 
@@ -30,37 +26,29 @@ class Compared(NamedTuple):
     """A network of the scenes.
 
     Attributes:
-        trained: Loads it; `load_transformer` from the file of the options.
+        trained: Loads it.
         random: Builds it of a random stream.
         layers: Its layers to dissect.
     """
 
-    trained: Callable[[Path], nnx.Module]
+    trained: Callable[[], nnx.Module]
     random: Callable[[nnx.Rngs], nnx.Module]
     layers: Sequence[str]
 
 
-def load_transformer(path: Path) -> SceneTransformer:
-    arrays = read_weights(path)
-    return with_parameters(lambda: SceneTransformer(rngs=nnx.Rngs(0)), arrays, source=str(path))
-
-
 NETWORKS = {
     "convolutions": Compared(
-        lambda path: jd.scenes.load_classifier(),
-        lambda rngs: SceneClassifier(rngs=rngs),
-        CONVOLUTIONS,
+        jd.scenes.load_classifier, lambda rngs: SceneClassifier(rngs=rngs), CONVOLUTIONS
     ),
     "transformer": Compared(
-        load_transformer, lambda rngs: SceneTransformer(rngs=rngs), TRANSFORMER_LAYERS
+        jd.scenes.load_vit, lambda rngs: SceneTransformer(rngs=rngs), TRANSFORMER_LAYERS
     ),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare units of two networks of the scenes.")
-    parser.add_argument("weights", type=Path, help="weights of the transformer")
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", help=", ".join(NETWORKS))
     parser.add_argument("--num-images", type=int, default=640)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     options = parser.parse_args()
@@ -79,9 +67,9 @@ def main() -> None:
     categories = jd.scenes.scene_vocabulary().category_names
     print_row("network", "layer", "units", "detectors", *categories, "untrained", *categories)
     print_row(*["---"] * (5 + 2 * len(categories)))
-    for name in options.networks:
+    for name in options.networks or NETWORKS:
         network = NETWORKS[name]
-        trained = dissect(network.trained(options.weights), network.layers)
+        trained = dissect(network.trained(), network.layers)
         random = [dissect(network.random(nnx.Rngs(s)), network.layers) for s in options.seeds]
         for layer in network.layers:
             print_row(

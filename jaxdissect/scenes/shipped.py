@@ -1,4 +1,4 @@
-"""The three networks of the scenes with the weights that come with the package.
+"""The four networks of the scenes with the weights that come with the package.
 
 Beside each is a card: how it was made, and how well it does. `python -m jaxdissect.scenes.train`
 makes them again.
@@ -17,8 +17,9 @@ from jaxdissect.networks.segmenters.segmenter import Segmenter
 from jaxdissect.networks.weights.mapping import pytorch_shapes, with_parameters
 from jaxdissect.scenes.scene_classifier import SceneClassifier
 from jaxdissect.scenes.scene_parser import SceneParser, scene_segmenter
+from jaxdissect.scenes.scene_transformer import SceneTransformer
 
-NAMES = ("classifier", "generator", "segmenter")
+NAMES = ("classifier", "generator", "segmenter", "vit")
 """The networks, as `read_card` calls them."""
 
 GENERATOR_SCENES = ("farm",)
@@ -29,6 +30,12 @@ def load_classifier() -> SceneClassifier:
     """Load the classifier of all ten scenes."""
     arrays = _read_arrays("classifier")
     return with_parameters(lambda: SceneClassifier(rngs=nnx.Rngs(0)), arrays, source="classifier")
+
+
+def load_vit() -> SceneTransformer:
+    """Load the vision transformer that classifies all ten scenes, as `load_classifier` does."""
+    arrays = _read_arrays("vit")
+    return with_parameters(lambda: SceneTransformer(rngs=nnx.Rngs(0)), arrays, source="vit")
 
 
 def load_generator() -> ProgressiveGenerator:

