@@ -8,8 +8,11 @@ renamed.
 
 The published weights were trained in TensorFlow, whose zeros lie behind the image where their
 number is odd (`same`). With as many on every side the weights of the extra lose 6% of their
-accuracy. timm has networks of both kinds: `tf_efficientnet_lite0` is the one meant here, and
-`efficientnet_lite0` the other one, with an `epsilon` of 1e-5.
+accuracy. timm has networks of both kinds under the same names of weights, which therefore cannot
+be told apart: `tf_efficientnet_lite0` is the one meant here. timm's own `efficientnet_lite0` gives
+other scores unless it is said to be the other one, `load_network("efficientnet_lite0", FILE,
+same=False, epsilon=1e-5)`, whose images are normalised by ImageNet's mean and deviation
+(`imagenet_normalised`) instead of by `prepare`; the command line takes it from a function of yours.
 
 Letters of shapes: B batch, H W input, h w layer grid, U units, N classes.
 """
@@ -236,7 +239,8 @@ def from_shapes(
     Args:
         variant: One of `VARIANTS`.
         shapes: Names and shapes; without the classifier's, ImageNet's 1000 classes.
-        same, epsilon: See `EfficientNetLite`.
+        same, epsilon: See `EfficientNetLite`; False and 1e-5 for timm's own `efficientnet_lite0`
+            (not `tf_efficientnet_lite0`), which weights do not tell.
         rngs: Stream of the initial parameters.
     """
     return EfficientNetLite(
