@@ -110,8 +110,8 @@ def load_network(
         path: File that `read_weights` reads, in a published naming or written by
             `convert`; or a folder with a file per part, `encoder*.pth` and `decoder*.pth`.
         dtype: Floating dtype of the parameters, and of what the network computes.
-        **options: What cannot be read from weights: further arguments of `from_shapes` of the
-            network's module.
+        **options: What cannot be read from weights, such as `heads` and `pooling` of vision
+            transformers: further arguments of `from_shapes` of the network's module.
 
     Raises:
         ValueError: If there is no such architecture (lists those there are), or the weights are

@@ -192,8 +192,10 @@ def _known(name: str, architecture: str, load: Callable[[], nnx.Module]) -> Foun
     known = ARCHITECTURES[architecture]
     if known.prepare is None:
         raise ValueError(f"`model` (={name!r}) is no network that images can be shown to")
-    network = PreparedNetwork(as_network(load()), known.prepare)
-    return FoundModel(name, network, Path(__file__).parent, known.layers)
+    module = load()
+    layers = known.layers if known.layers_of is None else known.layers_of(module)
+    network = PreparedNetwork(as_network(module), known.prepare)
+    return FoundModel(name, network, Path(__file__).parent, layers)
 
 
 def choose_layers(

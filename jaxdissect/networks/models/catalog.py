@@ -4,9 +4,9 @@ To add one: write its module so that its tree follows the published names, with 
 `reference_names` beside it, and list it here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -82,6 +82,7 @@ class Architecture(NamedTuple):
         parts: Parts that are published in files of their own.
         prepare: From RGB images in [0, 1] to the network's input, for networks of images.
         layers: Layers that are dissected by default: where the published numbers come from.
+        layers_of: Finds such layers in a network of other sizes, if their names depend on them.
         marks: Names of a few arrays that its weights have, PyTorch's after `reference_names`, and
             those of most other networks lack: which network weights are of is then found quickly.
     """
@@ -91,6 +92,7 @@ class Architecture(NamedTuple):
     parts: tuple[str, ...] = ()
     prepare: Callable[[jax.Array], jax.Array] | None = None
     layers: tuple[str, ...] = ()
+    layers_of: Callable[[Any], tuple[str, ...]] | None = None
     marks: tuple[str, ...] = ()
 
 
@@ -143,19 +145,31 @@ def _vit(
     reference_names: Callable[[Arrays], Arrays],
     prepare: Callable[[jax.Array], jax.Array],
     *,
+    named: Mapping[int, str] = MappingProxyType({}),
     epsilon: float = 1e-6,
     activation: Callable[[jax.Array], jax.Array] = vision_transformer.gelu,
     **published: Any,
 ) -> Architecture:
-    """Describe a vision transformer; `published` is what it has beside its width."""
+    """Describe a vision transformer; `published` is what it has beside its width.
+
+    `named` are names of its family by width, if it has several.
+    """
     build = partial(
         vision_transformer.from_shapes,
         published={"width": width, **published},
+        named=named,
         epsilon=epsilon,
         activation=activation,
     )
     marks = ("blocks.0.attn.qkv.weight", "pos_embed")
-    return Architecture(build, reference_names, prepare=prepare, layers=VIT_LAYERS, marks=marks)
+    return Architecture(
+        build,
+        reference_names,
+        prepare=prepare,
+        layers=VIT_LAYERS,
+        layers_of=vision_transformer.last_layers,
+        marks=marks,
+    )
 
 
 def _clip(activation: Callable[[jax.Array], jax.Array]) -> Architecture:
@@ -172,16 +186,27 @@ def _clip(activation: Callable[[jax.Array], jax.Array]) -> Architecture:
     )
 
 
+def _named(family: str, *sizes: str) -> dict[int, str]:
+    return {VIT_WIDTHS[size]: f"{family}_{size}" for size in sizes}
+
+
 VIT_LAYERS = ("blocks.9.mlp.act", "blocks.10.mlp.act", "blocks.11.mlp.act", "blocks.11")
 """Neurons of the last three blocks of twelve, and the residual stream after them."""
 
 _VISION_TRANSFORMERS = (
     {
-        f"vit_{size}": _vit(width, vision_transformer_names.timm_names, centered)
+        f"vit_{size}": _vit(
+            width, vision_transformer_names.timm_names, centered, named=_named("vit", *VIT_WIDTHS)
+        )
         for size, width in VIT_WIDTHS.items()
     }
     | {
-        f"deit_{size}": _vit(width, vision_transformer_names.timm_names, imagenet_normalised)
+        f"deit_{size}": _vit(
+            width,
+            vision_transformer_names.timm_names,
+            imagenet_normalised,
+            named=_named("deit", *VIT_WIDTHS),
+        )
         for size, width in VIT_WIDTHS.items()
     }
     | {
@@ -194,6 +219,7 @@ _VISION_TRANSFORMERS = (
             VIT_WIDTHS[size],
             vision_transformer_names.dinov2_names,
             imagenet_normalised,
+            named=_named("dinov2", "small", "base"),
             num_classes=0,
             layer_scale=True,
             patch_size=(14, 14),

@@ -13,7 +13,8 @@ N classes.
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,9 +32,32 @@ IMAGENET = 1000
 DEPTH = 12
 """Blocks of the published networks of these sizes."""
 
-KNOWN_HEADS = {192: 3, 384: 6, 512: 8, 768: 12, 1024: 16, 1280: 16}
-"""Attention heads of the published networks (tiny, small, medium, base, large, huge) by their
-width; weights do not tell."""
+
+class KnownSize(NamedTuple):
+    """Sizes of published networks, which have a class token and 4 U neurons in every block.
+
+    Attributes:
+        width: Units of a token, U.
+        depth: Blocks.
+        heads: Attention heads of every block, which weights do not tell.
+        patches: Heights of patches, which are square.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    patches: tuple[int, ...]
+
+
+KNOWN_SIZES = (
+    KnownSize(192, 12, 3, (16,)),
+    KnownSize(384, 12, 6, (8, 14, 16, 32)),
+    KnownSize(512, 12, 8, (16, 32)),
+    KnownSize(768, 12, 12, (8, 14, 16, 32)),
+    KnownSize(1024, 24, 16, (14, 16, 32)),
+    KnownSize(1280, 32, 16, (14, 16)),
+)
+"""Tiny, small, medium, base, large, huge."""
 
 MOST_BLOCKS = 100
 """More are not built: a name in a file costs a few bytes, a block much more."""
@@ -47,6 +71,14 @@ def gelu(inputs: Float[Array, "*a"]) -> Float[Array, "*a"]:
 def quick_gelu(inputs: Float[Array, "*a"]) -> Float[Array, "*a"]:
     """Multiply by the logistic function of 1.702 times the input, as OpenAI's CLIP does."""
     return inputs * jax.nn.sigmoid(1.702 * inputs)
+
+
+POOLINGS: dict[str, Callable[[Array, int], Array]] = {
+    "token": lambda tokens, prefix: tokens[:, 0],
+    "mean": lambda tokens, prefix: tokens[:, prefix:].mean(1),
+    "max": lambda tokens, prefix: tokens[:, prefix:].max(1),
+}
+"""From all tokens, and how many are no patches, to what is classified."""
 
 
 class LayerNorm(nnx.Module):
@@ -189,15 +221,15 @@ class VisionTransformer(nnx.Module):
         patch_bias, qkv_bias, head_bias: Whether these maps have a bias.
         pre_norm: Whether tokens are normalised before the first block.
         layer_scale: Whether branches are scaled before they are added.
-        mean_pooling: Whether the mean of the patches is classified, not the class token.
+        pooling: What is classified: the class "token", or the "mean" or "max" of the patches.
         norm_after_pooling: Whether the last normalisation, then `fc_norm`, follows pooling.
         activation: Of the neurons: `gelu`, or `quick_gelu`.
         epsilon: Added to variances by all normalisations.
         rngs: Stream of the initial parameters.
 
     Raises:
-        ValueError: If patches do not tile the image, heads do not divide the units, or there is no
-            class token to classify.
+        ValueError: If patches do not tile the image, heads do not divide the units, or pooling is
+            unknown or that of a class token that there is not.
     """
 
     def __init__(
@@ -218,7 +250,7 @@ class VisionTransformer(nnx.Module):
         head_bias: bool = True,
         pre_norm: bool = False,
         layer_scale: bool = False,
-        mean_pooling: bool = False,
+        pooling: str = "token",
         norm_after_pooling: bool = False,
         activation: Callable[[Array], Array] = gelu,
         epsilon: float = 1e-6,
@@ -231,13 +263,15 @@ class VisionTransformer(nnx.Module):
             )
         if heads < 1 or width % heads:
             raise ValueError(f"`heads` (={heads}) must divide the {width} units of a token")
-        if not class_token and not mean_pooling:
-            raise ValueError("`mean_pooling` must be True where there is no `class_token`")
+        if pooling not in POOLINGS:
+            raise ValueError(f"`pooling` (={pooling!r}) must be one of: {', '.join(POOLINGS)}")
+        if pooling == "token" and not class_token:
+            raise ValueError("`pooling` must be 'mean' or 'max' where there is no class token")
         normal = nnx.initializers.truncated_normal(0.02)
         prefix = int(class_token) + registers
         self.image_size = (image_size[0], image_size[1])
         self.patch_size = (patch_size[0], patch_size[1])
-        self.mean_pooling = mean_pooling
+        self.pooling = pooling
         self.positioned = int(class_token) if positioned is None else positioned
         if self.positioned not in {0, int(class_token), prefix}:
             raise ValueError(
@@ -333,7 +367,7 @@ class VisionTransformer(nnx.Module):
             tokens = block(tokens)
         if self.norm is not None:
             tokens = self.norm(tokens)
-        pooled = tokens[:, self.num_prefix :].mean(1) if self.mean_pooling else tokens[:, 0]
+        pooled = POOLINGS[self.pooling](tokens, self.num_prefix)
         if self.fc_norm is not None:
             pooled = self.fc_norm(pooled)
         return pooled if self.head is None else self.head(pooled)
@@ -368,7 +402,9 @@ def from_shapes(
     shapes: Shapes,
     *,
     published: Mapping[str, Any],
+    named: Mapping[int, str] = MappingProxyType({}),
     heads: int | None = None,
+    pooling: str | None = None,
     image_size: Shape | None = None,
     activation: Callable[[Array], Array] = gelu,
     epsilon: float = 1e-6,
@@ -376,39 +412,67 @@ def from_shapes(
 ) -> VisionTransformer:
     """Build the network in the sizes of some weights, given PyTorch's names and shapes.
 
+    Neither heads nor pooling are in weights. Heads are those of `KNOWN_SIZES` where all of width,
+    depth, neurons, patch and class token are published ones; there are networks of such a size with
+    others (the small one of MoCo v3 has 12 heads), for which `heads` must be given.
+
     Args:
         shapes: Shapes by name. Sizes that cannot be read are the published ones.
         published: Arguments of `VisionTransformer` for the published network, `num_classes` too.
-        heads: Attention heads, which weights do not tell; by default those of the published
-            networks of this width, see `KNOWN_HEADS`.
+        named: Names of the published networks of this family by their width; weights of the width
+            of another are refused.
+        heads: Attention heads, by default those of the published networks of these sizes.
+        pooling: What is classified: the class "token", or the "mean" or "max" of the patches. By
+            default the mean if there is `fc_norm` or no class token, else the class token.
         image_size: Height and width that the weights have positions for; by default a square.
         activation: Of the neurons: `gelu`, or `quick_gelu`.
         epsilon: Added to variances by all normalisations.
         rngs: Stream of the initial parameters.
 
     Raises:
-        ValueError: If no published network has this width and `heads` are not given, or the
-            positions fit no `image_size`, or several.
+        ValueError: If no published network has these sizes and `heads` are not given, the width is
+            that of another name, there is no class token for `pooling`, or the positions fit no
+            `image_size`, or several.
     """
     rngs = nnx.Rngs(0) if rngs is None else rngs
-    options: dict[str, Any] = {"num_classes": IMAGENET, **published}
+    options: dict[str, Any] = {
+        **{"num_classes": IMAGENET, "depth": DEPTH, "patch_size": (16, 16)},
+        **published,
+    }
     if shapes:
         options |= _structure(shapes)
         options |= _sizes(shapes, options)
         options |= _positions(shapes, options, image_size)
     elif image_size is not None:
         options["image_size"] = image_size
+    if pooling is not None:
+        options["pooling"] = pooling
     width = options["width"]
+    if width != published["width"] and width in named:
+        raise ValueError(
+            f"the weights have {width} units a token, as `{named[width]}` has, and "
+            f"`{named[published['width']]}` has {published['width']}"
+        )
     if heads is None:
-        if width not in KNOWN_HEADS:
-            raise ValueError(
-                f"`heads` must be given: no published network has {width} units (those known have "
-                f"{', '.join(map(str, KNOWN_HEADS))}), and weights do not tell how many heads "
-                "share them"
-            )
-        heads = KNOWN_HEADS[width]
+        # Names without positions are of no transformer; what is missing is listed then.
+        heads = _known_heads(options, "pos_embed" not in shapes or options["class_token"])
     return VisionTransformer(
         **options, heads=heads, activation=activation, epsilon=epsilon, rngs=rngs
+    )
+
+
+def _known_heads(options: Mapping[str, Any], has_token: bool) -> int:
+    """Look up the heads of the published network of some sizes, which must all be its own."""
+    width, depth, patch = options["width"], options["depth"], options["patch_size"]
+    neurons = options.get("hidden", 4 * width)
+    for known in KNOWN_SIZES:
+        alike = (width, depth, neurons) == (known.width, known.depth, 4 * known.width)
+        if alike and has_token and patch[0] == patch[1] and patch[0] in known.patches:
+            return known.heads
+    raise ValueError(
+        f"`heads` must be given: no published network has {width} units in {depth} blocks of "
+        f"{neurons} neurons with{'' if has_token else 'out'} a class token, and patches of "
+        f"{patch[0]} x {patch[1]} pixels; weights do not tell how many heads share the units"
     )
 
 
@@ -422,7 +486,7 @@ def _structure(shapes: Shapes) -> dict[str, Any]:
         "head_bias": "head.bias" in shapes,
         "pre_norm": "norm_pre.weight" in shapes,
         "layer_scale": "blocks.0.ls1.gamma" in shapes,
-        "mean_pooling": pooled or not class_token,
+        "pooling": "mean" if pooled or not class_token else "token",
         "norm_after_pooling": pooled,
     }
 
@@ -436,7 +500,7 @@ def _sizes(shapes: Shapes, published: Mapping[str, Any]) -> dict[str, Any]:
     if len(tokens) == 3:
         sizes["registers"] = tokens[1]
     numbers = {name.split(".")[1] for name in shapes if name.startswith("blocks.")}
-    sizes["depth"] = min(len(numbers), MOST_BLOCKS) or published.get("depth", DEPTH)
+    sizes["depth"] = min(len(numbers), MOST_BLOCKS) or published["depth"]
     sizes["hidden"] = units_in(shapes, "blocks.0.mlp.fc1.weight", 4 * sizes["width"])
     if "head.weight" in shapes:
         sizes["num_classes"] = units_in(shapes, "head.weight", published["num_classes"])
@@ -447,7 +511,7 @@ def _positions(
     shapes: Shapes, options: Mapping[str, Any], image_size: Shape | None
 ) -> dict[str, Any]:
     """Read from the number of positions how many patches have one, and how many other tokens."""
-    patch = options.get("patch_size", (16, 16))
+    patch = options["patch_size"]
     prefix = options["class_token"] + options["registers"]
     others = sorted({0, int(options["class_token"]), prefix})
     found = shapes.get("pos_embed", ())
@@ -471,6 +535,13 @@ def _positions(
         )
     side = math.isqrt(found[1] - fitting[0])
     return {"image_size": (side * patch[0], side * patch[1]), "positioned": fitting[0]}
+
+
+def last_layers(network: VisionTransformer) -> tuple[str, ...]:
+    """Name the neurons of the last three blocks, or all there are, and the stream after them."""
+    depth = len(network.blocks)
+    neurons = (f"blocks.{block}.mlp.act" for block in range(max(depth - 3, 0), depth))
+    return (*neurons, f"blocks.{depth - 1}")
 
 
 def resized_positions(model: VisionTransformer, image_size: Shape) -> VisionTransformer:

@@ -4,6 +4,7 @@ places, and what cannot be read from weights is asked for."""
 import importlib
 import re
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from flax import nnx
 from safetensors.numpy import save_file
 
 import jaxdissect as jd
+from jaxdissect.commands.options import model as model_options
 from jaxdissect.commands.options.model import LayersOptions
 from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.edits import mask_params
@@ -134,6 +136,22 @@ TIMM = {
     ),
     "layer scale": (partial(of_timm, init_values=0.1), "dinov2_small", {}),
     "mean": (partial(of_timm, global_pool="avg"), "vit_base", {}),
+    "mean of normalised tokens": (
+        partial(of_timm, global_pool="avg", fc_norm=False, reg_tokens=4),
+        "vit_base",
+        {"pooling": "mean"},
+    ),
+    "largest": (partial(of_timm, global_pool="max"), "vit_base", {"pooling": "max"}),
+    "largest of normalised tokens": (
+        partial(of_timm, global_pool="max", fc_norm=False),
+        "vit_base",
+        {"pooling": "max"},
+    ),
+    "normalised class token": (
+        partial(of_timm, global_pool="token", fc_norm=True),
+        "vit_base",
+        {"pooling": "token"},
+    ),
     "mean without class token": (
         partial(of_timm, global_pool="avg", class_token=False, qkv_bias=False),
         "vit_base",
@@ -350,8 +368,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "no positions": {"registers": 4, "positioned": 0},
     "clip": {"pre_norm": True, "patch_bias": False, "head_bias": False},
     "scaled": {"layer_scale": True},
-    "mean": {"mean_pooling": True, "norm_after_pooling": True, "qkv_bias": False},
-    "no class token": {"class_token": False, "mean_pooling": True},
+    "mean": {"pooling": "mean", "norm_after_pooling": True, "qkv_bias": False},
+    "no class token": {"class_token": False, "pooling": "mean"},
     "oblong patches": {"patch_size": (8, 4), "image_size": (32, 16)},
 }
 
@@ -366,7 +384,7 @@ def test_sizes_are_read_from_the_weights(options):
     assert shapes_of(read) == shapes
     model, found = nnx.eval_shape(build), nnx.eval_shape(read)
     assert (found.image_size, found.positioned) == (model.image_size, model.positioned)
-    assert found.mean_pooling == model.mean_pooling
+    assert found.pooling == model.pooling
 
 
 def shapes_of(build):
@@ -392,8 +410,9 @@ def test_sizes_are_the_published_ones_where_none_are_given(name):
     known = ARCHITECTURES[name]
     shapes = shapes_of(lambda: known.from_shapes({}))
     assert sum(int(np.prod(shape)) for shape in shapes.values()) == PUBLISHED[name]
-    network = NnxNetwork(nnx.eval_shape(lambda: known.from_shapes({})))
-    assert set(known.layers) <= set(network.layer_names)
+    module = built(name, {})
+    assert set(known.layers) <= set(NnxNetwork(module).layer_names)
+    assert known.layers_of and known.layers_of(module) == known.layers
 
 
 @pytest.mark.parametrize("shape", [(), (7,), (0, 8), (9, 8, 7), (1, 2, 3, 4, 5)], ids=str)
@@ -414,10 +433,72 @@ def test_sizes_are_the_published_ones_where_shapes_are_malformed(name, shape):
 
 def test_heads_that_weights_do_not_tell_are_asked_for(tmp_path):
     arrays = stored(small())
-    with pytest.raises(ValueError, match="`heads` must be given: no published network has 48"):
+    with pytest.raises(
+        ValueError,
+        match="`heads` must be given: no published network has 48 units in 2 blocks of 96 neurons "
+        "with a class token, and patches of 8 x 8 pixels",
+    ):
         load(tmp_path, "vit_base", arrays)
     with pytest.raises(ValueError, match="`heads` .=5. must divide the 48 units"):
         load(tmp_path, "vit_base", arrays, heads=5)
+
+
+def built(name, shapes, **options) -> Any:
+    """A network of the catalog, without any number."""
+    return nnx.eval_shape(lambda: ARCHITECTURES[name].from_shapes(shapes, **options))
+
+
+def published_shapes(name="vit_small"):
+    return shapes_of(lambda: ARCHITECTURES[name].from_shapes({}))
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_heads_of_published_networks_are_known(name):
+    heads = {"tiny": 3, "small": 6, "base": 12}[name.removesuffix("_torchvision").split("_")[-1]]
+    found = built(name, published_shapes(name))
+    assert [block.attn.num_heads for block in found.blocks] == [heads] * 12
+
+
+OTHERS = {  # of the width of a published network, and otherwise another
+    "blocks": lambda name, shape: None if name.startswith("blocks.11.") else shape,
+    "neurons": lambda name, shape: tuple(1152 if n == 1536 else n for n in shape),
+    "patches": lambda name, shape: (384, 3, 12, 12) if "patch" in name and shape[1:] else shape,
+    "oblong": lambda name, shape: (384, 3, 16, 8) if "patch" in name and shape[1:] else shape,
+    "no class token": lambda name, shape: {"cls_token": None, "pos_embed": (1, 196, 384)}.get(
+        name, shape
+    ),
+}
+
+
+@pytest.mark.parametrize("change", OTHERS.values(), ids=OTHERS)
+def test_a_published_width_alone_does_not_tell_heads(change):
+    changed = {name: change(name, shape) for name, shape in published_shapes().items()}
+    shapes = {name: shape for name, shape in changed.items() if shape is not None}
+    with pytest.raises(ValueError, match="`heads` must be given: no published network has 384"):
+        built("vit_small", shapes)
+    assert built("vit_small", shapes, heads=12).blocks[0].attn.num_heads == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("vit_tiny", "vit_small"), ("dinov2_small", "dinov2_base")]
+)
+def test_weights_of_another_size_are_refused_by_its_name(name, other):
+    shapes = published_shapes(other)
+    for options in ({}, {"heads": 3}):
+        with pytest.raises(ValueError, match=f"units a token, as `{other}` has, and `{name}` has"):
+            ARCHITECTURES[name].from_shapes(shapes, **options)
+
+
+def test_weights_of_another_size_are_recognised(tmp_path):
+    arrays = {name: np.zeros(shape, "f4") for name, shape in published_shapes().items()}
+    with pytest.raises(ValueError, match="does not fit .* weights of vit_small or deit_small"):
+        load(tmp_path, "vit_tiny", arrays)
+
+
+def test_pooling_of_a_class_token_that_there_is_not_is_refused(tmp_path):
+    arrays = stored(small(class_token=False, pooling="mean"))
+    with pytest.raises(ValueError, match="`pooling` must be 'mean' or 'max'"):
+        load(tmp_path, "vit_base", arrays, heads=HEADS, pooling="token")
 
 
 def test_positions_that_fit_no_image_or_several_are_asked_about(tmp_path):
@@ -501,7 +582,8 @@ def test_images_of_another_size_are_refused():
     [
         ({"image_size": (32, 36)}, "`image_size` .* tiled by patches"),
         ({"heads": 0}, "`heads`"),
-        ({"class_token": False}, "`mean_pooling` must be True"),
+        ({"class_token": False}, "`pooling` must be 'mean' or 'max' where there is no class token"),
+        ({"pooling": "avg"}, "`pooling` .='avg'. must be one of: token, mean, max"),
         ({"registers": 4, "positioned": 2}, "`positioned` .* all 5 tokens"),
     ],
 )
@@ -568,6 +650,20 @@ def test_command_line_has_layers_of_known_transformers():
     assert layers == ("blocks.9.mlp.act", "blocks.10.mlp.act", "blocks.11.mlp.act", "blocks.11")
     with pytest.raises(ValueError, match="must be 224 x 224 pixels"):
         options.find_layers((64, 64))
+
+
+@pytest.mark.parametrize(
+    ("depth", "expected"),
+    [
+        (1, ("blocks.0.mlp.act", "blocks.0")),
+        (5, ("blocks.2.mlp.act", "blocks.3.mlp.act", "blocks.4.mlp.act", "blocks.4")),
+    ],
+)
+def test_layers_are_the_last_ones_of_networks_of_any_depth(monkeypatch, depth, expected):
+    built = small(depth=depth)
+    monkeypatch.setattr(model_options, "load_network", lambda name, weights: built)
+    options = LayersOptions(model="vit_base", weights=Path("own.pth"))
+    assert options.find_layers((SIDE, SIDE))[1] == expected
 
 
 def test_command_line_reads_tokens_of_a_module_that_says_how_they_lie(tmp_path):
