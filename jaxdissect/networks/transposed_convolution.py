@@ -21,6 +21,7 @@ def conv_transposed2d(
     *,
     stride: int = 1,
     padding: int = 0,
+    output_padding: int = 0,
 ) -> Float[Array, "B H W O"]:
     """Add the products of every cell with a kernel, `stride` pixels from those of the next.
 
@@ -33,16 +34,22 @@ def conv_transposed2d(
         kernel: Of the same dtype, at least `stride` high and wide.
         stride: Pixels between cells.
         padding: Lines that are cut off on every side of the result.
+        output_padding: Of these, lines that stay below and on the right after all.
 
     Returns:
         ``out[b, y s + i - p, x s + j - p, o] = sum_yxijc in[b, y, x, c] kernel[i, j, c, o]``, with
-        ``H = (h - 1) s + kh - 2 p`` rows.
+        ``H = (h - 1) s + kh - 2 p`` rows, and `output_padding` more.
 
     Raises:
-        ValueError: If the kernel is smaller than the stride, or nothing is left of the result.
+        ValueError: If the kernel is smaller than the stride, nothing is left of the result, or
+            `output_padding` is more than `padding`.
     """
+    if not 0 <= output_padding <= padding:
+        raise ValueError(
+            f"`output_padding` (={output_padding}) must lie between 0 and `padding` (={padding})"
+        )
     axes = [
-        _Axis(cells, taps, stride, padding)
+        _Axis(cells, taps, stride, padding, output_padding)
         for cells, taps in zip(inputs.shape[1:3], kernel.shape[:2], strict=True)
     ]
     if min(kernel.shape[:2]) < stride or min(axis.length for axis in axes) < 1:
@@ -75,11 +82,12 @@ class _Axis(NamedTuple):
     taps: int
     stride: int
     padding: int
+    output_padding: int
 
     @property
     def length(self) -> int:
         """Of the result."""
-        return (self.cells - 1) * self.stride + self.taps - 2 * self.padding
+        return (self.cells - 1) * self.stride + self.taps - 2 * self.padding + self.output_padding
 
     def phase(self, rest: int) -> tuple[np.ndarray, tuple[int, int]]:
         """Find which taps the pixels of a rest read, and the zeros around the cells then."""
@@ -97,7 +105,7 @@ class ConvTransposed2D(nnx.Module):
         inputs: Channels in.
         units: Channels out.
         size: Rows of the kernel, and columns.
-        stride, padding: As in `conv_transposed2d`.
+        stride, padding, output_padding: As in `conv_transposed2d`.
         use_bias: Whether to add a bias.
         rngs: Stream of the initial parameters: kernels are normal with deviation 0.02 (Radford et
             al., "Unsupervised Representation Learning with Deep Convolutional Generative
@@ -119,16 +127,23 @@ class ConvTransposed2D(nnx.Module):
         *,
         stride: int = 1,
         padding: int = 0,
+        output_padding: int = 0,
         use_bias: bool = True,
         rngs: nnx.Rngs,
     ):
         shape = (size, size, units, inputs)
         self.kernel = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), shape))
         self.bias = nnx.Param(jnp.zeros(units)) if use_bias else None
-        self.stride, self.padding = stride, padding
+        self.stride, self.padding, self.output_padding = stride, padding, output_padding
 
     def __call__(self, inputs: Float[Array, "B h w I"]) -> Float[Array, "B H W O"]:
         """Convolve and add the bias, which like the kernel must have the dtype of the inputs."""
         kernel: Any = self.kernel[...].swapaxes(2, 3)
-        outputs = conv_transposed2d(inputs, kernel, stride=self.stride, padding=self.padding)
+        outputs = conv_transposed2d(
+            inputs,
+            kernel,
+            stride=self.stride,
+            padding=self.padding,
+            output_padding=self.output_padding,
+        )
         return outputs if self.bias is None else outputs + self.bias[None, None, None]

@@ -6,9 +6,11 @@ Networks", ICLR 2016, section 3 and figure 1; names and numbers of layers are th
 """
 
 import re
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array
 
 from jaxdissect.networks.models.described_generator import (
     ConvolveTransposed,
@@ -25,23 +27,34 @@ PUBLISHED_UNITS = (512, 256, 128, 64, 3)
 
 
 def from_shapes(
-    shapes: Shapes, *, slope: float = 0.0, rngs: nnx.Rngs | None = None
+    shapes: Shapes,
+    *,
+    strides: Sequence[int] | None = None,
+    slope: float = 0.0,
+    last: Callable[[Array], Array] = jnp.tanh,
+    pixel_range: tuple[float, float] = (-1.0, 1.0),
+    rngs: nnx.Rngs | None = None,
 ) -> DescribedGenerator:
     """Make the generator that fits some weights, given PyTorch's names and shapes.
 
-    The first convolution makes maps of its kernel's size of a latent. Of the others, those with
-    kernels of even size double height and width, and those of odd size keep them; strides are not
-    in the weights. Normalisation stands where the weights have it, a ReLU in the free place before
-    each convolution, and the hyperbolic tangent after the last one.
+    The first convolution makes maps of its kernel's size of a latent; the others multiply height
+    and width by their strides. Normalisation stands where the weights have it, a rectifier in the
+    free place before each convolution, and a function of colors after the last one. Neither
+    strides nor functions are in the weights: where yours are others than the tutorial's, say so,
+    as in ``load_network("dcgan", FILE, strides=(2, 2, 2), slope=0.2)``.
 
     Args:
         shapes: PyTorch's names and shapes; none for the generator of the tutorial.
+        strides: Of every convolution but the first. Left out, kernels of even size double height
+            and width, and those of 1 x 1, or of 3 x 3 at the end, keep them.
         slope: Of the ReLUs for negative inputs, 0.2 where they are leaky.
+        last: Gives the colors, such as `jax.nn.sigmoid`.
+        pixel_range: The colors of black and of white, (0, 1) with a sigmoid.
         rngs: Stream of the initial parameters.
 
     Raises:
-        ValueError: If there are no such convolutions, one after the other, or no place for a ReLU
-            is left between two of them.
+        ValueError: If there are no such convolutions, one after the other, no place for a ReLU is
+            left between two of them, or `strides` are missing or do not fit the kernels.
     """
     if not shapes:
         shapes = _published_shapes()
@@ -58,14 +71,15 @@ def from_shapes(
             "from which sizes are read; they have: "
             + (brief_list(f"{name} {brief(shape)}" for name, shape in shapes.items()) or "none")
         )
+    steps = _strides([max(kernels[place][2:]) for place in numbers], strides)
     parts: dict[str, Part] = {}
     for place in range(numbers[-1] + 1):
         if place in kernels:
             _, units, size, _ = kernels[place]
-            stride = 1 if place == 0 or size % 2 else 2
-            padding = 0 if place == 0 else (size - stride) // 2
-            use_bias = f"{place}.bias" in own
-            parts[str(place)] = ConvolveTransposed(units, size, stride, padding, use_bias)
+            stride, use_bias = steps[numbers.index(place)], f"{place}.bias" in own
+            wider = 0 if place == 0 else size - stride
+            padding, more = wider // 2 + wider % 2, wider % 2
+            parts[str(place)] = ConvolveTransposed(units, size, stride, padding, use_bias, more)
         elif f"{place}.running_mean" in own:
             parts[str(place)] = Normalise()
         else:
@@ -78,8 +92,37 @@ def from_shapes(
             + ", ".join(str(place) for place in range(numbers[-1] + 1) if _has_weights(own, place))
             + "; describe another generator as a DescribedGenerator"
         )
-    parts[str(numbers[-1] + 1)] = jnp.tanh
-    return DescribedGenerator(kernels[0][0], {"main": parts}, rngs=rngs or nnx.Rngs(0))
+    parts[str(numbers[-1] + 1)] = last
+    return DescribedGenerator(
+        kernels[0][0], {"main": parts}, pixel_range=pixel_range, rngs=rngs or nnx.Rngs(0)
+    )
+
+
+def _strides(sizes: Sequence[int], strides: Sequence[int] | None) -> tuple[int, ...]:
+    """Strides of convolutions by the sizes of their kernels, as given or as they are by custom."""
+    if strides is None:
+        odd = [size for size in sizes[1:-1] if size % 2 and size > 1]
+        odd += [size for size in sizes[1:][-1:] if size % 2 and size > 3]
+        if odd:
+            raise ValueError(
+                f"`strides` are needed: the weights of this DCGAN have kernels of {odd[0]} x "
+                f"{odd[0]}, and do not tell whether these keep the size of maps (stride 1) or "
+                f"double it (2); give those of the {len(sizes) - 1} others, as "
+                f"in load_network('dcgan', FILE, strides={(2,) * (len(sizes) - 1)})"
+            )
+        return (1, *(1 if size % 2 else 2 for size in sizes[1:]))
+    if len(strides) != len(sizes) - 1:
+        raise ValueError(
+            f"`strides` (={tuple(strides)}) must be one for each of the {len(sizes) - 1} "
+            "convolutions after the first"
+        )
+    for stride, size in zip(strides, sizes[1:], strict=True):
+        if not 1 <= stride <= size or (stride == 1 and size % 2 == 0):
+            raise ValueError(
+                f"`strides` (={tuple(strides)}) do not fit: a kernel of {size} x {size} cannot "
+                f"multiply the size of maps by {stride}"
+            )
+    return (1, *strides)
 
 
 def reference_names(arrays: Arrays) -> Arrays:

@@ -64,6 +64,7 @@ class ConvolveTransposed(NamedTuple):
         stride: Pixels of the result from cell to cell.
         padding: Lines that are cut off on every side.
         use_bias: Whether there is a bias.
+        output_padding: Of these lines, those that stay below and on the right after all.
     """
 
     units: int
@@ -71,6 +72,7 @@ class ConvolveTransposed(NamedTuple):
     stride: int = 2
     padding: int = 1
     use_bias: bool = False
+    output_padding: int = 0
 
     def build(self, inputs: int, rngs: nnx.Rngs) -> tuple[nnx.Module, int]:
         layer = ConvTransposed2D(
@@ -79,6 +81,7 @@ class ConvolveTransposed(NamedTuple):
             self.size,
             stride=self.stride,
             padding=self.padding,
+            output_padding=self.output_padding,
             use_bias=self.use_bias,
             rngs=rngs,
         )

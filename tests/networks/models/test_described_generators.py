@@ -105,6 +105,49 @@ def test_dcgan_equals_pytorch_at_every_layer(tmp_path, slope):
     assert {"main", *expected} == set(network.layer_names)
 
 
+def test_dcgan_of_other_strides_and_functions(tmp_path):
+    torch = pytest.importorskip("torch")
+    from torch import nn  # pyright: ignore[reportMissingImports]
+
+    torch.manual_seed(0)
+    main = nn.Sequential(
+        nn.ConvTranspose2d(LATENT, 6, 4),
+        nn.LeakyReLU(0.2),
+        nn.ConvTranspose2d(6, 5, 5, 2, 2, output_padding=1),
+        nn.LeakyReLU(0.2),
+        nn.ConvTranspose2d(5, 4, 3, 2, 1, output_padding=1),
+        nn.LeakyReLU(0.2),
+        nn.ConvTranspose2d(4, 3, 5, 1, 2),
+        nn.Sigmoid(),
+    )
+    torch.save(main.state_dict(), tmp_path / "netG.pth")
+    options = {"slope": 0.2, "last": jax.nn.sigmoid, "pixel_range": (0.0, 1.0)}
+    with pytest.raises(ValueError, match=r"`strides` are needed: .* 5 x 5, .* strides=\(2, 2, 2\)"):
+        load_network("dcgan", tmp_path / "netG.pth", **options)
+    loaded = load_network("dcgan", tmp_path / "netG.pth", strides=(2, 2, 1), **options)
+    assert isinstance(loaded, DescribedGenerator) and loaded.pixel_range == (0, 1)
+    latents = draw(3, LATENT)
+    expected = outputs_of(main, latents)["main.7"]
+    assert expected.shape == (3, 16, 16, 3)
+    assert_close(jax.jit(loaded)(latents), expected)
+
+
+@pytest.mark.parametrize(
+    "sizes, strides, message",
+    [
+        ((4, 3, 4), None, "`strides` are needed: .* 3 x 3"),
+        ((4, 4, 5), None, "`strides` are needed: .* 5 x 5"),
+        ((4, 4, 4), (2,), r"`strides` \(=\(2,\)\) must be one for each of the 2"),
+        ((4, 4, 4), (1, 2), "kernel of 4 x 4 cannot multiply the size of maps by 1"),
+        ((4, 3, 4), (4, 2), "kernel of 3 x 3 cannot multiply the size of maps by 4"),
+    ],
+)
+def test_strides_of_dcgan_that_are_unknown_or_do_not_fit(sizes, strides, message):
+    shapes = {f"main.{2 * i}.weight": (3, 3, size, size) for i, size in enumerate(sizes)}
+    with pytest.raises(ValueError, match=message):
+        dcgan.from_shapes(shapes, strides=strides)
+
+
 @pytest.mark.parametrize("prefix", ["", "net.", "module.generator.layers."])
 def test_dcgan_by_other_prefixes(tmp_path, prefix):
     arrays = {n: a.numpy() for n, a in main_of().state_dict().items()}
