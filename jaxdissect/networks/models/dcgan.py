@@ -107,7 +107,7 @@ def _strides(sizes: Sequence[int], strides: Sequence[int] | None) -> tuple[int, 
             raise ValueError(
                 f"`strides` are needed: the weights of this DCGAN have kernels of {odd[0]} x "
                 f"{odd[0]}, and do not tell whether these keep the size of maps (stride 1) or "
-                f"double it (2); give those of the {len(sizes) - 1} others, as "
+                f"double it (2); give those of the {len(sizes) - 1} after the first, as "
                 f"in load_network('dcgan', FILE, strides={(2,) * (len(sizes) - 1)})"
             )
         return (1, *(1 if size % 2 else 2 for size in sizes[1:]))
