@@ -59,6 +59,9 @@ def kernels(weight, style, demodulate):
 
 
 class Styled(nn.Module):
+    noise_const: torch.Tensor
+    resample_filter: torch.Tensor
+
     def __init__(self, inputs, units, side, styles, up):
         super().__init__()
         self.up = up

@@ -60,7 +60,7 @@ def _kernel_sizes(place: Place, path: str, shape: tuple[int, ...]) -> Sizes:
         inputs = math.prod(shape[axis] for axis in summed)
         outputs = math.prod(shape) // max(inputs, 1)
         rows = len(summed) > 1 and not (len(place.holders) > 1 and is_attention(place.holders[-2]))
-        return Sizes(path, "linear", inputs, outputs, shape[summed[-1]] if rows else 0)
+        return Sizes(path, "linear", inputs, outputs, shape[[*summed][-1]] if rows else 0)
     inputs, outputs = shape[-2:]
     if getattr(owner, "transpose_kernel", False):
         inputs, outputs = outputs, inputs

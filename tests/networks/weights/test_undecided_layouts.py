@@ -35,7 +35,7 @@ def linear(inputs, rngs, outputs=10):
 def as_pytorch(module):
     """Arrays of zeros that fit a module, as PyTorch names and lays them."""
     stored = (next(stored_places(place)) for place in places_of(module))
-    return {one.name: np.zeros(one.shape, "f4") for one in stored}
+    return {one.name: np.zeros(one.shape or (), "f4") for one in stored}
 
 
 def saved(folder, arrays):
