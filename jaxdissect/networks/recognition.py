@@ -60,6 +60,5 @@ def _shapes_of(architecture: Architecture, shapes: Shapes) -> Shapes:
     """Names and shapes, as in PyTorch, of the network in the sizes of some weights."""
     module = nnx.eval_shape(lambda: architecture.from_shapes(shapes))
     leaves = nnx.to_flat_state(nnx.state(module, nnx.Not(nnx.RngState)))
-    return {
-        PYTORCH.name(".".join(map(str, path))): PYTORCH.shape(leaf.shape) for path, leaf in leaves
-    }
+    named = {".".join(map(str, path)): leaf.shape for path, leaf in leaves}
+    return {PYTORCH.name(path): PYTORCH.shape(shape, path) for path, shape in named.items()}

@@ -81,7 +81,13 @@ def test_projected_gradients_are_as_strong(problem, ball, targeted):
     classes = targets if targeted else toy.predictions(images).astype(np.int32)
     epsilon = 0.6 if ball is pgd.EUCLIDEAN else 0.04
     settings = pgd.ProjectedGradientSettings(
-        epsilon, ball=ball, steps=10, relative_step=0.1, targeted=targeted, random_start=False
+        epsilon,
+        ball=ball,
+        steps=10,
+        relative_step=0.1,
+        targeted=targeted,
+        random_start=False,
+        loss=pgd.cross_entropy,
     )
     scores = toy.scores()
     ours = pgd.projected_gradient(

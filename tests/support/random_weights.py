@@ -13,7 +13,7 @@ def named_shapes(build):
     """PyTorch's names and shapes of what a module needs, without making it."""
     state = nnx.state(nnx.eval_shape(build), nnx.Not(nnx.RngState))
     shapes = {".".join(map(str, path)): leaf.shape for path, leaf in nnx.to_flat_state(state)}
-    return {PYTORCH.name(path): PYTORCH.shape(shape, path=path) for path, shape in shapes.items()}
+    return {PYTORCH.name(path): PYTORCH.shape(shape, path) for path, shape in shapes.items()}
 
 
 @cache

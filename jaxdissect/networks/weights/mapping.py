@@ -37,11 +37,11 @@ class Naming(NamedTuple):
     name: Callable[[str], str]
     axes: Callable[[str, int], tuple[int, ...]]
 
-    def shape(self, shape: Shape, *, path: str = "kernel") -> Shape:
+    def shape(self, shape: Shape, path: str) -> Shape:
         """Shape in the file."""
         return tuple(shape[axis] for axis in self.axes(path, len(shape)))
 
-    def to_file(self, array: np.ndarray, *, path: str = "kernel") -> np.ndarray:
+    def to_file(self, array: np.ndarray, path: str) -> np.ndarray:
         """Lay an array out as in the file."""
         return np.transpose(array, self.axes(path, array.ndim))
 
@@ -76,9 +76,7 @@ def pytorch_shapes(arrays: Arrays) -> dict[str, Shape]:
     """Names and shapes as in PyTorch, for arrays of either naming."""
     if naming_of(arrays) is PYTORCH:
         return {name: array.shape for name, array in arrays.items()}
-    return {
-        PYTORCH.name(name): PYTORCH.shape(array.shape, path=name) for name, array in arrays.items()
-    }
+    return {PYTORCH.name(name): PYTORCH.shape(array.shape, name) for name, array in arrays.items()}
 
 
 def parameters(module: nnx.Module) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def random_arrays(build):
     random = np.random.RandomState(0)
     arrays = {}
     for path, leaf in nnx.to_flat_state(nnx.state(nnx.eval_shape(build), nnx.Param)):
-        shape = PYTORCH.shape(leaf.shape)
+        shape = PYTORCH.shape(leaf.shape, str(path[-1]))
         scale = (2 / np.prod(shape[1:])) ** 0.5 if len(shape) > 1 else 0.1
         name = PYTORCH.name(".".join(map(str, path)))
         arrays[name] = (scale * random.standard_normal(shape)).astype("f4")

@@ -59,7 +59,7 @@ def shapes_of(build):
     """Names and shapes, as in PyTorch, of what a module holds; nothing is computed."""
     state = nnx.state(nnx.eval_shape(build), nnx.Not(nnx.RngState))
     flat = {".".join(map(str, path)): leaf.shape for path, leaf in nnx.to_flat_state(state)}
-    return {PYTORCH.name(name): PYTORCH.shape(shape) for name, shape in flat.items()}
+    return {PYTORCH.name(name): PYTORCH.shape(shape, name) for name, shape in flat.items()}
 
 
 def draw_weights(shapes, seed=0):

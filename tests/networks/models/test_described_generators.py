@@ -181,7 +181,7 @@ def test_load_weights_fills_a_description(tmp_path):
 
 def test_dcgan_of_the_tutorial():
     arrays, images = published("dcgan", 100)
-    names = {name: PYTORCH.shape(array.shape) for name, array in arrays.items()}
+    names = {name: PYTORCH.shape(array.shape, name) for name, array in arrays.items()}
     assert names["main.0.kernel"] == (100, 512, 4, 4) and names["main.12.kernel"] == (64, 3, 4, 4)
     assert "main.10.var" in names and "main.13.var" not in names
     assert images.shape == (2, 64, 64, 3)

@@ -22,7 +22,7 @@ def pytorch_shapes(build):
     """Names and shapes as in PyTorch; nothing is computed."""
     state = nnx.state(nnx.eval_shape(build), nnx.Not(nnx.RngState))
     flat = {".".join(map(str, path)): leaf.shape for path, leaf in nnx.to_flat_state(state)}
-    return {PYTORCH.name(name): PYTORCH.shape(shape) for name, shape in flat.items()}
+    return {PYTORCH.name(name): PYTORCH.shape(shape, name) for name, shape in flat.items()}
 
 
 def images(side, batch=2):

@@ -24,7 +24,7 @@ def draw(shapes, seed=0):
 
 def shapes_of(module):
     found = parameters(module)
-    return {PYTORCH.name(name): PYTORCH.shape(array.shape) for name, array in found.items()}
+    return {PYTORCH.name(name): PYTORCH.shape(array.shape, name) for name, array in found.items()}
 
 
 def images(sides=(9, 11), channels=4):

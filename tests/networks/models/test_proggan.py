@@ -31,7 +31,7 @@ def small_arrays():
     random = np.random.RandomState(0)
     return {
         PYTORCH.name(".".join(map(str, path))): random.standard_normal(
-            PYTORCH.shape(leaf.shape)
+            PYTORCH.shape(leaf.shape, str(path[-1]))
         ).astype("f4")
         for path, leaf in nnx.to_flat_state(nnx.state(module, nnx.Param))
     }

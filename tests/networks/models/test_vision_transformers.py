@@ -390,7 +390,7 @@ def test_sizes_are_read_from_the_weights(options):
 def shapes_of(build):
     state = nnx.state(nnx.eval_shape(build), nnx.Not(nnx.RngState))
     flat = {".".join(map(str, path)): leaf.shape for path, leaf in nnx.to_flat_state(state)}
-    return {PYTORCH.name(name): PYTORCH.shape(shape) for name, shape in flat.items()}
+    return {PYTORCH.name(name): PYTORCH.shape(shape, name) for name, shape in flat.items()}
 
 
 PUBLISHED = {  # parameters, as published; of DINOv2 without the token of hidden patches
@@ -518,7 +518,7 @@ def test_positions_that_fit_no_image_or_several_are_asked_about(tmp_path):
 def stored(model):
     """Weights as PyTorch would store them."""
     arrays = {name: np.asarray(array) for name, array in parameters(model).items()}
-    return {PYTORCH.name(name): PYTORCH.to_file(array) for name, array in arrays.items()}
+    return {PYTORCH.name(name): PYTORCH.to_file(array, name) for name, array in arrays.items()}
 
 
 def of_torchvision():
