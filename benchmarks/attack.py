@@ -166,7 +166,7 @@ def by_foolbox(
     shown = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(device)
     goal = fb.criteria.TargetedMisclassification(torch.from_numpy(targets).to(device))
     weights = {
-        PYTORCH.name(name): torch.from_numpy(PYTORCH.to_file(np.array(array)).copy())
+        PYTORCH.name(name): torch.from_numpy(PYTORCH.to_file(np.array(array), name).copy())
         for name, array in parameters(load_classifier()).items()
     }
     runs = {}

@@ -168,7 +168,7 @@ def network(batch_size: int) -> dict[str, Forward]:
         return forwards
     theirs = mobilenet_v2().eval()
     weights = {
-        PYTORCH.name(name): torch.from_numpy(PYTORCH.to_file(np.array(array)).copy())
+        PYTORCH.name(name): torch.from_numpy(PYTORCH.to_file(np.array(array), name).copy())
         for name, array in parameters(module).items()
     }
     theirs.load_state_dict(weights, strict=False)

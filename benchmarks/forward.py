@@ -249,7 +249,7 @@ def pytorch_module(case: Case) -> Any:
 
     module = case.restated().eval()
     weights = {
-        PYTORCH.name(name): torch.from_numpy(PYTORCH.to_file(np.array(array)).copy())
+        PYTORCH.name(name): torch.from_numpy(PYTORCH.to_file(np.array(array), name).copy())
         for name, array in parameters(case.module).items()
     }
     missing, unexpected = module.load_state_dict(weights, strict=False)
