@@ -45,7 +45,7 @@ def assert_close(actual, expected, tolerance=1e-5, what=""):
 def restated(slope=0.0):
     """A DCGAN as PyTorch's tutorial describes it, with random statistics, for 16 x 16 pixels."""
     torch = pytest.importorskip("torch")
-    from torch import nn  # pyright: ignore[reportMissingImports]
+    nn = pytest.importorskip("torch").nn
 
     torch.manual_seed(0)
     layers, inputs = [], LATENT
@@ -78,7 +78,7 @@ def main_of(slope=0.0):
 
 def outputs_of(main, latents):
     """Every layer's output, channels last."""
-    import torch  # pyright: ignore[reportMissingImports]
+    torch = pytest.importorskip("torch")
 
     found, maps = {}, torch.from_numpy(latents)[:, :, None, None]
     with torch.no_grad():
@@ -90,7 +90,7 @@ def outputs_of(main, latents):
 
 @pytest.mark.parametrize("slope", [0.0, 0.2])
 def test_dcgan_equals_pytorch_at_every_layer(tmp_path, slope):
-    import torch  # pyright: ignore[reportMissingImports]
+    torch = pytest.importorskip("torch")
 
     torch.save(restated(slope).state_dict(), tmp_path / "netG.pth")
     network = NnxNetwork(load_network("dcgan", tmp_path / "netG.pth", slope=slope))
@@ -107,7 +107,7 @@ def test_dcgan_equals_pytorch_at_every_layer(tmp_path, slope):
 
 def test_dcgan_of_other_strides_and_functions(tmp_path):
     torch = pytest.importorskip("torch")
-    from torch import nn  # pyright: ignore[reportMissingImports]
+    nn = pytest.importorskip("torch").nn
 
     torch.manual_seed(0)
     main = nn.Sequential(
@@ -162,7 +162,7 @@ def test_dcgan_by_other_prefixes(tmp_path, prefix):
 
 
 def test_load_weights_fills_a_description(tmp_path):
-    import torch  # pyright: ignore[reportMissingImports]
+    torch = pytest.importorskip("torch")
 
     torch.save(restated().state_dict(), tmp_path / "netG.pth")
     parts, place = {}, 0

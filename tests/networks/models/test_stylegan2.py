@@ -54,7 +54,7 @@ def channels_last(tensor):
 
 
 def expected(latents, **options):
-    import torch  # pyright: ignore[reportMissingImports]
+    torch = pytest.importorskip("torch")
 
     with torch.no_grad():
         return channels_last(restated()(torch.from_numpy(latents), **options))
@@ -67,7 +67,7 @@ def assert_close(actual, wanted, tolerance=1e-5, what=""):
 
 
 def test_every_layer_equals_pytorch_on_random_weights():
-    import torch  # pyright: ignore[reportMissingImports]
+    torch = pytest.importorskip("torch")
 
     outputs = {}
 
@@ -119,7 +119,7 @@ def test_noise_is_stored_none_or_fresh():
 
 
 def test_styles_are_inputs_of_the_synthesis():
-    import torch  # pyright: ignore[reportMissingImports]
+    torch = pytest.importorskip("torch")
 
     synthesis = small().synthesis
     assert synthesis.num_styles == 6
@@ -156,7 +156,7 @@ def test_bad_styles_are_refused(shape):
 
 
 def test_weights_are_read_from_files_of_either_naming(tmp_path):
-    import torch  # pyright: ignore[reportMissingImports]
+    torch = pytest.importorskip("torch")
 
     latents = draw(2, LATENT)
     torch.save(restated().state_dict(), tmp_path / "own.pth")
