@@ -150,7 +150,7 @@ def test_the_command_takes_a_dcgan(tmp_path, segmenter):
         ({"model": "scenes", "truncation": 0.5}, "`truncation` (=0.5) goes with `model` 'stylegan"),
         ({"model": "stylegan2", "weights": "g.pkl"}, "torch.save(G_ema.state_dict(), "),
         ({"model": "dcgan", "random_weights": 1}, "`model` 'dcgan' has the sizes of its weights"),
-        ({"model": "dcgan", "weights": "style.npz"}, "the weights of a DCGAN must have"),
+        ({"model": "dcgan", "weights": "style.npz"}, "these are weights of stylegan2"),
         (
             {"model": "stylegan2", "weights": "style.npz", "segmenter": None},
             "`segmenter` is needed",
