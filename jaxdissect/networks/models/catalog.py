@@ -37,7 +37,7 @@ from jaxdissect.networks.models import (
     vision_transformer,
     vision_transformer_names,
 )
-from jaxdissect.networks.models.layers import float_images
+from jaxdissect.networks.models.layers import float_images, gelu
 from jaxdissect.networks.weights.mapping import Arrays
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -147,7 +147,7 @@ def _vit(
     *,
     named: Mapping[int, str] = MappingProxyType({}),
     epsilon: float = 1e-6,
-    activation: Callable[[jax.Array], jax.Array] = vision_transformer.gelu,
+    activation: Callable[[jax.Array], jax.Array] = gelu,
     **published: Any,
 ) -> Architecture:
     """Describe a vision transformer; `published` is what it has beside its width.
@@ -229,7 +229,7 @@ _VISION_TRANSFORMERS = (
     }
     | {
         "clip_vit_base": _clip(vision_transformer.quick_gelu),
-        "openclip_vit_base": _clip(vision_transformer.gelu),
+        "openclip_vit_base": _clip(gelu),
     }
 )
 

@@ -12,18 +12,23 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxdissect.networks.convolution import Conv2D
 from jaxdissect.networks.models.inverted_residual import centred
-from jaxdissect.networks.models.layers import Chain, Layer, checked_images, units_in
+from jaxdissect.networks.models.layers import (
+    IMAGENET,
+    Chain,
+    Layer,
+    checked_images,
+    gelu,
+    mean_of_cells,
+    only_cell,
+    units_in,
+)
 from jaxdissect.networks.weights.mapping import Arrays, Shapes
-from jaxdissect.networks.weights.stored import StoredArray
-
-CLASSES = 1000
-"""Classes of the published weights, those of ImageNet."""
+from jaxdissect.networks.weights.stored import StoredArray, made_when_read
 
 DEPTHS = (3, 3, 9, 3)
 """Blocks of every stage."""
@@ -53,7 +58,7 @@ class ConvNeXtBlock(nnx.Module):
                 "0": Conv2D(units, units, (7, 7), padding=centred(7), groups=units, rngs=rngs),
                 "2": _layer_norm(units),
                 "3": nnx.Linear(units, 4 * units, rngs=rngs),
-                "4": _gelu,
+                "4": gelu,
                 "5": nnx.Linear(4 * units, units, rngs=rngs),
             }
         )
@@ -100,11 +105,11 @@ class ConvNeXt(nnx.Module):
             layers.append(Chain({str(index): block for index, block in enumerate(blocks)}))
             inputs = units
         self.features = Chain({str(number): layer for number, layer in enumerate(layers)})
-        self.avgpool = Layer(_mean)
+        self.avgpool = Layer(mean_of_cells)
         self.classifier = Chain(
             {
                 "0": _layer_norm(inputs),
-                "1": _flatten,
+                "1": only_cell,
                 "2": nnx.Linear(inputs, num_classes, rngs=rngs),
             }
         )
@@ -128,14 +133,6 @@ class ConvNeXt(nnx.Module):
         return self.classifier(self.avgpool(self.features(images)))
 
 
-def _mean(units: Float[Array, "B h w U"]) -> Float[Array, "B 1 1 U"]:
-    return units.mean(axis=(1, 2), keepdims=True)
-
-
-def _flatten(units: Float[Array, "B 1 1 U"]) -> Float[Array, "B U"]:
-    return units[:, 0, 0]
-
-
 def _patches(inputs: int, units: int, side: int, *, rngs: nnx.Rngs) -> Conv2D:
     return Conv2D(
         inputs, units, (side, side), strides=(side, side), padding=((0, 0), (0, 0)), rngs=rngs
@@ -147,10 +144,6 @@ def _layer_norm(units: int) -> nnx.LayerNorm:
         return nnx.LayerNorm(units, epsilon=1e-6, use_fast_variance=False, rngs=nnx.Rngs(0))
 
 
-def _gelu(inputs: Array) -> Array:
-    return jax.nn.gelu(inputs, approximate=False)
-
-
 def from_shapes(shapes: Shapes, *, rngs: nnx.Rngs | None = None) -> ConvNeXt:
     """Build the network with the classes of some weights, given PyTorch's names and shapes.
 
@@ -158,7 +151,7 @@ def from_shapes(shapes: Shapes, *, rngs: nnx.Rngs | None = None) -> ConvNeXt:
     """
     convolutions = ["features.0.0.weight", *(f"features.{n}.1.weight" for n in (2, 4, 6))]
     return ConvNeXt(
-        units_in(shapes, "classifier.2.weight", CLASSES),
+        units_in(shapes, "classifier.2.weight", IMAGENET),
         widths=tuple(
             units_in(shapes, name, width) for name, width in zip(convolutions, WIDTHS, strict=True)
         ),
@@ -185,7 +178,7 @@ def reference_names(arrays: Arrays) -> Arrays:
 def _with_axes(array: Any) -> StoredArray:
     """Give a scale of units the axes that torchvision's has, when it is read."""
     shape = (*array.shape, 1, 1)
-    return StoredArray(shape, array.dtype, lambda: np.asarray(array).reshape(shape))
+    return made_when_read(lambda values: values.reshape(shape), shape, array)
 
 
 _OUTSIDE = {

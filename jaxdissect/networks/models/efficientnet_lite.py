@@ -34,6 +34,7 @@ from jaxdissect.networks.models.inverted_residual import (
     inverted_convolutions,
 )
 from jaxdissect.networks.models.layers import (
+    IMAGENET,
     Chain,
     Layer,
     batch_norm,
@@ -42,9 +43,6 @@ from jaxdissect.networks.models.layers import (
     units_in,
 )
 from jaxdissect.networks.weights.mapping import Arrays, Shapes
-
-CLASSES = 1000
-"""Classes of the published weights, those of ImageNet."""
 
 STEM, HEAD = 32, 1280
 """Units of the first convolution and of the last, in every variant."""
@@ -244,7 +242,7 @@ def from_shapes(
         rngs: Stream of the initial parameters.
     """
     return EfficientNetLite(
-        units_in(shapes, "classifier.weight", CLASSES),
+        units_in(shapes, "classifier.weight", IMAGENET),
         depths=VARIANTS[variant].depths,
         widths=VARIANTS[variant].widths,
         same=same,

@@ -140,6 +140,21 @@ def batch_norm(units: int, *, epsilon: float = 1e-5) -> nnx.BatchNorm:
         return nnx.BatchNorm(units, use_running_average=True, epsilon=epsilon, rngs=nnx.Rngs(0))
 
 
+def mean_of_cells(units: Float[Array, "B h w U"]) -> Float[Array, "B 1 1 U"]:
+    """Average over all cells, and leave one."""
+    return units.mean(axis=(1, 2), keepdims=True)
+
+
+def only_cell(units: Float[Array, "B 1 1 U"]) -> Float[Array, "B U"]:
+    """Take the one cell that there is."""
+    return units[:, 0, 0]
+
+
+def gelu(inputs: Float[Array, "*a"]) -> Float[Array, "*a"]:
+    """Multiply by the normal distribution function, exactly."""
+    return jax.nn.gelu(inputs, approximate=False)
+
+
 def max_pool(
     inputs: Float[Array, "B H W U"], *, size: int, stride: int, padding: int = 0
 ) -> Float[Array, "B h w U"]:

@@ -20,11 +20,8 @@ from jaxdissect.networks.models.inverted_residual import (
     centred,
     normalised,
 )
-from jaxdissect.networks.models.layers import Chain, checked_images, units_in
+from jaxdissect.networks.models.layers import IMAGENET, Chain, checked_images, units_in
 from jaxdissect.networks.weights.mapping import Arrays, Shapes
-
-CLASSES = 1000
-"""Classes of the published weights, those of ImageNet."""
 
 STEM, HEAD = 32, 1280
 """Units of the first convolution and of the last."""
@@ -109,7 +106,7 @@ def from_shapes(shapes: Shapes, *, rngs: nnx.Rngs | None = None) -> MobileNetV2:
     starts = [1 + sum(DEPTHS[:number]) for number in range(len(DEPTHS))]
     projections = [f"features.{start}.conv.{2 if start > 1 else 1}.weight" for start in starts]
     return MobileNetV2(
-        units_in(shapes, "classifier.1.weight", CLASSES),
+        units_in(shapes, "classifier.1.weight", IMAGENET),
         widths=tuple(
             units_in(shapes, name, width) for name, width in zip(projections, WIDTHS, strict=True)
         ),

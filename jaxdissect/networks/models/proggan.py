@@ -10,6 +10,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from jaxtyping import Array, Float
 
 from jaxdissect.networks.convolution import conv2d
 from jaxdissect.networks.weights.mapping import Arrays, Shapes
-from jaxdissect.networks.weights.stored import StoredArray, brief, brief_list
+from jaxdissect.networks.weights.stored import StoredArray, brief, brief_list, made_when_read
 
 RESOLUTIONS = (8, 16, 32, 64, 128, 256, 512, 1024)
 
@@ -329,7 +330,7 @@ def _pytorch_stored(place: str, array: np.ndarray | StoredArray) -> StoredArray:
     """Lay a variable out when it is read."""
     stand_in = np.broadcast_to(np.zeros((), array.dtype), array.shape)
     shape = _pytorch_weight(place, stand_in).shape
-    return StoredArray(shape, array.dtype, lambda: _pytorch_weight(place, np.asarray(array)))
+    return made_when_read(partial(_pytorch_weight, place), shape, array)
 
 
 def _pytorch_weight(place: str, array: np.ndarray) -> np.ndarray:

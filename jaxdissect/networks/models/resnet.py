@@ -12,7 +12,7 @@ from typing import Any
 from flax import nnx
 from jaxtyping import Array, Float
 
-from jaxdissect.networks.models.layers import IMAGENET, Layer, units_in
+from jaxdissect.networks.models.layers import IMAGENET, Layer, mean_of_cells, units_in
 from jaxdissect.networks.models.residual import (
     BlockKind,
     ResidualLayers,
@@ -72,7 +72,7 @@ class ResNet(ResidualLayers):
         rngs: nnx.Rngs,
     ):
         super().__init__(block, sizes, output_stride=output_stride, rngs=rngs)
-        self.avgpool = Layer(_mean)
+        self.avgpool = Layer(mean_of_cells)
         self.fc = nnx.Linear(self.widths[-1], num_classes, rngs=rngs)
 
     def __call__(self, images: Any) -> Float[Array, "B N"]:
@@ -90,10 +90,6 @@ class ResNet(ResidualLayers):
             ValueError: If `images` have other axes, are no floats, or have no pixel.
         """
         return self.fc(self.avgpool(self.stage_outputs(images)[-1])[:, 0, 0])
-
-
-def _mean(units: Float[Array, "B h w U"]) -> Float[Array, "B 1 1 U"]:
-    return units.mean(axis=(1, 2), keepdims=True)
 
 
 def from_shapes(

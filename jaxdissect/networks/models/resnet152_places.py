@@ -20,6 +20,8 @@ from jaxdissect.networks.models.layers import (
     Layer,
     batch_norm,
     max_pool,
+    mean_of_cells,
+    only_cell,
     units_in,
 )
 from jaxdissect.networks.models.residual import (
@@ -76,8 +78,8 @@ class PlacesResNet152(ImageClassifier):
                 inputs = block[-1].units
             layers[str(number)] = Chain(blocks)
         layers |= {
-            "8": _mean,
-            "9": _flatten,
+            "8": mean_of_cells,
+            "9": only_cell,
             "10": Chain({"0": nnx.identity, "1": nnx.Linear(inputs, num_classes, rngs=rngs)}),
         }
         super().__init__(layers, side=SIDES[-1], sides=SIDES)
@@ -118,14 +120,6 @@ class Sum(nnx.Module):
         self, branches: tuple[Float[Array, "B h w U"], Float[Array, "B h w U"]]
     ) -> Float[Array, "B h w U"]:
         return branches[0] + branches[1]
-
-
-def _mean(units: Float[Array, "B h w U"]) -> Float[Array, "B 1 1 U"]:
-    return units.mean(axis=(1, 2), keepdims=True)
-
-
-def _flatten(units: Float[Array, "B 1 1 U"]) -> Float[Array, "B U"]:
-    return units[:, 0, 0]
 
 
 def from_shapes(shapes: Shapes, *, rngs: nnx.Rngs | None = None) -> PlacesResNet152:

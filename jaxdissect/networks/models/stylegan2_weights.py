@@ -7,15 +7,14 @@ much used for weights of one's own (`convs.0.conv.weight`).
 
 import itertools
 import re
-from collections.abc import Callable
 
 import numpy as np
 from flax import nnx
 
 from jaxdissect.networks.models.filtered_upsampling import BINOMIAL
 from jaxdissect.networks.models.stylegan2 import StyleGAN2
-from jaxdissect.networks.weights.mapping import Arrays, Shape, Shapes
-from jaxdissect.networks.weights.stored import StoredArray, brief, brief_list
+from jaxdissect.networks.weights.mapping import Arrays, Shapes
+from jaxdissect.networks.weights.stored import StoredArray, brief, brief_list, made_when_read
 
 _SIDES = tuple(4 << level for level in range(9))
 
@@ -142,10 +141,10 @@ def _put_layer(
         known, axes = _OWN_NAMES[own]
         renamed[f"{place}.{known}"] = _without_ones(array, axes)
     elif own == "conv.blur.kernel":
-        filters[f"{place}.resample_filter"] = _changed(array, array.shape, lambda a: a / 4)
+        filters[f"{place}.resample_filter"] = made_when_read(lambda a: a / 4, array.shape, array)
     elif own == "upsample.kernel":
         block = place.removesuffix(".torgb")
-        filters[f"{block}.resample_filter"] = _changed(array, array.shape, lambda a: a / 4)
+        filters[f"{block}.resample_filter"] = made_when_read(lambda a: a / 4, array.shape, array)
     else:
         renamed[name] = array
 
@@ -167,11 +166,4 @@ def _without_ones(array: np.ndarray | StoredArray, axes: int) -> np.ndarray | St
     for place in [0, -1]:
         while len(shape) > axes and shape[place] == 1:
             shape = shape[1:] if place == 0 else shape[:-1]
-    return _changed(array, shape, lambda values: values.reshape(shape))
-
-
-def _changed(
-    array: np.ndarray | StoredArray, shape: Shape, change: Callable[[np.ndarray], np.ndarray]
-) -> StoredArray:
-    """Change an array when it is read."""
-    return StoredArray(shape, array.dtype, lambda: change(np.asarray(array)))
+    return made_when_read(lambda values: values.reshape(shape), shape, array)

@@ -16,7 +16,7 @@ from flax import nnx
 from jaxdissect.networks.convolution import Conv2D, max_pool2d
 from jaxdissect.networks.models.layers import IMAGENET, PooledClassifier, batch_norm, units_in
 from jaxdissect.networks.weights.mapping import Arrays, Shapes
-from jaxdissect.networks.weights.stored import StoredArray
+from jaxdissect.networks.weights.stored import StoredArray, made_when_read
 
 DEPTHS = {
     "vgg11": (1, 1, 2, 2, 2),
@@ -218,4 +218,4 @@ def without_parallel(arrays: Arrays) -> Arrays:
 def _flattened(array: Any) -> StoredArray:
     """Join all axes but the first, when the array is read."""
     shape = (array.shape[0], int(np.prod(array.shape[1:])))
-    return StoredArray(shape, array.dtype, lambda: np.asarray(array).reshape(shape))
+    return made_when_read(lambda values: values.reshape(shape), shape, array)

@@ -22,12 +22,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxdissect.networks.convolution import Conv2D
-from jaxdissect.networks.models.layers import Chain, Layer, checked_images, units_in
+from jaxdissect.networks.models.layers import IMAGENET, Chain, Layer, checked_images, gelu, units_in
 from jaxdissect.networks.token_layout import Shape, TokenLayout
 from jaxdissect.networks.weights.mapping import Shapes
-
-IMAGENET = 1000
-"""Classes of the published weights."""
 
 DEPTH = 12
 """Blocks of the published networks of these sizes."""
@@ -61,11 +58,6 @@ KNOWN_SIZES = (
 
 MOST_BLOCKS = 100
 """More are not built: a name in a file costs a few bytes, a block much more."""
-
-
-def gelu(inputs: Float[Array, "*a"]) -> Float[Array, "*a"]:
-    """Multiply by the normal distribution function, exactly."""
-    return jax.nn.gelu(inputs, approximate=False)
 
 
 def quick_gelu(inputs: Float[Array, "*a"]) -> Float[Array, "*a"]:

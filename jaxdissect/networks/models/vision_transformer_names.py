@@ -6,13 +6,13 @@ in the catalog, and weights whose names show that they are of another are refuse
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxdissect.networks.weights.mapping import Arrays
-from jaxdissect.networks.weights.stored import Shape, StoredArray
+from jaxdissect.networks.weights.stored import StoredArray, made_when_read
 
 
 class Renaming(NamedTuple):
@@ -201,8 +201,8 @@ def _renamed(renaming: Renaming, arrays: Arrays) -> dict[str, np.ndarray | Store
     for name in ("cls_token", "pos_embed"):
         if name in renamed and (missing := 3 - len(renamed[name].shape)) > 0:
             shape = (1,) * missing + tuple(renamed[name].shape)
-            renamed[name] = _made(
-                [renamed[name]], shape, lambda array, shape=shape: array.reshape(shape)
+            renamed[name] = made_when_read(
+                lambda array, shape=shape: array.reshape(shape), shape, renamed[name]
             )
     return _with_joined_queries(renamed)
 
@@ -235,22 +235,11 @@ def _with_joined_queries(
         shapes = [tuple(arrays[part].shape) for part in parts if part in arrays]
         if len(shapes) == 3 and len(set(shapes)) == 1 and shapes[0]:
             shape = (3 * shapes[0][0], *shapes[0][1:])
-            joined[f"{layer}.qkv.{own}"] = _made(
-                [joined.pop(part) for part in parts], shape, lambda *three: np.concatenate(three)
+            joined[f"{layer}.qkv.{own}"] = made_when_read(
+                lambda *three: np.concatenate(three), shape, *(joined.pop(part) for part in parts)
             )
     return joined
 
 
 def _transposed(array: np.ndarray | StoredArray) -> StoredArray:
-    return _made([array], tuple(array.shape)[::-1], np.transpose)
-
-
-def _made(
-    arrays: Sequence[np.ndarray | StoredArray],
-    shape: Shape,
-    make: Callable[..., np.ndarray],
-) -> StoredArray:
-    """Make an array of others when it is read, not before."""
-    return StoredArray(
-        shape, arrays[0].dtype, lambda: make(*(np.asarray(array) for array in arrays))
-    )
+    return made_when_read(np.transpose, tuple(array.shape)[::-1], array)

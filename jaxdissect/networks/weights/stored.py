@@ -55,6 +55,19 @@ class StoredArray:
         return array if dtype is None else array.astype(dtype, copy=False)
 
 
+def made_when_read(
+    make: Callable[..., np.ndarray], shape: Shape, *arrays: np.ndarray | StoredArray
+) -> StoredArray:
+    """Describe what will be made of arrays when it is read, with the dtype of the first.
+
+    Args:
+        make: From the arrays to the result.
+        shape: Shape of the result.
+        *arrays: One or more.
+    """
+    return StoredArray(shape, arrays[0].dtype, lambda: make(*map(np.asarray, arrays)))
+
+
 Arrays = Mapping[str, np.ndarray | StoredArray]
 """Arrays by name, in memory or in a file."""
 
