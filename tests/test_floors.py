@@ -14,10 +14,10 @@ FLOORS = [
     {"networks"},
     {"engine"},
     {"scenes"},
+    {"plots"},
     {"dissection"},
     {"classifiers", "generators"},
     {"attacks", "styles", "painting"},
-    {"plots"},
     {"report"},
     {"commands"},
 ]

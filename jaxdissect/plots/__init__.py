@@ -1,8 +1,11 @@
-"""Drawing only: arrays and results in, a figure or a picture out; no network runs here."""
+"""Drawing only: arrays and what has the needed attributes in, a figure or a picture out."""
 
 from jaxdissect.plots.bars_and_curves import bar_figure as bar_figure
 from jaxdissect.plots.bars_and_curves import curve_figure as curve_figure
 from jaxdissect.plots.concept_chart import concept_figure as concept_figure
+from jaxdissect.plots.drawable import DrawableDissection as DrawableDissection
+from jaxdissect.plots.drawable import DrawableLayer as DrawableLayer
+from jaxdissect.plots.drawable import DrawableUnit as DrawableUnit
 from jaxdissect.plots.figure_files import save_figure as save_figure
 from jaxdissect.plots.image_grid import draw_grid as draw_grid
 from jaxdissect.plots.image_grid import paint_labels as paint_labels

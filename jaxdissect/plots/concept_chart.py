@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from jaxdissect.arrays.names import printable, shortened
-from jaxdissect.dissection.result import Dissection, LayerDissection
+from jaxdissect.plots.drawable import DrawableDissection, DrawableLayer
 from jaxdissect.plots.palette import category_colors
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _NAME_SIZE, _TEXT_SIZE, _TITLE_SIZE = 7.5, 8.0, 9.0  # points
 class _Row(NamedTuple):
     """A row of the chart: some detected concepts of a layer, with their numbers of units."""
 
-    layer: LayerDissection
+    layer: DrawableLayer
     concepts: Sequence[tuple[int, int]]
     first: bool
     most: int  # units of a concept, in the whole layer
@@ -74,7 +74,7 @@ class _Row(NamedTuple):
         return _LEFT + max(self.bars_width + _RIGHT, title + _GAP)
 
 
-def concept_figure(dissection: Dissection) -> "Figure":
+def concept_figure(dissection: DrawableDissection) -> "Figure":
     """Chart how many units of every layer detect each concept, coloured by category.
 
     Every layer has its own axes: one bar per concept, grouped by category and sorted by units,
@@ -104,7 +104,7 @@ def concept_figure(dissection: Dissection) -> "Figure":
     return figure
 
 
-def _rows(layer: LayerDissection) -> Iterator[_Row]:
+def _rows(layer: DrawableLayer) -> Iterator[_Row]:
     concepts = list(layer.concept_counts().items())
     most = max((units for _, units in concepts), default=0)
     for start in range(0, max(len(concepts), 1), BARS_PER_ROW):
@@ -146,7 +146,7 @@ def _draw_legend(axes: "Axes", row: _Row, colors: Mapping[str, str]) -> None:
     patches = [
         Patch(color=colors[category], label=f"{category}: {_counted(*number)}")
         for category, number in row.layer.category_counts().items()
-        if number.units
+        if any(number)
     ]
     axes.legend(
         handles=patches,

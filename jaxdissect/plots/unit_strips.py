@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from jaxdissect.arrays.names import printable
-from jaxdissect.dissection.unit_images import UnitImages
+from jaxdissect.plots.drawable import DrawableUnit
 from jaxdissect.plots.fonts import sans_serif
 from jaxdissect.plots.regions import highlight
 
@@ -24,7 +24,7 @@ _LONGEST_NAME = 100  # characters of the name of a layer in that of a file, whic
 _LABEL_WIDTH, _GAP, _FONT_SIZE, _TITLE_HEIGHT = 230, 6, 17, 34  # pixels
 
 
-def lit_images(strip: UnitImages) -> UInt8[np.ndarray, "k H W 3"]:
+def lit_images(strip: DrawableUnit) -> UInt8[np.ndarray, "k H W 3"]:
     """Highlight the active region of every image of a unit."""
     thickness = max(1, round(strip.images.shape[1] / _CELL[0]))
     lit = [
@@ -34,7 +34,7 @@ def lit_images(strip: UnitImages) -> UInt8[np.ndarray, "k H W 3"]:
     return (np.stack(lit) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
-def draw_unit_strips(title: str, strips: Sequence[UnitImages]) -> "Image.Image":
+def draw_unit_strips(title: str, strips: Sequence[DrawableUnit]) -> "Image.Image":
     """Draw strips below one another, each with a label on its left.
 
     Images are enlarged by whole factors, or shrunk, to a readable height.
@@ -75,7 +75,7 @@ def draw_unit_strips(title: str, strips: Sequence[UnitImages]) -> "Image.Image":
 
 
 def save_unit_strips(
-    folder: Path, strips: Mapping[str, Sequence[UnitImages]], *, prefix: str = "top_units"
+    folder: Path, strips: Mapping[str, Sequence[DrawableUnit]], *, prefix: str = "top_units"
 ) -> None:
     """Draw a sheet for every layer that has strips, and write it as PNG.
 
@@ -89,7 +89,7 @@ def save_unit_strips(
 
 
 def file_names(
-    strips: Mapping[str, Sequence[UnitImages]], *, prefix: str = "top_units"
+    strips: Mapping[str, Sequence[DrawableUnit]], *, prefix: str = "top_units"
 ) -> dict[str, str]:
     """Name an image file for every layer that has strips: layers by file name, all different."""
     layers: dict[str, str] = {}
