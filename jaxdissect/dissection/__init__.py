@@ -1,5 +1,10 @@
 """Dissect networks: which concept does each unit of each layer respond to?"""
 
+from jaxdissect.dissection.comparison import ComparedSide as ComparedSide
+from jaxdissect.dissection.comparison import Comparison as Comparison
+from jaxdissect.dissection.comparison import DetectedConcept as DetectedConcept
+from jaxdissect.dissection.comparison import MatchedUnits as MatchedUnits
+from jaxdissect.dissection.comparison import compare as compare
 from jaxdissect.dissection.presets import GANDISSECT2019 as GANDISSECT2019
 from jaxdissect.dissection.presets import NETDISSECT2017 as NETDISSECT2017
 from jaxdissect.dissection.presets import PNAS2020 as PNAS2020
