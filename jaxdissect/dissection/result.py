@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64
@@ -18,11 +18,19 @@ from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.arrays.names import csv_cell
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import Shape
+from jaxdissect.dissection.subject import Subject
+from jaxdissect.engine.batching import Source
+from jaxdissect.engine.identity import digest
 from jaxdissect.engine.label_grid import LayerOnGrid
+from jaxdissect.engine.layer_reader import Inputs, OutputImage, image_input
 from jaxdissect.engine.saved_files import check_file, damaged, read_json, write_json
+from jaxdissect.networks.network import as_network
 from jaxdissect.networks.weights.files import sha256
 from jaxdissect.stats import scores
 from jaxdissect.stats.agreement import AgreementCounts
+
+if TYPE_CHECKING:
+    from jaxdissect.dissection.unit import Unit
 
 _ARRAYS, _DESCRIPTION = "arrays.npz", "dissection.json"
 _FORMAT, _WITHOUT_CHECKSUM = 3, (1, 2)
@@ -117,6 +125,48 @@ class LayerDissection:
         order = np.argsort(-self.best_iou, kind="stable")
         return order[(self.best_iou > limit)[order] & (self.best_concept > 0)[order]]
 
+    def iou_of(self, concept: str, *, category: str | None = None) -> Float[np.ndarray, "U"]:
+        """Return the IoU of every unit with one concept.
+
+        Args:
+            concept: Name of the concept.
+            category: Its category, needed where several have a concept of that name.
+
+        Raises:
+            ValueError: If there is no such concept (lists similar names), or more than one.
+        """
+        return self.iou[self.vocabulary.index(concept, category=category)]
+
+    def find(
+        self, concept: str, *, category: str | None = None, min_iou: float | None = None
+    ) -> Int64[np.ndarray, "D"]:
+        """Find the detectors of one concept: the units that match no other concept better.
+
+        Args:
+            concept: Name of the concept.
+            category: Its category, needed where several have a concept of that name.
+            min_iou: Limit of IoU instead of the layer's.
+
+        Returns:
+            Units, best first; none where the concept has no detector.
+
+        Raises:
+            ValueError: If there is no such concept (lists similar names), or more than one.
+        """
+        wanted = self.vocabulary.index(concept, category=category)
+        detectors = self.detectors(min_iou=min_iou)
+        return detectors[self.best_concept[detectors] == wanted]
+
+    def with_min_iou(self, min_iou: float) -> "LayerDissection":
+        """Call units detectors above another IoU, as if the preset had had it.
+
+        Raises:
+            ValueError: If `min_iou` is negative, or 1 or more.
+        """
+        if not 0 <= min_iou < 1:
+            raise ValueError(f"`min_iou` (={min_iou}) must be at least 0 and below 1")
+        return replace(self, min_iou=min_iou)
+
     def concept_counts(self, *, min_iou: float | None = None) -> dict[int, int]:
         """Number of detectors of each detected concept, by category, then most units first."""
         ids, units = np.unique(
@@ -185,14 +235,21 @@ class Dissection:
         vocabulary: The concepts.
         settings: How it was done, as JSON values.
         provenance: What the activations came from; None in results saved before version 0.2.
+        subject: The network and the images, which `Unit` shows; None in results that were loaded,
+            see `with_network`. It is neither saved nor pickled.
     """
 
     layers: Mapping[str, LayerDissection]
     vocabulary: Vocabulary
     settings: Mapping[str, Any] = field(default_factory=dict)
     provenance: Provenance | None = None
+    subject: Subject | None = field(default=None, repr=False, compare=False)
 
     __repr__ = short_repr
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Functions of the user and open files cannot be pickled, and weights are large.
+        return {**self.__dict__, "subject": None}
 
     def __getitem__(self, layer: str) -> LayerDissection:
         if layer not in self.layers:
@@ -206,6 +263,97 @@ class Dissection:
             KeyError: If one was not dissected.
         """
         return replace(self, layers={layer: self[layer] for layer in layers})
+
+    def unit(self, layer: str, unit: int) -> "Unit":
+        """Take one unit of a layer, to see what it responds to.
+
+        Raises:
+            KeyError: If the layer was not dissected.
+            ValueError: If the layer has no unit of that number.
+        """
+        from jaxdissect.dissection.unit import Unit  # which stands on this module
+
+        return Unit(self, layer, unit)
+
+    def with_network(
+        self,
+        network: Any,
+        source: Source,
+        *,
+        inputs: Inputs = image_input,
+        output_image: OutputImage | None = None,
+        image_key: str = "image",
+    ) -> "Dissection":
+        """Give a result the network and the images it is of, for example after it was loaded.
+
+        Args:
+            network: The network that was dissected, a Network or an nnx.Module.
+            source: The examples on which it was dissected, in the same order.
+            inputs, output_image: What `dissect` was given.
+            image_key: Name of the image of an example, RGB in [0, 1].
+
+        Returns:
+            The same result, of which `unit` gives units that can be shown in images.
+
+        Raises:
+            ValueError: If the parameters are not those that were dissected, the source has another
+                number of examples, or the result was saved before version 0.2 and does not know.
+            TypeError: If `network` is neither a Network nor an nnx.Module.
+        """
+        if self.provenance is None:
+            raise ValueError(
+                "the dissection does not know which network it is of: it was saved before version "
+                "0.2; dissect again"
+            )
+        own = as_network(
+            network,
+            token_grid=self.provenance.token_grid,
+            drop_tokens=self.provenance.drop_tokens,
+        )
+        if digest(own.params) != self.provenance.network:
+            raise ValueError(
+                "`network` is not the one that was dissected: its parameters are others"
+            )
+        examples = self.settings.get("examples", len(source))
+        if len(source) != examples:
+            raise ValueError(
+                f"`source` has {len(source)} examples, and {examples} were dissected: give the "
+                "same images in the same order"
+            )
+        return replace(self, subject=Subject(own, source, inputs, output_image, image_key))
+
+    def with_min_iou(self, min_iou: float) -> "Dissection":
+        """Call units detectors above another IoU, in all layers, as if the preset had had it.
+
+        Raises:
+            ValueError: If `min_iou` is negative, or 1 or more.
+        """
+        layers = {name: layer.with_min_iou(min_iou) for name, layer in self.layers.items()}
+        return replace(self, layers=layers, settings={**self.settings, "min_iou": min_iou})
+
+    def rows(self, *, runners_up: int = 2) -> Iterator[dict[str, Any]]:
+        """One table row per unit of every layer, see `LayerDissection.rows`."""
+        for layer in self.layers.values():
+            yield from layer.rows(runners_up=runners_up)
+
+    def to_frame(self, *, runners_up: int = 2) -> Any:
+        """Make a pandas DataFrame with one row per unit of every layer.
+
+        Args:
+            runners_up: How many concepts to list besides the best.
+
+        Raises:
+            ModuleNotFoundError: If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError(
+                "`to_frame` needs pandas, which is not installed: `python -m pip install pandas`, "
+                "or take `rows()`, which gives the same rows as dictionaries",
+                name="pandas",
+            ) from None
+        return pandas.DataFrame.from_records(list(self.rows(runners_up=runners_up)))
 
     def save(self, folder: str | Path) -> None:
         """Write the arrays (npz) and everything else (json) into a folder, made if need be."""
@@ -240,7 +388,7 @@ class Dissection:
 
     def write_csv(self, path: str | Path) -> None:
         """Write one row per unit of every layer."""
-        rows = [row for layer in self.layers.values() for row in layer.rows()]
+        rows = list(self.rows())
         with open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]))
             writer.writeheader()

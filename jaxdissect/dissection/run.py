@@ -31,6 +31,7 @@ from jaxdissect.dissection.pilot import Chosen, pilot_examples, sampling_of
 from jaxdissect.dissection.presets import PNAS2020, Preset
 from jaxdissect.dissection.result import Dissection, LayerDissection, Provenance
 from jaxdissect.dissection.setup import DissectionSetup, dissection_setup
+from jaxdissect.dissection.subject import Subject
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.identity import digest
 from jaxdissect.engine.labelers import Labeler
@@ -229,6 +230,7 @@ def run_dissection(
         "fraction": preset.fraction,
         "min_iou": preset.min_iou,
         "scope": preset.scope.__name__,
+        "thresholds": _kind_of_thresholds(preset, is_given=given is not None),
         "grid": list(setup.grid),
         "examples": len(setup.source),
         "memory": str(plan),
@@ -241,7 +243,16 @@ def run_dissection(
         drop_tokens=setup.reader.structure.token_layout.drop,
         batch_size=options.batch_size,
     )
-    return DissectionRun(setup, passes, Dissection(results, vocabulary, settings, provenance))
+    reader = setup.reader
+    subject = Subject(setup.network, setup.source, reader.inputs, reader.output_image)
+    dissection = Dissection(results, vocabulary, settings, provenance, subject)
+    return DissectionRun(setup, passes, dissection)
+
+
+def _kind_of_thresholds(preset: Preset, *, is_given: bool) -> str:
+    if is_given:
+        return "given"
+    return "interpolated" if preset.interpolated else "order statistics"
 
 
 _NARROWING, _COLLECTING = "narrowing thresholds", "agreement with concepts"

@@ -1,0 +1,177 @@
+"""One unit of a dissected network: what it responds to, and where in which images.
+
+Shapes: H W pixels of an image, k images, h w pixels of a patch.
+"""
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+
+from jaxdissect.dissection.result import Dissection, LayerDissection
+from jaxdissect.dissection.subject import Subject
+
+if TYPE_CHECKING:
+    from jaxdissect.dissection.unit_images import UnitImages
+
+
+class ConceptScore(NamedTuple):
+    """How well a unit matches a concept.
+
+    Attributes:
+        concept, category: The concept.
+        iou: IoU of the two, in [0, 1].
+    """
+
+    concept: str
+    category: str
+    iou: float
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """One unit of a layer, as a dissection found it: `Dissection.unit` gives one.
+
+    What it shows of images (`top_images`, `mask`) runs the network on these images
+    alone. The dissection knows it after `dissect`, and after `Dissection.with_network` where it was
+    loaded.
+
+    Attributes:
+        dissection: The result.
+        layer: Name of the layer.
+        unit: Number of the unit in it, from 0.
+
+    Raises:
+        KeyError: If the layer was not dissected.
+        ValueError: If the layer has no unit of that number.
+    """
+
+    dissection: Dissection
+    layer: str
+    unit: int
+
+    def __post_init__(self) -> None:
+        last = self._found.num_units - 1
+        unit = operator.index(self.unit)
+        if not 0 <= unit <= last:
+            raise ValueError(f"`unit` (={unit}) of layer {self.layer!r} must be from 0 to {last}")
+        object.__setattr__(self, "unit", unit)
+
+    @property
+    def _found(self) -> LayerDissection:
+        return self.dissection[self.layer]
+
+    @property
+    def threshold(self) -> float:
+        """The unit is active where it is strictly greater than this."""
+        return float(self._found.thresholds[self.unit])
+
+    @property
+    def active_fraction(self) -> float:
+        """Fraction of all pixels on which the unit is active."""
+        return float(self._found.active_fraction[self.unit])
+
+    @property
+    def concept(self) -> str:
+        """Its best concept; "-" if it has none."""
+        return self._found.vocabulary.names[self._found.best_concept[self.unit]]
+
+    @property
+    def category(self) -> str:
+        """The category of its best concept."""
+        return self._found.vocabulary.categories[self._found.best_concept[self.unit]]
+
+    @property
+    def iou(self) -> float:
+        """IoU with its best concept."""
+        return float(self._found.best_iou[self.unit])
+
+    @property
+    def detects(self) -> bool:
+        """Whether that is enough to call it a detector."""
+        found = self._found
+        return bool(found.best_concept[self.unit] > 0 and self.iou > found.min_iou)
+
+    @cached_property
+    def scores(self) -> tuple[ConceptScore, ...]:
+        """IoU with every concept of the vocabulary, best first, equals by id."""
+        found = self._found
+        iou = found.iou[1:, self.unit]
+        order = 1 + np.argsort(-np.nan_to_num(iou), kind="stable")
+        names, categories = found.vocabulary.names, found.vocabulary.categories
+        return tuple(
+            ConceptScore(names[concept], categories[concept], float(iou[concept - 1]))
+            for concept in order
+        )
+
+    @property
+    def top_examples(self) -> Int64[np.ndarray, "k"]:
+        """Positions of the images with its highest peaks, best first."""
+        return self._found.top_examples[self.unit]
+
+    @property
+    def top_values(self) -> Float32[np.ndarray, "k"]:
+        """These peaks."""
+        return self._found.top_values[self.unit]
+
+    def top_images(self, *, num_images: int = 8) -> "UnitImages":
+        """Find the images with its highest peaks, and where in them it is active.
+
+        Args:
+            num_images: How many, fewer if the dissection found fewer.
+
+        Raises:
+            ValueError: If the dissection does not know its network, or activations are not those of
+                the dissection.
+        """
+        return self._images(self.top_examples[:num_images])
+
+    def mask(self, example: int) -> Bool[np.ndarray, "H W"]:
+        """Find the pixels of an image on which the unit is active.
+
+        Args:
+            example: Position of the image in the source; any, not only the top ones.
+
+        Returns:
+            For each pixel of the image, whether a_u > t_u after resampling.
+
+        Raises:
+            ValueError: If the dissection does not know its network, or there is no such example.
+        """
+        return self._images([example]).active[0]
+
+    def _subject(self) -> Subject:
+        subject = self.dissection.subject
+        if subject is None:
+            raise ValueError(
+                f"unit {self.unit} of layer {self.layer!r} cannot be shown in images: the "
+                "dissection does not know its network and images, which are not saved; "
+                "`with_network(network, source)` of the dissection gives it both"
+            )
+        return subject
+
+    def _images(self, examples: Sequence[int] | Int64[np.ndarray, "k"]) -> "UnitImages":
+        from jaxdissect.dissection.unit_images import top_images
+
+        subject = self._subject()
+        for example in map(operator.index, examples):
+            if not 0 <= example < len(subject.source):
+                raise ValueError(
+                    f"`example` (={example}) must be from 0 to {len(subject.source) - 1}, the "
+                    "positions of the source"
+                )
+        found = top_images(
+            self.dissection.only(self.layer),
+            subject.network,
+            subject.source,
+            inputs=subject.inputs,
+            output_image=subject.output_image,
+            image_key=subject.image_key,
+            units={self.layer: [self.unit]},
+            examples={self.layer: np.array([examples], np.int64)},
+        )
+        return found[self.layer][0]
