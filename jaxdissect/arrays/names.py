@@ -69,6 +69,15 @@ def csv_cell(cell: Any) -> Any:
     return f"'{text}" if text.lstrip()[:1] in _FORMULA and not _is_plain(text) else text
 
 
+def text_of_csv_cell(cell: str) -> str:
+    """Take off the mark that `csv_cell` puts before what a spreadsheet would compute.
+
+    Args:
+        cell: Text as it stands in a CSV file.
+    """
+    return cell[1:] if len(cell) > 1 and cell[0] == "'" else cell
+
+
 def _is_plain(text: str) -> bool:
     """Whether a text is no more than a sign, or a number."""
     try:

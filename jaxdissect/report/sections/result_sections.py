@@ -1,0 +1,35 @@
+"""The sections of a page for whatever a folder of results holds."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from jaxdissect.report.page_section import PageSection
+from jaxdissect.report.sections.class_units import class_unit_sections
+from jaxdissect.report.sections.result_folder import ResultFolder, read_result_folder
+
+_READERS: Mapping[str, Callable[[ResultFolder], list[PageSection]]] = {
+    "ablation.json": class_unit_sections,
+}
+"""What reads a folder, by the settings file that marks it."""
+
+
+def sections_of(folder: str | Path) -> list[PageSection]:
+    """Read a folder of results, and say what was asked, what was found, and what that cannot say.
+
+    Args:
+        folder: A folder that `jaxdissect ablate`, `detect`, `style`, `generate`, `attack` or
+            `defend` has written, now or in an older version: what it lacks is left out.
+
+    Returns:
+        The sections; none where the folder holds no such results.
+
+    Raises:
+        ValueError: If a file of the folder cannot be read as what it should be.
+    """
+    place = Path(folder)
+    return [
+        section
+        for file, read in _READERS.items()
+        if (place / file).is_file()
+        for section in read(read_result_folder(place, file))
+    ]
