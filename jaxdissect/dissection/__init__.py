@@ -5,6 +5,10 @@ from jaxdissect.dissection.comparison import Comparison as Comparison
 from jaxdissect.dissection.comparison import DetectedConcept as DetectedConcept
 from jaxdissect.dissection.comparison import MatchedUnits as MatchedUnits
 from jaxdissect.dissection.comparison import compare as compare
+from jaxdissect.dissection.layer_examples import LayerExamples as LayerExamples
+from jaxdissect.dissection.layer_examples import Mistakes as Mistakes
+from jaxdissect.dissection.layer_examples import UnitExamples as UnitExamples
+from jaxdissect.dissection.layer_examples import load_unit_examples as load_unit_examples
 from jaxdissect.dissection.presets import GANDISSECT2019 as GANDISSECT2019
 from jaxdissect.dissection.presets import NETDISSECT2017 as NETDISSECT2017
 from jaxdissect.dissection.presets import PNAS2020 as PNAS2020
