@@ -30,8 +30,8 @@ def folder_of(package):
 
 def listed(package):
     """(module, name) of everything that the package's `__init__` lists."""
-    for node in ast.parse((folder_of(package) / "__init__.py").read_text()).body:
-        if isinstance(node, ast.ImportFrom):
+    for node in ast.walk(ast.parse((folder_of(package) / "__init__.py").read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module != "jaxdissect":
             for alias in node.names:
                 if alias.asname is not None:
                     assert alias.asname == alias.name, f"{package} renames {alias.name}"

@@ -92,16 +92,18 @@ def test_every_module_says_what_it_is_for():
 def test_public_names():
     import jaxdissect
 
-    names = [
-        alias.asname
-        for node in parsed(PACKAGE / "__init__.py").body
-        if isinstance(node, ast.ImportFrom)
+    modules = {
+        alias.asname: f"{node.module}".removeprefix("jaxdissect.")
+        for node in ast.walk(parsed(PACKAGE / "__init__.py"))
+        if isinstance(node, ast.ImportFrom) and node.module != "jaxdissect"
         for alias in node.names
         if alias.asname
-    ]
-    assert len(names) == len(set(names)) <= 32
-    for name in names:
+    }
+    assert len(modules) <= 32
+    assert jaxdissect._MODULES == modules, "the type checker and Python see different names"
+    for name in modules:
         assert getattr(jaxdissect, name).__doc__, name
+    assert set(modules) <= set(dir(jaxdissect))
 
 
 def output_of(code):
@@ -114,6 +116,12 @@ def output_of(code):
 
 def test_import_leaves_heavy_packages_alone():
     heavy = {"tensorflow_datasets", "tensorflow", "orbax", "matplotlib", "PIL", "tyro", "pyarrow"}
+    code = f"import sys; from jaxdissect import *; print(sorted({heavy} & set(sys.modules)))"
+    assert output_of(code) == "[]"
+
+
+def test_import_waits_for_what_is_asked_for():
+    heavy = {"jax", "flax", "numpy", "optax"}
     code = f"import sys, jaxdissect; print(sorted({heavy} & set(sys.modules)))"
     assert output_of(code) == "[]"
 

@@ -84,14 +84,6 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
-def is_command_itself() -> bool:
-    """Whether this process was started as `jaxdissect` or `python -m jaxdissect`."""
-    if sys.argv[:1] == ["-m"]:
-        _, _, following = " ".join(sys.orig_argv).partition(" -m ")
-        return following.split(" ")[0] == "jaxdissect"
-    return os.path.splitext(os.path.basename(sys.argv[0] if sys.argv else ""))[0] == "jaxdissect"
-
-
 def end_when_interrupted() -> None:
     """Let signals end the process at once, as long as there is nothing to close: in imports."""
     _handle(lambda number, frame: end(number))
