@@ -14,9 +14,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
-from jaxdissect.arrays.names import printable_lines
 from jaxdissect.commands.interruption import (
     RESUMES,
     Interrupted,
@@ -35,25 +34,75 @@ _SIGNALLED = 128
 
 DESCRIPTION = """Find out what the individual units of a vision network do.
 
-Try `jaxdissect demo --out results`; `jaxdissect --version`
-prints the version.
+Begin with `jaxdissect demo --out results`.
+
+`jaxdissect COMMAND --help` describes a command and its options;
+`jaxdissect --version` prints the version.
 """
 
 
+class Command(NamedTuple):
+    """What is known of a command before it is imported, which takes seconds.
+
+    Attributes:
+        options: The class of its options, in `jaxdissect.commands.<command>.command`.
+        summary: The first paragraph of what that class says of itself.
+    """
+
+    options: str
+    summary: str
+
+
 COMMANDS = {
-    "demo": "DemoOptions",
-    "dissect": "DissectOptions",
-    "ablate": "AblateOptions",
-    "detect": "DetectOptions",
-    "style": "StyleOptions",
-    "generate": "GenerateOptions",
-    "attack": "AttackOptions",
-    "defend": "DefendOptions",
-    "fetch": "FetchOptions",
-    "convert": "ConvertOptions",
-    "paint": "PaintOptions",
+    "demo": Command(
+        "DemoOptions",
+        "Dissect the networks of the built-in scenes, remove and insert units, and report.",
+    ),
+    "dissect": Command(
+        "DissectOptions",
+        "Find the concept that every unit of some layers responds to.",
+    ),
+    "ablate": Command(
+        "AblateOptions",
+        "Remove units of a classifier, and count what it still classifies correctly.",
+    ),
+    "detect": Command(
+        "DetectOptions",
+        "Find the single unit whose peak activation detects each class best.",
+    ),
+    "style": Command(
+        "StyleOptions",
+        "Find units that are active at the same places when an image changes its style.",
+    ),
+    "generate": Command(
+        "GenerateOptions",
+        "Find out what the units of an image generator cause in its images.",
+    ),
+    "attack": Command(
+        "AttackOptions",
+        "Change images as little as possible so that a classifier misclassifies them as another "
+        "class, and measure which units that changes.",
+    ),
+    "defend": Command(
+        "DefendOptions",
+        "Deactivate units of a layer, and attack the network again, with and without knowing it, "
+        "with and without a target.",
+    ),
+    "fetch": Command(
+        "FetchOptions",
+        "Download published weights, verify them as far as hashes are published, and print where "
+        "they are.",
+    ),
+    "convert": Command(
+        "ConvertOptions",
+        "Read weights of a network, check them, and write them as safetensors.",
+    ),
+    "paint": Command(
+        "PaintOptions",
+        "Paint with the units of a generator, in a browser on this machine.",
+    ),
 }
-"""The class of the options of every command, in `jaxdissect.commands.<command>.command`."""
+"""All commands, in the order in which `jaxdissect --help` lists them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,6 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    from jaxdissect.arrays.names import printable_lines
+
     print(printable_lines(f"{PROGRAM}: warning: {message}"), file=sys.stderr)
 
 
@@ -129,6 +180,7 @@ def _follow(options: Any) -> int:
 
 def _is_measured(problem: Exception) -> bool:
     """Print what a dry run has found, if that is how a command has ended."""
+    from jaxdissect.arrays.names import printable_lines
     from jaxdissect.engine.devices import is_first_process
     from jaxdissect.engine.dry_run import Measured
 
@@ -174,17 +226,32 @@ def _parse(arguments: Sequence[str]) -> Any:
     if arguments and arguments[0] in COMMANDS:
         name = arguments[0]
         return tyro.cli(_options_of(name), prog=f"{PROGRAM} {name}", args=arguments[1:])
-    commands = {name: _options_of(name) for name in COMMANDS}
+    # Only shell completion (--tyro-print-completion) and misplaced options need all of them.
+    whole = any(word in COMMANDS or word.startswith("--tyro-") for word in arguments)
     return tyro.extras.subcommand_cli_from_dict(
-        commands, prog=PROGRAM, description=DESCRIPTION, args=arguments
+        {name: _options_of(name) if whole else _summary_of(name) for name in COMMANDS},
+        prog=PROGRAM,
+        description=DESCRIPTION,
+        args=arguments,
     )
 
 
 def _options_of(name: str) -> Any:
     """Import the class of a command's options."""
-    return getattr(import_module(f"jaxdissect.commands.{name}.command"), COMMANDS[name])
+    return getattr(import_module(f"jaxdissect.commands.{name}.command"), COMMANDS[name].options)
+
+
+def _summary_of(name: str) -> Callable[[], None]:
+    """Make what stands for a command in the list of all, without importing it."""
+
+    def command() -> None: ...
+
+    command.__doc__ = COMMANDS[name].summary
+    return command
 
 
 def _refuse(problem: str) -> int:
+    from jaxdissect.arrays.names import printable_lines
+
     print(printable_lines(f"{PROGRAM}: error: {problem}"), file=sys.stderr)
     return 2

@@ -16,8 +16,9 @@ from jaxdissect.networks.weights.published import PUBLISHED
 @dataclass(frozen=True)
 class FetchOptions:
     """Download published weights, verify them as far as hashes are published, and print where they
-    are. Of weights that come in a Python package, says where they are installed, or how they are.
+    are.
 
+    Of weights that come in a Python package, says where they are installed, or how they are.
     Without NAME, lists what there is.
     """
 
