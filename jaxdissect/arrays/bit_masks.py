@@ -25,7 +25,8 @@ def pack_units(pixels: Bool[Array, "*batch P U"]) -> UInt8[Array, "*batch U byte
     missing = -number % 8
     spare = [(0, 0)] * len(batch) + [(0, missing), (0, 0)]
     padded = jnp.pad(pixels, spare).reshape(*batch, -1, 8, units)
-    packed = (padded.astype(jnp.uint8) * _BITS[:, None]).sum(axis=-2, dtype=jnp.uint8)
+    bits = padded.astype(jnp.uint8) * _BITS.reshape((1,) * (padded.ndim - 2) + (8, 1))
+    packed = bits.sum(axis=-2, dtype=jnp.uint8)
     return jnp.swapaxes(packed, -1, -2)
 
 
