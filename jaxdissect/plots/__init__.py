@@ -9,7 +9,9 @@ from jaxdissect.plots.drawable import DrawableUnit as DrawableUnit
 from jaxdissect.plots.figure_files import save_figure as save_figure
 from jaxdissect.plots.image_grid import draw_grid as draw_grid
 from jaxdissect.plots.image_grid import paint_labels as paint_labels
+from jaxdissect.plots.palette import CategoryMark as CategoryMark
 from jaxdissect.plots.palette import category_colors as category_colors
+from jaxdissect.plots.palette import category_marks as category_marks
 from jaxdissect.plots.regions import highlight as highlight
 from jaxdissect.plots.unit_strips import draw_unit_strips as draw_unit_strips
 from jaxdissect.plots.unit_strips import save_unit_strips as save_unit_strips
