@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from jaxdissect.arrays.names import printable
 from jaxdissect.commands.output.folder import SETTINGS_FILES
+from jaxdissect.report.command_line import command_line
+
+_COMMANDS = "jaxdissect.commands."
 
 
 def write_settings(path: Path, options: Any, facts: Mapping[str, Any]) -> None:
@@ -37,11 +40,31 @@ def provenance(options: Any) -> dict[str, Any]:
         options: The options, a dataclass.
 
     Returns:
-        The keys `jaxdissect` and `command`.
+        The keys `jaxdissect`, `command`, and, of a command of the command line, `command_line`.
     """
     values = asdict(options)
     values |= options.computing.of_results() if values.pop("computing", None) else {}
-    return {"jaxdissect": version("jaxdissect"), "command": _plain(values)}
+    found = {"jaxdissect": version("jaxdissect"), "command": _plain(values)}
+    if (words := _words(type(options))) is not None:
+        found["command_line"] = command_line(
+            words, found["command"], defaults=_defaults(type(options))
+        )
+    return found
+
+
+def _words(kind: type) -> str | None:
+    """Name the command whose options these are: its folder, and the file of a subcommand."""
+    if not kind.__module__.startswith(_COMMANDS):
+        return None
+    folder, file = kind.__module__.removeprefix(_COMMANDS).split(".")
+    return folder if file == "command" else f"{folder} {file}"
+
+
+def _defaults(kind: type) -> dict[str, Any]:
+    """Return the default of every option that has one, as a JSON value."""
+    found = {field.name: field.default for field in fields(kind) if field.default is not MISSING}
+    found |= found.pop("computing").of_results() if "computing" in found else {}
+    return _plain(found)
 
 
 def all_options(options: Any) -> dict[str, Any]:
