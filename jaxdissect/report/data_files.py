@@ -24,9 +24,7 @@ def write_data(path: Path, kind: str, key: str, payload: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     parts = (json.dumps(part, ensure_ascii=True) for part in (kind, key))
     # ASCII, so that neither the encoding nor a line separator within a text matters.
-    values = json.dumps(
-        _plain(payload), ensure_ascii=True, allow_nan=False, separators=(",", ":")
-    )
+    values = json.dumps(_plain(payload), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     path.write_text(f"jaxdissectPage.receive({', '.join(parts)}, {values});\n", encoding="ascii")
 
 

@@ -91,6 +91,7 @@ class PageSection(NamedTuple):
         facts: Numbers to be shown large.
         command: The command that made the results, to copy; None where that is not known.
         layer: Name of the layer of its units, if they are all of one.
+        run: Id of the dissection of the same network that a site shows, to whose units cells lead.
     """
 
     title: str
@@ -101,3 +102,4 @@ class PageSection(NamedTuple):
     facts: Sequence[KeyFigure] = ()
     command: str | None = None
     layer: str | None = None
+    run: str | None = None

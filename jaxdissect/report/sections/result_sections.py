@@ -13,6 +13,15 @@ _READERS: Mapping[str, Callable[[ResultFolder], list[PageSection]]] = {
 """What reads a folder, by the settings file that marks it."""
 
 
+SECTION_FILES = tuple(_READERS)
+"""Settings files of the folders of which there are sections."""
+
+
+def has_sections(folder: Path) -> bool:
+    """Say whether a folder holds results of which there are sections."""
+    return any((folder / mark).is_file() for mark in SECTION_FILES)
+
+
 def sections_of(folder: str | Path) -> list[PageSection]:
     """Read a folder of results, and say what was asked, what was found, and what that cannot say.
 
