@@ -14,7 +14,15 @@ from jaxdissect.report.sections.columns import (
 )
 from jaxdissect.report.sections.pictures import Picture, figures_there
 from jaxdissect.report.sections.result_folder import ResultFolder, Row
-from jaxdissect.report.sections.wording import change, count, decimal, images, interval, percent
+from jaxdissect.report.sections.wording import (
+    change,
+    count,
+    decimal,
+    images,
+    interval,
+    percent,
+    the_first,
+)
 
 _TEXTS = frozenset(("class", "most_important_units", "removed_or_alone"))
 _NAMED = 8  # classes that the words for a picture name
@@ -105,7 +113,7 @@ def _facts(folder: ResultFolder) -> Iterator[KeyFigure]:
             (folder.number("mean balanced accuracy", f"{size} alone"), "with only"),
         ):
             if value is not None:
-                label = f"{half} its {count(size, 'most important unit')}"
+                label = f"{half} its {the_first(size, 'most important unit')}"
                 yield KeyFigure(label, decimal(value), "mean balanced accuracy of a class")
 
 
@@ -121,7 +129,7 @@ def _findings(folder: ResultFolder, effects: _Effects) -> Iterator[str]:
         own = mine[worst].own
         few = f"{len(surely)} of {count(len(mine), 'class', 'classes')}"
         yield (
-            f"Without its own {count(size, 'most important unit')}, {few} "
+            f"Without its own {the_first(size, 'most important unit')}, {few} "
             f"{'is' if len(surely) == 1 else 'are'} surely classified worse (the 99% interval of "
             f"the change lies below 0). {worst} changes most: by {change(own.value)} of balanced "
             f"accuracy (99% interval {interval(own.low, own.high)})."
@@ -145,13 +153,13 @@ def _findings(folder: ResultFolder, effects: _Effects) -> Iterator[str]:
     improving = folder.number("improvements", "when ranked")
     if improving:
         again, certain = (
-            folder.number("improvements", name) or 0
+            int(folder.number("improvements", name) or 0) or "none"
             for name in ("improve again", "with an interval above 0")
         )
+        verb = "improves" if improving == 1 else "improve"
         yield (
-            f"{count(improving, 'removal')} of one unit {'improves' if improving == 1 else 'improve'} "
-            f"a class on the images to rank with. On the other images {again:,} of them do so "
-            f"again, {certain:,} for certain (99%)."
+            f"{count(improving, 'removal')} of one unit {verb} a class on the images to rank with. "
+            f"On the other images {again} of them do so again, {certain} for certain (99%)."
         )
     agreement = folder.number("rank correlation of estimated and measured importance")
     if agreement is not None:
@@ -205,8 +213,8 @@ def _pictures(folder: ResultFolder) -> Iterator[Picture]:
     )
     yield Picture(
         "importance",
-        "The IoU of units with their best concept, in groups of units that damage all classes alike "
-        "on average.",
+        "The IoU of units with their best concept, in groups of units that damage all "
+        "classes alike on average.",
         f"Points with error bars. {_group_words(folder, 'mean damage to all classes')}",
     )
     yield Picture(
@@ -364,9 +372,9 @@ def _unit_tables(folder: ResultFolder, layer: str) -> Iterator[PageTable]:
 
 def _limits(folder: ResultFolder) -> Iterator[str]:
     yield (
-        "Intervals are for other images of the same classes, each for itself: of a hundred of them, "
-        "one may miss. A class with few images has wide ones, and then a unit may matter although "
-        "nothing is certain."
+        "Intervals are for other images of the same classes, each for itself: of a hundred of "
+        "them, one may miss. A class with few images has wide ones, and then a unit may matter "
+        "although nothing is certain."
     )
     yield (
         "What a unit costs alone is not what it adds to others: two units that do the same cost "

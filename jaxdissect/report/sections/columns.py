@@ -35,13 +35,14 @@ class Column(NamedTuple):
 
         Args:
             row: The row of the file.
-            layer: Name of the layer of the units, if it is known.
+            layer: Name of the layer of the units; None if the row names it, or it is not known.
         """
         value = known(row.get(self.source))
         if isinstance(value, str | bool) or value is None:
             return value
-        if self.is_unit and layer is not None and isinstance(value, int):
-            return UnitCell(layer, value)
+        home = row.get("layer") if layer is None else layer
+        if self.is_unit and isinstance(home, str) and isinstance(value, int):
+            return UnitCell(home, value)
         low = high = None
         if self.ends is not None:
             low, high = (number_of(row, end) for end in self.ends)
@@ -92,7 +93,7 @@ def page_table(
         name: Name of the table in the folder.
         caption: What the rows show.
         columns: Columns; those that the folder's table lacks are left out.
-        layer: Name of the layer of the units.
+        layer: Name of the layer of the units; None if rows name it.
         keep: Says which rows are shown.
         order: What the rows are ordered by; by default they stay as they are.
         most: How many rows are shown, from the first.
@@ -103,7 +104,7 @@ def page_table(
     Raises:
         ValueError: If the folder's table cannot be read.
     """
-    texts = frozenset(column.source for column in columns if column.is_text)
+    texts = frozenset(("layer", *(column.source for column in columns if column.is_text)))
     rows: Iterable[Row] = filter(keep, folder.rows(name, texts=texts))
     if order is not None:
         rows = sorted(rows, key=order)

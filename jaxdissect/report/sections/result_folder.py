@@ -52,6 +52,16 @@ class ResultFolder:
         is_number = isinstance(found, int | float) and not isinstance(found, bool)
         return found if is_number else None
 
+    def named(self, name: str, *, default: str) -> str:
+        """Return the name that an option of the command was given.
+
+        Args:
+            name: The option.
+            default: What is returned where that is not known.
+        """
+        found = self.option(name)
+        return found if isinstance(found, str) else default
+
     def text(self, name: str, *, default: str = "a layer") -> str:
         """Return a text of the settings.
 

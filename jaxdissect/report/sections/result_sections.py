@@ -4,11 +4,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from jaxdissect.report.page_section import PageSection
+from jaxdissect.report.sections.attacked_units import attacked_unit_sections
+from jaxdissect.report.sections.class_detectors import class_detector_sections
 from jaxdissect.report.sections.class_units import class_unit_sections
+from jaxdissect.report.sections.generator_units import generator_sections
 from jaxdissect.report.sections.result_folder import ResultFolder, read_result_folder
+from jaxdissect.report.sections.style_units import style_unit_sections
+from jaxdissect.report.sections.unit_defences import unit_defence_sections
 
 _READERS: Mapping[str, Callable[[ResultFolder], list[PageSection]]] = {
     "ablation.json": class_unit_sections,
+    "detectors.json": class_detector_sections,
+    "style.json": style_unit_sections,
+    "generation.json": generator_sections,
+    "attack.json": attacked_unit_sections,
+    "defence.json": unit_defence_sections,
 }
 """What reads a folder, by the settings file that marks it."""
 

@@ -45,6 +45,11 @@ def count(number: int | float, name: str, plural: str | None = None) -> str:
     return f"{int(number):,} {name if number == 1 else plural or f'{name}s'}"
 
 
+def the_first(number: int | float, name: str) -> str:
+    """Write so many first ones after "the": `best unit`, `4 best units`."""
+    return name if number == 1 else count(number, name)
+
+
 def images(number: float | None, which: str = "") -> str:
     """Write how many images there are, if that is known: `300 images`, `300 other images`."""
     return f"{which}images" if number is None else count(number, f"{which}image")
