@@ -10,7 +10,7 @@
   // --- light and dark -----------------------------------------------------------------------------
 
   const root = document.documentElement;
-  const SCHEMES = [["auto", "As the system"], ["light", "Light"], ["dark", "Dark"]];
+  const SCHEMES = [["auto", "Auto"], ["light", "Light"], ["dark", "Dark"]];
   const stored = () => {
     try {
       return localStorage.getItem("jaxdissect-scheme") ?? "auto";
@@ -246,7 +246,7 @@
   if ("scrollRestoration" in history) history.scrollRestoration = "manual";
 
   if (page.site === undefined) {
-    main.append(page.problem(new Error("page/data/site.js cannot be read; is this folder complete?")));
+    page.into(main, page.problem(new Error("page/data/site.js cannot be read; is this folder complete?")));
     return;
   }
   makeBar();

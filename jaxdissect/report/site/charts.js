@@ -21,7 +21,7 @@
             y: 0,
             height: 10,
             class: part.class,
-            style: part.color ? { fill: part.color } : {},
+            style: part.color ? { "--color": part.color } : {},
           },
           part.title && svg("title", null, part.title),
         );

@@ -7,6 +7,7 @@
   const { el } = page;
 
   const PAIRS = 24;
+  const CHIPS = 40;
 
   // A side as "run" (all its layers) or "run:3" (one of them).
   const sideOf = (text) => {
@@ -155,12 +156,13 @@
   };
 
   const onlyList = (side, found, title) => {
-    const list = el(
-      "ul",
-      { class: "chips" },
-      [...found]
-        .sort((p, q) => q[2] - p[2] || q[5] - p[5])
-        .map(([name, category, number, layer, unit, iou]) =>
+    const list = el("ul", { class: "chips" });
+    const order = [...found].sort((p, q) => q[2] - p[2] || q[5] - p[5]);
+    const more = el("button", { type: "button", class: "quiet" }, `Show all ${page.count(order.length)}`);
+    const draw = (number) => {
+      more.hidden = number >= order.length;
+      list.replaceChildren(
+        ...order.slice(0, number).map(([name, category, number, layer, unit, iou]) =>
           el(
             "li",
             null,
@@ -173,12 +175,15 @@
             ),
           ),
         ),
-    );
+      );
+    };
+    more.addEventListener("click", () => draw(order.length));
+    draw(order.length <= CHIPS + 10 ? order.length : CHIPS);
     return el(
       "section",
       null,
       el("h2", null, `${title}: ${page.count(found.length, "concept")}`),
-      found.length ? list : el("p", { class: "note" }, "None."),
+      found.length ? [list, more] : el("p", { class: "note" }, "None."),
     );
   };
 
@@ -226,7 +231,7 @@
       a.limit = b.limit = Math.max(a.run.min_iou, b.run.min_iou);
       const go = (left, right) => (location.hash = page.address("compare", left, right));
       const all = choices();
-      main.append(
+      page.into(main, 
         page.heading("Compare"),
         el(
           "form",
@@ -237,23 +242,23 @@
         ),
       );
       if (a.text === b.text) {
-        main.append(el("p", { class: "note" }, "Choose two different sides."));
+        page.into(main, el("p", { class: "note" }, "Choose two different sides."));
         return;
       }
       const tables = await Promise.all([page.table(a.run), page.table(b.run)]);
       const found = (await written(a, b)) ?? computed(a, b, tables);
       if (found.refused) {
-        main.append(page.prose(`These cannot be compared: ${found.refused}`, { class: "problem" }));
+        page.into(main, page.prose(`These cannot be compared: ${found.refused}`, { class: "problem" }));
         return;
       }
-      main.append(
+      page.into(main, 
         el("div", { class: "columns two" }, sideTile(a, found.a, "a"), sideTile(b, found.b, "b")),
         ...(found.notes ?? []).map((note) => page.prose(note, { class: "note" })),
         el(
           "section",
           null,
           el("h2", null, "By category"),
-          el("ul", { class: "legend" }, el("li", null, el("span", { class: "sample a" }), "A, above"), el("li", null, el("span", { class: "sample b" }), "B, below, hatched")),
+          el("ul", { class: "legend" }, el("li", null, el("span", { class: "sample a" }), "A, above"), el("li", null, el("span", { class: "sample b" }), "B, below")),
           el(
             "div",
             { class: "columns" },

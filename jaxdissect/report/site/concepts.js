@@ -93,7 +93,7 @@
       const used = page.site.categories
         .map((category) => category.name)
         .filter((name) => all.some(({ concept }) => run.vocabulary.categories[concept] === name));
-      main.append(
+      page.into(main, 
         page.heading("Concepts", run, "concepts"),
         el(
           "form",
@@ -157,7 +157,7 @@
         }
       }
       const runs = page.site.runs.filter((other) => other !== run);
-      main.append(
+      page.into(main, 
         el(
           "div",
           { class: "trail" },
@@ -183,7 +183,7 @@
             page.bars(
               "Detectors in each layer",
               run.layers.map((layer, k) => ({
-                head: page.link(page.address("units", run.id, { layer: k, concept }), null, page.breakable(layer.name)),
+                head: page.link(page.address("units", run.id, { layer: k, concept }), { title: layer.name }, page.breakable(page.short(run, k))),
                 parts: [{ size: counts[k], color: page.colorOf(category), title: `${layer.name}: ${counts[k]}` }],
                 number: page.count(counts[k]),
               })),

@@ -32,6 +32,7 @@ const jaxdissectPage = { views: {} };
 
   page.el = (tag, attributes, ...children) =>
     fill(document.createElement(tag), attributes, children);
+  page.into = (node, ...children) => fill(node, null, children);
   page.svg = (tag, attributes, ...children) =>
     fill(document.createElementNS(SVG, tag), attributes, children);
 
@@ -282,7 +283,20 @@ const jaxdissectPage = { views: {} };
       page.copyButton(command),
     );
 
-  // Long runs of identifiers break after dots and underscores, not anywhere.
+  // Names of layers without the beginning that all layers of the run share, such as "features.".
+  const shorts = new Map();
+  page.short = (run, layer) => {
+    if (!shorts.has(run.id)) {
+      const names = run.layers.map((some) => some.name);
+      const [first] = names;
+      const ends = [...first.matchAll(/[./]/g)].map((found) => found.index + 1).reverse();
+      const shared = names.length > 1 && ends.find((end) => names.every((name) => name.startsWith(first.slice(0, end)) && name.length > end));
+      shorts.set(run.id, names.map((name) => name.slice(shared || 0)));
+    }
+    return shorts.get(run.id)[layer];
+  };
+
+  // Long identifiers break after dots and slashes, very long ones after underscores too.
   page.breakable = (name) =>
-    name.split(/(?<=[._/])/).flatMap((part, i) => (i ? [page.el("wbr"), part] : [part]));
+    name.split(name.length > 24 ? /(?<=[._/])/ : /(?<=[./])/).flatMap((part, i) => (i ? [page.el("wbr"), part] : [part]));
 })();

@@ -38,8 +38,8 @@
         return {
           head: page.link(
             page.address("units", run.id, { layer: k, iou: run.min_iou.toFixed(2) }),
-            null,
-            page.breakable(layer.name),
+            { title: layer.name },
+            page.breakable(page.short(run, k)),
           ),
           parts: scaled(layer),
           number: written(layer),
@@ -197,7 +197,7 @@
     async draw(main, { parts }) {
       const run = page.runOf(parts[0]) ?? page.mainRuns()[0];
       if (run === undefined) {
-        main.append(
+        page.into(main, 
           page.heading(page.site.title),
           ...page.lead(),
           page.site.sections.length === 1
@@ -213,12 +213,11 @@
       const drawCharts = (share) =>
         charts.replaceChildren(layersChart(run, random, 0, share), layersChart(run, random, 1, false));
       const detectors = total(run, "detectors");
-      const several = page.site.runs.length > 1;
+      const chance = random && (await page.table(random));
       const best = bestUnits(table);
-      main.append(
+      page.into(main, 
         page.heading(page.site.title, run, "overview"),
         ...page.lead(),
-        several && el("p", { class: "runname" }, run.name),
         el(
           "div",
           { class: "tiles" },
@@ -230,10 +229,10 @@
           page.tile(
             page.count(distinct(table)),
             "distinct concepts",
-            random && "",
+            chance && `${page.count(distinct(chance))} with random weights`,
           ),
           page.tile(page.count(run.layers.length), run.layers.length === 1 ? "layer" : "layers"),
-          page.tile(page.value(run.min_iou), "limit of IoU", "a unit above it is called a detector"),
+          page.tile(String(run.min_iou), "limit of IoU", "a unit above it is a detector"),
         ),
         run.command && page.commandLine(run.command),
         page.photosMissing(run),
@@ -270,7 +269,7 @@
           "section",
           null,
           el("h2", null, "Concepts"),
-          el("div", { class: "columns" }, conceptsChart(table), iouHistogram(table, random && (await page.table(random)))),
+          el("div", { class: "columns" }, conceptsChart(table), iouHistogram(table, chance)),
         ),
         sections.length > 0 &&
           el("section", null, el("h2", null, "Further results"), page.sectionLinks(sections)),

@@ -120,7 +120,8 @@
   page.lit = (run, { photo, mask, concept_mask: concept }, { alt = "", crop = false, eager } = {}) => {
     const size = run.photos.mask;
     const image = picture(run, photo, alt, eager);
-    const tile = el("span", { class: crop ? "lit crop" : "lit" }, image);
+    const kind = ["lit", crop && "crop", concept && "two"].filter(Boolean).join(" ");
+    const tile = el("span", { class: kind }, image);
     if (mask === null || mask === undefined) return tile;
     const [rows, columns] = size;
     const region = mask === "" ? "" : outlineOf(mask, size);

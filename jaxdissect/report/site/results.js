@@ -40,7 +40,7 @@
       const place = page.site.sections.findIndex((some) => some.id === id);
       if (place < 0) throw new Error("This report has no such result.");
       const [before, after] = [page.site.sections[place - 1], page.site.sections[place + 1]];
-      main.append(
+      page.into(main, 
         el("div", { class: "trail" }, page.link("#/results", { rel: "up" }, "Results")),
         page.sectionBody(page.site.sections[place]),
         el(
@@ -55,7 +55,7 @@
 
   page.views.results = {
     async draw(main) {
-      main.append(page.heading("Results"), page.sectionLinks(page.site.sections));
+      page.into(main, page.heading("Results"), page.sectionLinks(page.site.sections));
     },
   };
 })();

@@ -111,9 +111,9 @@
   const changesOf = (importance) =>
     part(
       "Importance to classes",
-      importance.caption,
+      null,
       page.sortable({
-        caption: "Change when the unit is removed, by class",
+        caption: importance.caption,
         header: ["class", "change"],
         rows: importance.rows.map(([name, change, low = null, high = null]) => [
           name,
@@ -170,7 +170,7 @@
       const patches = top.filter((item) => item.box);
       const position = ({ photo }) => `photograph ${photo}`;
 
-      main.append(
+      page.into(main, 
         el(
           "div",
           { class: "trail" },
@@ -216,7 +216,7 @@
           (item, k) =>
             `Top image ${k + 1}, ${position(item)}: highest value ${page.value(item.peak)}${activeShare(run, item.mask)}`,
         );
-        main.append(
+        page.into(main, 
           el(
             "section",
             null,
@@ -232,13 +232,13 @@
         );
       }
       if (patches.length && run.photos !== null) {
-        main.append(
+        page.into(main, 
           part(
             "Top patches",
             "What the unit sees where it is highest: its receptive field in each top image, outlined where it is smaller than the patch shown.",
             el(
               "ul",
-              { class: "photos small" },
+              { class: "photos" },
               patches.map((item, k) =>
                 el("li", null, page.patch(run, item, `Patch ${k + 1}, of ${position(item)}`)),
               ),
@@ -246,7 +246,7 @@
           ),
         );
       }
-      main.append(
+      page.into(main, 
         el(
           "div",
           { class: "columns" },
@@ -255,7 +255,7 @@
         ),
       );
       if (detail.importance || detail.removal) {
-        main.append(
+        page.into(main, 
           el(
             "div",
             { class: "columns" },
@@ -265,7 +265,7 @@
         );
       }
       if (run.photos !== null && concept > 0) {
-        main.append(
+        page.into(main, 
           el(
             "div",
             { class: "columns" },
@@ -289,7 +289,7 @@
         for (let k = 0; k < table.size; k += 1) if (k !== i && table.concept[k] === concept) others.push(k);
         others.sort((a, b) => table.iou[b] - table.iou[a] || a - b);
         if (others.length) {
-          main.append(
+          page.into(main, 
             part(
               `Other units for ${name}`,
               null,

@@ -9,14 +9,14 @@
   // What a unit's card says beside its pictures.
   page.unitCard = (table, i, { concept = table.concept[i], iou = table.iou[i] } = {}) => {
     const { run } = table;
-    const layer = run.layers[table.layer[i]].name;
+    const layer = page.short(run, table.layer[i]);
     const name = page.conceptOf(run, concept);
     const detector = concept > 0 && iou > run.min_iou;
     return page.link(
       page.unitAddress(table, i),
       {
         class: detector ? "card" : "card faint",
-        "aria-label": `${name}, IoU ${page.iou(iou)}, ${layer} unit ${table.unit[i]}`,
+        "aria-label": `${name}, IoU ${page.iou(iou)}, ${run.layers[table.layer[i]].name} unit ${table.unit[i]}`,
         "data-unit": `${table.layer[i]}/${table.unit[i]}`,
       },
       run.photos !== null && page.strip(table, i),
@@ -24,7 +24,7 @@
       el(
         "span",
         { class: "about" },
-        el("span", { class: "where" }, el("span", null, layer), ` \u00b7 ${table.unit[i]}`),
+        el("span", { class: "where" }, el("span", { title: run.layers[table.layer[i]].name }, layer), ` \u00b7 ${table.unit[i]}`),
         el("span", { class: "iou" }, page.iou(iou)),
       ),
     );
@@ -44,7 +44,7 @@
     };
     const none = (id, value) => (id > 0 ? value : null);
     const columns = [
-      { key: "layer", name: "Layer", of: (i) => i, show: (i) => page.breakable(run.layers[table.layer[i]].name) },
+      { key: "layer", name: "Layer", of: (i) => i, show: (i) => page.breakable(page.short(run, table.layer[i])) },
       { key: "unit", name: "Unit", number: true, of: (i) => table.unit[i], show: (i) => String(table.unit[i]) },
       {
         key: "concept",
@@ -313,7 +313,7 @@
       const orders = columns.flatMap((column) => {
         const name = column.name;
         return column.number
-          ? [[`-${column.key}`, `${name}, highest first`], [column.key, `${name}, lowest first`]]
+          ? [[`-${column.key}`, `${name}, high to low`], [column.key, `${name}, low to high`]]
           : [[column.key, column.key === "layer" ? "Layer, first to last" : `${name}, A to Z`],
              [`-${column.key}`, column.key === "layer" ? "Layer, last to first" : `${name}, Z to A`]];
       });
@@ -327,7 +327,7 @@
       for (const value of table.iou) if (value > highest) highest = value;
       const concept = state.get("concept");
 
-      main.append(
+      page.into(main, 
         page.heading("Units", run, "units"),
         el(
           "form",
