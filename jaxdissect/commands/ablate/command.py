@@ -25,6 +25,7 @@ from jaxdissect.dissection.result import load_dissection
 from jaxdissect.engine.data.pairs import WithDonors
 from jaxdissect.engine.folding import Progress
 from jaxdissect.engine.identity import digest, looked_at_once
+from jaxdissect.networks.network import Network
 from jaxdissect.plots.figure_files import save_figure
 from jaxdissect.stats import accuracy
 
@@ -129,7 +130,7 @@ class AblateOptions(CheckpointOptions, LayerOptions, ClassImages, TableOptions):
                 mesh=self.computing.mesh,
                 progress=progress,
             )
-            self._write(folder, study, estimate, correlation, names, iou, data.skipped)
+            self._write(folder, study, estimate, correlation, names, iou, network, data.skipped)
         self.print_summary(tables.summary(study, names))
 
     def _replacing(
@@ -163,6 +164,7 @@ class AblateOptions(CheckpointOptions, LayerOptions, ClassImages, TableOptions):
         correlation: ClassCorrelation,
         names: Sequence[str],
         iou: Float[np.ndarray, "U"] | None,
+        network: Network,
         skipped: Sequence[str],
     ) -> None:
         single = study.single_intervals(accuracy.balanced_accuracy)
@@ -188,7 +190,8 @@ class AblateOptions(CheckpointOptions, LayerOptions, ClassImages, TableOptions):
         self.write_tables(folder, written)
         for name, figure in drawn.items():
             save_figure(folder / f"{name}.png", figure)
-        facts = tables.facts(study, single, estimate, correlation) | {"skipped": list(skipped)}
+        facts = tables.facts(study, single, estimate, correlation)
+        facts |= {"network": digest(network.params), "skipped": list(skipped)}
         write_settings(folder / "ablation.json", self, facts)
 
 

@@ -11,7 +11,7 @@ from jaxdissect.commands.attack import figures, tables
 from jaxdissect.commands.options.attack import AttackedImages
 from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.output.settings import write_settings
-from jaxdissect.engine.identity import looked_at_once
+from jaxdissect.engine.identity import digest, looked_at_once
 from jaxdissect.plots.figure_files import save_figure
 
 
@@ -87,6 +87,10 @@ class AttackOptions(AttackedImages):
             )
             sheet = figures.example_sheet(examples, names, factor=self.amplify)
             sheet.save(folder / "examples.png")
-            facts = tables.facts(study, groups, names) | {"skipped": list(classifier.data.skipped)}
+            facts = tables.facts(study, groups, names)
+            facts |= {
+                "network": digest(classifier.network.params),
+                "skipped": list(classifier.data.skipped),
+            }
             write_settings(folder / "attack.json", self, facts)
         self.print_summary(tables.summary(study, groups, names))

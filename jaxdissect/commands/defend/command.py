@@ -28,7 +28,7 @@ from jaxdissect.commands.options.numbers import check_at_least, check_within
 from jaxdissect.commands.output.attack_summary import attack_facts
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.engine.folding import Progress
-from jaxdissect.engine.identity import content, looked_at_once
+from jaxdissect.engine.identity import content, digest, looked_at_once
 from jaxdissect.networks.network import Network
 from jaxdissect.plots.figure_files import save_figure
 
@@ -113,7 +113,9 @@ class DefendOptions(AttackedImages):
             ]
             self.write_tables(folder, {"defence": tables.defence_table(defences, study)})
             save_figure(folder / "defence.png", figures.defence_figure(defences))
-            write_settings(folder / "defence.json", self, attack_facts(study, classifier.names))
+            facts = attack_facts(study, classifier.names)
+            facts["network"] = digest(classifier.network.params)
+            write_settings(folder / "defence.json", self, facts)
         self.print_summary(tables.summary(study, defences, classifier.names))
 
     def _measure(

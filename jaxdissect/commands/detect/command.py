@@ -26,7 +26,7 @@ from jaxdissect.commands.options.model import LayerOptions
 from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
-from jaxdissect.engine.identity import looked_at_once
+from jaxdissect.engine.identity import digest, looked_at_once
 from jaxdissect.plots.figure_files import save_figure
 
 _LONGEST_NAME = 50  # characters of the name of a class in that of a file, which has 255 bytes
@@ -113,7 +113,7 @@ class DetectOptions(CheckpointOptions, LayerOptions, ClassImages, TableOptions):
             self.write_tables(folder, written)
             self._draw(folder, found, judging, names, layer)
             facts = tables.facts(found, choosing, judging, layer, absent)
-            facts["skipped"] = list(data.skipped)
+            facts |= {"network": digest(network.params), "skipped": list(data.skipped)}
             write_settings(folder / "detectors.json", self, facts)
         self.print_summary(tables.summary(found, names, layer, absent))
 

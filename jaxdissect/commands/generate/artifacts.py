@@ -16,7 +16,7 @@ from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.data.folders import image_folder
-from jaxdissect.engine.identity import looked_at_once
+from jaxdissect.engine.identity import digest, looked_at_once
 from jaxdissect.generators.images import images_without_units
 from jaxdissect.generators.realism import (
     Features,
@@ -135,7 +135,8 @@ class FindArtifacts(LatentOptions, GeneratorOptions, TableOptions):
             sizes = (*self.sizes, *self.sizes)
             compared = tables.realism_table(judged, kinds, sizes)
             self.write_tables(folder, {"units": tables.artifact_table(singles), "sets": compared})
-            write_settings(folder / SETTINGS_FILE, self, {"real images": len(real)})
+            facts = {"real images": len(real), "network": digest(generator.network.params)}
+            write_settings(folder / SETTINGS_FILE, self, facts)
             chart = figures.realism_figure(judged, kinds, sizes)
             save_figure(folder / "distances.png", chart)
             figures.artifact_strip(images, self.sizes).save(folder / "images.png")

@@ -9,7 +9,7 @@ from jaxdissect.commands.generate import figures, tables
 from jaxdissect.commands.generate.options import SETTINGS_FILE, ConceptOptions
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
-from jaxdissect.engine.identity import looked_at_once
+from jaxdissect.engine.identity import digest, looked_at_once
 from jaxdissect.generators.insertion import images_of_places, insert_units
 from jaxdissect.plots.figure_files import save_figure
 
@@ -77,6 +77,7 @@ class InsertUnits(ConceptOptions, TableOptions):
             }
             self.write_tables(folder, written)
             facts = {"units": insertion.units.tolist(), "values": insertion.values.tolist()}
+            facts["network"] = digest(generator.network.params)
             write_settings(folder / SETTINGS_FILE, self, facts)
             contexts = figures.context_figure(
                 insertion,

@@ -11,7 +11,7 @@ from jaxdissect.commands.generate import figures, tables
 from jaxdissect.commands.generate.options import SETTINGS_FILE, ConceptOptions
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
-from jaxdissect.engine.identity import looked_at_once
+from jaxdissect.engine.identity import digest, looked_at_once
 from jaxdissect.generators.causality import causal_effect, mean_where_present
 from jaxdissect.generators.optimise import optimise_units
 from jaxdissect.generators.removal import remove_units
@@ -134,7 +134,8 @@ class OptimiseUnits(ConceptOptions, TableOptions):
                 "effects": compared,
             }
             self.write_tables(folder, written)
-            write_settings(folder / SETTINGS_FILE, self, {"values": values.tolist()})
+            facts = {"values": values.tolist(), "network": digest(generator.network.params)}
+            write_settings(folder / SETTINGS_FILE, self, facts)
             chart = figures.effect_figure(effect, self.sizes, RANKINGS)
             save_figure(folder / "effects.png", chart)
             save_figure(folder / "steps.png", figures.step_figure(learned))

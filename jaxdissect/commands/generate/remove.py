@@ -9,7 +9,7 @@ from jaxdissect.commands.generate import figures, tables
 from jaxdissect.commands.generate.options import SETTINGS_FILE, ConceptOptions
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
-from jaxdissect.engine.identity import looked_at_once
+from jaxdissect.engine.identity import digest, looked_at_once
 from jaxdissect.generators.images import images_without_units
 from jaxdissect.generators.removal import remove_units
 from jaxdissect.networks.ablation_masks import best_unit_masks, single_unit_masks
@@ -99,6 +99,7 @@ class RemoveUnits(ConceptOptions, TableOptions):
             )
             self.write_tables(folder, written)
             facts = {"ranking by IoU": units.ranking[: self.most].tolist()}
+            facts["network"] = digest(generator.network.params)
             write_settings(folder / SETTINGS_FILE, self, facts)
             save_figure(folder / "left.png", figures.left_figure(sets, concept))
             replaced = figures.replaced_figure(sets, concept)

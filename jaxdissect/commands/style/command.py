@@ -21,9 +21,10 @@ from jaxdissect.engine.data.decoded_cache import decoded_source
 from jaxdissect.engine.data.folders import ImageFolder, image_folder
 from jaxdissect.engine.data.pairs import Paired, paired_folders
 from jaxdissect.engine.folding import Progress
-from jaxdissect.engine.identity import looked_at_once
+from jaxdissect.engine.identity import digest, looked_at_once
 from jaxdissect.engine.labelers import Labeler
 from jaxdissect.networks.loading import load_network, pretrained
+from jaxdissect.networks.network import Network
 from jaxdissect.plots import unit_strips
 from jaxdissect.plots.figure_files import save_figure
 from jaxdissect.scenes.dataset import ScenesDataset
@@ -95,7 +96,7 @@ class StyleOptions(CheckpointOptions, PassOptions, LabelledImages, LayersOptions
                 memory_budget=self.memory_budget,
                 progress=progress,
             )
-            self._write(folder, study, source)
+            self._write(folder, study, source, network)
             shown = top_image_pairs(study, network, source, progress=progress)
             unit_strips.save_unit_strips(folder, shown, prefix="styles")
         self.print_summary(tables.summary(study))
@@ -109,7 +110,7 @@ class StyleOptions(CheckpointOptions, PassOptions, LabelledImages, LayersOptions
             return Paired(originals, pairs.stylised)
         return Paired(originals, self.keep_decoded(pairs.stylised, progress=progress))
 
-    def _write(self, folder: Path, study: StyleStudy, source: Paired) -> None:
+    def _write(self, folder: Path, study: StyleStudy, source: Paired, network: Network) -> None:
         written = {
             "units": tables.unit_table(study),
             "layers": tables.layer_table(study),
@@ -121,7 +122,8 @@ class StyleOptions(CheckpointOptions, PassOptions, LabelledImages, LayersOptions
         parts = map(decoded_source, (source.originals, source.stylised))
         folders = [part for part in parts if isinstance(part, ImageFolder)]
         skipped = [reason for part in folders for reason in part.skipped]
-        write_settings(folder / "style.json", self, tables.facts(study) | {"skipped": skipped})
+        facts = tables.facts(study) | {"network": digest(network.params), "skipped": skipped}
+        write_settings(folder / "style.json", self, facts)
 
 
 def _originals(options: StyleOptions) -> tuple[ImageFolder | ScenesDataset, Labeler]:

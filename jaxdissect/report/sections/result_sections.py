@@ -2,28 +2,43 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+from jaxdissect.report.command_line import command_line
 from jaxdissect.report.page_section import PageSection
 from jaxdissect.report.sections.attacked_units import attacked_unit_sections
 from jaxdissect.report.sections.class_detectors import class_detector_sections
 from jaxdissect.report.sections.class_units import class_unit_sections
-from jaxdissect.report.sections.generator_units import generator_sections
+from jaxdissect.report.sections.generator_units import generator_command, generator_sections
 from jaxdissect.report.sections.result_folder import ResultFolder, read_result_folder
 from jaxdissect.report.sections.style_units import style_unit_sections
 from jaxdissect.report.sections.unit_defences import unit_defence_sections
 
-_READERS: Mapping[str, Callable[[ResultFolder], list[PageSection]]] = {
-    "ablation.json": class_unit_sections,
-    "detectors.json": class_detector_sections,
-    "style.json": style_unit_sections,
-    "generation.json": generator_sections,
-    "attack.json": attacked_unit_sections,
-    "defence.json": unit_defence_sections,
+
+class _Kind(NamedTuple):
+    """A kind of results.
+
+    Attributes:
+        command: Names the command that wrote a folder.
+        read: Reads it.
+    """
+
+    command: Callable[[ResultFolder], str]
+    read: Callable[[ResultFolder], list[PageSection]]
+
+
+_KINDS: Mapping[str, _Kind] = {
+    "ablation.json": _Kind(lambda folder: "ablate", class_unit_sections),
+    "detectors.json": _Kind(lambda folder: "detect", class_detector_sections),
+    "style.json": _Kind(lambda folder: "style", style_unit_sections),
+    "generation.json": _Kind(generator_command, generator_sections),
+    "attack.json": _Kind(lambda folder: "attack", attacked_unit_sections),
+    "defence.json": _Kind(lambda folder: "defend", unit_defence_sections),
 }
-"""What reads a folder, by the settings file that marks it."""
+"""What folders of results there are, by the settings file that marks one."""
 
 
-SECTION_FILES = tuple(_READERS)
+SECTION_FILES = tuple(_KINDS)
 """Settings files of the folders of which there are sections."""
 
 
@@ -46,9 +61,18 @@ def sections_of(folder: str | Path) -> list[PageSection]:
         ValueError: If a file of the folder cannot be read as what it should be.
     """
     place = Path(folder)
-    return [
-        section
-        for file, read in _READERS.items()
-        if (place / file).is_file()
-        for section in read(read_result_folder(place, file))
-    ]
+    sections = []
+    for file, kind in _KINDS.items():
+        if (place / file).is_file():
+            found = read_result_folder(place, file)
+            line = _command_line(found, kind.command(found))
+            sections += [section._replace(command=line) for section in kind.read(found)]
+    return sections
+
+
+def _command_line(folder: ResultFolder, words: str) -> str | None:
+    """Return the command that wrote a folder; older versions kept only its options."""
+    if isinstance(line := folder.settings.get("command_line"), str):
+        return line
+    options = folder.mapping("command")
+    return command_line(words, options) if options else None
