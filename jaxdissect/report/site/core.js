@@ -76,6 +76,8 @@ const jaxdissectPage = { views: {} };
     return `${number.toFixed(digits)}%`;
   };
 
+  page.sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
   page.isNumber = (value) => typeof value === "number";
 
   page.cell = (value) => {
@@ -279,8 +281,8 @@ const jaxdissectPage = { views: {} };
     page.el(
       "div",
       { class: "command" },
-      page.el("code", null, command),
       page.copyButton(command),
+      page.el("code", null, command),
     );
 
   // Names of layers without the beginning that all layers of the run share, such as "features.".

@@ -277,7 +277,7 @@
               ),
             detail.false_negatives?.length > 0 &&
               part(
-                `${name[0].toUpperCase()}${name.slice(1)} without the unit`,
+                `${page.sentence(name)} without the unit`,
                 `Images with much ${name}, dashed, on which the unit is lowest.`,
                 photoList(run, detail.false_negatives, (item) => `${position(item)}, with ${name}${activeShare(run, item.mask)}`, true),
               ),

@@ -101,7 +101,7 @@
     if (run.has_importance) {
       columns.push({
         key: "importance",
-        name: run.importance_label ?? "Importance",
+        name: page.sentence(run.importance_label ?? "importance"),
         number: true,
         wide: true,
         down: true,
