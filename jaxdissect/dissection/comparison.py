@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxdissect.arrays.concepts import CATEGORIES, NONE
 from jaxdissect.arrays.names import listed, printable
-from jaxdissect.arrays.representation import short_repr
+from jaxdissect.dissection.notebook_view import comparison_html, comparison_line, number
 from jaxdissect.dissection.result import CategoryCount, Dissection, LayerDissection
 
 _Concept = tuple[str, str]  # name and category
@@ -102,7 +102,11 @@ class Comparison:
     matched: tuple[MatchedUnits, ...]
     notes: tuple[str, ...]
 
-    __repr__ = short_repr
+    def __repr__(self) -> str:
+        return f"Comparison({comparison_line(self)})"
+
+    def _repr_html_(self) -> str:
+        return comparison_html(self)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """One table row per pair of matched units."""
@@ -144,17 +148,9 @@ def compare(
     shared = _shared_concepts(sides, called)
     notes, same_images = _differences(sides, called, shared)
     sides = [_among(side, shared, limit) for side in sides]
-    detected = [_detected(side) for side in sides]
+    in_a, in_b = (_detected(side) for side in sides)
     order = _by_category(shared)
-    both = tuple(concept for concept in order if all(concept in found for found in detected))
-    alone = [
-        tuple(
-            DetectedConcept(*concept, len(own[concept]), *own[concept][0])
-            for concept in order
-            if concept in own and concept not in other
-        )
-        for own, other in (detected, detected[::-1])
-    ]
+    both = tuple(concept for concept in order if concept in in_a and concept in in_b)
     matched = [
         MatchedUnits(
             *concept,
@@ -163,20 +159,28 @@ def compare(
             _shared_examples(sides, first, second) if same_images else None,
         )
         for concept in both
-        for first, second in zip(detected[0][concept], detected[1][concept], strict=False)
+        for first, second in zip(in_a[concept], in_b[concept], strict=False)
     ]
     matched.sort(key=lambda pair: -min(pair.iou_a, pair.iou_b))  # stable: equals by category
-    summaries = [
-        _summary(name, side, found, order)
-        for name, side, found in zip(called, sides, detected, strict=True)
-    ]
-    return Comparison(*summaries, limit, both, *alone, tuple(matched), tuple(notes))
+    return Comparison(
+        a=_summary(called[0], sides[0], in_a, order),
+        b=_summary(called[1], sides[1], in_b, order),
+        min_iou=limit,
+        both=both,
+        only_a=_without(in_b, in_a, order),
+        only_b=_without(in_a, in_b, order),
+        matched=tuple(matched),
+        notes=tuple(notes),
+    )
 
 
 class _Detector(NamedTuple):
     layer: str
     unit: int
     iou: float
+
+
+_Detected = dict[_Concept, list[_Detector]]  # of every detected concept, best first
 
 
 def _as_dissection(side: Dissection | LayerDissection) -> Dissection:
@@ -191,7 +195,7 @@ def _names(a: Any, b: Any, names: Sequence[str] | None) -> tuple[str, str]:
             raise ValueError(f"`names` (={names!r}) must be two different names")
         return names[0], names[1]
     layers = isinstance(a, LayerDissection) and isinstance(b, LayerDissection)
-    return (a.name, b.name) if layers and a.name != b.name else ("a", "b")
+    return (printable(a.name), printable(b.name)) if layers and a.name != b.name else ("a", "b")
 
 
 def _common_limit(
@@ -242,11 +246,18 @@ def _differences(
                 f"`a` and `b` cannot be compared: their presets have other {what}, {values[0]} in "
                 f"{called[0]} and {values[1]} in {called[1]}; dissect both with one `preset`"
             )
-    presets = [own.get("preset") for own in settings]
-    if None not in presets and presets[0] != presets[1]:
+    presets = [printable(str(own.get("preset", "unknown"))) for own in settings]
+    if presets[0] != presets[1]:
         notes.append(
-            f"Presets are {printable(presets[0])} and {printable(presets[1])}, with the same "
-            "fraction and scope; borders or scores may differ."
+            f"Presets are {presets[0]} in {called[0]} and {presets[1]} in {called[1]}, with the "
+            "same fraction and scope; borders or scores may differ."
+        )
+    kinds = [str(own.get("thresholds", "order statistics")) for own in settings]
+    if "given" in kinds:
+        given = " and ".join(called[side] for side in (0, 1) if kinds[side] == "given")
+        notes.append(
+            f"Thresholds of {given} were given, and not found in its images: units may be active "
+            "on another fraction of the pixels."
         )
     elif None in [own.get("fraction") for own in settings]:
         notes.extend(_other_activity(sides, called))
@@ -255,7 +266,7 @@ def _differences(
         if own:
             some = listed([printable(concept) for concept, _ in own])
             notes.append(
-                f"{_number(len(own), 'concept')} of {name} {_are(len(own))} unknown to {other} and "
+                f"{number(len(own), 'concept')} of {name} {_are(len(own))} unknown to {other} and "
                 f"{_are(len(own))} left out: {some}."
             )
             if settings[0].get("scope", "all_pixels") != "all_pixels":
@@ -274,7 +285,7 @@ def _differences(
         same_images = False
         differ = int((pixels[0] != pixels[1])[1:].sum())
         notes.append(
-            f"{differ} of {_number(len(shared), 'concept')} {'has' if differ == 1 else 'have'} "
+            f"{differ} of {number(len(shared), 'concept')} {'has' if differ == 1 else 'have'} "
             "other numbers of pixels: images or labels differ, so that a difference of IoU may "
             "come from them."
         )
@@ -319,10 +330,10 @@ def _among(side: Dissection, shared: Sequence[_Concept], limit: float) -> Dissec
     )
 
 
-def _detected(side: Dissection) -> dict[_Concept, list[_Detector]]:
+def _detected(side: Dissection) -> _Detected:
     """Detectors of every detected concept, best first."""
     concepts = _concepts(side)
-    found: dict[_Concept, list[_Detector]] = {}
+    found: _Detected = {}
     for name, layer in side.layers.items():
         for unit in np.sort(layer.detectors()):
             concept = concepts[layer.best_concept[unit]]
@@ -339,6 +350,17 @@ def _by_category(concepts: Sequence[_Concept]) -> list[_Concept]:
     return sorted(concepts, key=lambda concept: categories.index(concept[1]))
 
 
+def _without(
+    other: _Detected, own: _Detected, order: Sequence[_Concept]
+) -> tuple[DetectedConcept, ...]:
+    """Concepts that one side detects and the other does not, each with its best unit."""
+    return tuple(
+        DetectedConcept(*concept, len(own[concept]), *own[concept][0])
+        for concept in order
+        if concept in own and concept not in other
+    )
+
+
 def _shared_examples(sides: Sequence[Dissection], a: _Detector, b: _Detector) -> int:
     tops = [
         side[unit.layer].top_examples[unit.unit] for side, unit in zip(sides, (a, b), strict=True)
@@ -349,7 +371,7 @@ def _shared_examples(sides: Sequence[Dissection], a: _Detector, b: _Detector) ->
 def _summary(
     name: str,
     side: Dissection,
-    detected: dict[_Concept, list[_Detector]],
+    detected: _Detected,
     order: Sequence[_Concept],
 ) -> ComparedSide:
     by_category = {}
@@ -364,10 +386,6 @@ def _summary(
         len(detected),
         by_category,
     )
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _are(count: int) -> str:

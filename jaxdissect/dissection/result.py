@@ -4,20 +4,22 @@ Shapes: C concepts including "none", U units, k top images.
 """
 
 import csv
+import operator
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64
 
-from jaxdissect.arrays.concepts import Vocabulary
+from jaxdissect.arrays.concepts import NONE, Vocabulary
 from jaxdissect.arrays.names import csv_cell
-from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import Shape
+from jaxdissect.dissection import notebook_view
+from jaxdissect.dissection.another_fraction import at_fraction
 from jaxdissect.dissection.subject import Subject
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.identity import digest
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 _ARRAYS, _DESCRIPTION = "arrays.npz", "dissection.json"
 _FORMAT, _WITHOUT_CHECKSUM = 3, (1, 2)
+
+_CHECKED_UNITS = 3  # of every layer, when a network is given again
 
 _WAY_OUT = "dissect again, or copy the folder again from where it is whole"
 
@@ -74,7 +78,13 @@ class LayerDissection:
     top_values: Float32[np.ndarray, "U k"]
     on_grid: LayerOnGrid | None = None
 
-    __repr__ = short_repr
+    def __repr__(self) -> str:
+        return (
+            f"LayerDissection({notebook_view.name(self.name)!r}: {notebook_view.layer_line(self)})"
+        )
+
+    def _repr_html_(self) -> str:
+        return notebook_view.layer_html(self)
 
     @property
     def num_units(self) -> int:
@@ -105,8 +115,9 @@ class LayerDissection:
 
     @cached_property
     def best_concept(self) -> Int64[np.ndarray, "U"]:
-        """The id of each unit's best concept, 0 if it has none."""
-        return self.ranking(1)[0]
+        """The id of each unit's best concept, 0 if it has none; of equals the first."""
+        best = np.argmax(np.nan_to_num(self.iou, nan=np.inf), axis=0)
+        return np.where(self.iou[best, np.arange(self.num_units)] == 0, 0, best)
 
     @cached_property
     def best_iou(self) -> Float[np.ndarray, "U"]:
@@ -135,7 +146,7 @@ class LayerDissection:
         Raises:
             ValueError: If there is no such concept (lists similar names), or more than one.
         """
-        return self.iou[self.vocabulary.index(concept, category=category)]
+        return self.iou[self._concept(concept, category)]
 
     def find(
         self, concept: str, *, category: str | None = None, min_iou: float | None = None
@@ -153,9 +164,14 @@ class LayerDissection:
         Raises:
             ValueError: If there is no such concept (lists similar names), or more than one.
         """
-        wanted = self.vocabulary.index(concept, category=category)
+        wanted = self._concept(concept, category)
         detectors = self.detectors(min_iou=min_iou)
         return detectors[self.best_concept[detectors] == wanted]
+
+    def _concept(self, name: str, category: str | None) -> int:
+        if name == NONE:
+            raise ValueError(f"`concept` (={name!r}) is no concept: it stands for none")
+        return self.vocabulary.index(name, category=category)
 
     def with_min_iou(self, min_iou: float) -> "LayerDissection":
         """Call units detectors above another IoU, as if the preset had had it.
@@ -245,7 +261,11 @@ class Dissection:
     provenance: Provenance | None = None
     subject: Subject | None = field(default=None, repr=False, compare=False)
 
-    __repr__ = short_repr
+    def __repr__(self) -> str:
+        return f"Dissection({notebook_view.dissection_line(self)})"
+
+    def _repr_html_(self) -> str:
+        return notebook_view.dissection_html(self)
 
     def __getstate__(self) -> dict[str, Any]:
         # Functions of the user and open files cannot be pickled, and weights are large.
@@ -264,7 +284,7 @@ class Dissection:
         """
         return replace(self, layers={layer: self[layer] for layer in layers})
 
-    def unit(self, layer: str, unit: int) -> "Unit":
+    def unit(self, layer: str, unit: SupportsIndex) -> "Unit":
         """Take one unit of a layer, to see what it responds to.
 
         Raises:
@@ -273,7 +293,7 @@ class Dissection:
         """
         from jaxdissect.dissection.unit import Unit  # which stands on this module
 
-        return Unit(self, layer, unit)
+        return Unit(self, layer, operator.index(unit))
 
     def with_network(
         self,
@@ -293,11 +313,13 @@ class Dissection:
             image_key: Name of the image of an example, RGB in [0, 1].
 
         Returns:
-            The same result, of which `unit` gives units that can be shown in images.
+            The same result, of which `unit` gives units that can be shown in images. A few images
+            have been read, and their peaks compared with those of the dissection.
 
         Raises:
-            ValueError: If the parameters are not those that were dissected, the source has another
-                number of examples, or the result was saved before version 0.2 and does not know.
+            ValueError: If parameters, examples or `inputs` are not those of the dissection, there
+                are no images of that name, or the result was saved before version 0.2 and does not
+                know.
             TypeError: If `network` is neither a Network nor an nnx.Module.
         """
         if self.provenance is None:
@@ -320,7 +342,9 @@ class Dissection:
                 f"`source` has {len(source)} examples, and {examples} were dissected: give the "
                 "same images in the same order"
             )
-        return replace(self, subject=Subject(own, source, inputs, output_image, image_key))
+        subject = Subject(own, source, inputs, output_image, image_key)
+        self._check_peaks(subject)
+        return replace(self, subject=subject)
 
     def with_min_iou(self, min_iou: float) -> "Dissection":
         """Call units detectors above another IoU, in all layers, as if the preset had had it.
@@ -330,6 +354,22 @@ class Dissection:
         """
         layers = {name: layer.with_min_iou(min_iou) for name, layer in self.layers.items()}
         return replace(self, layers=layers, settings={**self.settings, "min_iou": min_iou})
+
+    def with_fraction(self, fraction: float) -> "Dissection":
+        """Take units to be active on at most another fraction of all pixels, without a new run.
+
+        Counts are of the pixels above the thresholds that there are. They are exact at a smaller
+        fraction for units that are active on no more pixels than that, because they reach a ceiling
+        or are never active: their thresholds stay. It is refused where a unit would have another.
+
+        Args:
+            fraction: In [0, 1).
+
+        Raises:
+            ValueError: If `fraction` is out of range, a unit would have another threshold (says how
+                many, and how to dissect again), or thresholds were given or interpolated.
+        """
+        return at_fraction(self, fraction)
 
     def rows(self, *, runners_up: int = 2) -> Iterator[dict[str, Any]]:
         """One table row per unit of every layer, see `LayerDissection.rows`."""
@@ -354,6 +394,23 @@ class Dissection:
                 name="pandas",
             ) from None
         return pandas.DataFrame.from_records(list(self.rows(runners_up=runners_up)))
+
+    def _check_peaks(self, subject: Subject) -> None:
+        """Refuse other images or `inputs`: a few peaks are read again, and must be the same."""
+        from jaxdissect.dissection.unit_images import top_images  # which stands on this module
+
+        known = [name for name, layer in self.layers.items() if layer.on_grid is not None]
+        units = {name: self[name].best_units(_CHECKED_UNITS) or [0] for name in known}
+        top_images(
+            self.only(*known),
+            subject.network,
+            subject.source,
+            inputs=subject.inputs,
+            output_image=subject.output_image,
+            image_key=subject.image_key,
+            units=units,
+            num_images=1,
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write the arrays (npz) and everything else (json) into a folder, made if need be."""

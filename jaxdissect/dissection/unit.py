@@ -4,14 +4,14 @@ Shapes: H W pixels of an image, k images, h w pixels of a patch.
 """
 
 import operator
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
+from jaxdissect.dissection import notebook_view
 from jaxdissect.dissection.result import Dissection, LayerDissection
 from jaxdissect.dissection.subject import Subject
 
@@ -53,6 +53,12 @@ class Unit:
     dissection: Dissection
     layer: str
     unit: int
+
+    def __repr__(self) -> str:
+        return f"Unit({notebook_view.unit_line(self)})"
+
+    def _repr_html_(self) -> str:
+        return notebook_view.unit_html(self)
 
     def __post_init__(self) -> None:
         last = self._found.num_units - 1
@@ -125,12 +131,12 @@ class Unit:
             num_images: How many, fewer if the dissection found fewer.
 
         Raises:
-            ValueError: If the dissection does not know its network, or activations are not those of
-                the dissection.
+            ValueError: If the dissection does not know its network, activations are not those of
+                the dissection, or examples have no image.
         """
-        return self._images(self.top_examples[:num_images])
+        return self._shown(num_images=num_images)
 
-    def mask(self, example: int) -> Bool[np.ndarray, "H W"]:
+    def mask(self, example: SupportsIndex) -> Bool[np.ndarray, "H W"]:
         """Find the pixels of an image on which the unit is active.
 
         Args:
@@ -140,9 +146,15 @@ class Unit:
             For each pixel of the image, whether a_u > t_u after resampling.
 
         Raises:
-            ValueError: If the dissection does not know its network, or there is no such example.
+            ValueError: If the dissection does not know its network, there is no such example, or it
+                has no image.
         """
-        return self._images([example]).active[0]
+        place, number = operator.index(example), len(self._subject().source)
+        if not 0 <= place < number:
+            raise ValueError(
+                f"`example` (={place}) must be from 0 to {number - 1}, the positions of the source"
+            )
+        return self._shown(examples={self.layer: np.array([[place]])}).active[0]
 
     def _subject(self) -> Subject:
         subject = self.dissection.subject
@@ -154,16 +166,10 @@ class Unit:
             )
         return subject
 
-    def _images(self, examples: Sequence[int] | Int64[np.ndarray, "k"]) -> "UnitImages":
+    def _shown(self, **options: Any) -> "UnitImages":
         from jaxdissect.dissection.unit_images import top_images
 
         subject = self._subject()
-        for example in map(operator.index, examples):
-            if not 0 <= example < len(subject.source):
-                raise ValueError(
-                    f"`example` (={example}) must be from 0 to {len(subject.source) - 1}, the "
-                    "positions of the source"
-                )
         found = top_images(
             self.dissection.only(self.layer),
             subject.network,
@@ -172,6 +178,6 @@ class Unit:
             output_image=subject.output_image,
             image_key=subject.image_key,
             units={self.layer: [self.unit]},
-            examples={self.layer: np.array([examples], np.int64)},
+            **options,
         )
         return found[self.layer][0]

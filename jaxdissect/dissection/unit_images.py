@@ -116,8 +116,8 @@ def top_images(
 
     Raises:
         ValueError: If the network is another one, activations are not those of the dissection
-            (because `inputs` or `source` are others), or the dissection does not know how a layer
-            was read.
+            (because `inputs` or `source` are others), examples have no image, or the dissection
+            does not know how a layer was read.
         TypeError: If `network` is neither a Network nor an nnx.Module.
     """
     chosen = {
@@ -152,7 +152,7 @@ def top_images(
     for batch in batches(Chosen(source, wanted), provenance.batch_size):
         positions = wanted[batch["example"]].astype(np.int32)  # in the whole source, as before
         maps, made = reader.read(network.params, {**batch, "example": positions})
-        images = np.asarray(batch[image_key] if made is None else made, np.float32)
+        images = _images_of(batch, image_key) if made is None else np.asarray(made, np.float32)
         size = images.shape[1:3]
         active, peaks = _regions(maps, thresholds, units_of, layers=on_grid, size=size)
         for row, position in enumerate(batch["example"][batch["weight"]]):
@@ -190,6 +190,16 @@ def _regions(
         for name, layer in layers
     }
     return active, {name: some[name].max(axis=(1, 2)) for name, _ in layers}
+
+
+def _images_of(batch: Mapping[str, np.ndarray], image_key: str) -> Float32[np.ndarray, "B H W 3"]:
+    if image_key not in batch:
+        known = ", ".join(sorted(set(batch) - {"example", "weight"}))
+        raise ValueError(
+            f"`source` has no {image_key!r}, give the name of its images as `image_key` (`source` "
+            f"has: {known})"
+        )
+    return np.asarray(batch[image_key], np.float32)
 
 
 def _known_reading(
