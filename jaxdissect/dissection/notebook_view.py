@@ -190,7 +190,7 @@ def _some(concepts: Sequence["DetectedConcept"]) -> str:
 
 def _left_out(all_of_them: Any, rows: Sequence[Any], what: str) -> list[str]:
     more = len(all_of_them) - len(rows)
-    return [f"And {number(more, what)} more."] if more > 0 else []
+    return [f"And {number(more, f'more {what}')}."] if more > 0 else []
 
 
 def _table(caption: str, header: Iterable[str], rows: Iterable[Sequence[str]], *, left: int) -> str:

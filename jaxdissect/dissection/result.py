@@ -79,9 +79,7 @@ class LayerDissection:
     on_grid: LayerOnGrid | None = None
 
     def __repr__(self) -> str:
-        return (
-            f"LayerDissection({notebook_view.name(self.name)!r}: {notebook_view.layer_line(self)})"
-        )
+        return f"LayerDissection({notebook_view.layer_line(self)})"
 
     def _repr_html_(self) -> str:
         return notebook_view.layer_html(self)

@@ -35,7 +35,10 @@ def _facts(result: Dissection, run: Mapping[str, Any]) -> Iterator[tuple[str, st
     yield "Preset", _text(settings.get("preset"))
     fraction = settings.get("fraction")
     if isinstance(fraction, float):
-        yield "Active", f"on {100 * fraction:.3g}% of all pixels, above an exact threshold of each unit"
+        yield (
+            "Active",
+            f"on {100 * fraction:.3g}% of all pixels, above an exact threshold of each unit",
+        )
     limits = sorted({layer.min_iou for layer in result.layers.values()})
     yield "Detector", f"IoU above {', '.join(f'{limit:g}' for limit in limits)}"
     scope = settings.get("scope")
