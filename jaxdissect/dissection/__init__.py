@@ -5,6 +5,7 @@ from jaxdissect.dissection.comparison import Comparison as Comparison
 from jaxdissect.dissection.comparison import DetectedConcept as DetectedConcept
 from jaxdissect.dissection.comparison import MatchedUnits as MatchedUnits
 from jaxdissect.dissection.comparison import compare as compare
+from jaxdissect.dissection.example_search import unit_examples as unit_examples
 from jaxdissect.dissection.layer_examples import LayerExamples as LayerExamples
 from jaxdissect.dissection.layer_examples import Mistakes as Mistakes
 from jaxdissect.dissection.layer_examples import UnitExamples as UnitExamples

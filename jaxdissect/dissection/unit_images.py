@@ -28,10 +28,11 @@ from jaxdissect.engine.folding import Progress, no_progress
 from jaxdissect.engine.identity import digest
 from jaxdissect.engine.label_grid import LayerOnGrid
 from jaxdissect.engine.layer_reader import Inputs, LayerReader, OutputImage, image_input
-from jaxdissect.networks.network import as_network
+from jaxdissect.networks.network import Network, as_network
 from jaxdissect.stats.quantile import exceeds
 
-_TOLERANCE = 0.02  # of the highest peak of a layer: other machines round otherwise, no more
+PEAK_TOLERANCE = 0.02
+"""Of the highest peak of a layer: other machines round otherwise, and no more."""
 
 
 class UnitImages(NamedTuple):
@@ -127,12 +128,11 @@ def top_images(
     names = tuple(name for name in chosen if chosen[name])
     if not names:
         return {name: [] for name in chosen}
-    provenance, on_grid = _known_reading(dissection, names)
+    provenance, on_grid = known_reading(dissection, names)
     network = as_network(
         network, token_grid=provenance.token_grid, drop_tokens=provenance.drop_tokens
     )
-    if digest(network.params) != provenance.network:
-        raise ValueError("`network` is not the one that was dissected: its parameters are others")
+    check_dissected(network, provenance)
     reader = LayerReader.of(
         network,
         provenance.layers,
@@ -202,9 +202,14 @@ def _images_of(batch: Mapping[str, np.ndarray], image_key: str) -> Float32[np.nd
     return np.asarray(batch[image_key], np.float32)
 
 
-def _known_reading(
+def known_reading(
     dissection: Dissection, names: Sequence[str]
 ) -> tuple[Provenance, tuple[tuple[str, LayerOnGrid], ...]]:
+    """Find how layers were read for a dissection.
+
+    Raises:
+        ValueError: If that is not known.
+    """
     on_grid = []
     for name in names:
         layer = dissection[name].on_grid
@@ -218,9 +223,19 @@ def _known_reading(
     return dissection.provenance, tuple(on_grid)
 
 
+def check_dissected(network: Network, provenance: Provenance) -> None:
+    """Check that a network is the one that was dissected.
+
+    Raises:
+        ValueError: If its parameters are others.
+    """
+    if digest(network.params) != provenance.network:
+        raise ValueError("`network` is not the one that was dissected: its parameters are others")
+
+
 def _check_peak(layer: LayerDissection, unit: int, column: int, peak: float) -> None:
     expected = float(layer.top_values[unit, column])
-    if abs(peak - expected) > _TOLERANCE * float(np.abs(layer.top_values).max()):
+    if abs(peak - expected) > PEAK_TOLERANCE * float(np.abs(layer.top_values).max()):
         raise ValueError(
             f"the peak of unit {unit} of layer {layer.name!r} in example "
             f"{layer.top_examples[unit, column]} is {peak:g}, and was {expected:g} in the "
