@@ -163,7 +163,8 @@ def unit_examples(
         state = found.layers[name]
         peaks, cells, masks = map(np.asarray, state.top)
         _check_peaks(layer, chosen[name], top[name], peaks)
-        places = np.stack(np.divmod(cells, dict(layers)[name].shape[1]), axis=-1)
+        shape = dict(layers)[name].shape
+        places = np.stack(np.divmod(cells, shape[1]), axis=-1)
         extent = extents.get(name)
         concepts = layer.best_concept[chosen[name]].astype(np.int64)
         total = len(sampled) * grid[0] * grid[1]
@@ -172,6 +173,7 @@ def unit_examples(
             concepts=concepts,
             examples=top[name],
             peaks=peaks,
+            cells=shape,
             places=places,
             masks=masks,
             boxes=None if extent is None else extent.boxes(places),

@@ -51,6 +51,7 @@ class LayerExamples(NamedTuple):
         examples: Positions of the examples with the highest peaks, best first, as the dissection
             found them.
         peaks: Highest activation in each of them.
+        cells: Rows and columns of the layer.
         places: Row and column of the layer's cell with this activation; of several such cells the
             one nearest to their middle.
         masks: Where the unit is active: a_u > t_u.
@@ -73,6 +74,7 @@ class LayerExamples(NamedTuple):
     concepts: Int64[np.ndarray, "U"]
     examples: Int64[np.ndarray, "U k"]
     peaks: Float32[np.ndarray, "U k"]
+    cells: Shape
     places: Int32[np.ndarray, "U k 2"]
     masks: UInt8[np.ndarray, "U k bytes"]
     boxes: Int32[np.ndarray, "U k 4"] | None
@@ -208,8 +210,8 @@ def _layer_of(arrays: Mapping[str, np.ndarray], index: int) -> LayerExamples:
         key = f"{index}/{name}"
         may_be_none = name in ("boxes", "field_size")
         values[name] = None if may_be_none and key not in arrays else arrays[key]
-    if values["field_size"] is not None:
-        values["field_size"] = _shape(values["field_size"])
+    for name in ("cells", "field_size"):
+        values[name] = None if values[name] is None else _shape(values[name])
     return LayerExamples(**values)
 
 

@@ -85,7 +85,7 @@ def check_layer(found, layer, net, data, sampled, scope=None):
     )
     labels = data.arrays["labels"][:, rows[:, None], columns[None]]
     category = np.array([0, *(CONCEPTS.category_names.index(c) for c in CONCEPTS.categories[1:])])
-    assert found.examples.shape[1] == 4
+    assert found.examples.shape[1] == 4 and found.cells == maps.shape[1:3]
     for index, unit in enumerate(found.units):
         concept = layer.best_concept[unit]
         assert found.concepts[index] == concept
