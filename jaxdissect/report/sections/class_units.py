@@ -1,7 +1,7 @@
 """The section of `jaxdissect ablate`: which classes need which units."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple
 
 from jaxdissect.report.page_section import Cell, Estimate, KeyFigure, PageSection, PageTable
 from jaxdissect.report.sections.columns import (
@@ -15,6 +15,7 @@ from jaxdissect.report.sections.columns import (
 from jaxdissect.report.sections.pictures import Picture, figures_there
 from jaxdissect.report.sections.result_folder import ResultFolder, Row
 from jaxdissect.report.sections.wording import (
+    MINUS,
     change,
     count,
     decimal,
@@ -25,6 +26,7 @@ from jaxdissect.report.sections.wording import (
 )
 
 _TEXTS = frozenset(("class", "most_important_units", "removed_or_alone"))
+_BY_CLASSES = "classes to which a unit is important"
 _NAMED = 8  # classes that the words for a picture name
 
 _REPLACEMENTS = {
@@ -69,7 +71,7 @@ def class_unit_sections(folder: ResultFolder) -> list[PageSection]:
         found=list(_findings(folder, effects)),
         content=[
             *figures_there(folder, _pictures(folder)),
-            *_class_table(folder, effects),
+            *_class_tables(folder, effects),
             *_unit_tables(folder, layer),
         ],
         limits=list(_limits(folder)),
@@ -120,6 +122,7 @@ def _facts(folder: ResultFolder) -> Iterator[KeyFigure]:
 def _findings(folder: ResultFolder, effects: _Effects) -> Iterator[str]:
     num_units, classes = folder.number("units"), folder.number("classes")
     left_out = folder.number("classes left out", "number") or 0
+    least = min(_sizes(folder), default=0)
     for size in _sizes(folder):
         mine = effects.get(("removed", size), {})
         if not mine:
@@ -135,7 +138,7 @@ def _findings(folder: ResultFolder, effects: _Effects) -> Iterator[str]:
             f"accuracy (99% interval {interval(own.low, own.high)})."
         )
         damaging = folder.number("units with damage", f"of the first {size}")
-        if damaging is not None:
+        if damaging is not None and size == least:
             yield (
                 f"Of the {size} most important units of each class, {damaging:,} of "
                 f"{size * len(mine):,} damage it when removed alone; the others are taken in the "
@@ -146,9 +149,14 @@ def _findings(folder: ResultFolder, effects: _Effects) -> Iterator[str]:
     some = sum((number_of(row, "classes") or 0) > 0 for row in important)
     if important:
         yield (
-            f"{count(some, 'unit')} of {len(important):,} "
-            f"{'is' if some == 1 else 'are'} important to some class: one of the few that cost it "
-            "most, and that cost it anything."
+            f"{some:,} of {count(len(important), 'unit')} {'is' if some == 1 else 'are'} important "
+            "to some class: among the few that cost it most, and costing it anything."
+        )
+    means = [_mean_iou(folder, is_important=part) for part in (True, False)]
+    if means[0] is not None and means[1] is not None:
+        yield (
+            f"Units that are important to some class match their best concept with a mean IoU of "
+            f"{decimal(means[0])}, all others with {decimal(means[1])}."
         )
     improving = folder.number("improvements", "when ranked")
     if improving:
@@ -172,6 +180,19 @@ def _findings(folder: ResultFolder, effects: _Effects) -> Iterator[str]:
     seed = folder.option("random_weights")
     if seed is not None and num_units is not None:
         yield f"The network has random weights (seed {seed}): this is what there is untrained."
+
+
+def _mean_iou(folder: ResultFolder, *, is_important: bool) -> float | None:
+    """Average the IoU of the units that are important to some class, or to none."""
+    found = [
+        (number, iou)
+        for row in _groups(folder, _BY_CLASSES)
+        if ((number_of(row, "value") or 0) > 0) == is_important
+        and (number := number_of(row, "units"))
+        and (iou := number_of(row, "mean_iou")) is not None
+    ]
+    total = sum(number for number, _ in found)
+    return sum(number * iou for number, iou in found) / total if total else None
 
 
 def _pictures(folder: ResultFolder) -> Iterator[Picture]:
@@ -220,7 +241,7 @@ def _pictures(folder: ResultFolder) -> Iterator[Picture]:
     yield Picture(
         "number_of_classes",
         "The mean IoU of units that are important to no, one, two or more classes.",
-        f"Bars. {_group_words(folder, 'classes to which a unit is important')}",
+        f"Bars. {_group_words(folder, _BY_CLASSES)}",
     )
 
 
@@ -243,15 +264,17 @@ def _curve_words(folder: ResultFolder) -> str:
     return f"Two curves for each class. {'; '.join(said[:_NAMED])}."
 
 
+def _groups(folder: ResultFolder, kind: str) -> list[Row]:
+    """Find the groups of like importance of one kind."""
+    rows = folder.rows("importance", texts=frozenset(("grouped_by",)))
+    return [row for row in rows if row.get("grouped_by") == kind]
+
+
 def _group_words(folder: ResultFolder, kind: str) -> str:
     """Say the mean IoU of the groups of a kind."""
-    rows = [
-        row
-        for row in folder.rows("importance", texts=frozenset(("grouped_by",)))
-        if row.get("grouped_by") == kind
-    ]
+    rows = _groups(folder, kind)
     said = [
-        f"{decimal(value)}: {decimal(iou)}"
+        f"{value:.3g}: {decimal(iou)}".replace("-", MINUS)
         for row in rows
         if (value := number_of(row, "value")) is not None
         and (iou := number_of(row, "mean_iou")) is not None
@@ -259,46 +282,60 @@ def _group_words(folder: ResultFolder, kind: str) -> str:
     return f"Mean IoU by {kind}: {'; '.join(said[:12])}."
 
 
-def _class_table(folder: ResultFolder, effects: _Effects) -> list[PageTable]:
-    """Make the table of classes, with the changes of each beside what it has with all units."""
+def _class_tables(folder: ResultFolder, effects: _Effects) -> Iterator[PageTable]:
+    """Make tables of the classes: what sets of units do to each, and to all classes together."""
     rows = list(folder.rows("classes", texts=_TEXTS))
-    if not rows:
-        return []
-    kinds = [("removed", "without {}"), ("alone", "with only {}")]
+    kinds = (("removed", "without {}"), ("alone", "with only {}"))
     sets = [(key, name.format(key[1])) for kind, name in kinds for key in effects if key[0] == kind]
-    header = ["class", "images", "most important units", "balanced accuracy"]
-    header += [f"change {name}" for _, name in sets]
-    header += [f"change over all classes {name}" for _, name in sets]
-
-    def cells(row: Row) -> Iterator[Cell]:
-        name = str(row.get("class"))
-        yield name
-        yield number_of(row, "images")
-        yield str(row.get("most_important_units") or "none")
-        yield number_of(row, "all_units")
-        for part in range(2):
-            for key, _ in sets:
-                effect = effects[key].get(name)
-                yield None if effect is None else effect[part]
-
-    caption = (
-        "The classes: their most important units, those that damage them alone, and how balanced "
-        "accuracy and the accuracy over all classes change without these, and with these alone; "
-        "in brackets the 99% intervals."
-    )
     note = None
     if len(rows) > MOST_ROWS:
         file = folder.file_of_table("classes")
         note = f"The first {MOST_ROWS} of {len(rows):,} rows; all of them are in `{file}`."
-    return [PageTable(caption, header, [tuple(cells(row)) for row in rows[:MOST_ROWS]], note)]
+    if rows:
+        yield PageTable(
+            "The classes: their most important units, of which only those are named that damage "
+            "the class when removed alone; and how its balanced accuracy changes without the "
+            "first of the ranking, and with these alone; in brackets the 99% intervals.",
+            (
+                *("class", "images", "most important units", "balanced accuracy"),
+                *(f"change {name}" for _, name in sets),
+            ),
+            [
+                (
+                    str(row.get("class")),
+                    number_of(row, "images"),
+                    str(row.get("most_important_units") or "none"),
+                    number_of(row, "all_units"),
+                    *(_cell(effects[key], row, "own") for key, _ in sets),
+                )
+                for row in rows[:MOST_ROWS]
+            ],
+            note,
+        )
+    if rows and sets:
+        yield PageTable(
+            "How the same sets of units, ranked for one class, change the accuracy over all "
+            "classes; in brackets the 99% intervals.",
+            ("ranked for", *(f"change {name}" for _, name in sets)),
+            [
+                (str(row.get("class")), *(_cell(effects[key], row, "overall") for key, _ in sets))
+                for row in rows[:MOST_ROWS]
+            ],
+            note,
+        )
+
+
+def _cell(effects: Mapping[str, _Effect], row: Row, part: Literal["own", "overall"]) -> Cell:
+    effect = effects.get(str(row.get("class")))
+    return None if effect is None else getattr(effect, part)
 
 
 def _unit_tables(folder: ResultFolder, layer: str) -> Iterator[PageTable]:
     yield from page_table(
         folder,
         "important",
-        "The units: to how many classes each is important, and what its removal costs a class on "
-        "average when units are ranked.",
+        "The units that are important to some class, or whose removal changes anything when units "
+        "are ranked: to how many classes, and what it costs a class on average.",
         (
             unit(),
             Column("classes", "classes"),
@@ -307,6 +344,7 @@ def _unit_tables(folder: ResultFolder, layer: str) -> Iterator[PageTable]:
             text("important to", "names_of_classes"),
         ),
         layer=layer,
+        keep=lambda row: bool(row.get("classes") or row.get("mean_damage")),
     )
     ends = ("balanced_accuracy_lost_low", "balanced_accuracy_lost_high")
     yield from page_table(

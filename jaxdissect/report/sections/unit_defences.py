@@ -64,12 +64,11 @@ def _facts(folder: ResultFolder, defences: _Defences, target: str) -> Iterator[K
     yield from attack_facts(folder, target)
     for goal in list(dict.fromkeys(goal for goal, _ in defences))[:1]:
         best = _best(defences, goal)
-        for name, label in ((_TRANSFERRED, "does not know it"), (_ADAPTIVE, "knows it")):
+        for name, label in ((_TRANSFERRED, "is unaware"), (_ADAPTIVE, "knows it")):
             value = None if best is None else number_of(best, name)
             if best is not None and value is not None:
                 yield KeyFigure(
-                    f"classified correctly without {best.get('units')} units, if the attacker "
-                    f"{label}",
+                    f"classified correctly without {best.get('units')} units, if the attacker {label}",
                     percent(value),
                     _interval(best, name),
                 )
