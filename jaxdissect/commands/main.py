@@ -88,6 +88,10 @@ COMMANDS = {
         "Deactivate units of a layer, and attack the network again, with and without knowing it, "
         "with and without a target.",
     ),
+    "report": Command(
+        "ReportOptions",
+        "Write the page of results that other commands have written, to be opened in a browser.",
+    ),
     "fetch": Command(
         "FetchOptions",
         "Download published weights, verify them as far as hashes are published, and print where "

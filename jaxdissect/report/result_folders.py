@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxdissect.arrays.names import printable
+from jaxdissect.arrays.names import listed, printable
 from jaxdissect.dissection.layer_examples import ARRAYS, PHOTOS, load_unit_examples
 from jaxdissect.dissection.result import Dissection, load_dissection
 from jaxdissect.report.command_line import command_line
@@ -74,10 +74,20 @@ def build_report(
         home = _home(_settings(path), runs) if read else None
         parts += [section._replace(run=None if home is None else home.id) for section in read]
         runs = _with_effects(path, runs)
-    if title is None:
-        title = " and ".join(dict.fromkeys(result.name for result in found[:3]))
-        title += f" and {len(found) - 3} more" if len(found) > 3 else ""
+    title = title or _title(found, runs, parts)
     return write_site(out, runs, title=title, lead=lead, sections=parts)
+
+
+def _title(
+    found: Sequence[_Found], runs: Sequence[SiteRun], sections: Sequence[PageSection]
+) -> str:
+    if len(runs) == 1:
+        model = _command(runs[0].dissection.settings).get("model")
+        of = f" of {Path(model).name}" if isinstance(model, str) else ""
+        return f"What the units{of} detect"
+    if len(sections) == 1 and not runs:
+        return sections[0].title
+    return listed(list(dict.fromkeys(result.name for result in found)), most=3)
 
 
 def _results_in(folder: Path, name: str) -> Iterator[_Found]:

@@ -1,5 +1,6 @@
 """Options of every command that writes a folder of results."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from jaxdissect.engine.devices import is_first_process
 from jaxdissect.engine.dry_run import DryRun, Measured
 from jaxdissect.engine.meter import Meter
 from jaxdissect.engine.processes import in_first_process, raise_everywhere
+from jaxdissect.report.result_folders import build_report
+from jaxdissect.report.site_writer import INDEX
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,8 @@ class OutputOptions(ComputingOptions):
     """Replace the results in --out, when the new ones are complete."""
     quiet: FlagCreatePairsOff[bool] = False
     """Print nothing but errors."""
+    page: bool = True
+    """Write a page of the results, index.html, to be opened in a browser."""
 
     def check_free(self) -> None:
         """Raise OSError if results cannot be put at --out, or there is no space for them."""
@@ -65,6 +70,8 @@ class OutputOptions(ComputingOptions):
                 with self.computing.profiled():
                     yield folder, meter
                 write_run(folder / RUN_FILE, self, meter)
+                if self.page and is_first_process():
+                    self._try_to_write_page(folder)
                 raise_everywhere(None)
                 filled = True
         except Exception as problem:
@@ -72,6 +79,23 @@ class OutputOptions(ComputingOptions):
                 raise_everywhere(problem)
             raise
         raise_everywhere(None)
+
+    def _try_to_write_page(self, folder: Path) -> None:
+        """Write the page; what is wrong with it is no reason to lose hours of results."""
+        try:
+            self.write_page(folder)
+        except OSError:  # such as a full disk
+            raise
+        except Exception as problem:
+            warnings.warn(
+                f"no page could be written of the results ({problem!r}); `jaxdissect report "
+                f"{self.out}` tries again",
+                stacklevel=2,
+            )
+
+    def write_page(self, folder: Path) -> None:
+        """Write the page of the results in a folder, which will become --out."""
+        build_report(folder, [folder], names=[self.out.resolve().name])
 
     def _folder(self) -> AbstractContextManager[Path]:
         if is_first_process():
@@ -82,7 +106,9 @@ class OutputOptions(ComputingOptions):
         """Print what was found and which files were written, unless --quiet."""
         if not self.quiet and is_first_process():
             files = ", ".join(sorted(path.name for path in self.out.iterdir()))
-            print(printable_lines(f"{summary}\n\nWritten to {self.out}: {files}"))
+            page = self.out / INDEX
+            opened = f"\nThe page is {page}" if page.is_file() else ""
+            print(printable_lines(f"{summary}\n\nWritten to {self.out}: {files}{opened}"))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ SETTINGS_FILES = (
     "generation.json",
     "attack.json",
     "defence.json",
+    "report.json",
 )
 """What commands write about themselves: a folder with none of these is not ours to replace."""
 
