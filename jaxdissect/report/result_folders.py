@@ -94,7 +94,8 @@ def _results_in(folder: Path, name: str) -> Iterator[_Found]:
     """Find results in a folder, and in the folders in it."""
     if not folder.is_dir():
         raise FileNotFoundError(f"`folders`: {folder} is no folder")
-    inner = sorted(path for path in folder.iterdir() if path.is_dir())
+    # Hidden folders are those that are being filled.
+    inner = sorted(path for path in folder.glob("[!.]*") if path.is_dir())
     found = [_Found(path, path.name) for path in inner if _has_results(path)]
     if _has_results(folder):
         found.insert(0, _Found(folder, name))
@@ -106,8 +107,6 @@ def _results_in(folder: Path, name: str) -> Iterator[_Found]:
 
 
 def _has_results(folder: Path) -> bool:
-    if folder.name.startswith("."):  # one that is being filled
-        return False
     return (folder / _DISSECTION).is_file() or has_sections(folder)
 
 

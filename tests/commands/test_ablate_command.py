@@ -64,7 +64,8 @@ def results(place, tmp_path_factory):
 
 def test_everything_is_written(results):
     expected = {f"{name}.{ending}" for name in TABLES for ending in ("csv", "parquet")}
-    expected |= {f"{name}.png" for name in FIGURES} | {"ablation.json", "run.json"}
+    expected |= {f"{name}.png" for name in FIGURES}
+    expected |= {"ablation.json", "run.json", "index.html", "page"}
     assert {path.name for path in results.iterdir()} == expected
     for name in FIGURES:
         with Image.open(results / f"{name}.png") as image:

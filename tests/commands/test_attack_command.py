@@ -65,6 +65,7 @@ def test_attack_writes_everything(place, tmp_path):
     names = ("images", "groups", "units")
     expected = {f"{name}.{end}" for name in names for end in ("csv", "json", "parquet")}
     expected |= {"groups.png", "units.png", "examples.png", "attack.json", "run.json"}
+    expected |= {"index.html", "page"}
     assert {path.name for path in out.iterdir()} == expected
     images = rows(out / "images.csv")
     assert len(images) == 6 and {row["target"] for row in images} == {"b"}
@@ -90,7 +91,7 @@ def test_defend_writes_everything(place, tmp_path):
     extra = ["--sizes", "0", "2", "--num-masks", "3", "--attacker-masks", "3", "--num-draws", "4"]
     choices = ["--choices", "important", "random-important"]
     assert main([*words("defend", place, out), *extra, *choices]) == 0
-    expected = {"defence.csv", "defence.png", "defence.json", "run.json"}
+    expected = {"defence.csv", "defence.png", "defence.json", "run.json", "index.html", "page"}
     assert {path.name for path in out.iterdir()} == expected
     found = rows(out / "defence.csv")
     assert [(row["attack"], row["deactivated"], row["units"]) for row in found] == [

@@ -164,7 +164,7 @@ def test_how_a_command_ran_is_written(tmp_path):
 
 
 def test_the_figures_of_long_passes_are_shown(tmp_path, capsys, monkeypatch):
-    options = OutputOptions(out=tmp_path / "out")
+    options = OutputOptions(out=tmp_path / "out", page=False)
     with options.working() as (folder, progress):
         for description, least in (("short", 1e6), ("long", 0)):
             monkeypatch.setattr(progress_bar, "SHOWN_SECONDS", least)

@@ -32,6 +32,8 @@ FILES = {
     "arrays.npz",
     "dissection.json",
     "run.json",
+    "index.html",
+    "page",
     "units.csv",
     "concepts.csv",
     "layers.csv",
@@ -291,8 +293,8 @@ def test_as_a_module():
 
 
 def contents(folder):
-    """The results in a folder: all but how the command ran."""
-    paths = (path for path in folder.iterdir() if path.name != "run.json")
+    """The results in a folder: all but how the command ran, which their page says, too."""
+    paths = (path for path in folder.iterdir() if path.name not in ("run.json", "page"))
     return {path.name: path.read_bytes() for path in paths}
 
 

@@ -97,8 +97,8 @@ def written(folder):
             image.load()
     assert json.loads((folder / "generation.json").read_text())["command"]["latent_size"] == 96
     names = {path.name for path in folder.iterdir()}
-    assert "run.json" in names
-    return names - {"run.json"}
+    assert {"run.json", "index.html", "page"} <= names
+    return names - {"run.json", "index.html", "page"}
 
 
 def test_dissect(place, tmp_path, capsys):

@@ -136,7 +136,8 @@ def test_style_writes_tables_and_figures(place, tmp_path, capsys):
     assert len(list((tmp_path / "decoded").glob("*/*/complete.json"))) == 2
     tables = {f"{n}.{e}" for n in ("units", "layers", "categories") for e in ("csv", "parquet")}
     figures = {"layers.png", "iou.png", "styles_stem.png", "styles_head.png"}
-    assert {path.name for path in out.iterdir()} == tables | figures | {"style.json", "run.json"}
+    others = {"style.json", "run.json", "index.html", "page"}
+    assert {path.name for path in out.iterdir()} == tables | figures | others
     rows = read_csv(out / "units.csv")
     assert [row["layer"] for row in rows] == ["stem"] * 5 + ["head"] * 6
     facts = json.loads((out / "style.json").read_text())
