@@ -1,9 +1,6 @@
 """`jaxdissect dissect`: read what the options name, dissect, and write a folder of results."""
 
 from dataclasses import dataclass
-from typing import Annotated
-
-from tyro.conf import arg
 
 from jaxdissect.commands.options.checkpoints import CheckpointOptions
 from jaxdissect.commands.options.computing import images_like
@@ -13,8 +10,7 @@ from jaxdissect.commands.options.labelled_images import (
     find_labelled_images,
 )
 from jaxdissect.commands.options.model import LayersOptions
-from jaxdissect.commands.options.numbers import check_at_least
-from jaxdissect.commands.options.output import OutputOptions
+from jaxdissect.commands.options.page import UnitPageOptions
 from jaxdissect.commands.options.passes import PassOptions
 from jaxdissect.commands.options.preset import PresetOptions
 from jaxdissect.commands.output import dissection_tables
@@ -33,16 +29,13 @@ class DissectOptions(
     LabelledDataSet,
     LabelledImages,
     LayersOptions,
-    OutputOptions,
+    UnitPageOptions,
 ):
     """Find the concept that every unit of some layers responds to.
 
     Images come from --sample, from --images with --masks, or from --tfds with --label-features.
     What label ids mean is in --concepts. Without labels, a --segmenter or the colors name concepts.
     """
-
-    num_top_images: Annotated[int, arg(metavar="N")] = 10
-    """Images to find with the highest peaks of each unit."""
 
     @looked_at_once()
     def run(self) -> None:
@@ -51,7 +44,7 @@ class DissectOptions(
         Raises:
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
-        check_at_least(self, num_top_images=1)
+        self.check_unit_page()
         self.check_passes()
         self.check_free()
         self.check_checkpoints()
@@ -87,4 +80,5 @@ class DissectOptions(
                 progress=progress,
             )
             unit_strips.save_unit_strips(folder, top)
+            self.write_unit_examples(folder, result, network, source, labeler, progress=progress)
         self.print_summary(dissection_tables.summary(result))

@@ -8,6 +8,7 @@ from tyro.conf import arg
 from jaxdissect.commands.generate.options import SETTINGS_FILE, LatentOptions
 from jaxdissect.commands.options.generator import GeneratedSegmenterOptions, GeneratorOptions
 from jaxdissect.commands.options.output import TableOptions
+from jaxdissect.commands.options.page import UnitPageOptions
 from jaxdissect.commands.options.passes import MemoryBudget, memory_bytes
 from jaxdissect.commands.options.preset import PresetName
 from jaxdissect.commands.options.size import Size
@@ -17,6 +18,7 @@ from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.dissection.presets import PRESETS
 from jaxdissect.dissection.unit_images import top_images
 from jaxdissect.engine.identity import looked_at_once
+from jaxdissect.engine.labelers import segmented
 from jaxdissect.generators.dissection import dissect_generator
 from jaxdissect.generators.generator import latent_input
 from jaxdissect.plots import concept_chart, unit_strips
@@ -24,7 +26,9 @@ from jaxdissect.plots.figure_files import save_figure
 
 
 @dataclass(frozen=True, kw_only=True)
-class DissectGenerator(GeneratedSegmenterOptions, LatentOptions, GeneratorOptions, TableOptions):
+class DissectGenerator(
+    GeneratedSegmenterOptions, LatentOptions, GeneratorOptions, UnitPageOptions, TableOptions
+):
     """Find the concept, in the images that a generator makes, of every unit of some layers.
 
     Dissects --num-ranking-images images.
@@ -39,8 +43,6 @@ class DissectGenerator(GeneratedSegmenterOptions, LatentOptions, GeneratorOption
     """Layers to dissect. A wrong name lists the right ones."""
     preset: PresetName = "gandissect2019"
     """Convention for thresholds and scores."""
-    num_top_images: Annotated[int, arg(metavar="N")] = 10
-    """Images to find with the highest peaks of each unit."""
     memory_budget_gib: MemoryBudget = None
     """Keep activations and labels up to this size on the devices; others are computed again in
     every pass."""
@@ -53,6 +55,7 @@ class DissectGenerator(GeneratedSegmenterOptions, LatentOptions, GeneratorOption
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
         self.check_latents()
+        self.check_unit_page()
         self.check_free()
         self.check_checkpoints()
         found = self.find_generator()
@@ -88,4 +91,13 @@ class DissectGenerator(GeneratedSegmenterOptions, LatentOptions, GeneratorOption
                 progress=progress,
             )
             unit_strips.save_unit_strips(folder, top)
+            self.write_unit_examples(
+                folder,
+                result,
+                generator.network,
+                source,
+                segmented(generator.checked_segmenter()),
+                progress=progress,
+                how={"inputs": latent_input, "output_image": generator.to_pixels},
+            )
         self.print_summary(dissection_tables.summary(result))
