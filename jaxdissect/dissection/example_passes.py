@@ -20,16 +20,13 @@ from jaxdissect.dissection.layer_counts import Layers
 from jaxdissect.dissection.pilot import Chosen, pilot_examples
 from jaxdissect.dissection.setup import DissectionSetup, find_labels
 from jaxdissect.engine import device_states
-from jaxdissect.engine.batching import Batch, batches, read_block
+from jaxdissect.engine.batching import Batch, batches
 from jaxdissect.engine.folding import Progress, fold, map_batches
 from jaxdissect.engine.image_bytes import OF_FILES, Bytes
-from jaxdissect.engine.layer_reader import LayerReader
 from jaxdissect.engine.processes import replicated
-from jaxdissect.networks.receptive_extent import ReceptiveExtent, measure_receptive_extents
 
 _LARGEST_MASK = 64  # rows and columns
 _RANGE_EXAMPLES = 16  # that say about where the lowest values are
-_PROBES = 8  # images at most whose gradients are found together
 
 
 class PassesFound(NamedTuple):
@@ -184,43 +181,6 @@ class ExamplePasses:
             description="top images" if concept_masks is None else "examples of units",
             progress=self.progress,
         )
-
-    def receptive_extents(self) -> Mapping[str, ReceptiveExtent | None]:
-        """Measure the receptive fields of all layers, where the network reads images."""
-        if self.setup.reader.output_image is not None:
-            return {}
-        batch = read_block(self.setup.source, 0, 1)
-        if self.image_key not in batch or batch[self.image_key].ndim != 4:
-            return {}
-        size = min(self.batch_size, 8)
-        several = {
-            name: np.repeat(np.asarray(array), size, axis=0) for name, array in batch.items()
-        }
-        extra = {"example": np.zeros(size, np.int32), "weight": np.ones(size, bool)}
-        others = {**several, **extra}
-        shape = others.pop(self.image_key).shape[1:]
-        try:
-            return measure_receptive_extents(
-                _ImageToMaps(self.setup.reader, self.image_key),
-                (self.setup.network.params, others),
-                shape,
-                batch_size=size,
-            )
-        except (ValueError, TypeError, NotImplementedError):
-            # A network that cannot be differentiated has no patches, and all else.
-            return {}
-
-
-@dataclass(frozen=True)
-class _ImageToMaps:
-    """Layers as a function of the images of a batch, whose other arrays are given."""
-
-    reader: LayerReader
-    image_key: str
-
-    def __call__(self, params: Any, images: Array) -> dict[str, Array]:
-        own, others = params
-        return self.reader.traced(own, {**others, self.image_key: images}).maps
 
 
 class Photographs:

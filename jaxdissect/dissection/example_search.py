@@ -29,6 +29,7 @@ from jaxdissect.dissection.presets import (
     annotated_images,
     annotated_pixels,
 )
+from jaxdissect.dissection.receptive_fields import receptive_extents
 from jaxdissect.dissection.result import Dissection, LayerDissection
 from jaxdissect.dissection.setup import dissection_setup
 from jaxdissect.dissection.unit_images import PEAK_TOLERANCE, check_dissected, known_reading
@@ -157,7 +158,13 @@ def unit_examples(
     }
     ids, columns = _columns(dissection, chosen, top, edges)
     found = passes.run(ids, columns, top, sampled, num_mistakes)
-    extents = passes.receptive_extents()
+    extents = receptive_extents(
+        setup.reader,
+        setup.network.params,
+        source,
+        image_key=image_key,
+        batch_size=provenance.batch_size,
+    )
     results = {}
     for name, layer in dissection.layers.items():
         state = found.layers[name]
