@@ -114,12 +114,12 @@
   // --- views --------------------------------------------------------------------------------------
 
   const places = new Map(); // how far each address was scrolled
-  let drawn = null; // the address in view
+  page.addressInView = null;
   let turn = 0;
   let byLink = true;
 
   const show = async () => {
-    if (drawn !== null) places.set(drawn, scrollY);
+    if (page.addressInView !== null) places.set(page.addressInView, scrollY);
     const route = page.route();
     const mine = (turn += 1);
     const view = page.views[route.view] ?? page.views.overview;
@@ -148,8 +148,8 @@
     next.classList.remove("pending");
     for (const other of [...main.children]) if (other !== next) other.remove();
     main.removeAttribute("aria-busy");
-    drawn = location.hash;
     page.drawn = route.view;
+    page.addressInView = location.hash;
     dispatchEvent(new Event("scroll")); // lists that were unseen look where they are
     const heading = main.querySelector("h1");
     document.title = `${heading ? heading.textContent : ""}${
@@ -238,9 +238,6 @@
   });
   addEventListener("click", (event) => {
     if (event.target.closest?.("a[href^='#/']")) byLink = true;
-  });
-  addEventListener("popstate", () => {
-    if (drawn !== null && location.hash === drawn) show();
   });
   addEventListener("hashchange", show);
   if ("scrollRestoration" in history) history.scrollRestoration = "manual";

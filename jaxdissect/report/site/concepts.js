@@ -70,7 +70,7 @@
       const all = page.conceptsOf(table).map((entry) => ({ ...entry, perLayer: perLayerOf(table, entry.units) }));
       const counted = el("p", { class: "counted", role: "status" });
       let found = [];
-      const list = page.cardList("Concepts", (k) => conceptCard(table, found[k]));
+      const list = page.cardList("Concepts", (k) => found[k].concept, (k) => conceptCard(table, found[k]));
       const refresh = () => {
         const text = (state.get("q") ?? "").toLowerCase();
         const category = state.get("category");
@@ -144,7 +144,7 @@
       const counts = perLayerOf(table, over);
       page.listed = { run: run.id, order: [...over, ...under], address: location.hash };
       const cards = (label, units, options) => {
-        const list = page.cardList(label, (k) => page.unitCard(table, units[k], options?.(units[k])));
+        const list = page.cardList(label, (k) => units[k], (k) => page.unitCard(table, units[k], options?.(units[k])));
         queueMicrotask(() => list.show(units.length));
         return list.holder;
       };

@@ -132,7 +132,7 @@ const jaxdissectPage = { views: {} };
     return expected.get(name);
   };
 
-  page.at_hand = (kind, key) => arrived.get(`${kind} ${key}`);
+  page.atHand = (kind, key) => arrived.get(`${kind} ${key}`);
 
   page.runOf = (id) => page.site.runs.find((run) => run.id === id);
 
@@ -193,7 +193,9 @@ const jaxdissectPage = { views: {} };
 
   // Write options into the address without a new entry in the history, as while typing.
   page.remember = (address) => {
-    if (location.hash !== address) history.replaceState(history.state, "", address);
+    if (location.hash === address) return;
+    history.replaceState(history.state, "", address);
+    page.addressInView = location.hash;
   };
 
   // --- small parts of many views ------------------------------------------------------------------

@@ -191,6 +191,31 @@
     return el("span", { class: "patch" }, frame);
   };
 
+  // What is drawn after the frame that shows the words: pictures in grids wait here, a few
+  // milliseconds of them at a time, so that typing and scrolling never wait for them.
+  const SLICE = 8;
+  let waiting = [];
+  let asked = false;
+
+  const work = () => {
+    const end = performance.now() + SLICE;
+    while (waiting.length && performance.now() < end) {
+      const next = waiting.findIndex(({ node }) => node.isConnected);
+      const [{ draw }] = waiting.splice(Math.max(0, next), 1);
+      draw();
+    }
+    asked = waiting.length > 0;
+    if (asked) setTimeout(work);
+  };
+
+  const afterwards = (node, draw) => {
+    waiting.push({ node, draw });
+    if (!asked) {
+      asked = true;
+      requestAnimationFrame(() => setTimeout(work));
+    }
+  };
+
   // The first images of a unit, once its layer's file has arrived.
   page.strip = (table, i, number = 4) => {
     const { run } = table;
@@ -203,12 +228,15 @@
         .map((photo, k) => page.lit(run, { photo, mask: strips.masks[unit][k] }, { crop: true }));
       holder.replaceChildren(...tiles);
     };
+    for (let k = 0; k < number; k += 1) holder.append(el("span", { class: "lit crop" }));
     const key = `${run.id}/${table.layer[i]}`;
-    const there = page.at_hand("strips", key);
-    if (there) draw(there);
+    const there = page.atHand("strips", key);
+    if (there) afterwards(holder, () => draw(there));
     else {
-      for (let k = 0; k < number; k += 1) holder.append(el("span", { class: "lit crop" }));
-      page.need("strips", key).then(draw, () => holder.classList.add("missing"));
+      page.need("strips", key).then(
+        (strips) => afterwards(holder, () => draw(strips)),
+        () => holder.classList.add("missing"),
+      );
     }
     return holder;
   };

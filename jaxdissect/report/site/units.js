@@ -211,7 +211,7 @@
       };
 
       const grid = () => {
-        const cards = page.cardList("Units", (i) => page.unitCard(table, order[i]));
+        const cards = page.cardList("Units", (k) => order[k], (i) => page.unitCard(table, order[i]));
         return { node: cards.holder, show: cards.show };
       };
 
@@ -246,7 +246,7 @@
           const i = order[k];
           return el(
             "tr",
-            { class: page.isDetector(table, i, run.min_iou) ? null : "faint", "aria-rowindex": k + 2 },
+            { class: page.isDetector(table, i, run.min_iou) ? null : "faint" },
             pictures && el("td", { class: "pictures" }, page.strip(table, i, 3)),
             columns.map((column) =>
               el(
@@ -270,7 +270,7 @@
           el("thead", null, el("tr", null, pictures && el("th", { scope: "col" }, "Images"), heads)),
           body,
         );
-        const inner = page.rowList(body, make, columns.length + 1);
+        const inner = page.rowList(body, (k) => order[k], make, columns.length + 1);
         mark();
         return {
           node,

@@ -7,10 +7,24 @@
 
   const BEYOND = 600; // pixels above and below the window that are ready
   const PRINTED = 96;
+  const KEPT = 400; // items that are kept for when they are found again
 
-  // Fill `holder` with items made by `make(i)`, in rows of equal height. `spacer()` makes what
-  // stands for the items above and below. Items that stay keep their elements, so focus stays too.
-  page.windowed = (holder, { make, spacer, perRow, guess }) => {
+  // Fill `holder` with items in rows of equal height: place `i` shows item `key(i)`, which
+  // `make(i)` makes and `number(node, i)` tells its place. `spacer()` makes what stands for the
+  // places above and below. Items that stay keep their elements, so focus stays too.
+  page.windowed = (holder, { key, make, number: tell, spacer, perRow, guess }) => {
+    const kept = new Map();
+    const item = (i) => {
+      const name = key(i);
+      let node = kept.get(name);
+      if (node === undefined || node.isConnected) {
+        node = make(i);
+        if (kept.size >= KEPT) kept.delete(kept.keys().next().value);
+        kept.set(name, node);
+      }
+      tell?.(node, i);
+      return node;
+    };
     let count = 0;
     let rowHeight = 0;
     let printing = false;
@@ -45,12 +59,11 @@
         }
       }
       let after = above;
-      const kept = [...shown.keys()].sort((a, b) => a - b);
-      const early = kept.filter((i) => i < from);
+      const early = [...shown.keys()].filter((i) => i < from).sort((a, b) => a - b);
       for (const i of early) after = shown.get(i);
       for (let i = from; i < to; i += 1) {
         if (!shown.has(i)) {
-          const node = make(i);
+          const node = item(i);
           after.after(node);
           shown.set(i, node);
         }
@@ -139,13 +152,14 @@
   };
 
   // A grid of cards: as many columns as fit.
-  page.cardList = (label, make) => {
+  page.cardList = (label, key, make) => {
     const holder = page.el("ul", { class: "cards", "aria-label": label });
     const perRow = () => {
       const columns = getComputedStyle(holder).gridTemplateColumns.split(" ").length;
       return Math.max(1, columns);
     };
     const list = page.windowed(holder, {
+      key,
       make: (i) => page.el("li", null, make(i)),
       spacer: () => page.el("li", { class: "spacer", "aria-hidden": "true", role: "presentation" }),
       perRow,
@@ -154,9 +168,11 @@
     return { holder, show: list.show };
   };
 
-  page.rowList = (body, make, columns) => {
+  page.rowList = (body, key, make, columns) => {
     const list = page.windowed(body, {
+      key,
       make,
+      number: (row, i) => row.setAttribute("aria-rowindex", i + 2),
       spacer: () =>
         page.el("tr", { class: "spacer", "aria-hidden": "true" }, page.el("td", { colspan: columns })),
       perRow: () => 1,
