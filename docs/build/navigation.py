@@ -13,14 +13,11 @@ def on_config(config: Any) -> Any:
         for heading, pages in entry.items():
             if heading in GENERATED:
                 folder = Path(config["docs_dir"]) / GENERATED[heading]
-                found = sorted(path.name for path in folder.glob("*.md") if path.stem != "index")
-                pages += [{_short(name): f"{GENERATED[heading]}/{name}"} for name in found]
+                found = sorted(path.stem for path in folder.glob("*.md") if path.stem != "index")
+                pages += [{_short(name): f"{GENERATED[heading]}/{name}.md"} for name in found]
     return config
 
 
 def _short(name: str) -> str:
     """Give what a page is called in a narrow list."""
-    stem = name.removesuffix(".md")
-    if stem.startswith("jaxdissect."):
-        return stem.removeprefix("jaxdissect.")
-    return stem.replace("generate-", "generate ")
+    return name.removeprefix("jaxdissect.").replace("generate-", "generate ")
