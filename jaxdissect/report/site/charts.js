@@ -98,19 +98,21 @@
       more.map(([name, text]) => el("li", null, el("span", { class: `sample ${name}` }), text)),
     );
 
-  // Counts of values between edges. `split` is the value from which bars are lit; `line` is drawn.
+  // Counts of values between edges. `line`, one of them but for rounding, is drawn, and what lies
+  // above it is lit.
   page.histogram = ({ edges, counts, line = null, lineLabel, label, logarithmic = true, show = page.value }) => {
     const [low, high] = [edges[0], edges.at(-1)];
     const place = (value) => (100 * (value - low)) / (high - low || 1);
     const height = logarithmic ? (count) => Math.log10(1 + count) : (count) => count;
     const top = Math.max(1e-9, ...counts.map(height));
+    const gap = (i) => Math.abs(edges[i] - line);
+    const split = line === null ? Infinity : edges.reduce((best, _, i) => (gap(i) < gap(best) ? i : best), 0);
     const bars = counts.map((count, i) => {
       const tall = (96 * height(count)) / top;
-      const lit = line !== null && edges[i] >= line - 1e-9 * Math.max(1, Math.abs(line));
       return svg(
         "rect",
         {
-          class: lit ? "over" : "under",
+          class: i >= split ? "over" : "under",
           x: place(edges[i]),
           width: Math.max(0.05, place(edges[i + 1]) - place(edges[i])),
           y: 100 - tall,
@@ -170,7 +172,7 @@
     return String(a).localeCompare(String(b), "en", { numeric: true });
   };
 
-  const LONG = 60;
+  const LONG = 15; // rows that a long table shows at first; on paper it shows all
 
   page.sortable = ({ caption, header, rows, note }) => {
     const numeric = header.map((_, k) =>
@@ -179,15 +181,16 @@
     );
     let order = rows.map((_, i) => i);
     let sorted = { column: -1, down: false };
-    let all = rows.length <= LONG + 10;
+    let all = rows.length <= LONG + 5;
+    const id = `table-${(page.sortable.made = (page.sortable.made ?? 0) + 1)}`;
     const body = el("tbody");
     const more = el("button", { type: "button", class: "quiet" });
     const draw = () => {
       body.replaceChildren(
-        ...(all ? order : order.slice(0, LONG)).map((i) =>
+        ...order.map((i, place) =>
           el(
             "tr",
-            null,
+            { class: !all && place >= LONG && "folded" },
             rows[i].map((cell, k) => el("td", { class: numeric[k] && "number" }, shownCell(cell))),
           ),
         ),
@@ -223,13 +226,13 @@
     return el(
       "div",
       { class: "table" },
+      page.prose(caption, { class: "note caption", id }),
       el(
         "div",
-        { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+        { class: "scroll", tabindex: "0", role: "region", "aria-labelledby": id },
         el(
           "table",
-          { class: "data" },
-          el("caption", null, caption),
+          { class: "data", "aria-labelledby": id },
           el("thead", null, el("tr", null, heads)),
           body,
         ),

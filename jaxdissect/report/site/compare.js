@@ -200,9 +200,9 @@
           el(
             "li",
             { class: "pair" },
-            el("span", { class: "letter", "aria-hidden": "true" }, "A"),
+            el("span", { class: "side-name" }, "A"),
+            el("span", { class: "side-name" }, "B"),
             page.unitCard(tables[0], i),
-            el("span", { class: "letter", "aria-hidden": "true" }, "B"),
             page.unitCard(tables[1], j),
             page.isNumber(pair[4]) && el("span", { class: "shared" }, `${page.count(pair[4], "top image")} in common`),
           ),

@@ -130,7 +130,9 @@
         throw new Error("This report has no such concept.");
       }
       const table = await page.table(run);
-      const [name, category] = [run.vocabulary.names[concept], run.vocabulary.categories[concept]];
+      const [name, category] = [page.conceptOf(run, concept), run.vocabulary.categories[concept]];
+      const keyOf = (other, k) => `${other.vocabulary.names[k]}\n${other.vocabulary.categories[k]}`;
+      const key = keyOf(run, concept);
       const best = [];
       const second = [];
       for (let i = 0; i < table.size; i += 1) {
@@ -153,7 +155,7 @@
       let byChance = 0;
       if (chance) {
         for (let i = 0; i < chance.size; i += 1) {
-          if (page.isDetector(chance, i, random.min_iou) && random.vocabulary.names[chance.concept[i]] === name) byChance += 1;
+          if (page.isDetector(chance, i, random.min_iou) && keyOf(random, chance.concept[i]) === key) byChance += 1;
         }
       }
       const runs = page.site.runs.filter((other) => other !== run);
@@ -220,7 +222,7 @@
               { class: "plain" },
               runs.map((other) => {
                 const there = other.vocabulary.names.findIndex(
-                  (some, k) => some === name && other.vocabulary.categories[k] === category,
+                  (_, k) => keyOf(other, k) === key,
                 );
                 return el(
                   "li",

@@ -36,15 +36,12 @@ const jaxdissectPage = { views: {} };
   page.svg = (tag, attributes, ...children) =>
     fill(document.createElementNS(SVG, tag), attributes, children);
 
-  // A paragraph of plain text in which `backticks` set code.
-  page.prose = (text, attributes) =>
-    page.el(
-      "p",
-      attributes,
-      String(text)
-        .split("`")
-        .map((part, i) => (i % 2 ? page.el("code", null, part) : part)),
-    );
+  // Plain text in which `backticks` set code, and a paragraph of it.
+  page.inline = (text) =>
+    String(text)
+      .split("`")
+      .map((part, i) => (i % 2 ? page.el("code", null, part) : part));
+  page.prose = (text, attributes) => page.el("p", attributes, page.inline(text));
 
   // --- numbers ------------------------------------------------------------------------------------
 
@@ -162,8 +159,16 @@ const jaxdissectPage = { views: {} };
   page.unitAddress = (table, i) =>
     page.address("unit", table.run.id, table.layer[i], table.unit[i]);
 
-  page.conceptOf = (run, id) =>
-    id > 0 ? run.vocabulary.names[id] : "no concept";
+  // The name of a concept, with its category where several concepts have that name.
+  const twice = new Map();
+  page.conceptOf = (run, id) => {
+    if (!(id > 0)) return "no concept";
+    const { names, categories } = run.vocabulary;
+    if (!twice.has(run.id)) {
+      twice.set(run.id, new Set(names.filter((name, k) => names.indexOf(name) !== k)));
+    }
+    return twice.get(run.id).has(names[id]) ? `${names[id]} (${categories[id]})` : names[id];
+  };
   page.categoryOf = (run, id) => (id > 0 ? run.vocabulary.categories[id] : null);
 
   // --- the address bar ----------------------------------------------------------------------------

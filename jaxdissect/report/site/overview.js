@@ -37,7 +37,7 @@
         const other = random?.layers.find((some) => some.name === layer.name);
         return {
           head: page.link(
-            page.address("units", run.id, { layer: k, iou: run.min_iou.toFixed(2) }),
+            page.address("units", run.id, { layer: k, iou: run.min_iou }),
             { title: layer.name },
             page.breakable(page.short(run, k)),
           ),
@@ -185,7 +185,7 @@
             page.address("result", section.id),
             null,
             el("b", null, section.title),
-            section.question && el("span", null, section.question),
+            section.question && el("span", null, page.inline(section.question)),
           ),
         ),
       ),
@@ -224,7 +224,7 @@
           page.tile(
             page.count(detectors),
             `of ${page.count(table.size, "unit")} are detectors`,
-            random && `${page.count(total(random, "detectors"))} with random weights`,
+            random && `${page.count(total(random, "detectors"))} of ${page.count(total(random, "units"))} with random weights`,
           ),
           page.tile(
             page.count(distinct(table)),

@@ -10,7 +10,19 @@
     el(
       "figure",
       { class: "picture" },
-      el("a", { href: file, "aria-label": `${caption}, at full size` }, el("img", { src: file, alt, width, height, loading: "lazy", decoding: "async" })),
+      el(
+        "a",
+        { href: file },
+        el("img", {
+          src: file,
+          alt,
+          width,
+          height,
+          loading: "lazy",
+          decoding: "async",
+          on: { load: ({ target }) => target.classList.toggle("large", target.naturalWidth > 700) },
+        }),
+      ),
       el("figcaption", null, caption),
     );
 

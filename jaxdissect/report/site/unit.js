@@ -168,7 +168,7 @@
       const detector = page.isDetector(table, i, run.min_iou);
       const top = detail.top ?? [];
       const patches = top.filter((item) => item.box);
-      const position = ({ photo }) => `photograph ${photo}`;
+      const position = ({ photo }) => `image ${photo}`;
 
       page.into(main, 
         el(
@@ -231,11 +231,17 @@
           ),
         );
       }
+      if (top.length && run.photos === null) {
+        const listed = top.map((item) => `${item.photo} (${page.value(item.peak)})`).join(", ");
+        page.into(main, part("Top images", "Positions of images in the data set, and the highest value in each.", el("p", null, listed)));
+      }
       if (patches.length && run.photos !== null) {
         page.into(main, 
           part(
             "Top patches",
-            "What the unit sees where it is highest: its receptive field in each top image, outlined where it is smaller than the patch shown.",
+            `What the unit sees where it is highest: its receptive field in each top image${
+              detail.field ? `, ${detail.field[1]} \u00d7 ${detail.field[0]} pixels` : ""
+            }; outlined where it is too small to be shown alone.`,
             el(
               "ul",
               { class: "photos" },
@@ -272,13 +278,13 @@
             detail.false_positives?.length > 0 &&
               part(
                 `Active without ${name}`,
-                `Images without ${name} on which the unit is highest.`,
+                `Where the unit is active outside ${name}, images without any first.`,
                 photoList(run, detail.false_positives, (item) => `${position(item)}, without ${name}${activeShare(run, item.mask)}`, true),
               ),
             detail.false_negatives?.length > 0 &&
               part(
-                `${page.sentence(name)} without the unit`,
-                `Images with much ${name}, dashed, on which the unit is lowest.`,
+                `${page.sentence(name)} that it misses`,
+                `Where ${name}, dashed, does not activate the unit, images in which none of it does first.`,
                 photoList(run, detail.false_negatives, (item) => `${position(item)}, with ${name}${activeShare(run, item.mask)}`, true),
               ),
           ),

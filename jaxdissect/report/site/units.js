@@ -164,7 +164,7 @@
 
   // A slider whose limit is a hundredth of the way to the highest IoU, and what it says.
   const iouSlider = (highest, value, change) => {
-    const shown = el("output", null, value > 0 ? `over ${value.toFixed(2)}` : "any");
+    const shown = el("output", null, value > 0 ? `over ${value}` : "any");
     const input = el("input", {
       type: "range",
       min: 0,
@@ -368,7 +368,7 @@
               {
                 type: "button",
                 class: "chip",
-                "aria-label": `No longer only ${run.vocabulary.names[concept]}`,
+                "aria-label": `No longer only ${page.conceptOf(run, concept)}`,
                 on: {
                   click: (event) => {
                     event.currentTarget.remove();
@@ -377,7 +377,7 @@
                 },
               },
               page.dot(run.vocabulary.categories[concept]),
-              run.vocabulary.names[concept],
+              page.conceptOf(run, concept),
               " \u00d7",
             ),
         ),
