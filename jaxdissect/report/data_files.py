@@ -28,7 +28,7 @@ def write_data(path: Path, kind: str, key: str, payload: Any) -> None:
     path.write_text(f"jaxdissectPage.receive({', '.join(parts)}, {values});\n", encoding="ascii")
 
 
-def rounded(values: Sequence[float] | np.ndarray, digits: int) -> list[float | None]:
+def rounded(values: Sequence[Any] | np.ndarray, digits: int) -> list[float | None]:
     """Round numbers to some significant digits; None for what is not finite."""
     return [
         float(f"{value:.{digits}g}") if math.isfinite(value) else None
