@@ -10,7 +10,11 @@
   // --- light and dark -----------------------------------------------------------------------------
 
   const root = document.documentElement;
-  const SCHEMES = [["auto", "Auto"], ["light", "Light"], ["dark", "Dark"]];
+  const SCHEMES = [
+    ["auto", "Auto"],
+    ["light", "Light"],
+    ["dark", "Dark"],
+  ];
   const stored = () => {
     try {
       return localStorage.getItem("jaxdissect-scheme") ?? "auto";
@@ -65,7 +69,12 @@
       units && ["units", "Units", ["units", "unit"]],
       units && ["concepts", "Concepts", ["concepts", "concept"]],
       units && several && ["compare", "Compare", ["compare"]],
-      sections.length > 0 && !(runs.length === 0 && sections.length === 1) && ["results", "Results", ["results", "result"]],
+      sections.length > 0 &&
+        !(runs.length === 0 && sections.length === 1) && [
+          "results",
+          "Results",
+          ["results", "result"],
+        ],
     ].filter(Boolean);
   };
 
@@ -81,7 +90,9 @@
     nav.replaceChildren(
       ...links().map(([view, name, views]) =>
         page.link(
-          run && ["overview", "units", "concepts"].includes(view) ? page.address(view, run) : page.address(view),
+          run && ["overview", "units", "concepts"].includes(view)
+            ? page.address(view, run)
+            : page.address(view),
           { "aria-current": views.includes(route.view) ? "page" : null },
           name,
         ),
@@ -95,7 +106,12 @@
       el("nav", { "aria-label": "Views" }),
       el(
         "button",
-        { type: "button", class: "icon", "aria-label": "Keyboard shortcuts", on: { click: () => help.showModal() } },
+        {
+          type: "button",
+          class: "icon",
+          "aria-label": "Keyboard shortcuts",
+          on: { click: () => help.showModal() },
+        },
         "?",
       ),
       el(
@@ -105,7 +121,9 @@
         el(
           "select",
           { on: { change: (event) => keepScheme(event.target.value) } },
-          SCHEMES.map(([value, name]) => el("option", { value, selected: value === stored() }, name)),
+          SCHEMES.map(([value, name]) =>
+            el("option", { value, selected: value === stored() }, name),
+          ),
         ),
       ),
     );
@@ -139,7 +157,8 @@
       await filled;
       clearTimeout(slow);
     } catch (error) {
-      if (mine === turn) next.append(page.problem(error), page.link("#/overview", { class: "onward" }, "Overview"));
+      if (mine === turn)
+        next.append(page.problem(error), page.link("#/overview", { class: "onward" }, "Overview"));
     }
     if (mine !== turn) {
       next.remove();
@@ -180,7 +199,9 @@
         ["u", "Back to the list"],
         ["g then o, u, c, m, r", "Overview, units, concepts, compare, results"],
         ["?", "This list"],
-      ].map(([keys, text]) => el("div", null, el("dt", null, el("kbd", null, keys)), el("dd", null, text))),
+      ].map(([keys, text]) =>
+        el("div", null, el("dt", null, el("kbd", null, keys)), el("dd", null, text)),
+      ),
     ),
     el("form", { method: "dialog" }, el("button", { autofocus: true }, "Close")),
   );
@@ -204,7 +225,8 @@
     }
     if (Date.now() - leader < 1200 && GO[event.key]) {
       leader = 0;
-      if (links().some(([view]) => view === GO[event.key])) location.hash = page.address(GO[event.key]);
+      if (links().some(([view]) => view === GO[event.key]))
+        location.hash = page.address(GO[event.key]);
       return;
     }
     const actions = {
@@ -213,13 +235,17 @@
       "/": () => {
         const field = main.querySelector("[data-search]");
         if (field) field.select();
-        else if (page.site.runs.length) location.hash = page.address("units", runInView(page.route()) ?? page.mainRuns()[0].id);
+        else if (page.site.runs.length)
+          location.hash = page.address("units", runInView(page.route()) ?? page.mainRuns()[0].id);
       },
       u: () => follow("[rel=up]"),
-      ArrowLeft: () => page.drawn === "unit" && !event.target.matches?.("input,.scroll") && follow("[rel=prev]"),
-      ArrowRight: () => page.drawn === "unit" && !event.target.matches?.("input,.scroll") && follow("[rel=next]"),
+      ArrowLeft: () =>
+        page.drawn === "unit" && !event.target.matches?.("input,.scroll") && follow("[rel=prev]"),
+      ArrowRight: () =>
+        page.drawn === "unit" && !event.target.matches?.("input,.scroll") && follow("[rel=next]"),
       ArrowDown: () => {
-        const card = document.activeElement === main.querySelector("h1") && main.querySelector(".cards a");
+        const card =
+          document.activeElement === main.querySelector("h1") && main.querySelector(".cards a");
         card?.focus?.();
         return Boolean(card);
       },
@@ -243,7 +269,10 @@
   if ("scrollRestoration" in history) history.scrollRestoration = "manual";
 
   if (page.site === undefined) {
-    page.into(main, page.problem(new Error("page/data/site.js cannot be read; is this folder complete?")));
+    page.into(
+      main,
+      page.problem(new Error("page/data/site.js cannot be read; is this folder complete?")),
+    );
     return;
   }
   makeBar();

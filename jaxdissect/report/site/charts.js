@@ -38,7 +38,13 @@
       },
       shapes,
       mark !== null &&
-        svg("line", { class: "mark", x1: (100 * mark) / limit, x2: (100 * mark) / limit, y1: 0, y2: 10 }),
+        svg("line", {
+          class: "mark",
+          x1: (100 * mark) / limit,
+          x2: (100 * mark) / limit,
+          y1: 0,
+          y2: 10,
+        }),
     );
   };
 
@@ -62,7 +68,13 @@
       el(
         "thead",
         { class: "hidden" },
-        el("tr", null, el("th", { scope: "col" }, columns[0]), el("td"), el("th", { scope: "col" }, columns[1])),
+        el(
+          "tr",
+          null,
+          el("th", { scope: "col" }, columns[0]),
+          el("td"),
+          el("th", { scope: "col" }, columns[1]),
+        ),
       ),
       el(
         "tbody",
@@ -100,13 +112,22 @@
 
   // Counts of values between edges. `line`, one of them but for rounding, is drawn, and what lies
   // above it is lit.
-  page.histogram = ({ edges, counts, line = null, lineLabel, label, logarithmic = true, show = page.value }) => {
+  page.histogram = ({
+    edges,
+    counts,
+    line = null,
+    lineLabel,
+    label,
+    logarithmic = true,
+    show = page.value,
+  }) => {
     const [low, high] = [edges[0], edges.at(-1)];
     const place = (value) => (100 * (value - low)) / (high - low || 1);
     const height = logarithmic ? (count) => Math.log10(1 + count) : (count) => count;
     const top = Math.max(1e-9, ...counts.map(height));
     const gap = (i) => Math.abs(edges[i] - line);
-    const split = line === null ? Infinity : edges.reduce((best, _, i) => (gap(i) < gap(best) ? i : best), 0);
+    const split =
+      line === null ? Infinity : edges.reduce((best, _, i) => (gap(i) < gap(best) ? i : best), 0);
     const bars = counts.map((count, i) => {
       const tall = (96 * height(count)) / top;
       return svg(
@@ -160,8 +181,10 @@
         ? page.link(page.address("unit", run.id, layer, cell.unit), null, String(cell.unit))
         : String(cell.unit);
     }
-    const interval = cell.low === null || cell.low === undefined ? null
-      : ` [${page.value(cell.low)}, ${page.value(cell.high)}]`;
+    const interval =
+      cell.low === null || cell.low === undefined
+        ? null
+        : ` [${page.value(cell.low)}, ${page.value(cell.high)}]`;
     return [page.cell(cell.value), interval && el("span", { class: "interval" }, interval)];
   };
 
@@ -175,9 +198,10 @@
   const LONG = 15; // rows that a long table shows at first; on paper it shows all
 
   page.sortable = ({ caption, header, rows, note }) => {
-    const numeric = header.map((_, k) =>
-      rows.some((row) => page.isNumber(amount(row[k]))) &&
-      rows.every((row) => row[k] === null || page.isNumber(amount(row[k]))),
+    const numeric = header.map(
+      (_, k) =>
+        rows.some((row) => page.isNumber(amount(row[k]))) &&
+        rows.every((row) => row[k] === null || page.isNumber(amount(row[k]))),
     );
     let order = rows.map((_, i) => i);
     let sorted = { column: -1, down: false };

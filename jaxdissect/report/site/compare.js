@@ -17,24 +17,41 @@
     const layer = layerText === undefined ? null : Number(layerText);
     if (layer !== null && !run.layers[layer]) return null;
     const short = page.site.runs.length > 1 ? run.name : "All layers";
-    const name = layer === null ? short : page.site.runs.length > 1 ? `${run.name}, ${run.layers[layer].name}` : run.layers[layer].name;
+    const name =
+      layer === null
+        ? short
+        : page.site.runs.length > 1
+          ? `${run.name}, ${run.layers[layer].name}`
+          : run.layers[layer].name;
     return { text, run, layer, name };
   };
 
   const choices = () =>
     page.site.runs.flatMap((run) => {
       const prefix = page.site.runs.length > 1 ? `${run.name}, ` : "";
-      const layers = run.layers.length > 1 ? run.layers.map((layer, k) => [`${run.id}:${k}`, `${prefix}${layer.name}`]) : [];
-      return [[run.id, `${prefix}${run.layers.length > 1 ? "all layers" : run.layers[0].name}`], ...layers];
+      const layers =
+        run.layers.length > 1
+          ? run.layers.map((layer, k) => [`${run.id}:${k}`, `${prefix}${layer.name}`])
+          : [];
+      return [
+        [run.id, `${prefix}${run.layers.length > 1 ? "all layers" : run.layers[0].name}`],
+        ...layers,
+      ];
     });
 
   const defaults = () => {
-    const [first, second] = [page.mainRuns()[0], page.mainRuns()[1] ?? page.randomRunOf(page.mainRuns()[0])];
+    const [first, second] = [
+      page.mainRuns()[0],
+      page.mainRuns()[1] ?? page.randomRunOf(page.mainRuns()[0]),
+    ];
     if (second) return [first.id, second.id];
-    return first.layers.length > 1 ? [`${first.id}:0`, `${first.id}:${first.layers.length - 1}`] : [first.id, first.id];
+    return first.layers.length > 1
+      ? [`${first.id}:0`, `${first.id}:${first.layers.length - 1}`]
+      : [first.id, first.id];
   };
 
-  const keyOf = (run, concept) => `${run.vocabulary.names[concept]}\n${run.vocabulary.categories[concept]}`;
+  const keyOf = (run, concept) =>
+    `${run.vocabulary.names[concept]}\n${run.vocabulary.categories[concept]}`;
 
   // Detectors by concept, of the concepts that the other side knows too.
   const detected = (side, table, other) => {
@@ -82,7 +99,14 @@
     const alone = (own, other, table) =>
       [...own.found]
         .filter(([key]) => !other.found.has(key))
-        .map(([key, list]) => [nameOf(key), categoryOf(key), list.length, table.layer[list[0]], table.unit[list[0]], table.iou[list[0]]]);
+        .map(([key, list]) => [
+          nameOf(key),
+          categoryOf(key),
+          list.length,
+          table.layer[list[0]],
+          table.unit[list[0]],
+          table.iou[list[0]],
+        ]);
     const matched = [];
     let both = 0;
     for (const [key, list] of foundA.found) {
@@ -90,13 +114,23 @@
       if (!others) continue;
       both += 1;
       for (let k = 0; k < Math.min(list.length, others.length); k += 1) {
-        matched.push([tables[0].layer[list[k]], tables[0].unit[list[k]], tables[1].layer[others[k]], tables[1].unit[others[k]], null]);
+        matched.push([
+          tables[0].layer[list[k]],
+          tables[0].unit[list[k]],
+          tables[1].layer[others[k]],
+          tables[1].unit[others[k]],
+          null,
+        ]);
       }
     }
     const notes = [];
     const left = foundA.unknown + foundB.unknown;
-    if (left) notes.push(`${page.count(left, "detector")} of concepts that only one vocabulary has ${left === 1 ? "is" : "are"} left out.`);
-    if (a.run.min_iou !== b.run.min_iou) notes.push(`The limits of IoU differ; both sides are counted above ${a.limit}.`);
+    if (left)
+      notes.push(
+        `${page.count(left, "detector")} of concepts that only one vocabulary has ${left === 1 ? "is" : "are"} left out.`,
+      );
+    if (a.run.min_iou !== b.run.min_iou)
+      notes.push(`The limits of IoU differ; both sides are counted above ${a.limit}.`);
     return {
       rule: RULE,
       notes,
@@ -124,7 +158,8 @@
     for (const [first, second] of page.site.comparisons ?? []) {
       const key = `${first}/${second}`;
       if (first === a.run.id && second === b.run.id) return page.need("comparison", key);
-      if (first === b.run.id && second === a.run.id) return flipped(await page.need("comparison", key));
+      if (first === b.run.id && second === a.run.id)
+        return flipped(await page.need("comparison", key));
     }
     return null;
   };
@@ -133,23 +168,41 @@
     el(
       "div",
       { class: `side ${letter}` },
-      el("h2", null, el("span", { class: "letter" }, letter.toUpperCase()), page.breakable(side.name)),
+      el(
+        "h2",
+        null,
+        el("span", { class: "letter" }, letter.toUpperCase()),
+        page.breakable(side.name),
+      ),
       el(
         "div",
         { class: "tiles" },
-        page.tile(page.count(found.detectors), `of ${page.count(found.units, "unit")} are detectors`, page.percent(found.detectors / Math.max(1, found.units))),
+        page.tile(
+          page.count(found.detectors),
+          `of ${page.count(found.units, "unit")} are detectors`,
+          page.percent(found.detectors / Math.max(1, found.units)),
+        ),
         page.tile(page.count(found.concepts), "distinct concepts"),
       ),
     );
 
   const categoryRows = (found, which) => {
-    const used = page.site.categories.filter(({ name }) => found.a.by_category[name]?.[which] || found.b.by_category[name]?.[which]);
+    const used = page.site.categories.filter(
+      ({ name }) => found.a.by_category[name]?.[which] || found.b.by_category[name]?.[which],
+    );
     return used.map(({ name, color }) => ({
       head: [page.dot(name), name],
       parts: [{ size: found.a.by_category[name]?.[which] ?? 0, color, title: `A, ${name}` }],
       number: page.count(found.a.by_category[name]?.[which] ?? 0),
       below: {
-        parts: [{ size: found.b.by_category[name]?.[which] ?? 0, color, class: "second", title: `B, ${name}` }],
+        parts: [
+          {
+            size: found.b.by_category[name]?.[which] ?? 0,
+            color,
+            class: "second",
+            title: `B, ${name}`,
+          },
+        ],
         number: page.count(found.b.by_category[name]?.[which] ?? 0),
       },
     }));
@@ -158,23 +211,32 @@
   const onlyList = (side, found, title) => {
     const list = el("ul", { class: "chips" });
     const order = [...found].sort((p, q) => q[2] - p[2] || q[5] - p[5]);
-    const more = el("button", { type: "button", class: "quiet" }, `Show all ${page.count(order.length)}`);
+    const more = el(
+      "button",
+      { type: "button", class: "quiet" },
+      `Show all ${page.count(order.length)}`,
+    );
     const draw = (number) => {
       more.hidden = number >= order.length;
       list.replaceChildren(
-        ...order.slice(0, number).map(([name, category, number, layer, unit, iou]) =>
-          el(
-            "li",
-            null,
-            page.link(
-              page.address("unit", side.run.id, layer, unit),
-              { class: "chip", title: `${category}; best: ${side.run.layers[layer].name} unit ${unit}, IoU ${page.iou(iou)}` },
-              page.dot(category),
-              name,
-              el("small", null, page.count(number)),
+        ...order
+          .slice(0, number)
+          .map(([name, category, number, layer, unit, iou]) =>
+            el(
+              "li",
+              null,
+              page.link(
+                page.address("unit", side.run.id, layer, unit),
+                {
+                  class: "chip",
+                  title: `${category}; best: ${side.run.layers[layer].name} unit ${unit}, IoU ${page.iou(iou)}`,
+                },
+                page.dot(category),
+                name,
+                el("small", null, page.count(number)),
+              ),
             ),
           ),
-        ),
       );
     };
     more.addEventListener("click", () => draw(order.length));
@@ -190,23 +252,34 @@
   const pairs = (a, b, tables, found) => {
     const index = (table, layer, unit) => table.starts[layer] + unit;
     const order = found.matched
-      .map((pair) => ({ pair, i: index(tables[0], pair[0], pair[1]), j: index(tables[1], pair[2], pair[3]) }))
-      .sort((p, q) => Math.min(tables[1].iou[q.j], tables[0].iou[q.i]) - Math.min(tables[1].iou[p.j], tables[0].iou[p.i]));
+      .map((pair) => ({
+        pair,
+        i: index(tables[0], pair[0], pair[1]),
+        j: index(tables[1], pair[2], pair[3]),
+      }))
+      .sort(
+        (p, q) =>
+          Math.min(tables[1].iou[q.j], tables[0].iou[q.i]) -
+          Math.min(tables[1].iou[p.j], tables[0].iou[p.i]),
+      );
     const list = el("ul", { class: "pairs" });
     const more = el("button", { type: "button", class: "quiet" });
     const draw = (number) => {
       list.replaceChildren(
-        ...order.slice(0, number).map(({ pair, i, j }) =>
-          el(
-            "li",
-            { class: "pair" },
-            el("span", { class: "side-name" }, "A"),
-            el("span", { class: "side-name" }, "B"),
-            page.unitCard(tables[0], i),
-            page.unitCard(tables[1], j),
-            page.isNumber(pair[4]) && el("span", { class: "shared" }, `${page.count(pair[4], "top image")} in common`),
+        ...order
+          .slice(0, number)
+          .map(({ pair, i, j }) =>
+            el(
+              "li",
+              { class: "pair" },
+              el("span", { class: "side-name" }, "A"),
+              el("span", { class: "side-name" }, "B"),
+              page.unitCard(tables[0], i),
+              page.unitCard(tables[1], j),
+              page.isNumber(pair[4]) &&
+                el("span", { class: "shared" }, `${page.count(pair[4], "top image")} in common`),
+            ),
           ),
-        ),
       );
       more.hidden = number >= order.length;
       more.textContent = `Show all ${page.count(order.length)} pairs`;
@@ -231,13 +304,23 @@
       a.limit = b.limit = Math.max(a.run.min_iou, b.run.min_iou);
       const go = (left, right) => (location.hash = page.address("compare", left, right));
       const all = choices();
-      page.into(main, 
+      page.into(
+        main,
         page.heading("Compare"),
         el(
           "form",
           { class: "filters sides", on: { submit: (event) => event.preventDefault() } },
           page.select("A", all, a.text, (value) => go(value, b.text)),
-          el("button", { type: "button", class: "swap", "aria-label": "Exchange A and B", on: { click: () => go(b.text, a.text) } }, "\u21c4"),
+          el(
+            "button",
+            {
+              type: "button",
+              class: "swap",
+              "aria-label": "Exchange A and B",
+              on: { click: () => go(b.text, a.text) },
+            },
+            "\u21c4",
+          ),
           page.select("B", all, b.text, (value) => go(a.text, value)),
         ),
       );
@@ -248,26 +331,48 @@
       const tables = await Promise.all([page.table(a.run), page.table(b.run)]);
       const found = (await written(a, b)) ?? computed(a, b, tables);
       if (found.refused) {
-        page.into(main, page.prose(`These cannot be compared: ${found.refused}`, { class: "problem" }));
+        page.into(
+          main,
+          page.prose(`These cannot be compared: ${found.refused}`, { class: "problem" }),
+        );
         return;
       }
-      page.into(main, 
+      page.into(
+        main,
         el("div", { class: "columns two" }, sideTile(a, found.a, "a"), sideTile(b, found.b, "b")),
         ...(found.notes ?? []).map((note) => page.prose(note, { class: "note" })),
         el(
           "section",
           null,
           el("h2", null, "By category"),
-          el("ul", { class: "legend" }, el("li", null, el("span", { class: "sample a" }), "A, above"), el("li", null, el("span", { class: "sample b" }), "B, below")),
+          el(
+            "ul",
+            { class: "legend" },
+            el("li", null, el("span", { class: "sample a" }), "A, above"),
+            el("li", null, el("span", { class: "sample b" }), "B, below"),
+          ),
           el(
             "div",
             { class: "columns" },
-            page.bars("Detectors", categoryRows(found, 0), { columns: ["Category", "Detectors of A and of B"] }),
-            page.bars("Distinct concepts", categoryRows(found, 1), { columns: ["Category", "Concepts of A and of B"] }),
+            page.bars("Detectors", categoryRows(found, 0), {
+              columns: ["Category", "Detectors of A and of B"],
+            }),
+            page.bars("Distinct concepts", categoryRows(found, 1), {
+              columns: ["Category", "Concepts of A and of B"],
+            }),
           ),
         ),
-        el("p", null, `${page.count(found.both, "concept")} ${found.both === 1 ? "has" : "have"} detectors on both sides.`),
-        el("div", { class: "columns" }, onlyList(a, found.only_a, "Only A"), onlyList(b, found.only_b, "Only B")),
+        el(
+          "p",
+          null,
+          `${page.count(found.both, "concept")} ${found.both === 1 ? "has" : "have"} detectors on both sides.`,
+        ),
+        el(
+          "div",
+          { class: "columns" },
+          onlyList(a, found.only_a, "Only A"),
+          onlyList(b, found.only_b, "Only B"),
+        ),
         pairs(a, b, tables, found),
       );
     },

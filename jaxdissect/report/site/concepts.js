@@ -24,7 +24,11 @@
   const layerColumns = (run, counts, most) =>
     el(
       "span",
-      { class: "columns-small", role: "img", "aria-label": `detectors by layer: ${counts.join(", ")}` },
+      {
+        class: "columns-small",
+        role: "img",
+        "aria-label": `detectors by layer: ${counts.join(", ")}`,
+      },
       counts.map((count, k) =>
         el("span", {
           title: `${run.layers[k].name}: ${count}`,
@@ -67,10 +71,16 @@
       const run = page.runOf(parts[0]) ?? page.mainRuns()[0];
       const table = await page.table(run);
       const state = new URLSearchParams(options);
-      const all = page.conceptsOf(table).map((entry) => ({ ...entry, perLayer: perLayerOf(table, entry.units) }));
+      const all = page
+        .conceptsOf(table)
+        .map((entry) => ({ ...entry, perLayer: perLayerOf(table, entry.units) }));
       const counted = el("p", { class: "counted", role: "status" });
       let found = [];
-      const list = page.cardList("Concepts", (k) => found[k].concept, (k) => conceptCard(table, found[k]));
+      const list = page.cardList(
+        "Concepts",
+        (k) => found[k].concept,
+        (k) => conceptCard(table, found[k]),
+      );
       const refresh = () => {
         const text = (state.get("q") ?? "").toLowerCase();
         const category = state.get("category");
@@ -78,9 +88,14 @@
         const value = values[sort.replace("-", "")] ?? values.units;
         const sign = sort.startsWith("-") ? -1 : 1;
         found = all
-          .filter(({ concept }) => category === null || run.vocabulary.categories[concept] === category)
+          .filter(
+            ({ concept }) => category === null || run.vocabulary.categories[concept] === category,
+          )
           .filter(({ concept }) => table.lower[concept].includes(text))
-          .sort((a, b) => sign * page.compareCells(value(a, table), value(b, table)) || a.concept - b.concept);
+          .sort(
+            (a, b) =>
+              sign * page.compareCells(value(a, table), value(b, table)) || a.concept - b.concept,
+          );
         counted.textContent = `${page.count(found.length)} of ${page.count(all.length, "concept")} with detectors`;
         list.show(found.length);
       };
@@ -93,7 +108,8 @@
       const used = page.site.categories
         .map((category) => category.name)
         .filter((name) => all.some(({ concept }) => run.vocabulary.categories[concept] === name));
-      page.into(main, 
+      page.into(
+        main,
         page.heading("Concepts", run, "concepts"),
         el(
           "form",
@@ -111,8 +127,15 @@
               on: { input: (event) => set("q", event.target.value.trim()) },
             }),
           ),
-          page.select("Category", [["", "All categories"], ...used.map((name) => [name, name])], state.get("category") ?? "", (value) => set("category", value)),
-          page.select("Sort by", orders, state.get("sort") ?? "-units", (value) => set("sort", value)),
+          page.select(
+            "Category",
+            [["", "All categories"], ...used.map((name) => [name, name])],
+            state.get("category") ?? "",
+            (value) => set("category", value),
+          ),
+          page.select("Sort by", orders, state.get("sort") ?? "-units", (value) =>
+            set("sort", value),
+          ),
         ),
         el("div", { class: "status" }, counted),
         page.photosMissing(run),
@@ -146,7 +169,11 @@
       const counts = perLayerOf(table, over);
       page.listed = { run: run.id, order: [...over, ...under], address: location.hash };
       const cards = (label, units, options) => {
-        const list = page.cardList(label, (k) => units[k], (k) => page.unitCard(table, units[k], options?.(units[k])));
+        const list = page.cardList(
+          label,
+          (k) => units[k],
+          (k) => page.unitCard(table, units[k], options?.(units[k])),
+        );
         queueMicrotask(() => list.show(units.length));
         return list.holder;
       };
@@ -155,11 +182,16 @@
       let byChance = 0;
       if (chance) {
         for (let i = 0; i < chance.size; i += 1) {
-          if (page.isDetector(chance, i, random.min_iou) && keyOf(random, chance.concept[i]) === key) byChance += 1;
+          if (
+            page.isDetector(chance, i, random.min_iou) &&
+            keyOf(random, chance.concept[i]) === key
+          )
+            byChance += 1;
         }
       }
       const runs = page.site.runs.filter((other) => other !== run);
-      page.into(main, 
+      page.into(
+        main,
         el(
           "div",
           { class: "trail" },
@@ -171,10 +203,17 @@
         el(
           "div",
           { class: "tiles" },
-          page.tile(page.count(over.length), over.length === 1 ? "detector" : "detectors", random && `${page.count(byChance)} with random weights`),
+          page.tile(
+            page.count(over.length),
+            over.length === 1 ? "detector" : "detectors",
+            random && `${page.count(byChance)} with random weights`,
+          ),
           over.length > 0 && page.tile(page.iou(table.iou[over[0]]), "highest IoU"),
           run.layers.length > 1 &&
-            page.tile(page.count(counts.filter(Boolean).length), `of ${page.count(run.layers.length, "layer")}`),
+            page.tile(
+              page.count(counts.filter(Boolean).length),
+              `of ${page.count(run.layers.length, "layer")}`,
+            ),
         ),
         run.layers.length > 1 &&
           over.length > 0 &&
@@ -185,8 +224,18 @@
             page.bars(
               "Detectors in each layer",
               run.layers.map((layer, k) => ({
-                head: page.link(page.address("units", run.id, { layer: k, concept }), { title: layer.name }, page.breakable(page.short(run, k))),
-                parts: [{ size: counts[k], color: page.colorOf(category), title: `${layer.name}: ${counts[k]}` }],
+                head: page.link(
+                  page.address("units", run.id, { layer: k, concept }),
+                  { title: layer.name },
+                  page.breakable(page.short(run, k)),
+                ),
+                parts: [
+                  {
+                    size: counts[k],
+                    color: page.colorOf(category),
+                    title: `${layer.name}: ${counts[k]}`,
+                  },
+                ],
                 number: page.count(counts[k]),
               })),
               { columns: ["Layer", "Detectors"] },
@@ -195,13 +244,21 @@
         page.photosMissing(run),
         over.length > 0
           ? el("section", null, el("h2", null, "Detectors"), cards("Detectors", over))
-          : el("p", null, `No unit is a detector of ${name}: none has it as its best concept with an IoU over ${run.min_iou}.`),
+          : el(
+              "p",
+              null,
+              `No unit is a detector of ${name}: none has it as its best concept with an IoU over ${run.min_iou}.`,
+            ),
         under.length > 0 &&
           el(
             "section",
             null,
             el("h2", null, "Not over the limit"),
-            el("p", { class: "note" }, `Units for which ${name} is the best concept, but with an IoU of at most ${run.min_iou}.`),
+            el(
+              "p",
+              { class: "note" },
+              `Units for which ${name} is the best concept, but with an IoU of at most ${run.min_iou}.`,
+            ),
             cards("Units not over the limit", under),
           ),
         second.length > 0 &&
@@ -209,8 +266,15 @@
             "section",
             null,
             el("h2", null, "Second best"),
-            el("p", { class: "note" }, `Units that agree with ${name} too, but better with another concept; the IoU is that with ${name}.`),
-            cards("Units with it as second concept", second, (i) => ({ concept, iou: table.iou_2[i] })),
+            el(
+              "p",
+              { class: "note" },
+              `Units that agree with ${name} too, but better with another concept; the IoU is that with ${name}.`,
+            ),
+            cards("Units with it as second concept", second, (i) => ({
+              concept,
+              iou: table.iou_2[i],
+            })),
           ),
         runs.length > 0 &&
           el(
@@ -221,9 +285,7 @@
               "ul",
               { class: "plain" },
               runs.map((other) => {
-                const there = other.vocabulary.names.findIndex(
-                  (_, k) => keyOf(other, k) === key,
-                );
+                const there = other.vocabulary.names.findIndex((_, k) => keyOf(other, k) === key);
                 return el(
                   "li",
                   null,

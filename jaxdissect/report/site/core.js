@@ -21,7 +21,8 @@ const jaxdissectPage = { views: {} };
       if (name === "on") {
         for (const [event, react] of Object.entries(value)) node.addEventListener(event, react);
       } else if (name === "style") {
-        for (const [property, text] of Object.entries(value)) node.style.setProperty(property, text);
+        for (const [property, text] of Object.entries(value))
+          node.style.setProperty(property, text);
       } else node.setAttribute(name, value === true ? "" : value);
     }
     for (const child of children.flat(Infinity)) {
@@ -63,8 +64,7 @@ const jaxdissectPage = { views: {} };
     return text.replace("-", MINUS);
   };
 
-  page.iou = (number) =>
-    number === null || number === undefined ? "\u2013" : number.toFixed(3);
+  page.iou = (number) => (number === null || number === undefined ? "\u2013" : number.toFixed(3));
 
   page.percent = (share) => {
     if (share === null || share === undefined || !Number.isFinite(share)) return "\u2013";
@@ -285,12 +285,7 @@ const jaxdissectPage = { views: {} };
   };
 
   page.commandLine = (command) =>
-    page.el(
-      "div",
-      { class: "command" },
-      page.copyButton(command),
-      page.el("code", null, command),
-    );
+    page.el("div", { class: "command" }, page.copyButton(command), page.el("code", null, command));
 
   // Names of layers without the beginning that all layers of the run share, such as "features.".
   const shorts = new Map();
@@ -299,13 +294,22 @@ const jaxdissectPage = { views: {} };
       const names = run.layers.map((some) => some.name);
       const [first] = names;
       const ends = [...first.matchAll(/[./]/g)].map((found) => found.index + 1).reverse();
-      const shared = names.length > 1 && ends.find((end) => names.every((name) => name.startsWith(first.slice(0, end)) && name.length > end));
-      shorts.set(run.id, names.map((name) => name.slice(shared || 0)));
+      const shared =
+        names.length > 1 &&
+        ends.find((end) =>
+          names.every((name) => name.startsWith(first.slice(0, end)) && name.length > end),
+        );
+      shorts.set(
+        run.id,
+        names.map((name) => name.slice(shared || 0)),
+      );
     }
     return shorts.get(run.id)[layer];
   };
 
   // Long identifiers break after dots and slashes, very long ones after underscores too.
   page.breakable = (name) =>
-    name.split(name.length > 24 ? /(?<=[._/])/ : /(?<=[./])/).flatMap((part, i) => (i ? [page.el("wbr"), part] : [part]));
+    name
+      .split(name.length > 24 ? /(?<=[._/])/ : /(?<=[./])/)
+      .flatMap((part, i) => (i ? [page.el("wbr"), part] : [part]));
 })();

@@ -31,7 +31,9 @@
       share ? page.percent(number(layer) / layer.units) : page.count(number(layer));
     return page.bars(
       kind === 0
-        ? share ? "Share of units that are detectors" : "Detectors in each layer"
+        ? share
+          ? "Share of units that are detectors"
+          : "Detectors in each layer"
         : "Distinct concepts in each layer",
       run.layers.map((layer, k) => {
         const other = random?.layers.find((some) => some.name === layer.name);
@@ -44,7 +46,13 @@
           parts: scaled(layer),
           number: written(layer),
           below: other && {
-            parts: [{ size: size(other, number(other)), class: "random", title: `random weights: ${number(other)}` }],
+            parts: [
+              {
+                size: size(other, number(other)),
+                class: "random",
+                title: `random weights: ${number(other)}`,
+              },
+            ],
             number: written(other),
           },
         };
@@ -58,19 +66,17 @@
     const used = page.site.categories
       .map((category) => category.name)
       .filter((name) => run.layers.some((layer) => layer.by_category[name]?.[0]));
-    return page.sortable(
-      {
-        caption: "Detectors of each category, and distinct concepts",
-        header: ["layer", "units", "detectors", "concepts", ...used],
-        rows: run.layers.map((layer) => [
-          layer.name,
-          layer.units,
-          layer.detectors,
-          layer.concepts,
-          ...used.map((name) => layer.by_category[name]?.[0] ?? 0),
-        ]),
-      },
-    );
+    return page.sortable({
+      caption: "Detectors of each category, and distinct concepts",
+      header: ["layer", "units", "detectors", "concepts", ...used],
+      rows: run.layers.map((layer) => [
+        layer.name,
+        layer.units,
+        layer.detectors,
+        layer.concepts,
+        ...used.map((name) => layer.by_category[name]?.[0] ?? 0),
+      ]),
+    });
   };
 
   const distinct = (table) => {
@@ -102,7 +108,8 @@
     const counted = (some) => {
       const counts = new Array(bins).fill(0);
       for (let i = 0; i < some.size; i += 1) {
-        if (some.iou[i] >= 0) counts[Math.min(bins - 1, Math.floor(some.iou[i] / step + 1e-9))] += 1;
+        if (some.iou[i] >= 0)
+          counts[Math.min(bins - 1, Math.floor(some.iou[i] / step + 1e-9))] += 1;
       }
       return counts;
     };
@@ -149,14 +156,22 @@
       "div",
       null,
       page.bars(
-        all.length > CONCEPTS ? `Concepts with most detectors, ${CONCEPTS} of ${all.length}` : "Concepts and their detectors",
+        all.length > CONCEPTS
+          ? `Concepts with most detectors, ${CONCEPTS} of ${all.length}`
+          : "Concepts and their detectors",
         all.slice(0, CONCEPTS).map(({ concept, units }) => ({
-          head: page.link(page.address("concept", run.id, concept), null, page.conceptOf(run, concept)),
-          parts: [{
-            size: units.length,
-            color: page.colorOf(page.categoryOf(run, concept)),
-            title: `${page.categoryOf(run, concept)}: ${page.count(units.length, "detector")}`,
-          }],
+          head: page.link(
+            page.address("concept", run.id, concept),
+            null,
+            page.conceptOf(run, concept),
+          ),
+          parts: [
+            {
+              size: units.length,
+              color: page.colorOf(page.categoryOf(run, concept)),
+              title: `${page.categoryOf(run, concept)}: ${page.count(units.length, "detector")}`,
+            },
+          ],
           number: page.count(units.length),
         })),
         { columns: ["Concept", "Detectors"] },
@@ -197,7 +212,8 @@
     async draw(main, { parts }) {
       const run = page.runOf(parts[0]) ?? page.mainRuns()[0];
       if (run === undefined) {
-        page.into(main, 
+        page.into(
+          main,
           page.heading(page.site.title),
           ...page.lead(),
           page.site.sections.length === 1
@@ -207,15 +223,21 @@
         return;
       }
       const random = page.randomRunOf(run);
-      const sections = page.site.sections.filter((some) => [run.id, null, undefined].includes(some.run));
+      const sections = page.site.sections.filter((some) =>
+        [run.id, null, undefined].includes(some.run),
+      );
       const table = await page.table(run);
       const charts = el("div", { class: "columns" });
       const drawCharts = (share) =>
-        charts.replaceChildren(layersChart(run, random, 0, share), layersChart(run, random, 1, false));
+        charts.replaceChildren(
+          layersChart(run, random, 0, share),
+          layersChart(run, random, 1, false),
+        );
       const detectors = total(run, "detectors");
       const chance = random && (await page.table(random));
       const best = bestUnits(table);
-      page.into(main, 
+      page.into(
+        main,
         page.heading(page.site.title, run, "overview"),
         ...page.lead(),
         el(
@@ -224,7 +246,8 @@
           page.tile(
             page.count(detectors),
             `of ${page.count(table.size, "unit")} are detectors`,
-            random && `${page.count(total(random, "detectors"))} of ${page.count(total(random, "units"))} with random weights`,
+            random &&
+              `${page.count(total(random, "detectors"))} of ${page.count(total(random, "units"))} with random weights`,
           ),
           page.tile(
             page.count(distinct(table)),
@@ -249,8 +272,14 @@
                 .filter((name) => run.layers.some((layer) => layer.by_category[name]?.[0])),
               random ? [["random", "random weights"]] : [],
             ),
-            page.segments("Count detectors as", [["count", "Number"], ["share", "Share of units"]], "count", (way) =>
-              drawCharts(way === "share"),
+            page.segments(
+              "Count detectors as",
+              [
+                ["count", "Number"],
+                ["share", "Share of units"],
+              ],
+              "count",
+              (way) => drawCharts(way === "share"),
             ),
           ),
           charts,
@@ -262,8 +291,16 @@
             null,
             el("h2", null, "Most interpretable units"),
             el("p", { class: "note" }, "The units with the highest IoU, each concept once."),
-            el("ul", { class: "cards" }, best.map((i) => el("li", null, page.unitCard(table, i)))),
-            page.link(page.address("units", run.id), { class: "onward" }, `All ${page.count(table.size, "unit")}`),
+            el(
+              "ul",
+              { class: "cards" },
+              best.map((i) => el("li", null, page.unitCard(table, i))),
+            ),
+            page.link(
+              page.address("units", run.id),
+              { class: "onward" },
+              `All ${page.count(table.size, "unit")}`,
+            ),
           ),
         el(
           "section",

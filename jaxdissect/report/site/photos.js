@@ -117,7 +117,11 @@
   };
 
   // A photograph with everything but the unit's region in shade. `crop` fills a square with it.
-  page.lit = (run, { photo, mask, concept_mask: concept }, { alt = "", crop = false, eager } = {}) => {
+  page.lit = (
+    run,
+    { photo, mask, concept_mask: concept },
+    { alt = "", crop = false, eager } = {},
+  ) => {
     const size = run.photos.mask;
     const image = picture(run, photo, alt, eager);
     const kind = ["lit", crop && "crop", concept && "two"].filter(Boolean).join(" ");

@@ -33,7 +33,11 @@
       !titled && el("h1", { tabindex: "-1" }, section.title),
       section.question && page.prose(section.question, { class: "question" }),
       section.facts?.length > 0 &&
-        el("div", { class: "tiles" }, section.facts.map(([label, value, note]) => page.tile(page.cell(value), label, note))),
+        el(
+          "div",
+          { class: "tiles" },
+          section.facts.map(([label, value, note]) => page.tile(page.cell(value), label, note)),
+        ),
       (section.found ?? []).map((text) => page.prose(text)),
       section.command && page.commandLine(section.command),
       section.content.map((item) => (item.kind === "table" ? page.sortable(item) : figure(item))),
@@ -52,14 +56,17 @@
       const place = page.site.sections.findIndex((some) => some.id === id);
       if (place < 0) throw new Error("This report has no such result.");
       const [before, after] = [page.site.sections[place - 1], page.site.sections[place + 1]];
-      page.into(main, 
+      page.into(
+        main,
         el("div", { class: "trail" }, page.link("#/results", { rel: "up" }, "Results")),
         page.sectionBody(page.site.sections[place]),
         el(
           "nav",
           { class: "onwards", "aria-label": "Other results" },
-          before && page.link(page.address("result", before.id), { rel: "prev" }, `\u2190 ${before.title}`),
-          after && page.link(page.address("result", after.id), { rel: "next" }, `${after.title} \u2192`),
+          before &&
+            page.link(page.address("result", before.id), { rel: "prev" }, `\u2190 ${before.title}`),
+          after &&
+            page.link(page.address("result", after.id), { rel: "next" }, `${after.title} \u2192`),
         ),
       );
     },

@@ -11,10 +11,18 @@
   const RELATED = 12;
 
   const part = (title, text, ...content) =>
-    el("section", null, el("h2", null, title), text && page.prose(text, { class: "note" }), content);
+    el(
+      "section",
+      null,
+      el("h2", null, title),
+      text && page.prose(text, { class: "note" }),
+      content,
+    );
 
   const activeShare = (run, mask) =>
-    mask === null || mask === undefined ? "" : `, active on ${page.percent(page.shareOf(mask, run.photos.mask))}`;
+    mask === null || mask === undefined
+      ? ""
+      : `, active on ${page.percent(page.shareOf(mask, run.photos.mask))}`;
 
   const photoList = (run, items, describe, small) =>
     el(
@@ -75,7 +83,11 @@
       ],
       number: page.iou(scores.iou[k] * 1e-4),
     }));
-    const whole = el("details", null, el("summary", null, `All ${page.count(scores.concepts.length, "concept")}`));
+    const whole = el(
+      "details",
+      null,
+      el("summary", null, `All ${page.count(scores.concepts.length, "concept")}`),
+    );
     whole.addEventListener(
       "toggle",
       () =>
@@ -101,10 +113,17 @@
       "Agreement with concepts",
       `IoU with each concept; the line is the limit, ${run.min_iou}.`,
       scores.concepts.length
-        ? page.bars("Concepts, best first", best, { limit, mark: run.min_iou, columns: ["Concept", "IoU"] })
+        ? page.bars("Concepts, best first", best, {
+            limit,
+            mark: run.min_iou,
+            columns: ["Concept", "IoU"],
+          })
         : el("p", null, "The unit overlaps with no concept."),
       scores.concepts.length > SHOWN_SCORES && whole,
-      scores.concepts.length <= SHOWN_SCORES && scores.concepts.length > 0 && columns.length > 1 && whole,
+      scores.concepts.length <= SHOWN_SCORES &&
+        scores.concepts.length > 0 &&
+        columns.length > 1 &&
+        whole,
     );
   };
 
@@ -128,7 +147,10 @@
     const order =
       listed?.run === table.run.id && listed.order.includes(i)
         ? listed.order
-        : Array.from({ length: table.run.layers[table.layer[i]].units }, (_, k) => table.starts[table.layer[i]] + k);
+        : Array.from(
+            { length: table.run.layers[table.layer[i]].units },
+            (_, k) => table.starts[table.layer[i]] + k,
+          );
     const place = order.indexOf(i);
     return { before: order[place - 1], after: order[place + 1], place, number: order.length };
   };
@@ -138,7 +160,11 @@
     const step = (to, key, label, arrow) =>
       to === undefined
         ? el("span", { class: "step off", "aria-hidden": "true" }, arrow)
-        : page.link(page.unitAddress(table, to), { class: "step", rel: key, "aria-label": label }, arrow);
+        : page.link(
+            page.unitAddress(table, to),
+            { class: "step", rel: key, "aria-label": label },
+            arrow,
+          );
     return el(
       "nav",
       { class: "steps", "aria-label": "Neighbouring units" },
@@ -148,13 +174,21 @@
     );
   };
 
-  const ways = [["lit", "Lit"], ["outline", "Outline"], ["plain", "Plain"]];
+  const ways = [
+    ["lit", "Lit"],
+    ["outline", "Outline"],
+    ["plain", "Plain"],
+  ];
 
   page.views.unit = {
     async draw(main, { parts: [id, layerText, unitText] }) {
       const run = page.runOf(id);
       const [layer, unit] = [Number(layerText), Number(unitText)];
-      if (run === undefined || !run.layers[layer] || !(unit >= 0 && unit < run.layers[layer].units)) {
+      if (
+        run === undefined ||
+        !run.layers[layer] ||
+        !(unit >= 0 && unit < run.layers[layer].units)
+      ) {
         throw new Error("This report has no such unit.");
       }
       const table = await page.table(run);
@@ -170,7 +204,8 @@
       const patches = top.filter((item) => item.box);
       const position = ({ photo }) => `image ${photo}`;
 
-      page.into(main, 
+      page.into(
+        main,
         el(
           "div",
           { class: "trail" },
@@ -193,18 +228,34 @@
         el(
           "div",
           { class: "tiles" },
-          page.tile(page.iou(table.iou[i]), "IoU", detector ? `over the limit, ${run.min_iou}` : `not over the limit, ${run.min_iou}`),
-          page.tile(page.value(table.threshold[i]), "threshold", `active on ${page.percent(table.active[i])} of all pixels`),
+          page.tile(
+            page.iou(table.iou[i]),
+            "IoU",
+            detector ? `over the limit, ${run.min_iou}` : `not over the limit, ${run.min_iou}`,
+          ),
+          page.tile(
+            page.value(table.threshold[i]),
+            "threshold",
+            `active on ${page.percent(table.active[i])} of all pixels`,
+          ),
           page.isNumber(table.peak?.[i]) && page.tile(page.value(table.peak[i]), "highest value"),
           run.has_importance &&
             page.isNumber(table.importance[i]) &&
-            page.tile(page.value(table.importance[i]), run.importance_label ?? "importance", table.importance_class?.[i]),
+            page.tile(
+              page.value(table.importance[i]),
+              run.importance_label ?? "importance",
+              table.importance_class?.[i],
+            ),
         ),
         concept > 0 &&
           el(
             "p",
             { class: "aside" },
-            page.link(page.address("concept", run.id, concept), { class: "onward" }, `All units for ${name}`),
+            page.link(
+              page.address("concept", run.id, concept),
+              { class: "onward" },
+              `All units for ${name}`,
+            ),
           ),
         page.photosMissing(run),
       );
@@ -216,7 +267,8 @@
           (item, k) =>
             `Top image ${k + 1}, ${position(item)}: highest value ${page.value(item.peak)}${activeShare(run, item.mask)}`,
         );
-        page.into(main, 
+        page.into(
+          main,
           el(
             "section",
             null,
@@ -224,7 +276,9 @@
             el(
               "div",
               { class: "tools" },
-              page.prose("Where the unit is over its threshold; the number is its highest value.", { class: "note" }),
+              page.prose("Where the unit is over its threshold; the number is its highest value.", {
+                class: "note",
+              }),
               page.segments("Show regions", ways, "lit", (way) => (photos.dataset.way = way)),
             ),
             photos,
@@ -233,10 +287,18 @@
       }
       if (top.length && run.photos === null) {
         const listed = top.map((item) => `${item.photo} (${page.value(item.peak)})`).join(", ");
-        page.into(main, part("Top images", "Positions of images in the data set, and the highest value in each.", el("p", null, listed)));
+        page.into(
+          main,
+          part(
+            "Top images",
+            "Positions of images in the data set, and the highest value in each.",
+            el("p", null, listed),
+          ),
+        );
       }
       if (patches.length && run.photos !== null) {
-        page.into(main, 
+        page.into(
+          main,
           part(
             "Top patches",
             `What the unit sees where it is highest: its receptive field in each top image${
@@ -252,7 +314,8 @@
           ),
         );
       }
-      page.into(main, 
+      page.into(
+        main,
         el(
           "div",
           { class: "columns" },
@@ -261,17 +324,24 @@
         ),
       );
       if (detail.importance || detail.removal) {
-        page.into(main, 
+        page.into(
+          main,
           el(
             "div",
             { class: "columns" },
             detail.importance && changesOf(detail.importance),
-            detail.removal && part("Effect of its removal", detail.removal.caption, page.definition(detail.removal.facts)),
+            detail.removal &&
+              part(
+                "Effect of its removal",
+                detail.removal.caption,
+                page.definition(detail.removal.facts),
+              ),
           ),
         );
       }
       if (run.photos !== null && concept > 0) {
-        page.into(main, 
+        page.into(
+          main,
           el(
             "div",
             { class: "columns" },
@@ -279,29 +349,49 @@
               part(
                 `Active without ${name}`,
                 `Where the unit is active outside ${name}, images without any first.`,
-                photoList(run, detail.false_positives, (item) => `${position(item)}, without ${name}${activeShare(run, item.mask)}`, true),
+                photoList(
+                  run,
+                  detail.false_positives,
+                  (item) => `${position(item)}, without ${name}${activeShare(run, item.mask)}`,
+                  true,
+                ),
               ),
             detail.false_negatives?.length > 0 &&
               part(
                 `${page.sentence(name)} that it misses`,
                 `Where ${name}, dashed, does not activate the unit, images in which none of it does first.`,
-                photoList(run, detail.false_negatives, (item) => `${position(item)}, with ${name}${activeShare(run, item.mask)}`, true),
+                photoList(
+                  run,
+                  detail.false_negatives,
+                  (item) => `${position(item)}, with ${name}${activeShare(run, item.mask)}`,
+                  true,
+                ),
               ),
           ),
         );
       }
       if (concept > 0) {
         const others = [];
-        for (let k = 0; k < table.size; k += 1) if (k !== i && table.concept[k] === concept) others.push(k);
+        for (let k = 0; k < table.size; k += 1)
+          if (k !== i && table.concept[k] === concept) others.push(k);
         others.sort((a, b) => table.iou[b] - table.iou[a] || a - b);
         if (others.length) {
-          page.into(main, 
+          page.into(
+            main,
             part(
               `Other units for ${name}`,
               null,
-              el("ul", { class: "cards" }, others.slice(0, RELATED).map((k) => el("li", null, page.unitCard(table, k)))),
+              el(
+                "ul",
+                { class: "cards" },
+                others.slice(0, RELATED).map((k) => el("li", null, page.unitCard(table, k))),
+              ),
               others.length > RELATED &&
-                page.link(page.address("concept", run.id, concept), { class: "onward" }, `All ${page.count(others.length + 1)}`),
+                page.link(
+                  page.address("concept", run.id, concept),
+                  { class: "onward" },
+                  `All ${page.count(others.length + 1)}`,
+                ),
             ),
           );
         }

@@ -24,7 +24,12 @@
       el(
         "span",
         { class: "about" },
-        el("span", { class: "where" }, el("span", { title: run.layers[table.layer[i]].name }, layer), ` \u00b7 ${table.unit[i]}`),
+        el(
+          "span",
+          { class: "where" },
+          el("span", { title: run.layers[table.layer[i]].name }, layer),
+          ` \u00b7 ${table.unit[i]}`,
+        ),
         el("span", { class: "iou" }, page.iou(iou)),
       ),
     );
@@ -36,7 +41,10 @@
     const ranks = run.vocabulary.names
       .map((name, id) => [name, id])
       .sort((a, b) => (a[1] === 0) - (b[1] === 0) || a[0].localeCompare(b[0], "en"))
-      .reduce((found, [, id], rank) => found.fill(rank, id, id + 1), new Float64Array(run.vocabulary.names.length));
+      .reduce(
+        (found, [, id], rank) => found.fill(rank, id, id + 1),
+        new Float64Array(run.vocabulary.names.length),
+      );
     const kinds = page.site.categories.map((category) => category.name);
     const category = (i) => {
       const kind = page.categoryOf(run, table.concept[i]);
@@ -44,8 +52,19 @@
     };
     const none = (id, value) => (id > 0 ? value : null);
     const columns = [
-      { key: "layer", name: "Layer", of: (i) => i, show: (i) => page.breakable(page.short(run, table.layer[i])) },
-      { key: "unit", name: "Unit", number: true, of: (i) => table.unit[i], show: (i) => String(table.unit[i]) },
+      {
+        key: "layer",
+        name: "Layer",
+        of: (i) => i,
+        show: (i) => page.breakable(page.short(run, table.layer[i])),
+      },
+      {
+        key: "unit",
+        name: "Unit",
+        number: true,
+        of: (i) => table.unit[i],
+        show: (i) => String(table.unit[i]),
+      },
       {
         key: "concept",
         name: "Concept",
@@ -62,7 +81,14 @@
         of: category,
         show: (i) => page.categoryOf(run, table.concept[i]) ?? "\u2013",
       },
-      { key: "iou", name: "IoU", number: true, down: true, of: (i) => table.iou[i], show: (i) => page.iou(table.iou[i]) },
+      {
+        key: "iou",
+        name: "IoU",
+        number: true,
+        down: true,
+        of: (i) => table.iou[i],
+        show: (i) => page.iou(table.iou[i]),
+      },
       {
         key: "second",
         name: "Second concept",
@@ -120,11 +146,16 @@
     const tests = words.map((word) => {
       const concepts = new Uint8Array(table.lower.length);
       table.lower.forEach((name, id) => {
-        if (id > 0 && (name.includes(word) || run.vocabulary.categories[id].toLowerCase() === word)) {
+        if (
+          id > 0 &&
+          (name.includes(word) || run.vocabulary.categories[id].toLowerCase() === word)
+        ) {
           concepts[id] = 1;
         }
       });
-      const layers = run.layers.map((layer) => word.length > 1 && layer.name.toLowerCase().includes(word));
+      const layers = run.layers.map(
+        (layer) => word.length > 1 && layer.name.toLowerCase().includes(word),
+      );
       const unit = /^\d+$/.test(word) ? Number(word) : -1;
       return (i) => concepts[table.concept[i]] || layers[table.layer[i]] || table.unit[i] === unit;
     });
@@ -144,7 +175,8 @@
     for (let i = 0; i < table.size; i += 1) {
       if (layer !== null && table.layer[i] !== Number(layer)) continue;
       if (least > 0 && !(table.concept[i] > 0 && table.iou[i] > least)) continue;
-      if (category !== null && (table.concept[i] === 0 || kinds[table.concept[i]] !== category)) continue;
+      if (category !== null && (table.concept[i] === 0 || kinds[table.concept[i]] !== category))
+        continue;
       if (concept !== null && table.concept[i] !== Number(concept)) continue;
       if (text !== "" && !found(i)) continue;
       order.push(i);
@@ -207,11 +239,19 @@
         if (redraw) refresh();
       };
       const reset = () => {
-        location.hash = page.address("units", run.id, state.has("view") ? { view: state.get("view") } : {});
+        location.hash = page.address(
+          "units",
+          run.id,
+          state.has("view") ? { view: state.get("view") } : {},
+        );
       };
 
       const grid = () => {
-        const cards = page.cardList("Units", (k) => order[k], (i) => page.unitCard(table, order[i]));
+        const cards = page.cardList(
+          "Units",
+          (k) => order[k],
+          (i) => page.unitCard(table, order[i]),
+        );
         return { node: cards.holder, show: cards.show };
       };
 
@@ -228,7 +268,11 @@
           };
           return el(
             "th",
-            { scope: "col", class: [column.number && "number", column.wide && "wide"].filter(Boolean).join(" "), "data-key": column.key },
+            {
+              scope: "col",
+              class: [column.number && "number", column.wide && "wide"].filter(Boolean).join(" "),
+              "data-key": column.key,
+            },
             el("button", { type: "button", on: { click: press } }, column.name),
           );
         });
@@ -251,11 +295,17 @@
             columns.map((column) =>
               el(
                 "td",
-                { class: [column.number && "number", column.wide && "wide", column.key].filter(Boolean).join(" ") },
+                {
+                  class: [column.number && "number", column.wide && "wide", column.key]
+                    .filter(Boolean)
+                    .join(" "),
+                },
                 column.key === "unit" || column.key === "concept"
                   ? page.link(
                       page.unitAddress(table, i),
-                      column.key === "unit" ? { tabindex: "-1", "aria-hidden": "true" } : { "data-unit": `${table.layer[i]}/${table.unit[i]}` },
+                      column.key === "unit"
+                        ? { tabindex: "-1", "aria-hidden": "true" }
+                        : { "data-unit": `${table.layer[i]}/${table.unit[i]}` },
                       column.show(i),
                     )
                   : column.show(i),
@@ -267,7 +317,11 @@
           "table",
           { class: "data units" },
           el("caption", { class: "hidden" }, "Units"),
-          el("thead", null, el("tr", null, pictures && el("th", { scope: "col" }, "Images"), heads)),
+          el(
+            "thead",
+            null,
+            el("tr", null, pictures && el("th", { scope: "col" }, "Images"), heads),
+          ),
           body,
         );
         const inner = page.rowList(body, (k) => order[k], make, columns.length + 1);
@@ -313,9 +367,17 @@
       const orders = columns.flatMap((column) => {
         const name = column.name;
         return column.number
-          ? [[`-${column.key}`, `${name}, high to low`], [column.key, `${name}, low to high`]]
-          : [[column.key, column.key === "layer" ? "Layer, first to last" : `${name}, A to Z`],
-             [`-${column.key}`, column.key === "layer" ? "Layer, last to first" : `${name}, Z to A`]];
+          ? [
+              [`-${column.key}`, `${name}, high to low`],
+              [column.key, `${name}, low to high`],
+            ]
+          : [
+              [column.key, column.key === "layer" ? "Layer, first to last" : `${name}, A to Z`],
+              [
+                `-${column.key}`,
+                column.key === "layer" ? "Layer, last to first" : `${name}, Z to A`,
+              ],
+            ];
       });
       const sorter = page.select("Sort by", orders, state.get("sort") ?? "-iou", (value) =>
         set("sort", value === "-iou" ? null : value),
@@ -327,7 +389,8 @@
       for (const value of table.iou) if (value > highest) highest = value;
       const concept = state.get("concept");
 
-      page.into(main, 
+      page.into(
+        main,
         page.heading("Units", run, "units"),
         el(
           "form",
@@ -350,7 +413,10 @@
           sorter,
           page.segments(
             "Show units as",
-            [["grid", "Grid"], ["table", "Table"]],
+            [
+              ["grid", "Grid"],
+              ["table", "Table"],
+            ],
             state.get("view") ?? "grid",
             (value) => {
               set("view", value === "grid" ? null : value, false);

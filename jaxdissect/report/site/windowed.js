@@ -174,7 +174,11 @@
       make,
       number: (row, i) => row.setAttribute("aria-rowindex", i + 2),
       spacer: () =>
-        page.el("tr", { class: "spacer", "aria-hidden": "true" }, page.el("td", { colspan: columns })),
+        page.el(
+          "tr",
+          { class: "spacer", "aria-hidden": "true" },
+          page.el("td", { colspan: columns }),
+        ),
       perRow: () => 1,
       guess: 56,
     });
