@@ -49,7 +49,8 @@
       (id) => (location.hash = page.address(view, id)),
       { class: "field run" },
     );
-    return el("div", { class: "headline" }, head, choice);
+    const printed = el("p", { class: "print-only" }, run.name);
+    return el("div", { class: "headline" }, head, choice, printed);
   };
 
   page.photosMissing = (run) =>
@@ -255,6 +256,8 @@
       if (event.key === "/" || (done && event.key.startsWith("Arrow"))) event.preventDefault();
     }
   });
+
+  addEventListener("beforeprint", () => page.drawPictures());
 
   // --- start --------------------------------------------------------------------------------------
 

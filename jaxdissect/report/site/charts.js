@@ -48,6 +48,14 @@
     );
   };
 
+  const SHORT = 20; // characters that stay on one line
+
+  const rowHead = (head) => {
+    const cell = el("th", { scope: "row" }, head);
+    cell.classList.toggle("short", cell.textContent.length <= SHORT);
+    return cell;
+  };
+
   // Rows of [heading, bar, number]. A row is {head, parts, number, below, title}; `below` is a second
   // bar that stands under the first for comparison, {parts, number}.
   page.bars = (caption, rows, { limit, mark = null, columns = ["", ""] } = {}) => {
@@ -83,7 +91,7 @@
           el(
             "tr",
             null,
-            el("th", { scope: "row" }, row.head),
+            rowHead(row.head),
             el(
               "td",
               { class: "plot" },

@@ -219,24 +219,22 @@
     const draw = (number) => {
       more.hidden = number >= order.length;
       list.replaceChildren(
-        ...order
-          .slice(0, number)
-          .map(([name, category, number, layer, unit, iou]) =>
-            el(
-              "li",
-              null,
-              page.link(
-                page.address("unit", side.run.id, layer, unit),
-                {
-                  class: "chip",
-                  title: `${category}; best: ${side.run.layers[layer].name} unit ${unit}, IoU ${page.iou(iou)}`,
-                },
-                page.dot(category),
-                name,
-                el("small", null, page.count(number)),
-              ),
+        ...order.slice(0, number).map(([name, category, number, layer, unit, iou]) =>
+          el(
+            "li",
+            null,
+            page.link(
+              page.address("unit", side.run.id, layer, unit),
+              {
+                class: "chip",
+                title: `${category}; best: ${side.run.layers[layer].name} unit ${unit}, IoU ${page.iou(iou)}`,
+              },
+              page.dot(category),
+              name,
+              el("small", null, page.count(number)),
             ),
           ),
+        ),
       );
     };
     more.addEventListener("click", () => draw(order.length));

@@ -26,8 +26,7 @@
       "span",
       {
         class: "columns-small",
-        role: "img",
-        "aria-label": `detectors by layer: ${counts.join(", ")}`,
+        "aria-hidden": "true",
       },
       counts.map((count, k) =>
         el("span", {
@@ -46,7 +45,6 @@
       {
         class: "card concept",
         "data-concept": concept,
-        "aria-label": `${name}, ${page.categoryOf(run, concept)}: ${page.count(units.length, "detector")}, highest IoU ${page.iou(table.iou[units[0]])}`,
       },
       run.photos !== null && page.strip(table, units[0]),
       el("span", { class: "name" }, page.dot(page.categoryOf(run, concept)), el("b", null, name)),
@@ -55,7 +53,7 @@
         "span",
         { class: "about" },
         el("span", null, page.count(units.length, "unit")),
-        el("span", { class: "iou" }, page.iou(table.iou[units[0]])),
+        el("span", { class: "iou" }, page.read("IoU "), page.iou(table.iou[units[0]])),
       ),
     );
   };

@@ -226,6 +226,10 @@ const jaxdissectPage = { views: {} };
   page.problem = (error) =>
     page.el("p", { class: "problem", role: "alert" }, error.message ?? String(error));
 
+  // Words for those who hear the page, and marks for those who see it.
+  page.read = (text) => page.el("span", { class: "hidden" }, text);
+  page.unread = (text) => page.el("span", { "aria-hidden": "true" }, text);
+
   // A labelled choice among few; `choose` is called with the new value.
   page.segments = (label, choices, chosen, choose) => {
     const name = `choice-${(page.segments.made = (page.segments.made ?? 0) + 1)}`;

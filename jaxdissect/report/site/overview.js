@@ -61,6 +61,40 @@
     );
   };
 
+  // The same for a run of one layer, whose rows are categories.
+  const categoriesChart = (run, random, kind, share) => {
+    const [layer] = run.layers;
+    const other = random?.layers.find((some) => some.name === layer.name);
+    const of = (some, name) => some?.by_category[name]?.[kind] ?? 0;
+    const size = (some, name) => (share ? of(some, name) / some.units : of(some, name));
+    const written = (some, name) =>
+      share ? page.percent(size(some, name)) : page.count(of(some, name));
+    return page.bars(
+      kind === 0
+        ? share
+          ? "Share of units that are detectors"
+          : "Detectors"
+        : "Distinct concepts",
+      page.site.categories
+        .filter(({ name }) => of(layer, name) + of(other, name) > 0)
+        .map(({ name, color }) => ({
+          head: page.link(
+            page.address("units", run.id, { category: name, iou: run.min_iou }),
+            null,
+            page.dot(name),
+            name,
+          ),
+          parts: [{ size: size(layer, name), color, title: name }],
+          number: written(layer, name),
+          below: other && {
+            parts: [{ size: size(other, name), class: "random", title: "random weights" }],
+            number: written(other, name),
+          },
+        })),
+      { columns: ["Category", kind === 0 ? "Detectors" : "Concepts"] },
+    );
+  };
+
   // All counts behind the charts.
   const layersTable = (run) => {
     const used = page.site.categories
@@ -228,11 +262,9 @@
       );
       const table = await page.table(run);
       const charts = el("div", { class: "columns" });
+      const chart = run.layers.length > 1 ? layersChart : categoriesChart;
       const drawCharts = (share) =>
-        charts.replaceChildren(
-          layersChart(run, random, 0, share),
-          layersChart(run, random, 1, false),
-        );
+        charts.replaceChildren(chart(run, random, 0, share), chart(run, random, 1, false));
       const detectors = total(run, "detectors");
       const chance = random && (await page.table(random));
       const best = bestUnits(table);
@@ -269,7 +301,11 @@
             page.legend(
               page.site.categories
                 .map((category) => category.name)
-                .filter((name) => run.layers.some((layer) => layer.by_category[name]?.[0])),
+                .filter(
+                  (name) =>
+                    run.layers.length > 1 &&
+                    run.layers.some((layer) => layer.by_category[name]?.[0]),
+                ),
               random ? [["random", "random weights"]] : [],
             ),
             page.segments(

@@ -212,6 +212,14 @@
     if (asked) setTimeout(work);
   };
 
+  // Paper does not wait: draw all that is in the document, and load it now.
+  page.drawPictures = () => {
+    const here = waiting.filter(({ node }) => node.isConnected);
+    waiting = waiting.filter(({ node }) => !node.isConnected);
+    for (const { draw } of here) draw();
+    for (const image of document.querySelectorAll("#main img")) image.loading = "eager";
+  };
+
   const afterwards = (node, draw) => {
     waiting.push({ node, draw });
     if (!asked) {

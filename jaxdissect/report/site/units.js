@@ -16,7 +16,6 @@
       page.unitAddress(table, i),
       {
         class: detector ? "card" : "card faint",
-        "aria-label": `${name}, IoU ${page.iou(iou)}, ${run.layers[table.layer[i]].name} unit ${table.unit[i]}`,
         "data-unit": `${table.layer[i]}/${table.unit[i]}`,
       },
       run.photos !== null && page.strip(table, i),
@@ -28,9 +27,11 @@
           "span",
           { class: "where" },
           el("span", { title: run.layers[table.layer[i]].name }, layer),
-          ` \u00b7 ${table.unit[i]}`,
+          page.read(" unit"),
+          page.unread(" \u00b7"),
+          ` ${table.unit[i]}`,
         ),
-        el("span", { class: "iou" }, page.iou(iou)),
+        el("span", { class: "iou" }, page.read("IoU "), page.iou(iou)),
       ),
     );
   };

@@ -94,6 +94,7 @@
     const print = (event) => {
       printing = event.type === "beforeprint";
       draw();
+      if (printing) page.drawPictures();
     };
     let width = 0;
     const watched = new ResizeObserver(([entry]) => {
