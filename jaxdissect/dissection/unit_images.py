@@ -45,6 +45,7 @@ class UnitImages(NamedTuple):
         detects: Whether that is enough to call it a detector.
         images: RGB in [0, 1].
         active: The pixels on which the unit is active.
+        layer: Its layer; empty where that is not known.
     """
 
     unit: int
@@ -54,6 +55,7 @@ class UnitImages(NamedTuple):
     detects: bool
     images: Float32[np.ndarray, "k H W 3"]
     active: Bool[np.ndarray, "k H W"]
+    layer: str = ""
 
     __repr__ = short_repr
 
@@ -255,4 +257,5 @@ def _unit_images(
         bool(layer.best_iou[unit] > layer.min_iou),
         np.stack([image for image, _ in pairs]),
         np.stack([active for _, active in pairs]),
+        layer.name,
     )

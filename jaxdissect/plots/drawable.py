@@ -72,6 +72,11 @@ class DrawableUnit(Protocol):
     """A unit and images to show of it."""
 
     @property
+    def layer(self) -> str:
+        """Its layer; empty where that is not known."""
+        ...
+
+    @property
     def unit(self) -> int:
         """The unit."""
         ...

@@ -10,13 +10,39 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from jaxdissect.arrays.names import printable
-from jaxdissect.plots.fonts import sans_serif
+from jaxdissect.plots.image_sheet import (
+    LABEL_SHARE,
+    PICTURE_LABEL,
+    Line,
+    SheetRow,
+    picture_of,
+    sheet_figure,
+)
+from jaxdissect.plots.print_style import PAGE_WIDTH, TEXT_SIZE
+from jaxdissect.plots.text_size import wrapped
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from PIL import Image
 
-_GAP, _FONT_SIZE = 4, 15  # pixels
+
+def grid_figure(
+    images: Float[np.ndarray, "R C H W 3"],
+    *,
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    width: float = PAGE_WIDTH,
+) -> "Figure":
+    """Lay images out in rows and columns, as a figure to print.
+
+    Args:
+        images: RGB in [0, 1].
+        rows: A name for each row, on its left; none if empty.
+        columns: A name for each column, above it; none if empty.
+        width: Width of the figure in inches.
+    """
+    sheet_rows = _sheet_rows(images, rows, LABEL_SHARE * width)
+    return sheet_figure(sheet_rows, columns=columns, width=width)
 
 
 def draw_grid(
@@ -26,37 +52,27 @@ def draw_grid(
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
 ) -> "Image.Image":
-    """Lay images out in rows and columns.
+    """Lay images out in rows and columns, as a picture.
 
     Args:
         images: RGB in [0, 1].
         scale: Whole factor of enlargement.
         rows: A name for each row, on its left; none if empty.
-        columns: A name for each column, above it; none if empty. Names must fit their columns.
+        columns: A name for each column, above it; none if empty.
     """
-    from PIL import Image, ImageDraw
+    height, width = images.shape[2:4]
+    cell = (scale * height, scale * width)
+    sheet_rows = _sheet_rows(images, rows, PICTURE_LABEL)
+    return picture_of(sheet_figure(sheet_rows, columns=columns, cell=cell))
 
-    rows, columns = ([printable(name) for name in names] for names in (rows, columns))
-    enlarged = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
-    enlarged = enlarged.repeat(scale, axis=2).repeat(scale, axis=3)
-    num_rows, num_columns, height, width, _ = enlarged.shape
-    face = sans_serif(_FONT_SIZE)
-    left = max((int(face.getlength(name)) + 3 * _GAP for name in rows), default=0)
-    top = 2 * _FONT_SIZE if columns else 0
-    size = (left + num_columns * (width + _GAP), top + num_rows * (height + _GAP))
-    sheet = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(sheet)
-    for row in range(num_rows):
-        y = top + row * (height + _GAP)
-        if rows:
-            draw.text((_GAP, y + height / 2), rows[row], "black", face, anchor="lm")
-        for column in range(num_columns):
-            place = (left + column * (width + _GAP), y)
-            sheet.paste(Image.fromarray(enlarged[row, column]), place)
-    for column, name in enumerate(columns):
-        x = left + column * (width + _GAP) + width / 2
-        draw.text((x, top / 2), name, "black", face, anchor="mm")
-    return sheet
+
+def _sheet_rows(
+    images: Float[np.ndarray, "R C H W 3"], names: Sequence[str], room: float
+) -> list[SheetRow]:
+    pixels = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+    lines = [[Line(line) for line in wrapped(name, TEXT_SIZE, room)] for name in names]
+    lines = lines or [[] for _ in pixels]
+    return [SheetRow(list(row), beside) for row, beside in zip(pixels, lines, strict=True)]
 
 
 def paint_labels(labels: Int[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape 3"]:

@@ -1,7 +1,7 @@
 """Colours of charts and images, and the marks that say the same without colour.
 
 The colours of categories differ by 17 and more (CIEDE2000) for normal sight and without red, green
-or blue cones, those of series by 19, all eleven of categories by 12 (`tests/plots/test_palette.py`).
+or blue cones, those of series by 19, all eleven of categories by 12 (as a test makes sure).
 Nothing is told by colour alone: bars are hatched, points have shapes, and curves have dashes.
 """
 
@@ -37,17 +37,8 @@ YELLOW = (1.0, 0.9, 0.0)
 """Colour of the outlines of regions, RGB in [0, 1]."""
 
 _HATCHES = (
-    "",
-    "/////",
-    ".....",
-    "xxxxx",
-    "\\\\\\\\\\",
-    "-----",
-    "|||||",
-    "+++++",
-    "ooo",
-    "**",
-    "//",
+    *("", "/////", ".....", "xxxxx", "\\\\\\\\\\", "-----"),
+    *("|||||", "+++++", "ooo", "**", "//"),
 )
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "*")
 

@@ -4,24 +4,26 @@ Shapes: H W pixels of the images, k images.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxdissect.arrays.names import printable
 from jaxdissect.plots.drawable import DrawableUnit
-from jaxdissect.plots.fonts import sans_serif
+from jaxdissect.plots.figure_files import save_figure
+from jaxdissect.plots.image_sheet import Cell, Line, SheetRow, picture_of, sheet_figure
+from jaxdissect.plots.print_style import COLUMN_WIDTH, GRAY, PAGE_WIDTH, printed
 from jaxdissect.plots.regions import highlight
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from PIL import Image
 
-_CELL = (128, 256)  # usual and greatest height in pixels of an image on a sheet
+_CELL = (128, 256)  # usual and greatest height in pixels of an image on a picture
 _LONGEST_NAME = 100  # characters of the name of a layer in that of a file, which has 255 bytes
-_LABEL_WIDTH, _GAP, _FONT_SIZE, _TITLE_HEIGHT = 230, 6, 17, 34  # pixels
+_NARROW = (COLUMN_WIDTH + PAGE_WIDTH) / 2  # labels stand above strips that are not as wide
 
 
 def lit_images(strip: DrawableUnit) -> UInt8[np.ndarray, "k H W 3"]:
@@ -34,58 +36,59 @@ def lit_images(strip: DrawableUnit) -> UInt8[np.ndarray, "k H W 3"]:
     return (np.stack(lit) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
+def strip_figure(
+    title: str, strips: Sequence[DrawableUnit], *, width: float = PAGE_WIDTH
+) -> "Figure":
+    """Draw strips below one another, as a figure to print.
+
+    Every strip says its layer, unit, concept and IoU: on its left, or above it in a figure that is
+    no wider than a column.
+
+    Args:
+        title: What stands above the strips; nothing if empty.
+        strips: Units and their images.
+        width: Width of the figure in inches.
+    """
+    rows = [_row(strip, above=width < _NARROW) for strip in strips]
+    return sheet_figure(rows, title=title, width=width)
+
+
 def draw_unit_strips(title: str, strips: Sequence[DrawableUnit]) -> "Image.Image":
-    """Draw strips below one another, each with a label on its left.
+    """Draw strips below one another as a picture, each with a label on its left.
 
     Images are enlarged by whole factors, or shrunk, to a readable height.
-    """
-    from PIL import Image, ImageDraw
 
-    usual, small = sans_serif(_FONT_SIZE), sans_serif(_FONT_SIZE - 3)
-    rows = [[_resized(Image.fromarray(image)) for image in lit_images(strip)] for strip in strips]
-    width, height = rows[0][0].size
-    columns = max(len(row) for row in rows)
-    sheet = Image.new(
-        "RGB",
-        (
-            _LABEL_WIDTH + columns * (width + _GAP),
-            _TITLE_HEIGHT + len(rows) * (height + _GAP),
-        ),
-        "white",
-    )
-    draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP, _TITLE_HEIGHT / 2), printable(title), "black", usual, anchor="lm")
-    for index, (strip, row) in enumerate(zip(strips, rows, strict=True)):
-        top = _TITLE_HEIGHT + index * (height + _GAP)
-        concept = _shortened(
-            printable(strip.concept), lambda text: usual.getlength(text) < _LABEL_WIDTH - 12
-        )
-        below = "" if strip.detects else ", no detector"
-        lines = (
-            (f"unit {strip.unit}", "#555555", small),
-            (concept, "black", usual),
-            (f"{printable(strip.category)}, IoU {strip.iou:.3f}{below}", "#555555", small),
-        )
-        for line, (text, color, line_font) in enumerate(lines):
-            place = (_GAP, top + height / 2 + (line - 1) * (_FONT_SIZE + 7))
-            draw.text(place, text, color, line_font, anchor="lm")
-        for column, image in enumerate(row):
-            sheet.paste(image, (_LABEL_WIDTH + column * (width + _GAP), top))
-    return sheet
+    Args:
+        title: What stands above the strips; nothing if empty.
+        strips: Units and their images.
+    """
+    rows = [_row(strip) for strip in strips]
+    cell = _readable(*strips[0].images.shape[1:3])
+    return picture_of(sheet_figure(rows, title=title, cell=cell))
 
 
 def save_unit_strips(
-    folder: Path, strips: Mapping[str, Sequence[DrawableUnit]], *, prefix: str = "top_units"
+    folder: Path,
+    strips: Mapping[str, Sequence[DrawableUnit]],
+    *,
+    prefix: str = "top_units",
+    formats: Sequence[str] = ("png",),
+    width: float = PAGE_WIDTH,
 ) -> None:
-    """Draw a sheet for every layer that has strips, and write it as PNG.
+    """Draw a sheet for every layer that has strips, and write it.
 
     Args:
         folder: Where to write.
         strips: Units and their images, by layer.
         prefix: Beginning of the names of the files, which go on with the name of the layer.
+        formats: png, svg or pdf, a file for each.
+        width: Width of the sheets in inches.
     """
     for name, layer in file_names(strips, prefix=prefix).items():
-        draw_unit_strips(layer, strips[layer]).save(folder / name)
+        title = "" if all(strip.layer for strip in strips[layer]) else layer
+        figure = strip_figure(title, strips[layer], width=width)
+        for ending in formats:
+            save_figure((folder / name).with_suffix(f".{ending}"), figure)
 
 
 def file_names(
@@ -101,22 +104,59 @@ def file_names(
     return layers
 
 
-def _resized(image: "Image.Image") -> "Image.Image":
-    """Bring an image to a height near `_CELL`."""
-    from PIL.Image import Resampling
+@printed
+def unit_figure(
+    strip: DrawableUnit,
+    *,
+    patches: Sequence[UInt8[np.ndarray, "_ _ 3"]] = (),
+    concepts: Sequence[tuple[str, str, float]] = (),
+    min_iou: float | None = None,
+    width: float = PAGE_WIDTH,
+) -> "Figure":
+    """Draw one unit: its images, parts of images, and how well it matches concepts.
 
+    Args:
+        strip: The unit and its images.
+        patches: Parts of images of any sizes, RGB, such as the top patches.
+        concepts: Name, category and IoU of some concepts, best first.
+        min_iou: The unit is a detector above this IoU, which is drawn as a line.
+        width: Width of the figure in inches.
+    """
+    from jaxdissect.plots.concept_bars import concept_bars, height_of_concept_bars
+
+    rows = [SheetRow(list(lit_images(strip)))]
+    if patches:
+        rows.append(SheetRow(list(patches)))
+    figure = sheet_figure(
+        rows, title=_one_line(strip), width=width, below=height_of_concept_bars(len(concepts))
+    )
+    if concepts:
+        concept_bars(figure, concepts, min_iou=min_iou)
+    return figure
+
+
+def _row(strip: DrawableUnit, *, above: bool = False) -> SheetRow:
+    images = list(lit_images(strip))
+    if above:
+        return SheetRow(images, above=_one_line(strip))
+    unit = f"unit {strip.unit}"
+    place = Line(strip.layer, GRAY, f" {unit}") if strip.layer else Line(unit, GRAY)
+    below = "" if strip.detects else ", no detector"
+    match = Line(strip.category, GRAY, f", IoU {strip.iou:.3f}{below}")
+    return SheetRow(images, (place, Line(strip.concept), match))
+
+
+def _one_line(strip: DrawableUnit) -> str:
+    place = f"{strip.layer} unit {strip.unit}" if strip.layer else f"unit {strip.unit}"
+    below = "" if strip.detects else ", no detector"
+    return f"{place}: {strip.concept} ({strip.category}), IoU {strip.iou:.3f}{below}"
+
+
+def _readable(height: int, width: int) -> Cell:
+    """Find a size near `_CELL` at which images of a size are shown."""
     usual, greatest = _CELL
-    factor = round(usual / image.height)
-    if factor > 1:
-        return image.resize((image.width * factor, image.height * factor), Resampling.NEAREST)
-    if image.height > greatest:
-        width = max(1, round(image.width * greatest / image.height))
-        return image.resize((width, greatest), Resampling.LANCZOS)
-    return image
-
-
-def _shortened(text: str, fits: Callable[[str], bool]) -> str:
-    """Cut the end of a text that does not fit."""
-    if fits(text):
-        return text
-    return next(f"{text[:end]}…" for end in range(len(text), -1, -1) if fits(f"{text[:end]}…"))
+    if (factor := round(usual / height)) > 1:
+        return height * factor, width * factor
+    if height > greatest:
+        return greatest, max(1, round(width * greatest / height))
+    return height, width

@@ -26,7 +26,6 @@ from jaxdissect.engine.data.pairs import WithDonors
 from jaxdissect.engine.folding import Progress
 from jaxdissect.engine.identity import digest, looked_at_once
 from jaxdissect.networks.network import Network
-from jaxdissect.plots.figure_files import save_figure
 from jaxdissect.stats import accuracy
 
 METHODS = {
@@ -177,19 +176,21 @@ class AblateOptions(CheckpointOptions, LayerOptions, ClassImages, TableOptions):
             "improvements": tables.improvement_table(study, single, names),
             "important": tables.important_table(study, names, iou),
         }
+        width = self.figure_inches
         drawn = {
-            "classes": figures.class_figure(study, names),
-            "distribution": figures.distribution_figure(study),
+            "classes": figures.class_figure(study, names, width=width),
+            "distribution": figures.distribution_figure(study, width=width),
         }
         if study.curve_classes:
-            drawn["curves"] = figures.curve_figure(study, names)
+            drawn["curves"] = figures.curve_figure(study, names, width=width)
         if iou is not None:
             written["importance"] = tables.importance_table(study, iou)
-            drawn["importance"] = figures.mean_importance_figure(study, iou)
-            drawn["number_of_classes"] = figures.number_of_classes_figure(study, iou)
+            drawn["importance"] = figures.mean_importance_figure(study, iou, width=width)
+            chart = figures.number_of_classes_figure(study, iou, width=width)
+            drawn["number_of_classes"] = chart
         self.write_tables(folder, written)
         for name, figure in drawn.items():
-            save_figure(folder / f"{name}.png", figure)
+            self.save_figure(folder, name, figure)
         facts = tables.facts(study, single, estimate, correlation)
         facts |= {"network": digest(network.params), "skipped": list(skipped)}
         write_settings(folder / "ablation.json", self, facts)

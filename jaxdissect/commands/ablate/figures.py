@@ -13,14 +13,19 @@ from jaxdissect.classifiers import importance
 from jaxdissect.classifiers.class_study import ClassStudy
 from jaxdissect.commands.ablate.tables import MOST_SHOWN
 from jaxdissect.plots import bars_and_curves
-from jaxdissect.plots.palette import SERIES_COLORS
+from jaxdissect.plots.palette import SERIES_COLORS, SERIES_MARKERS
+from jaxdissect.plots.print_style import PAGE_WIDTH, TEXT_SIZE, printed
+from jaxdissect.plots.text_size import wrapped
 from jaxdissect.stats import accuracy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_PANEL = (2.0, 2.5)
+_NARROW = 4.5  # of a figure with one panel, the width of PNAS between a column and a page
 
-def class_figure(study: ClassStudy, names: Sequence[str]) -> "Figure":
+
+def class_figure(study: ClassStudy, names: Sequence[str], *, width: float = PAGE_WIDTH) -> "Figure":
     """Draw balanced accuracies of the classes that lose most: whole, without, alone."""
     own = study.own_balanced_accuracies()
     order = np.argsort(own[1] - own[0], kind="stable")[:MOST_SHOWN]
@@ -41,43 +46,49 @@ def class_figure(study: ClassStudy, names: Sequence[str]) -> "Figure":
         },
         title=f"The {size} most important units of each class, {_share_with_damage(study, size)}",
         unit="balanced accuracy (chance 0.5)",
+        width=width,
     )
 
 
-def distribution_figure(study: ClassStudy) -> "Figure":
+@printed
+def distribution_figure(study: ClassStudy, *, width: float = PAGE_WIDTH) -> "Figure":
     """Draw the balanced accuracies of all classes, best first, a panel for every size of sets."""
-    from jaxdissect.plots.plain_figure import PlainFigure
+    from jaxdissect.plots.plain_figure import PlainFigure, legend_style
 
     own = study.own_balanced_accuracies()
     order = np.argsort(-own[0], kind="stable")
     places = np.arange(len(order))
     num_sizes = len(study.sizes)
-    figure = PlainFigure(figsize=(3.4 * num_sizes + 0.6, 3.8), layout="constrained")
-    panels = figure.subplots(1, num_sizes, sharey=True, squeeze=False)[0]
-    for i, (axes, size) in enumerate(zip(panels, study.sizes, strict=True)):
+    columns = max(1, min(num_sizes, int(width / _PANEL[0])))
+    rows = -(-num_sizes // columns)
+    figure = PlainFigure(figsize=(width, rows * _PANEL[1]), layout="constrained")
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes in panels.ravel()[num_sizes:]:
+        axes.set_visible(False)
+    for i, (axes, size) in enumerate(zip(panels.ravel(), study.sizes, strict=False)):
         series = {
             "all units": own[0],
             f"without its {size}": own[1 + i],
             f"its {size} alone": own[1 + num_sizes + i],
         }
-        for (name, values), color in zip(series.items(), SERIES_COLORS, strict=False):
+        for (name, values), color, marker in zip(
+            series.items(), SERIES_COLORS, SERIES_MARKERS, strict=False
+        ):
             label = f"{name}: mean {values.mean():.3f}"
-            axes.plot(places, values[order], "o", markersize=3, color=color, label=label)
+            axes.plot(places, values[order], marker, color=color, label=label)
         axes.axhline(0.5, color="#BBBBBB", linewidth=0.8, zorder=0)
-        axes.set_title(_share_with_damage(study, size), fontsize=8)
+        room = width / columns - 0.5
+        axes.set_title("\n".join(wrapped(_share_with_damage(study, size), TEXT_SIZE, room)))
         axes.set_xlabel("classes, best first")
         axes.set_xticks([])
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.1))
-    panels[0].set_ylabel("balanced accuracy (chance 0.5)")
-    figure.suptitle(
-        "All classes, without their most important units and with these alone",
-        x=0.01, ha="left", fontsize=10, fontweight="bold",
-    )  # fmt: skip
+        axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.12), **legend_style())
+    for axes in panels[:, 0]:
+        axes.set_ylabel("balanced accuracy (chance 0.5)")
+    figure.set_title("All classes, without their most important units and with these alone")
     return figure
 
 
-def curve_figure(study: ClassStudy, names: Sequence[str]) -> "Figure":
+def curve_figure(study: ClassStudy, names: Sequence[str], *, width: float = PAGE_WIDTH) -> "Figure":
     """Draw balanced accuracy against the number of units removed, from either end."""
     own = study.curves(accuracy.balanced_accuracy)
     whole = accuracy.balanced_accuracy(study.set_removals.baseline)
@@ -93,10 +104,13 @@ def curve_figure(study: ClassStudy, names: Sequence[str]) -> "Figure":
         title="Removing more and more units",
         across="units removed",
         up="balanced accuracy",
+        width=width,
     )
 
 
-def number_of_classes_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> "Figure":
+def number_of_classes_figure(
+    study: ClassStudy, iou: Float[np.ndarray, "U"], *, width: float = PAGE_WIDTH
+) -> "Figure":
     """Draw the mean IoU of units that are important to 0, 1, 2, ... classes."""
     found = importance.by_number_of_classes(study.important, iou)
     there = found.number > 0
@@ -111,18 +125,20 @@ def number_of_classes_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> 
         errors={"IoU": found.standard_error[there]},
         title="Units that are important to many classes",
         unit="mean IoU with the best concept, and its standard error",
+        width=width,
     )
 
 
-def mean_importance_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> "Figure":
+@printed
+def mean_importance_figure(
+    study: ClassStudy, iou: Float[np.ndarray, "U"], *, width: float = PAGE_WIDTH
+) -> "Figure":
     """Draw the IoU of groups of units against how much they damage all classes on average."""
-    from matplotlib.ticker import MaxNLocator
-
-    from jaxdissect.plots.plain_figure import PlainFigure
+    from jaxdissect.plots.plain_figure import PlainFigure, count_ticks, draw_grid_lines
 
     size = importance.group_size(len(iou))
     found = importance.by_mean_damage(study.ranked_by[:, study.classes], iou, size=size)
-    figure = PlainFigure(figsize=(5.5, 3.6), layout="constrained")
+    figure = PlainFigure(figsize=(min(width, _NARROW), 2.4), layout="constrained")
     axes = figure.add_subplot()
     axes.errorbar(
         found.value,
@@ -131,18 +147,20 @@ def mean_importance_figure(study: ClassStudy, iou: Float[np.ndarray, "U"]) -> "F
         yerr=found.standard_error,
         fmt="o",
         color=SERIES_COLORS[2],
-        elinewidth=0.8,
-        capsize=2,
+        elinewidth=0.7,
+        capsize=1.5,
     )
-    axes.xaxis.set_major_locator(MaxNLocator(5))  # small numbers have long labels
-    axes.set_xlabel("balanced accuracy lost, mean of all classes")
-    axes.set_ylabel("mean IoU with the best concept")
-    axes.set_title(
-        f"Groups of {size} units, with standard errors",
-        loc="left", fontsize=10, fontweight="bold",
-    )  # fmt: skip
-    axes.grid(color="#DDDDDD", linewidth=0.6, zorder=0)
-    axes.spines[["top", "right"]].set_visible(False)
+    room = min(width, _NARROW) - 0.6
+    count_ticks(axes.xaxis, room / 1.6)  # small numbers are long
+    draw_grid_lines(axes)
+    figure.label(
+        axes,
+        across="balanced accuracy lost, mean of all classes",
+        up="mean IoU with the best concept",
+        width=room,
+        height=2.0,
+    )
+    figure.set_title(f"Groups of {size} units, with standard errors")
     return figure
 
 

@@ -12,7 +12,6 @@ from jaxdissect.commands.options.attack import AttackedImages
 from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.engine.identity import digest, looked_at_once
-from jaxdissect.plots.figure_files import save_figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +73,10 @@ class AttackOptions(AttackedImages):
                 "units": tables.unit_table(study, peaks),
             }
             self.write_tables(folder, written)
-            save_figure(folder / "groups.png", figures.group_figure(groups, study, names))
-            save_figure(folder / "units.png", figures.unit_figure(peaks, study))
+            width = self.figure_inches
+            group_chart = figures.group_figure(groups, study, names, width=width)
+            self.save_figure(folder, "groups", group_chart)
+            self.save_figure(folder, "units", figures.unit_figure(peaks, study, width=width))
             examples = find_attack_examples(
                 classifier.network,
                 study,
@@ -85,8 +86,8 @@ class AttackOptions(AttackedImages):
                 batch_size=classifier.batch_size,
                 mesh=self.computing.mesh,
             )
-            sheet = figures.example_sheet(examples, names, factor=self.amplify)
-            sheet.save(folder / "examples.png")
+            sheet = figures.example_sheet(examples, names, factor=self.amplify, width=width)
+            self.save_figure(folder, "examples", sheet)
             facts = tables.facts(study, groups, names)
             facts |= {
                 "network": digest(classifier.network.params),

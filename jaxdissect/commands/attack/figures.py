@@ -15,20 +15,24 @@ from jaxdissect.attacks import (
     most_changed,
 )
 from jaxdissect.plots import bars_and_curves
-from jaxdissect.plots.image_grid import draw_grid
+from jaxdissect.plots.image_grid import grid_figure
+from jaxdissect.plots.print_style import PAGE_WIDTH
 from jaxdissect.plots.regions import highlight
 from jaxdissect.stats.intervals import student_t
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from PIL import Image
 
 _MOST_UNITS = 16
 _RISE, _FALL = (0.85, 0.15, 0.15), (0.15, 0.35, 0.85)
 
 
 def group_figure(
-    groups: Sequence[GroupChange], study: AttackStudy, names: Sequence[str]
+    groups: Sequence[GroupChange],
+    study: AttackStudy,
+    names: Sequence[str],
+    *,
+    width: float = PAGE_WIDTH,
 ) -> "Figure":
     """Draw the mean change of the peaks of each group, with 99% intervals by image.
 
@@ -36,6 +40,7 @@ def group_figure(
         groups: Changes by group.
         study: The attacked images.
         names: Names of all classes.
+        width: Width of the figure in inches.
     """
     shown = [group for group in groups if group.pairs]
     titles = {
@@ -54,10 +59,11 @@ def group_figure(
         errors={"change": intervals},
         title=f"Attacked units of {study.layer}",
         unit="mean change of the peak activation, and its 99% interval by image",
+        width=width,
     )
 
 
-def unit_figure(peaks: PeakChanges, study: AttackStudy) -> "Figure":
+def unit_figure(peaks: PeakChanges, study: AttackStudy, *, width: float = PAGE_WIDTH) -> "Figure":
     """Draw the mean change of the units that change most, with 99% intervals."""
     change = peaks.change
     units = most_changed(change)[:_MOST_UNITS]
@@ -72,18 +78,24 @@ def unit_figure(peaks: PeakChanges, study: AttackStudy) -> "Figure":
         title=f"Units of {study.layer} that the attack changes most",
         unit="mean change of the peak activation"
         + (", and its 99% interval" if number > 1 else " (one image: no interval)"),
+        width=width,
     )
 
 
 def example_sheet(
-    examples: Sequence[AttackExample], names: Sequence[str], *, factor: float
-) -> "Image.Image":
+    examples: Sequence[AttackExample],
+    names: Sequence[str],
+    *,
+    factor: float,
+    width: float = PAGE_WIDTH,
+) -> "Figure":
     """Draw attacked images, what was added, and where the most changed unit of each is active.
 
     Args:
         examples: The images, at least one.
         names: Names of all classes.
         factor: Amplification of the difference.
+        width: Width of the figure in inches.
     """
     rows = [
         [
@@ -99,8 +111,8 @@ def example_sheet(
     titles = [f"{names[example.source]}, unit {example.unit}" for example in examples]
     columns = ("image", "adversarial", f"difference x{factor:g}")
     columns += ("unit before", "unit after", "rise, fall")
-    scale = max(1, round(128 / examples[0].image.shape[0]))
-    return draw_grid(np.array(rows, np.float32), rows=titles, columns=columns, scale=scale)
+    images = np.array(rows, np.float32)
+    return grid_figure(images, rows=titles, columns=columns, width=width)
 
 
 def _paint(

@@ -30,7 +30,6 @@ from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.engine.folding import Progress
 from jaxdissect.engine.identity import content, digest, looked_at_once
 from jaxdissect.networks.network import Network
-from jaxdissect.plots.figure_files import save_figure
 
 Choice = Literal["important", "response", "random", "random-important"]
 Goal = Literal["targeted", "untargeted"]
@@ -112,7 +111,8 @@ class DefendOptions(AttackedImages):
                 for choice in dict.fromkeys(self.choices)
             ]
             self.write_tables(folder, {"defence": tables.defence_table(defences, study)})
-            save_figure(folder / "defence.png", figures.defence_figure(defences))
+            chart = figures.defence_figure(defences, width=self.figure_inches)
+            self.save_figure(folder, "defence", chart)
             facts = attack_facts(study, classifier.names)
             facts["network"] = digest(classifier.network.params)
             write_settings(folder / "defence.json", self, facts)

@@ -27,7 +27,6 @@ from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.engine.identity import digest, looked_at_once
-from jaxdissect.plots.figure_files import save_figure
 
 _LONGEST_NAME = 50  # characters of the name of a class in that of a file, which has 255 bytes
 
@@ -125,7 +124,8 @@ class DetectOptions(CheckpointOptions, LayerOptions, ClassImages, TableOptions):
         names: Sequence[str],
         layer: str,
     ) -> None:
-        save_figure(folder / "detectors.png", figures.detector_figure(found, names))
+        chart = figures.detector_figure(found, names, width=self.figure_inches)
+        self.save_figure(folder, "detectors", chart)
         for c in found.order()[: self.num_figures]:
             number, unit = int(found.classes[c]), int(found.units[c, 0])
             figure = figures.peak_figure(
@@ -135,6 +135,7 @@ class DetectOptions(CheckpointOptions, LayerOptions, ClassImages, TableOptions):
                 name=names[number],
                 title=f"{layer}, unit {unit}: balanced accuracy {found.accuracy[c, 0]:.3f}, "
                 f"AUROC {found.auroc[c, 0]:.3f}",
+                width=self.figure_inches,
             )
             stem = re.sub(r"[^\w.-]+", "_", names[number]).strip("_")[:_LONGEST_NAME]
-            save_figure(folder / f"peaks_{number}_{stem}.png", figure)
+            self.save_figure(folder, f"peaks_{number}_{stem}", figure)

@@ -13,16 +13,21 @@ from jaxdissect.arrays.names import shortened
 from jaxdissect.classifiers.detectors import Detectors
 from jaxdissect.commands.detect.tables import MOST_SHOWN
 from jaxdissect.plots import bars_and_curves
-from jaxdissect.plots.palette import SERIES_COLORS
+from jaxdissect.plots.palette import SERIES_COLORS, SERIES_DASHES, SERIES_MARKERS
+from jaxdissect.plots.print_style import PAGE_WIDTH, TEXT_SIZE, printed
+from jaxdissect.plots.text_size import fitted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _NUM_BINS, _LONGEST_NAME = 40, 30
+_NARROW = 4.5  # of a figure with one panel, the width of PNAS between a column and a page
 _MOST_POINTS = 1000  # of either kind, as many as the paper shows
 
 
-def detector_figure(found: Detectors, names: Sequence[str]) -> "Figure":
+def detector_figure(
+    found: Detectors, names: Sequence[str], *, width: float = PAGE_WIDTH
+) -> "Figure":
     """Draw the balanced accuracy of the best unit of every class, where chosen and elsewhere."""
     shown = found.order()[:MOST_SHOWN]
     return bars_and_curves.bar_figure(
@@ -33,9 +38,11 @@ def detector_figure(found: Detectors, names: Sequence[str]) -> "Figure":
         },
         title="One unit as a detector of each class",
         unit="balanced accuracy (chance 0.5)",
+        width=width,
     )
 
 
+@printed
 def peak_figure(
     values: Float32[np.ndarray, "n"],
     is_own: Bool[np.ndarray, "n"],
@@ -44,6 +51,7 @@ def peak_figure(
     name: str,
     title: str,
     seed: int = 0,
+    width: float = PAGE_WIDTH,
 ) -> "Figure":
     """Draw the densities of the peaks of a class and of all others, and single images below.
 
@@ -54,10 +62,12 @@ def peak_figure(
         name: Name of the class.
         title: What the figure shows.
         seed: Seed of the heights of the points, and of the choice of images if there are many.
+        width: Width of the figure in inches, up to 4.5.
     """
-    from jaxdissect.plots.plain_figure import PlainFigure
+    from jaxdissect.plots.plain_figure import PlainFigure, count_ticks
 
-    figure = PlainFigure(figsize=(6.0, 3.8), layout="constrained")
+    width = min(width, _NARROW)
+    figure = PlainFigure(figsize=(width, 2.6), layout="constrained")
     density, points = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     edges = np.linspace(*_span(values), _NUM_BINS + 1)
     chance = np.random.default_rng(seed)
@@ -65,22 +75,31 @@ def peak_figure(
     number = min(len(own), len(others), _MOST_POINTS)
     name = shortened(name, _LONGEST_NAME)
     groups = ((f"{name} ({len(own)} images)", own, 1), (f"others ({len(others)})", others, 0))
+    handles = []
     for (label, group, place), color in zip(groups, SERIES_COLORS[1:], strict=False):
-        density.hist(
-            group, edges, density=True, histtype="stepfilled", color=color, alpha=0.45, label=label
+        _, _, (outline,) = density.hist(
+            group,
+            edges,
+            density=True,
+            histtype="stepfilled",
+            facecolor=(color, 0.45),
+            edgecolor=color,
+            linestyle=SERIES_DASHES[place],
+            label=label,
         )
+        handles.append(outline)
         few = chance.choice(group, number, replace=False)
         height = place + chance.uniform(-0.35, 0.35, number)
-        points.plot(few, height, "o", color=color, markersize=2, alpha=0.6)
+        points.plot(few, height, SERIES_MARKERS[place], color=color, markersize=2, alpha=0.6)
     for axes in (density, points):
         axes.axvline(threshold, color="#333333", linewidth=1, linestyle="--", zorder=4)
-        axes.spines[["top", "right"]].set_visible(False)
     density.set_ylabel("density")
     density.set_yticks([])
-    density.legend(frameon=False, fontsize=8)
-    figure.set_title(title)
-    points.set_yticks([0, 1], ["others", name])
+    points.set_yticks([0, 1], ["others", fitted(name, TEXT_SIZE, width / 4)])
     points.set_xlabel(f"peak activation (threshold {threshold:.3g})")
+    count_ticks(points.xaxis, 0.7 * width)
+    figure.set_title(title)
+    figure.set_legend(handles, [label for label, _, _ in groups])
     return figure
 
 

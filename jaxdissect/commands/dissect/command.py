@@ -10,6 +10,7 @@ from jaxdissect.commands.options.labelled_images import (
     find_labelled_images,
 )
 from jaxdissect.commands.options.model import LayersOptions
+from jaxdissect.commands.options.output import FigureOptions
 from jaxdissect.commands.options.page import UnitPageOptions
 from jaxdissect.commands.options.passes import PassOptions
 from jaxdissect.commands.options.preset import PresetOptions
@@ -18,7 +19,7 @@ from jaxdissect.commands.output.dissection_files import write_dissection
 from jaxdissect.dissection.run import dissect
 from jaxdissect.dissection.unit_images import top_images
 from jaxdissect.engine.identity import looked_at_once
-from jaxdissect.plots import concept_chart, figure_files, unit_strips
+from jaxdissect.plots import concept_chart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ class DissectOptions(
     LabelledImages,
     LayersOptions,
     UnitPageOptions,
+    FigureOptions,
 ):
     """Find the concept that every unit of some layers responds to.
 
@@ -71,14 +73,18 @@ class DissectOptions(
                 progress=progress,
             )
             write_dissection(folder, result, source, self)
-            chart = concept_chart.concept_figure(result)
-            figure_files.save_figure(folder / "concepts.png", chart)
+            self.save_figure(
+                folder, "concepts", concept_chart.concept_figure(result, width=self.figure_inches)
+            )
+            if len(result.layers) > 1:
+                chart = concept_chart.layer_figure(result, width=self.figure_inches)
+                self.save_figure(folder, "layers", chart)
             top = top_images(
                 result,
                 network,
                 source,
                 progress=progress,
             )
-            unit_strips.save_unit_strips(folder, top)
+            self.save_strips(folder, top)
             self.write_unit_examples(folder, result, network, source, labeler, progress=progress)
         self.print_summary(dissection_tables.summary(result))

@@ -25,7 +25,6 @@ from jaxdissect.generators.realism import (
     moments_of_images,
 )
 from jaxdissect.networks.ablation_masks import single_unit_masks, unit_set_masks
-from jaxdissect.plots.figure_files import save_figure
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.shipped import GENERATOR_SCENES
 
@@ -137,9 +136,10 @@ class FindArtifacts(LatentOptions, GeneratorOptions, TableOptions):
             self.write_tables(folder, {"units": tables.artifact_table(singles), "sets": compared})
             facts = {"real images": len(real), "network": digest(generator.network.params)}
             write_settings(folder / SETTINGS_FILE, self, facts)
-            chart = figures.realism_figure(judged, kinds, sizes)
-            save_figure(folder / "distances.png", chart)
-            figures.artifact_strip(images, self.sizes).save(folder / "images.png")
+            chart = figures.realism_figure(judged, kinds, sizes, width=self.figure_inches)
+            self.save_figure(folder, "distances", chart)
+            strip = figures.artifact_strip(images, self.sizes, width=self.figure_inches)
+            self.save_figure(folder, "images", strip)
         title = f"Removing units of {self.layer}, Fréchet distance to real images"
         self.print_table(title, compared)
 

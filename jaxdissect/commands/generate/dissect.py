@@ -21,8 +21,7 @@ from jaxdissect.engine.identity import looked_at_once
 from jaxdissect.engine.labelers import segmented
 from jaxdissect.generators.dissection import dissect_generator
 from jaxdissect.generators.generator import latent_input
-from jaxdissect.plots import concept_chart, unit_strips
-from jaxdissect.plots.figure_files import save_figure
+from jaxdissect.plots import concept_chart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +80,12 @@ class DissectGenerator(
             write_dissection(folder, result, source, self)
             self.write_tables(folder, {"detectors": dissection_tables.layer_table(result)})
             write_settings(folder / SETTINGS_FILE, self, {})
-            save_figure(folder / "concepts.png", concept_chart.concept_figure(result))
+            self.save_figure(
+                folder, "concepts", concept_chart.concept_figure(result, width=self.figure_inches)
+            )
+            if len(result.layers) > 1:
+                chart = concept_chart.layer_figure(result, width=self.figure_inches)
+                self.save_figure(folder, "layers", chart)
             top = top_images(
                 result,
                 generator.network,
@@ -90,7 +94,7 @@ class DissectGenerator(
                 output_image=generator.to_pixels,
                 progress=progress,
             )
-            unit_strips.save_unit_strips(folder, top)
+            self.save_strips(folder, top)
             self.write_unit_examples(
                 folder,
                 result,

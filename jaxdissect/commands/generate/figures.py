@@ -17,22 +17,23 @@ from jaxdissect.generators.optimise import UnitStrengths
 from jaxdissect.generators.realism import Realism
 from jaxdissect.generators.removal import Removal
 from jaxdissect.plots import bars_and_curves
-from jaxdissect.plots.image_grid import draw_grid
+from jaxdissect.plots.image_grid import grid_figure
 from jaxdissect.plots.palette import YELLOW
+from jaxdissect.plots.print_style import COLUMN_WIDTH, PAGE_WIDTH, printed
 from jaxdissect.stats.intervals import student_t
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from PIL import Image
 
 _SHEET_WIDTH = 1200  # pixels, about
 _MOST_CONTEXTS = 24
+_HIGHEST_MAP = 3.0  # inches
 
 
 # --- removal --------------------------------------------------------------------------------------
 
 
-def left_figure(removal: Removal, concept: int) -> "Figure":
+def left_figure(removal: Removal, concept: int, *, width: float = PAGE_WIDTH) -> "Figure":
     """Draw what is left of a concept against the number of units removed, with its 99% band."""
     name = concept_name(removal.vocabulary, concept)
     left, band = removal.fraction_left[:, concept], removal.fraction_band[:, concept]
@@ -44,10 +45,13 @@ def left_figure(removal: Removal, concept: int) -> "Figure":
         f"{len(removal.before)} images, 99% band",
         across="units removed",
         up=f"fraction of {name} pixels left",
+        width=width,
     )
 
 
-def replaced_figure(removal: Removal, concept: int) -> "Figure | None":
+def replaced_figure(
+    removal: Removal, concept: int, *, width: float = PAGE_WIDTH
+) -> "Figure | None":
     """Draw what stands where a concept was, when most units are removed; None if nothing does."""
     counts = removal.in_place_of(concept)[-1]
     order = [c for c in np.argsort(-counts, kind="stable").tolist()[:12] if counts[c]]
@@ -59,29 +63,40 @@ def replaced_figure(removal: Removal, concept: int) -> "Figure | None":
         {"pixels": counts[order] / len(removal.before)},
         title=f"In the place of {name}, without {len(removal.keep) - 1} units",
         unit="pixels per image",
+        width=width,
     )
 
 
 def removal_strip(
-    images: Float[np.ndarray, "S n H W 3"], examples: Int[np.ndarray, "n"], numbers: Sequence[int]
-) -> "Image.Image":
+    images: Float[np.ndarray, "S n H W 3"],
+    examples: Int[np.ndarray, "n"],
+    numbers: Sequence[int],
+    *,
+    width: float = PAGE_WIDTH,
+) -> "Figure":
     """Lay out images without more and more units, row by row.
 
     Args:
         images: What `images_without_units` makes.
         examples: Positions of the images in their source.
         numbers: How many units are removed in each row.
+        width: Width of the figure in inches.
     """
     rows = [f"{number} units" for number in numbers]
     columns = [f"{example}" for example in examples]
-    return draw_grid(images, scale=_scale(images), rows=rows, columns=columns)
+    return grid_figure(images, rows=rows, columns=columns, width=width)
 
 
 # --- insertion ------------------------------------------------------------------------------------
 
 
 def context_figure(
-    insertion: Insertion, concept: int, *, category: str | None, min_samples: int
+    insertion: Insertion,
+    concept: int,
+    *,
+    category: str | None,
+    min_samples: int,
+    width: float = PAGE_WIDTH,
 ) -> "Figure | None":
     """Draw added pixels by what was there, most first, with standard errors by images.
 
@@ -108,28 +123,42 @@ def context_figure(
         title=f"Inserting {len(insertion.units)} units of {insertion.layer} at one cell, "
         f"by what was there (samples)",
         unit=f"{name} pixels added, and standard errors by images",
+        width=width,
     )
 
 
-def cell_figure(insertion: Insertion, concept: int, cells: Shape) -> "Figure":
+@printed
+def cell_figure(
+    insertion: Insertion, concept: int, cells: Shape, *, width: float = PAGE_WIDTH
+) -> "Figure":
     """Draw a map of the layer: how many pixels an insertion at each cell adds on average."""
-    from jaxdissect.plots.plain_figure import PlainFigure
+    from jaxdissect.plots.plain_figure import PlainFigure, count_ticks
 
     shown = np.full(cells, np.nan)
     shown[tuple(insertion.cells.T)] = insertion.added_at(concept).mean(axis=0, dtype=np.float64)
-    figure = PlainFigure(figsize=(4.6, 3.8), layout="constrained")
+    width = min(width, COLUMN_WIDTH)
+    height = min((width - 0.9) * cells[0] / cells[1], _HIGHEST_MAP)
+    figure = PlainFigure(figsize=(width, height + 0.5), layout="compressed")
     axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(True)
     picture = axes.imshow(shown, cmap="viridis")
     axes.set(xlabel="column", ylabel="row")
+    for axis in (axes.xaxis, axes.yaxis):
+        count_ticks(axis, width - 1, integer=True)
     name = concept_name(insertion.vocabulary, concept)
-    axes.set_title(f"{name} pixels added, by cell of {insertion.layer}", loc="left", fontsize=10)
+    figure.set_title(f"{name} pixels added, by cell of {insertion.layer}")
     figure.colorbar(picture, ax=axes)
     return figure
 
 
 def place_sheet(
-    images: Float[np.ndarray, "4 n H W 3"], insertion: Insertion, concept: int, cells: Shape
-) -> "Image.Image":
+    images: Float[np.ndarray, "4 n H W 3"],
+    insertion: Insertion,
+    concept: int,
+    cells: Shape,
+    *,
+    width: float = PAGE_WIDTH,
+) -> "Figure":
     """Lay out the places where most is added, and where least, with the cell marked.
 
     Rows: the best before and after the insertion, the worst before and after.
@@ -139,8 +168,9 @@ def place_sheet(
         insertion: The result that they belong to.
         concept: The concept that they belong to.
         cells: Height and width of the layer.
+        width: Width of the figure in inches.
     """
-    scale = _scale(images)
+    scale = max(1, round(_SHEET_WIDTH / (images.shape[1] * images.shape[3])))
     rows = [
         [
             mark_cell(image, insertion.cells[cell], cells, scale=scale)
@@ -153,7 +183,7 @@ def place_sheet(
         for place, row in enumerate(images)
     ]
     names = ["best: before", "after", "worst: before", "after"]
-    return draw_grid(np.array(rows), scale=1, rows=names)
+    return grid_figure(np.array(rows), rows=names, width=width)
 
 
 def mark_cell(
@@ -177,7 +207,13 @@ def mark_cell(
 # --- sets of units --------------------------------------------------------------------------------
 
 
-def effect_figure(effect: CausalEffect, sizes: Sequence[int], rankings: Sequence[str]) -> "Figure":
+def effect_figure(
+    effect: CausalEffect,
+    sizes: Sequence[int],
+    rankings: Sequence[str],
+    *,
+    width: float = PAGE_WIDTH,
+) -> "Figure":
     """Draw average causal effects against the number of units, a curve for each ranking."""
     number = len(sizes)
     parts = {name: slice(r * number, (r + 1) * number) for r, name in enumerate(rankings)}
@@ -190,10 +226,11 @@ def effect_figure(effect: CausalEffect, sizes: Sequence[int], rankings: Sequence
         title=f"Average causal effect on {concept} of units of {effect.layer}, 99% bands",
         across="units",
         up="pixels caused per pixel of the place",
+        width=width,
     )
 
 
-def step_figure(learned: UnitStrengths) -> "Figure":
+def step_figure(learned: UnitStrengths, *, width: float = PAGE_WIDTH) -> "Figure":
     """Draw how learning went."""
     steps = range(1, len(learned.effects) + 1)
     return bars_and_curves.curve_figure(
@@ -202,13 +239,16 @@ def step_figure(learned: UnitStrengths) -> "Figure":
         title=f"Learning strengths of units of {learned.layer}",
         across="step",
         up="average causal effect",
+        width=width,
     )
 
 
 # --- artifacts ------------------------------------------------------------------------------------
 
 
-def realism_figure(judged: Realism, names: Sequence[str], sizes: Sequence[int]) -> "Figure":
+def realism_figure(
+    judged: Realism, names: Sequence[str], sizes: Sequence[int], *, width: float = PAGE_WIDTH
+) -> "Figure":
     """Draw distances to real images against the number of units removed, with standard errors."""
     whole = float(judged.baseline.mean())
     kinds = list(dict.fromkeys(names))
@@ -225,13 +265,13 @@ def realism_figure(judged: Realism, names: Sequence[str], sizes: Sequence[int]) 
         title=f"Removing units of {judged.layer}: distance to real images, other latents",
         across="units removed",
         up="Fréchet distance",
+        width=width,
     )
 
 
-def artifact_strip(images: Float[np.ndarray, "S n H W 3"], sizes: Sequence[int]) -> "Image.Image":
+def artifact_strip(
+    images: Float[np.ndarray, "S n H W 3"], sizes: Sequence[int], *, width: float = PAGE_WIDTH
+) -> "Figure":
     """Lay out images with all units, and without more and more of the costliest, row by row."""
-    return draw_grid(images, rows=["all units", *(f"without {size}" for size in sizes)])
-
-
-def _scale(images: Float[np.ndarray, "R C H W 3"]) -> int:
-    return max(1, round(_SHEET_WIDTH / (images.shape[1] * images.shape[3])))
+    rows = ["all units", *(f"without {size}" for size in sizes)]
+    return grid_figure(images, rows=rows, width=width)

@@ -11,7 +11,6 @@ from jaxdissect.commands.options.output import TableOptions
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.engine.identity import digest, looked_at_once
 from jaxdissect.generators.insertion import images_of_places, insert_units
-from jaxdissect.plots.figure_files import save_figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +83,16 @@ class InsertUnits(ConceptOptions, TableOptions):
                 concept,
                 category=generator.vocabulary.categories[concept],
                 min_samples=self.min_samples,
+                width=self.figure_inches,
             )
-            if contexts is not None:
-                save_figure(folder / "contexts.png", contexts)
+            self.save_figure(folder, "contexts", contexts)
             cells = (height, width)
-            save_figure(folder / "cells.png", figures.cell_figure(insertion, concept, cells))
-            figures.place_sheet(places, insertion, concept, cells).save(folder / "places.png")
+            charts = {"cells": figures.cell_figure(insertion, concept, cells)}
+            charts["places"] = figures.place_sheet(
+                places, insertion, concept, cells, width=self.figure_inches
+            )
+            for name, chart in charts.items():
+                self.save_figure(folder, name, chart)
         header, rows = tables.context_table(insertion, concept, min_samples=self.min_samples)
         title = f"Inserting {self.num_units} units of {self.layer} at one cell"
         self.print_table(title, (header, rows[:20]))

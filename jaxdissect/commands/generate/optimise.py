@@ -16,7 +16,6 @@ from jaxdissect.generators.causality import causal_effect, mean_where_present
 from jaxdissect.generators.optimise import optimise_units
 from jaxdissect.generators.removal import remove_units
 from jaxdissect.networks.ablation_masks import unit_set_masks
-from jaxdissect.plots.figure_files import save_figure
 
 RANKINGS = ("IoU", "strength")
 
@@ -136,7 +135,8 @@ class OptimiseUnits(ConceptOptions, TableOptions):
             self.write_tables(folder, written)
             facts = {"values": values.tolist(), "network": digest(generator.network.params)}
             write_settings(folder / SETTINGS_FILE, self, facts)
-            chart = figures.effect_figure(effect, self.sizes, RANKINGS)
-            save_figure(folder / "effects.png", chart)
-            save_figure(folder / "steps.png", figures.step_figure(learned))
+            chart = figures.effect_figure(effect, self.sizes, RANKINGS, width=self.figure_inches)
+            self.save_figure(folder, "effects", chart)
+            steps = figures.step_figure(learned, width=self.figure_inches)
+            self.save_figure(folder, "steps", steps)
         self.print_table(f"What units of {self.layer} cause of {self.concept}", compared)

@@ -13,7 +13,6 @@ from jaxdissect.engine.identity import digest, looked_at_once
 from jaxdissect.generators.images import images_without_units
 from jaxdissect.generators.removal import remove_units
 from jaxdissect.networks.ablation_masks import best_unit_masks, single_unit_masks
-from jaxdissect.plots.figure_files import save_figure
 
 _SHOWN_NUMBERS = (0, 2, 4, 8, 20)
 _SHOWN_IMAGES = 8
@@ -101,11 +100,12 @@ class RemoveUnits(ConceptOptions, TableOptions):
             facts = {"ranking by IoU": units.ranking[: self.most].tolist()}
             facts["network"] = digest(generator.network.params)
             write_settings(folder / SETTINGS_FILE, self, facts)
-            save_figure(folder / "left.png", figures.left_figure(sets, concept))
-            replaced = figures.replaced_figure(sets, concept)
-            if replaced is not None:
-                save_figure(folder / "replaced.png", replaced)
-            figures.removal_strip(images, examples, shown).save(folder / "images.png")
+            width = self.figure_inches
+            self.save_figure(folder, "left", figures.left_figure(sets, concept, width=width))
+            replaced = figures.replaced_figure(sets, concept, width=width)
+            self.save_figure(folder, "replaced", replaced)
+            strip = figures.removal_strip(images, examples, shown, width=width)
+            self.save_figure(folder, "images", strip)
         self.print_table(
             f"Removing units of {self.layer} that match {self.concept} best", written["sets"]
         )

@@ -14,6 +14,7 @@ from jaxdissect.engine.identity import content
 
 _OF_NO_STATE = frozenset(
     ("out", "overwrite", "quiet", "tables", "checkpoints", "image_cache")
+    + ("figure_format", "figure_width")
     + ("chunk_size", "memory_gib", "memory_budget_gib")
 )
 """Options that nothing which is kept depends on."""

@@ -1,12 +1,12 @@
 """Options of every command that writes a folder of results."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, arg
 
@@ -21,8 +21,15 @@ from jaxdissect.engine.devices import is_first_process
 from jaxdissect.engine.dry_run import DryRun, Measured
 from jaxdissect.engine.meter import Meter
 from jaxdissect.engine.processes import in_first_process, raise_everywhere
+from jaxdissect.plots.drawable import DrawableUnit
+from jaxdissect.plots.figure_files import save_figure
+from jaxdissect.plots.print_style import COLUMN_WIDTH, PAGE_WIDTH
+from jaxdissect.plots.unit_strips import save_unit_strips
 from jaxdissect.report.result_folders import build_report
 from jaxdissect.report.site_writer import INDEX
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +125,41 @@ def _passing_folder() -> Iterator[Path]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableOptions(OutputOptions):
-    """Where results are written, whether anything is printed, and the formats of tables."""
+class FigureOptions(OutputOptions):
+    """Where results are written, whether anything is printed, and how figures are written."""
+
+    figure_format: Annotated[
+        tuple[Literal["png", "svg", "pdf"], ...], arg(metavar="FORMAT [FORMAT ...]")
+    ] = ("png",)
+    """Formats of figures: png (300 pixels per inch), svg, pdf; text stays text in the last two."""
+    figure_width: Literal["page", "column"] = "page"
+    """Figures across a page (7 inches wide), or in one of its columns (3.42 inches)."""
+
+    @property
+    def figure_inches(self) -> float:
+        """Width of figures in inches."""
+        return COLUMN_WIDTH if self.figure_width == "column" else PAGE_WIDTH
+
+    def save_figure(self, folder: Path, name: str, figure: "Figure | None") -> None:
+        """Write a figure under a name, in the formats of --figure-format; nothing if it is None."""
+        for ending in self.figure_format if figure is not None else ():
+            save_figure(folder / f"{name}.{ending}", figure)
+
+    def save_strips(
+        self,
+        folder: Path,
+        strips: Mapping[str, Sequence[DrawableUnit]],
+        *,
+        prefix: str = "top_units",
+    ) -> None:
+        """Write a sheet of the images of units for every layer, as `save_unit_strips` does."""
+        formats, width = self.figure_format, self.figure_inches
+        save_unit_strips(folder, strips, prefix=prefix, formats=formats, width=width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions(FigureOptions):
+    """Where results are written, and the formats of tables and figures."""
 
     tables: Annotated[
         tuple[Literal["csv", "json", "parquet"], ...], arg(metavar="FORMAT [FORMAT ...]")

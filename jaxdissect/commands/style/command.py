@@ -25,8 +25,6 @@ from jaxdissect.engine.identity import digest, looked_at_once
 from jaxdissect.engine.labelers import Labeler
 from jaxdissect.networks.loading import load_network, pretrained
 from jaxdissect.networks.network import Network
-from jaxdissect.plots import unit_strips
-from jaxdissect.plots.figure_files import save_figure
 from jaxdissect.scenes.dataset import ScenesDataset
 from jaxdissect.styles.style_study import MIN_STYLE_IOU, StyleStudy, study_style
 from jaxdissect.styles.stylisation import stylise_folder
@@ -98,7 +96,7 @@ class StyleOptions(CheckpointOptions, PassOptions, LabelledImages, LayersOptions
             )
             self._write(folder, study, source, network)
             shown = top_image_pairs(study, network, source, progress=progress)
-            unit_strips.save_unit_strips(folder, shown, prefix="styles")
+            self.save_strips(folder, shown, prefix="styles")
         self.print_summary(tables.summary(study))
 
     def _keep_pairs(self, pairs: Paired, progress: Progress) -> Paired:
@@ -117,8 +115,8 @@ class StyleOptions(CheckpointOptions, PassOptions, LabelledImages, LayersOptions
             "categories": tables.category_table(study),
         }
         self.write_tables(folder, written)
-        save_figure(folder / "layers.png", figures.layer_figure(study))
-        save_figure(folder / "iou.png", figures.scatter_figure(study))
+        self.save_figure(folder, "layers", figures.layer_figure(study, width=self.figure_inches))
+        self.save_figure(folder, "iou", figures.scatter_figure(study, width=self.figure_inches))
         parts = map(decoded_source, (source.originals, source.stylised))
         folders = [part for part in parts if isinstance(part, ImageFolder)]
         skipped = [reason for part in folders for reason in part.skipped]
