@@ -66,7 +66,7 @@ def test_a_command_ends_in_one_line(tmp_path, monkeypatch, capsys):
     def fail(*_, **__):
         raise full()
 
-    monkeypatch.setattr("jaxdissect.commands.detect.command.save_figure", fail)
+    monkeypatch.setattr("jaxdissect.commands.options.output.save_figure", fail)
     options = {
         "out": tmp_path / "results",
         "model": f"{tmp_path / 'tiny.py'}:build",

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 import typing
@@ -16,7 +17,7 @@ from support import command_line
 
 from jaxdissect.commands.dissect import command
 from jaxdissect.commands.main import COMMANDS, main
-from jaxdissect.commands.options import model
+from jaxdissect.commands.options import model, output
 from jaxdissect.commands.options.labelled_images import LabelledImages, find_labelled_images
 from jaxdissect.commands.options.preset import PresetName
 from jaxdissect.commands.output import folder
@@ -25,6 +26,7 @@ from jaxdissect.dissection.presets import PRESETS
 from jaxdissect.dissection.result import load_dissection
 from jaxdissect.dissection.run import dissect
 from jaxdissect.plots import unit_strips
+from jaxdissect.plots.plain_figure import PlainFigure
 from jaxdissect.scenes.concepts import CONCEPTS
 from jaxdissect.scenes.scene_classifier import CONVOLUTIONS
 
@@ -39,6 +41,7 @@ FILES = {
     "layers.csv",
     "images.csv",
     "concepts.png",
+    "layers.png",
     "top_units_stem.png",
     "top_units_head.0.png",
 }
@@ -165,6 +168,20 @@ def test_files_hold_the_dissection(place, results):
             image.load()
 
 
+def test_figures_are_written_in_the_formats_asked_for(place, tmp_path):
+    options = {"layers": "stem", "limit": 3, "figure_width": "column", "no_page": True}
+    options |= {"figure_format": ["svg", "pdf"], "quiet": True}
+    assert main(words(place, tmp_path / "out", **options)) == 0
+    endings = {".png", ".svg", ".pdf"}
+    names = {path.name for path in (tmp_path / "out").iterdir() if path.suffix in endings}
+    drawn = ("concepts", "top_units_stem")
+    assert names == {f"{name}{ending}" for name in drawn for ending in (".svg", ".pdf")}
+    for path in (tmp_path / "out").glob("*.svg"):
+        width = re.search(r'width="([\d.]+)pt"', path.read_text())
+        assert width is not None and float(width[1]) == pytest.approx(72 * 3.42, abs=0.3)
+        assert ">stem" in path.read_text()
+
+
 def test_what_is_printed(place, tmp_path, capsys):
     options = {"layers": "stem", "limit": 3, "min_iou": 0.001}
     assert main(words(place, tmp_path / "results", **options)) == 0
@@ -190,7 +207,7 @@ def test_options_reach_the_dissection(place, tmp_path, capsys):
     assert expected.items() <= result.settings.items()
     assert result.settings["scope"] == "annotated_pixels"
     with Image.open(tmp_path / "results" / "top_units_stem.png") as image:
-        assert image.height % (8 * 16 + 6) == 34
+        assert image.width == 2100 and image.height > 4 * 200
     assert capsys.readouterr() == ("", "")
 
 
@@ -303,13 +320,13 @@ def broken_late(monkeypatch):
     """The last thing that is drawn fails, as only a bug would."""
     drawn = []
 
-    def draw_unit_strips(title, some):
+    def strip_figure(title, some, *, width):
         drawn.append(title)
         if len(drawn) == 2:
             return np.zeros(3).reshape(2)
-        return Image.new("RGB", (4, 4))
+        return PlainFigure(figsize=(1, 1))
 
-    monkeypatch.setattr(unit_strips, "draw_unit_strips", draw_unit_strips)
+    monkeypatch.setattr(unit_strips, "strip_figure", strip_figure)
 
 
 def test_a_late_failure_leaves_nothing(place, tmp_path, broken_late):
@@ -333,7 +350,7 @@ def test_a_full_disk_is_no_bug(place, tmp_path, capsys, monkeypatch):
     def save_figure(path, figure):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(command.figure_files, "save_figure", save_figure)
+    monkeypatch.setattr(output, "save_figure", save_figure)
     message = refused(capsys, [*words(place, tmp_path / "results"), "--quiet"])
     assert f"no space is left on the disk (or of your quota) in {tmp_path}" in message
     assert list(tmp_path.iterdir()) == []
