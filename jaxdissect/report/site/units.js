@@ -215,6 +215,15 @@
     return el("label", { class: "field slider" }, el("span", null, "IoU ", shown), input);
   };
 
+  // The pictures of layers that are not in view yet, one file after the other.
+  const AHEAD = 32;
+  const fetchAhead = async (run) => {
+    for (let layer = 0; layer < Math.min(run.layers.length, AHEAD); layer += 1) {
+      await page.need("strips", `${run.id}/${layer}`).catch(() => {});
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    }
+  };
+
   page.views.units = {
     async draw(main, { parts, options }) {
       const run = page.runOf(parts[0]) ?? page.mainRuns()[0];
@@ -454,6 +463,7 @@
         el("p", { class: "print-only" }, "Printed are the first units of this list."),
       );
       lay();
+      if (run.photos !== null) fetchAhead(run);
     },
   };
 })();
