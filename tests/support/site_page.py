@@ -341,3 +341,43 @@ class SitePage:
             for message in messages
             if message["method"] == "Network.requestWillBeSent"
         ]
+
+
+WIDTHS = (390, 1280)
+"""A phone and a desktop."""
+
+
+@contextlib.contextmanager
+def nothing_amiss(page):
+    """Check that the browser complains of nothing, and asks for nothing outside the folder."""
+    page.look()
+    yield page
+    assert page.console() == []
+    asked = [url for url in page.requests() if not url.startswith(("about:", "data:"))]
+    assert asked and all(url.startswith(page.folder.as_uri()) for url in asked)
+
+
+def walk(browser, folder):
+    """Open a report and every kind of view that it has, at both widths, in both color schemes."""
+    with nothing_amiss(SitePage(browser, folder)) as page:
+        page.open()
+        runs = page.do("return jaxdissectPage.site.runs.map((run) => run.id)")
+        sections = page.do("return jaxdissectPage.site.sections.map((section) => section.id)")
+        routes = ["overview", *(f"result/{name}" for name in sections)]
+        for run in runs:
+            routes += [f"{view}/{run}" for view in ("overview", "units", "concepts")]
+            routes += [f"unit/{run}/0/0", f"concept/{run}/1"]
+        routes += [f"compare/{runs[0]}/{run}" for run in runs[1:]]
+        for width, scheme in zip(WIDTHS, ("dark", "light"), strict=True):
+            page.look(width=width, scheme=scheme)
+            page.open()
+            for route in routes:
+                page.go(route)
+                assert not page.all("#main .problem"), (route, page.texts("#main .problem"))
+                assert not page.is_wider_than_window(), (route, width)
+                assert page.problems() == [], (route, width)
+                assert page.do(
+                    "return [...document.images].every("
+                    "(image) => !image.complete || image.naturalWidth > 0)"
+                ), route
+        return routes
