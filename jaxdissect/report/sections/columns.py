@@ -69,7 +69,7 @@ def known(cell: object) -> str | int | float | bool | None:
     return cell if isinstance(cell, str | int | float | bool) else None
 
 
-def number_of(row: Row, name: str) -> float | None:
+def number_of(row: Row, name: str) -> int | float | None:
     """Return a number of a row; None where there is none."""
     value = known(row.get(name))
     return None if isinstance(value, str | bool) else value

@@ -40,7 +40,7 @@ class ResultFolder:
         command = self.settings.get("command")
         return command.get(name) if isinstance(command, Mapping) else None
 
-    def number(self, *names: str) -> float | None:
+    def number(self, *names: str) -> int | float | None:
         """Return a number of the settings; None where there is none.
 
         Args:
