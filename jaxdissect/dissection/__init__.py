@@ -28,6 +28,7 @@ from jaxdissect.dissection.result import load_dissection as load_dissection
 from jaxdissect.dissection.run import dissect as dissect
 from jaxdissect.dissection.subject import Subject as Subject
 from jaxdissect.dissection.unit import ConceptScore as ConceptScore
+from jaxdissect.dissection.unit import Patch as Patch
 from jaxdissect.dissection.unit import Unit as Unit
 from jaxdissect.dissection.unit_images import UnitImages as UnitImages
 from jaxdissect.dissection.unit_images import active_regions as active_regions

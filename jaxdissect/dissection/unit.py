@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
+from jaxdissect.arrays.representation import short_repr
 from jaxdissect.dissection import notebook_view
 from jaxdissect.dissection.result import Dissection, LayerDissection
 from jaxdissect.dissection.subject import Subject
+from jaxdissect.plots.unit_strips import unit_figure
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from jaxdissect.dissection.unit_images import UnitImages
+
+
+_SHOWN_CONCEPTS = 5  # in a figure
 
 
 class ConceptScore(NamedTuple):
@@ -32,11 +39,29 @@ class ConceptScore(NamedTuple):
     iou: float
 
 
+class Patch(NamedTuple):
+    """What a unit sees where it is most active: the receptive field of a cell, cut out of an image.
+
+    Attributes:
+        example: Position of the image in the source.
+        peak: The unit's highest activation in it.
+        box: Left, top, right, bottom in pixels of the image, right and bottom exclusive.
+        image: RGB in [0, 1].
+    """
+
+    example: int
+    peak: float
+    box: tuple[int, int, int, int]
+    image: Float32[np.ndarray, "h w 3"]
+
+    __repr__ = short_repr
+
+
 @dataclass(frozen=True, eq=False)
 class Unit:
     """One unit of a layer, as a dissection found it: `Dissection.unit` gives one.
 
-    What it shows of images (`top_images`, `mask`) runs the network on these images
+    `top_images`, `patches`, `mask` and `plot` run the network, on the images that they show
     alone. The dissection knows it after `dissect`, and after `Dissection.with_network` where it was
     loaded.
 
@@ -136,6 +161,41 @@ class Unit:
         """
         return self._shown(num_images=num_images)
 
+    def patches(self, *, num_patches: int = 8) -> tuple[Patch, ...]:
+        """Cut out of its top images what the cell with the peak sees: its receptive field.
+
+        Args:
+            num_patches: How many, fewer if the dissection found fewer top images.
+
+        Returns:
+            Best first. Fields are cut off at the border of the image; a patch is the whole image
+            where the field covers it.
+
+        Raises:
+            ValueError: If the dissection does not know its network, activations are not those of
+                the dissection, or the layer has no receptive field in images: the network makes
+                them, or cannot be differentiated.
+        """
+        subject = self._subject()
+        extent = subject.receptive_extent(self.layer)
+        if extent is None:
+            raise ValueError(
+                f"layer {self.layer!r} has no receptive field in images, which the network makes, "
+                "or does not depend on by a gradient; `top_images()` shows them whole"
+            )
+        found = self.top_images(num_images=num_patches)
+        assert found.cells is not None
+        boxes = extent.boxes(found.cells)
+        return tuple(
+            Patch(
+                int(self.top_examples[place]),
+                float(self.top_values[place]),
+                (int(left), int(top), int(right), int(bottom)),
+                found.images[place, top:bottom, left:right],
+            )
+            for place, (left, top, right, bottom) in enumerate(boxes)
+        )
+
     def mask(self, example: SupportsIndex) -> Bool[np.ndarray, "H W"]:
         """Find the pixels of an image on which the unit is active.
 
@@ -155,6 +215,30 @@ class Unit:
                 f"`example` (={place}) must be from 0 to {number - 1}, the positions of the source"
             )
         return self._shown(examples={self.layer: np.array([[place]])}).active[0]
+
+    def plot(self, *, num_images: int = 8) -> "Figure":
+        """Draw its top images, lit where it is active, its patches, and its best concepts.
+
+        Args:
+            num_images: Images, and patches below them; there are none of a network that makes
+                images.
+
+        Returns:
+            A figure, which a notebook shows; `jaxdissect.plots.save_figure` writes it.
+
+        Raises:
+            ValueError: If the dissection does not know its network, or activations are not those of
+                the dissection.
+        """
+        found = self.top_images(num_images=num_images)
+        has_patches = self._subject().receptive_extent(self.layer) is not None
+        patches = self.patches(num_patches=num_images) if has_patches else ()
+        return unit_figure(
+            found,
+            patches=[np.round(patch.image * 255).astype(np.uint8) for patch in patches],
+            concepts=[score for score in self.scores[:_SHOWN_CONCEPTS] if score.iou > 0],
+            min_iou=self._found.min_iou,
+        )
 
     def _subject(self) -> Subject:
         subject = self.dissection.subject

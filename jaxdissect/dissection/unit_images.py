@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float32
+from jaxtyping import Array, Bool, Float, Float32, Int64
 
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.arrays.resampling import (
@@ -21,6 +21,7 @@ from jaxdissect.arrays.resampling import (
     pixel_centers,
     resample,
 )
+from jaxdissect.dissection.example_counts import peaks_and_places
 from jaxdissect.dissection.pilot import Chosen
 from jaxdissect.dissection.result import Dissection, LayerDissection, Provenance
 from jaxdissect.engine.batching import Source, batches
@@ -46,6 +47,8 @@ class UnitImages(NamedTuple):
         images: RGB in [0, 1].
         active: The pixels on which the unit is active.
         layer: Its layer; empty where that is not known.
+        cells: Row and column of the layer's cell with the highest activation; of several such cells
+            the one nearest to their middle; None where that is not known.
     """
 
     unit: int
@@ -56,6 +59,7 @@ class UnitImages(NamedTuple):
     images: Float32[np.ndarray, "k H W 3"]
     active: Bool[np.ndarray, "k H W"]
     layer: str = ""
+    cells: Int64[np.ndarray, "k 2"] | None = None
 
     __repr__ = short_repr
 
@@ -156,7 +160,7 @@ def top_images(
         maps, made = reader.read(network.params, {**batch, "example": positions})
         images = _images_of(batch, image_key) if made is None else np.asarray(made, np.float32)
         size = images.shape[1:3]
-        active, peaks = _regions(maps, thresholds, units_of, layers=on_grid, size=size)
+        active, peaks, cells = _regions(maps, thresholds, units_of, layers=on_grid, size=size)
         for row, position in enumerate(batch["example"][batch["weight"]]):
             for name in names:
                 for place, column in np.argwhere(shown[name] == wanted[position]):
@@ -164,7 +168,8 @@ def top_images(
                         peak = float(peaks[name][row, place])
                         _check_peak(dissection[name], chosen[name][place], int(column), peak)
                     region = np.asarray(active[name][row, ..., place])
-                    found[name][place][column] = images[row], region
+                    cell = np.divmod(int(cells[name][row, place]), maps[name].shape[2])
+                    found[name][place][column] = images[row], region, cell
         progress("top images", int(batch["example"][-1]) + 1, len(wanted))
     return {
         name: [
@@ -182,8 +187,8 @@ def _regions(
     *,
     layers: tuple[tuple[str, LayerOnGrid], ...],
     size: Shape,
-) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Find active regions and peaks of some units of every layer."""
+) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
+    """Find active regions and peaks of some units of every layer, and the cells of the peaks."""
     some = {name: jnp.take(maps[name], units[name], axis=-1) for name, _ in layers}
     active = {
         name: active_regions(
@@ -191,7 +196,12 @@ def _regions(
         )
         for name, layer in layers
     }
-    return active, {name: some[name].max(axis=(1, 2)) for name, _ in layers}
+    peaks = {name: peaks_and_places(some[name]) for name, _ in layers}
+    return (
+        active,
+        {name: peak for name, (peak, _) in peaks.items()},
+        {name: cell for name, (_, cell) in peaks.items()},
+    )
 
 
 def _images_of(batch: Mapping[str, np.ndarray], image_key: str) -> Float32[np.ndarray, "B H W 3"]:
@@ -246,7 +256,9 @@ def _check_peak(layer: LayerDissection, unit: int, column: int, peak: float) -> 
 
 
 def _unit_images(
-    layer: LayerDissection, unit: int, pairs: Sequence[tuple[np.ndarray, np.ndarray]]
+    layer: LayerDissection,
+    unit: int,
+    found: Sequence[tuple[np.ndarray, np.ndarray, tuple[int, int]]],
 ) -> UnitImages:
     concept = layer.best_concept[unit]
     return UnitImages(
@@ -255,7 +267,8 @@ def _unit_images(
         layer.vocabulary.categories[concept],
         float(layer.best_iou[unit]),
         bool(layer.best_iou[unit] > layer.min_iou),
-        np.stack([image for image, _ in pairs]),
-        np.stack([active for _, active in pairs]),
+        np.stack([image for image, _, _ in found]),
+        np.stack([active for _, active, _ in found]),
         layer.name,
+        np.array([cell for _, _, cell in found], np.int64),
     )
