@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxdissect.plots.fonts import sans_serif
 
 import jaxdissect as jd
-from jaxdissect.plots.fonts import sans_serif
 from jaxdissect.plots.unit_strips import lit_images
 from jaxdissect.scenes import load_classifier, scene_vocabulary, scenes_dataset
 

@@ -168,7 +168,7 @@ def top_images(
                         peak = float(peaks[name][row, place])
                         _check_peak(dissection[name], chosen[name][place], int(column), peak)
                     region = np.asarray(active[name][row, ..., place])
-                    cell = np.divmod(int(cells[name][row, place]), maps[name].shape[2])
+                    cell = divmod(int(cells[name][row, place]), maps[name].shape[2])
                     found[name][place][column] = images[row], region, cell
         progress("top images", int(batch["example"][-1]) + 1, len(wanted))
     return {

@@ -4,12 +4,29 @@ import pickle
 import sys
 from dataclasses import replace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.dissected import CONCEPTS, LAYERS, PRESET, SIZE, dissected, network, source
+from matplotlib.text import Text
+from PIL import Image
+from support.dissected import (
+    CONCEPTS,
+    LAYERS,
+    PRESET,
+    SIZE,
+    dissected,
+    early,
+    late,
+    network,
+    source,
+)
 
 from jaxdissect.dissection.result import Dissection, load_dissection
+from jaxdissect.dissection.run import dissect
 from jaxdissect.dissection.unit_images import top_images
+from jaxdissect.engine.labelers import annotated
+from jaxdissect.networks.adapters.staged_network import StagedNetwork
+from jaxdissect.plots.figure_files import save_figure
 
 NUM_IMAGES = len(source())
 
@@ -184,3 +201,47 @@ def test_without_pandas_the_way_out_is_said(result, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install pandas`, or take `rows\(\)`"):
         result.to_frame()
+
+
+# --- patches and figures --------------------------------------------------------------------------
+
+
+def test_patches_are_what_the_cell_with_the_peak_sees(result):
+    data = source()
+    for unit in (result.unit("early", 0), result.unit("late", 0)):
+        patches = unit.patches(num_patches=4)
+        assert [patch.example for patch in patches] == list(unit.top_examples[:4])
+        for patch, peak in zip(patches, unit.top_values, strict=False):
+            image = data[patch.example]["image"]
+            maps = early({"scale": 1.0}, image[None])
+            maps = np.asarray(maps if unit.layer == "early" else late({}, maps))[0, ..., unit.unit]
+            row, column = np.unravel_index(maps.argmax(), maps.shape)
+            # A cell sees the one pixel that it is made of.
+            assert patch.box == (2 * column, 2 * row, 2 * column + 1, 2 * row + 1)
+            np.testing.assert_array_equal(patch.image, image[2 * row, 2 * column][None, None])
+            assert patch.peak == peak == pytest.approx(maps.max(), abs=1e-6)
+
+
+def test_without_a_receptive_field_there_are_no_patches():
+    def constant(params, x):
+        return jnp.broadcast_to(params, (x.shape[0], 4, 4, 2))
+
+    blind = StagedNetwork({"blind": constant}, jnp.arange(2, dtype=jnp.float32))
+    found = dissect(
+        blind, source(), annotated(CONCEPTS), layers="blind", grid=(8, 8), preset=PRESET
+    )
+    with pytest.raises(ValueError, match=r"no receptive field.*`top_images\(\)` shows them whole"):
+        found.unit("blind", 1).patches()
+    assert found.unit("blind", 1).plot(num_images=2).axes  # without them
+
+
+def test_a_figure_shows_images_patches_and_concepts(result, tmp_path):
+    unit = result.unit("early", 0)
+    figure = unit.plot(num_images=3)
+    texts = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert "early unit 0" in texts and "road" in texts
+    for _, category, iou in unit.scores[:1]:
+        assert category in texts and iou > 0
+    save_figure(tmp_path / "unit.png", figure)
+    with Image.open(tmp_path / "unit.png") as picture:
+        assert picture.width == pytest.approx(7.0 * 300, abs=1)
