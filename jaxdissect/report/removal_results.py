@@ -7,7 +7,7 @@ from jaxdissect.report.sections.columns import number_of
 from jaxdissect.report.sections.result_folder import ResultFolder, Row, read_result_folder
 from jaxdissect.report.unit_effects import ClassChange, LayerEffects, UnitEffect
 
-_LABEL = "accuracy lost when removed"
+_LABEL = "balanced accuracy lost when removed"
 
 
 def removal_effects(folder: Path) -> tuple[ResultFolder, str, LayerEffects] | None:

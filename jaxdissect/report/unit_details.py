@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxdissect.arrays.resampling import pixel_centers
 from jaxdissect.dissection.layer_examples import LayerExamples, Mistakes, UnitExamples
 from jaxdissect.dissection.result import LayerDissection
 from jaxdissect.report.data_files import rounded
@@ -51,7 +52,7 @@ def details(run: SiteRun, name: str) -> Iterator[dict[str, Any]]:
             "first": first,
             "units": [
                 {
-                    "threshold": rounded([layer.thresholds[unit]], 6)[0],
+                    "threshold": rounded(layer.thresholds[unit : unit + 1], 6)[0],
                     "scores": _scores(layer, precision, recall, unit),
                     **images.get(unit, _without_images(layer, unit)),
                     **_effect(run.effects.get(name), unit),
@@ -140,19 +141,18 @@ def _top(
                     "photo": photo,
                     "mask": masks[place][i],
                     "peak": peaks[i],
-                    "at": _point(layer, found.places[row, i]),
+                    "at": _point(layer, found, found.places[row, i]),
                     "box": box,
                 }
             )
     return result
 
 
-def _point(layer: LayerDissection, place: np.ndarray) -> list[float] | None:
-    """Find the middle of a layer's cell in the image, [x, y] from 0 to 1."""
-    if layer.on_grid is None:
+def _point(layer: LayerDissection, found: LayerExamples, place: np.ndarray) -> list[float] | None:
+    """Find the middle of a layer's cell in the image, [x, y] from 0 to 1, where it is known."""
+    if layer.on_grid is None or layer.on_grid.alignment is not pixel_centers:
         return None
-    rows, columns = layer.on_grid.shape
-    row, column = place.tolist()
+    (rows, columns), (row, column) = found.cells, place.tolist()
     return [round((column + 0.5) / columns, 4), round((row + 0.5) / rows, 4)]
 
 
