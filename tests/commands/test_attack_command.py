@@ -91,9 +91,9 @@ def test_defend_writes_everything(place, tmp_path):
     extra = ["--sizes", "0", "2", "--num-masks", "3", "--attacker-masks", "3", "--num-draws", "4"]
     choices = ["--choices", "important", "random-important"]
     assert main([*words("defend", place, out), *extra, *choices]) == 0
-    expected = {"defence.csv", "defence.png", "defence.json", "run.json", "index.html", "page"}
+    expected = {"defences.csv", "defence.png", "defence.json", "run.json", "index.html", "page"}
     assert {path.name for path in out.iterdir()} == expected
-    found = rows(out / "defence.csv")
+    found = rows(out / "defences.csv")
     assert [(row["attack"], row["deactivated"], row["units"]) for row in found] == [
         (goal, choice, size)
         for goal in ("targeted", "untargeted")

@@ -110,7 +110,7 @@ class DefendOptions(AttackedImages):
                 for goal in dict.fromkeys(self.goals)
                 for choice in dict.fromkeys(self.choices)
             ]
-            self.write_tables(folder, {"defence": tables.defence_table(defences, study)})
+            self.write_tables(folder, {"defences": tables.defence_table(defences, study)})
             chart = figures.defence_figure(defences, width=self.figure_inches)
             self.save_figure(folder, "defence", chart)
             facts = attack_facts(study, classifier.names)

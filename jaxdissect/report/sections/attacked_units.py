@@ -35,7 +35,7 @@ def attacked_unit_sections(folder: ResultFolder) -> list[PageSection]:
         folder: What `jaxdissect attack` has written.
     """
     layer, target = folder.text("layer"), folder.text("target", default="another class")
-    groups = list(folder.rows("groups", texts=_TEXTS))
+    groups = list(folder.rows("groups", texts=_TEXTS, needs=("important to",)))
     kind = ATTACKS.get(str(folder.option("attack")), "an attack")
     section = PageSection(
         title=f"What an attack does to units of {layer}",
@@ -117,7 +117,7 @@ def _findings(folder: ResultFolder, groups: Sequence[Row], target: str) -> Itera
                 f"Peaks of {_GROUPS[name]} change {mean / base:.1f} times as much as those "
                 f"of all other units{sure}."
             )
-    for row in list(folder.rows("units"))[:1]:
+    for row in list(folder.rows("units", needs=("unit",)))[:1]:
         moved, rise, before = (
             number_of(row, name) for name in (_CHANGE, _RISE, "mean peak before")
         )
@@ -145,7 +145,7 @@ def _pictures(folder: ResultFolder, groups: Sequence[Row], target: str) -> Itera
     )
     most = [
         f"{row.get('unit')}: {decimal(moved, digits=2)}"
-        for row in list(folder.rows("units"))[:8]
+        for row in list(folder.rows("units", needs=("unit",)))[:8]
         if (moved := number_of(row, _CHANGE)) is not None
     ]
     yield Picture(

@@ -21,7 +21,8 @@ def class_detector_sections(folder: ResultFolder) -> list[PageSection]:
     """
     layer = folder.text("layer")
     chosen, judged = (folder.number("images", part) for part in ("chosen with", "judged with"))
-    best = [row for row in folder.rows("detectors", texts=_TEXTS) if row.get("rank") == 1]
+    rows = folder.rows("detectors", texts=_TEXTS, needs=("class", "rank", "unit"))
+    best = [row for row in rows if row["rank"] == 1]
     section = PageSection(
         title=f"One unit of {layer} as a detector of each class",
         question=(
@@ -58,7 +59,7 @@ def _facts(folder: ResultFolder) -> Iterator[KeyFigure]:
 
 def _findings(folder: ResultFolder, best: Sequence[Row]) -> Iterator[str]:
     judged = [
-        (accuracy, str(row.get("class")), row)
+        (accuracy, str(row["class"]), row)
         for row in best
         if (accuracy := number_of(row, "balanced accuracy")) is not None
     ]
@@ -66,7 +67,7 @@ def _findings(folder: ResultFolder, best: Sequence[Row]) -> Iterator[str]:
     for accuracy, name, row in judged[:1]:
         auroc = number_of(row, "AUROC")
         yield (
-            f"Unit {row.get('unit')} tells {name} from all other classes with a balanced accuracy "
+            f"Unit {row['unit']} tells {name} from all other classes with a balanced accuracy "
             f"of {decimal(accuracy)}{'' if auroc is None else f' (AUROC {decimal(auroc)})'} on "
             "images that it was not chosen with: the best of all."
         )
@@ -75,9 +76,9 @@ def _findings(folder: ResultFolder, best: Sequence[Row]) -> Iterator[str]:
         good = sum(accuracy > 0.9 for accuracy, *_ in judged)
         yield (
             f"{good} of {count(len(judged), 'class', 'classes')} have a unit with more than 0.9. "
-            f"{name} is detected worst: unit {row.get('unit')} reaches {decimal(accuracy)}."
+            f"{name} is detected worst: unit {row['unit']} reaches {decimal(accuracy)}."
         )
-    units = [row.get("unit") for row in best]
+    units = [row["unit"] for row in best]
     if len(set(units)) < len(units):
         yield (
             f"{len(units):,} classes share {count(len(set(units)), 'unit')} as their best "
@@ -102,7 +103,7 @@ def _pictures(folder: ResultFolder, best: Sequence[Row]) -> list[PageFigure]:
         )
         if chosen is not None and judged is not None:
             values = f"{decimal(chosen, digits=2)} and {decimal(judged, digits=2)}"
-            said.append(f"{row.get('class')} {values}")
+            said.append(f"{row['class']} {values}")
     more = "; and others" if len(best) > _NAMED else ""
     found = figures_there(
         folder,
@@ -122,9 +123,9 @@ def _peak_figure(folder: ResultFolder, file: str, best: Sequence[Row]) -> PageFi
     """Describe the picture of the peaks of one detector, whose file bears the class's name."""
     part = file.rpartition(".")[0].removeprefix("peaks_").partition("_")[2]
     row = next((row for row in best if part and _in_a_file_name(row).startswith(part)), None)
-    name = part.replace("_", " ") if row is None else str(row.get("class"))
+    name = part.replace("_", " ") if row is None else str(row["class"])
     threshold = None if row is None else number_of(row, "threshold")
-    of = name if row is None else f"unit {row.get('unit')}, the best detector of {name}"
+    of = name if row is None else f"unit {row['unit']}, the best detector of {name}"
     cut = "" if threshold is None else f", cut at the threshold {decimal(threshold, digits=2)}"
     return PageFigure(
         f"Peaks of {of}: images of the class and all others.",
@@ -135,7 +136,7 @@ def _peak_figure(folder: ResultFolder, file: str, best: Sequence[Row]) -> PageFi
 
 def _in_a_file_name(row: Row) -> str:
     """Write the class of a row as the names of pictures have it."""
-    return re.sub(r"[^\w.-]+", "_", str(row.get("class"))).strip("_")
+    return re.sub(r"[^\w.-]+", "_", str(row["class"])).strip("_")
 
 
 def _tables(folder: ResultFolder, layer: str) -> Iterator[PageTable]:

@@ -25,7 +25,9 @@ from jaxdissect.report.sections.wording import (
     the_first,
 )
 
-_TEXTS = frozenset(("class", "most_important_units", "removed_or_alone"))
+_TEXTS = frozenset(
+    ("class", "most_important_units", "removed_or_alone", "names_of_classes", "grouped_by")
+)
 _BY_CLASSES = "classes to which a unit is important"
 _NAMED = 8  # classes that the words for a picture name
 
@@ -82,12 +84,12 @@ def class_unit_sections(folder: ResultFolder) -> list[PageSection]:
 
 def _effects(folder: ResultFolder) -> _Effects:
     found: _Effects = {}
-    for row in folder.rows("sets", texts=_TEXTS):
+    for row in folder.rows("sets", texts=_TEXTS, needs=("class", "removed_or_alone")):
         own, overall = (_estimate(row, name) for name in ("change", "overall_change"))
         size = number_of(row, "units")
         if own is not None and overall is not None and size is not None:
-            key = (str(row.get("removed_or_alone")), int(size))
-            found.setdefault(key, {})[str(row.get("class"))] = _Effect(own, overall)
+            key = (str(row["removed_or_alone"]), int(size))
+            found.setdefault(key, {})[str(row["class"])] = _Effect(own, overall)
     return found
 
 
@@ -145,7 +147,7 @@ def _findings(folder: ResultFolder, effects: _Effects) -> Iterator[str]:
                 "order of the margin (the score of the class minus the greatest other) that they "
                 "cost."
             )
-    important = [row for row in folder.rows("important", texts=frozenset(("names_of_classes",)))]
+    important = list(folder.rows("important", texts=_TEXTS, needs=("classes",)))
     some = sum((number_of(row, "classes") or 0) > 0 for row in important)
     if important:
         yield (
@@ -197,7 +199,7 @@ def _mean_iou(folder: ResultFolder, *, is_important: bool) -> float | None:
 
 def _pictures(folder: ResultFolder) -> Iterator[Picture]:
     sizes = _sizes(folder)
-    rows = list(folder.rows("classes", texts=_TEXTS))
+    rows = list(folder.rows("classes", texts=_TEXTS, needs=("class",)))
     for size in sizes[:1]:
         values = [
             (str(row["class"]), [number_of(row, name) for name in names])
@@ -248,8 +250,8 @@ def _pictures(folder: ResultFolder) -> Iterator[Picture]:
 def _curve_words(folder: ResultFolder) -> str:
     """Say where the curves of each class begin and end."""
     curves: dict[str, list[Row]] = {}
-    for row in folder.rows("curves", texts=_TEXTS):
-        curves.setdefault(str(row.get("class")), []).append(row)
+    for row in folder.rows("curves", texts=_TEXTS, needs=("class",)):
+        curves.setdefault(str(row["class"]), []).append(row)
     said = []
     for name, rows in curves.items():
         middle = rows[max(0, len(rows) // 2 - 1)]
@@ -266,8 +268,8 @@ def _curve_words(folder: ResultFolder) -> str:
 
 def _groups(folder: ResultFolder, kind: str) -> list[Row]:
     """Find the groups of like importance of one kind."""
-    rows = folder.rows("importance", texts=frozenset(("grouped_by",)))
-    return [row for row in rows if row.get("grouped_by") == kind]
+    rows = folder.rows("importance", texts=_TEXTS, needs=("grouped_by",))
+    return [row for row in rows if row["grouped_by"] == kind]
 
 
 def _group_words(folder: ResultFolder, kind: str) -> str:
@@ -284,7 +286,7 @@ def _group_words(folder: ResultFolder, kind: str) -> str:
 
 def _class_tables(folder: ResultFolder, effects: _Effects) -> Iterator[PageTable]:
     """Make tables of the classes: what sets of units do to each, and to all classes together."""
-    rows = list(folder.rows("classes", texts=_TEXTS))
+    rows = list(folder.rows("classes", texts=_TEXTS, needs=("class",)))
     kinds = (("removed", "without {}"), ("alone", "with only {}"))
     sets = [(key, name.format(key[1])) for kind, name in kinds for key in effects if key[0] == kind]
     note = None
@@ -302,7 +304,7 @@ def _class_tables(folder: ResultFolder, effects: _Effects) -> Iterator[PageTable
             ),
             [
                 (
-                    str(row.get("class")),
+                    str(row["class"]),
                     number_of(row, "images"),
                     str(row.get("most_important_units") or "none"),
                     number_of(row, "all_units"),
@@ -318,7 +320,7 @@ def _class_tables(folder: ResultFolder, effects: _Effects) -> Iterator[PageTable
             "classes; in brackets the 99% intervals.",
             ("ranked for", *(f"change {name}" for _, name in sets)),
             [
-                (str(row.get("class")), *(_cell(effects[key], row, "overall") for key, _ in sets))
+                (str(row["class"]), *(_cell(effects[key], row, "overall") for key, _ in sets))
                 for row in rows[:MOST_ROWS]
             ],
             note,
@@ -326,7 +328,7 @@ def _class_tables(folder: ResultFolder, effects: _Effects) -> Iterator[PageTable
 
 
 def _cell(effects: Mapping[str, _Effect], row: Row, part: Literal["own", "overall"]) -> Cell:
-    effect = effects.get(str(row.get("class")))
+    effect = effects.get(str(row["class"]))
     return None if effect is None else getattr(effect, part)
 
 

@@ -24,8 +24,8 @@ def generator_cause_sections(folder: ResultFolder) -> list[PageSection]:
     steps = folder.number("command", "steps")
     learned = "" if steps is None else f" in {count(steps, 'step')}"
     effects: dict[str, list[Row]] = {}
-    for row in folder.rows("effects", texts=_TEXTS):
-        effects.setdefault(str(row.get("ranking")), []).append(row)
+    for row in folder.rows("effects", texts=_TEXTS, needs=("ranking",)):
+        effects.setdefault(str(row["ranking"]), []).append(row)
     section = PageSection(
         title=f"Units of {layer} that cause {concept}",
         question=(

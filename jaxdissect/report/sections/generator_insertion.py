@@ -10,7 +10,7 @@ from jaxdissect.report.sections.result_folder import ResultFolder, Row
 from jaxdissect.report.sections.wording import change, count, decimal, images
 
 _THERE, _ADDED, _ERROR = "was there", "pixels added", "standard error by images"
-_TEXTS = frozenset((_THERE, "category"))
+_TEXTS = frozenset((_THERE, "category", "concept"))
 _FEWEST = 100  # samples of contexts that are named, where the options do not say
 
 
@@ -24,7 +24,7 @@ def generator_insertion_sections(folder: ResultFolder) -> list[PageSection]:
     units = folder.number("command", "num_units")
     times = folder.number("command", "times") or 1
     level = "the level" if times == 1 else f"{times:g} times the level"
-    contexts = list(folder.rows("contexts", texts=_TEXTS))
+    contexts = list(folder.rows("contexts", texts=_TEXTS, needs=(_THERE,)))
     section = PageSection(
         title=f"Inserting units of {layer} that match {concept}",
         question=(
@@ -104,7 +104,7 @@ def _findings(folder: ResultFolder, contexts: Sequence[Row], concept: str) -> It
             )
     moved = [
         f"{row.get('concept')} {change(value, digits=1)}"
-        for row in list(folder.rows("changes", texts=frozenset(("concept", "category"))))[:5]
+        for row in list(folder.rows("changes", texts=_TEXTS, needs=("concept",)))[:5]
         if (value := number_of(row, "pixels changed per insertion")) is not None
     ]
     if moved:
@@ -123,12 +123,13 @@ def _pictures(
     bars = "; ".join(f"{row.get(_THERE)} {_measured(row)}" for row in _named(folder, contexts)[:10])
     yield Picture(
         "contexts",
-        f"{concept} pixels that one insertion adds, by what was there; standard errors by images.",
+        f"Pixels of {concept} that one insertion adds, by what was there; standard errors by "
+        "images.",
         f"Bars with error bars, in pixels: {bars}.",
     )
     cells = [
         (added, row)
-        for row in folder.rows("cells")
+        for row in folder.rows("cells", needs=("row", "column"))
         if (added := number_of(row, _ADDED)) is not None
     ]
     best = max(cells, key=lambda item: item[0], default=None)
@@ -140,7 +141,7 @@ def _pictures(
     )
     yield Picture(
         "cells",
-        f"{concept} pixels that an insertion adds on average, by cell of {layer}.",
+        f"Pixels of {concept} that an insertion adds on average, by cell of {layer}.",
         f"A map with a color for each cell of the layer.{peak}",
     )
     yield Picture(
@@ -156,7 +157,7 @@ def _tables(folder: ResultFolder, concept: str) -> Iterator[PageTable]:
     yield from page_table(
         folder,
         "contexts",
-        f"{concept} pixels that one insertion adds, by what was there; contexts with at least "
+        f"Pixels of {concept} that one insertion adds, by what was there; contexts with at least "
         f"{fewest:,} samples.",
         (
             text(_THERE),

@@ -20,7 +20,7 @@ def generator_realism_sections(folder: ResultFolder) -> list[PageSection]:
     """
     layer = folder.named("layer", default="a layer")
     real = folder.number("real images")
-    sets = list(folder.rows("sets", texts=_TEXTS))
+    sets = list(folder.rows("sets", texts=_TEXTS, needs=("removed",)))
     section = PageSection(
         title=f"Units of {layer} that cost realism",
         question=(
@@ -101,7 +101,9 @@ def _findings(folder: ResultFolder, sets: Sequence[Row]) -> Iterator[str]:
                     f"Without as many random units it changes by {change(-fall, digits=4)}{sure}."
                 )
     singles = [
-        (cost, row) for row in folder.rows("units") if (cost := number_of(row, "cost")) is not None
+        (cost, row)
+        for row in folder.rows("units", needs=("unit",))
+        if (cost := number_of(row, "cost")) is not None
     ]
     if singles:
         cost, row = max(singles, key=lambda item: item[0])

@@ -93,7 +93,7 @@ def _findings(folder: ResultFolder, sets: Sequence[Row], concept: str) -> Iterat
         yield f"Where {concept} was, there is now {', '.join(named)}."
     singles = [
         (lost, row)
-        for row in folder.rows("units", texts=frozenset(("gains most",)))
+        for row in folder.rows("units", texts=frozenset(("gains most",)), needs=("unit",))
         if (lost := number_of(row, "pixels changed per image")) is not None
     ]
     if singles:
@@ -110,7 +110,8 @@ def _findings(folder: ResultFolder, sets: Sequence[Row], concept: str) -> Iterat
 def _last_replacements(folder: ResultFolder, sets: Sequence[Row]) -> list[Row]:
     """What stands where the concept was, without all the units that were removed."""
     last = number_of(sets[-1], _REMOVED) if sets else None
-    return [row for row in folder.rows("replaced", texts=_NAMES) if row.get(_REMOVED) == last]
+    rows = folder.rows("replaced", texts=_NAMES, needs=("in its place", _REMOVED))
+    return [row for row in rows if row[_REMOVED] == last]
 
 
 def _pictures(folder: ResultFolder, sets: Sequence[Row], concept: str) -> Iterator[Picture]:

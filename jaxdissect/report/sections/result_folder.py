@@ -6,7 +6,7 @@ and what cannot be read is named with its file.
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,12 @@ class ResultFolder:
     Attributes:
         path: The folder.
         settings: What its settings file holds: facts by name, and the options under `command`.
+        settings_file: The name of that file.
     """
 
     path: Path
     settings: Mapping[str, Any]
+    settings_file: str
 
     def option(self, name: str) -> Any:
         """Return what an option of the command was; None where that is not known."""
@@ -79,32 +81,44 @@ class ResultFolder:
 
     def has_table(self, name: str) -> bool:
         """Say whether there is a table, in any format."""
-        return any((self.path / f"{name}{ending}").is_file() for ending in _READERS)
+        return self._table(name) is not None
 
-    def rows(self, name: str, *, texts: frozenset[str] = frozenset()) -> Iterator[Row]:
+    def rows(
+        self, name: str, *, texts: frozenset[str] = frozenset(), needs: Sequence[str] = ()
+    ) -> Iterator[Row]:
         """Yield the rows of a table; none where there is no such table.
 
         Args:
             name: Its name without ending: CSV, JSON or Parquet, whichever there is.
             texts: Columns of names, which stay text even where they look like numbers. CSV files
                 do not say which columns these are.
+            needs: Columns without which its rows say nothing: a table of an older version that
+                lacks one is as if it were not there.
 
         Raises:
             ValueError: If the file is not a table.
         """
-        for ending, read in _READERS.items():
-            path = self.path / f"{name}{ending}"
-            if path.is_file():
-                try:
-                    yield from read(path, texts)
-                except (ValueError, UnicodeError, csv.Error) as problem:
-                    raise ValueError(f"`folder`: {path} is no table: {problem}") from problem
-                return
+        path = self._table(name)
+        if path is None:
+            return
+        try:
+            for row in _READERS[path.suffix](path, texts):
+                if all(column in row for column in needs):
+                    yield row
+        except (ValueError, UnicodeError, csv.Error) as problem:
+            raise ValueError(f"`folder`: {path} is no table: {problem}") from problem
 
     def file_of_table(self, name: str) -> str:
         """Name the file of a table, for captions."""
-        found = (f"{name}{ending}" for ending in _READERS)
-        return next((file for file in found if (self.path / file).is_file()), f"{name}.csv")
+        path = self._table(name)
+        return f"{name}.csv" if path is None else path.name
+
+    def _table(self, name: str) -> Path | None:
+        """Find the file of a table; settings may lie under the same name."""
+        found = (self.path / f"{name}{ending}" for ending in _READERS)
+        return next(
+            (path for path in found if path.name != self.settings_file and path.is_file()), None
+        )
 
     def picture(self, name: str) -> str | None:
         """Name the file of a picture that browsers show; None where there is none.
@@ -143,7 +157,7 @@ def read_result_folder(path: str | Path, settings_file: str) -> ResultFolder:
         raise ValueError(f"`folder`: {file} is not JSON: {problem}") from problem
     if not isinstance(settings, dict):
         raise ValueError(f"`folder`: {file} does not hold a JSON object")
-    return ResultFolder(Path(path), settings)
+    return ResultFolder(Path(path), settings, settings_file)
 
 
 def _read_csv(path: Path, texts: frozenset[str]) -> Iterator[Row]:

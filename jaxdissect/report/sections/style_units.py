@@ -19,7 +19,7 @@ def style_unit_sections(folder: ResultFolder) -> list[PageSection]:
     Args:
         folder: What `jaxdissect style` has written.
     """
-    layers = list(folder.rows("layers", texts=_TEXTS))
+    layers = list(folder.rows("layers", texts=_TEXTS, needs=("layer",)))
     limit = folder.number("min_style_iou")
     above = "" if limit is None else f" (IoU of the two regions above {limit:g})"
     section = PageSection(
@@ -86,8 +86,10 @@ def _findings(folder: ResultFolder, layers: Sequence[Row]) -> Iterator[str]:
 
 def _pictures(folder: ResultFolder, layers: Sequence[Row]) -> list[PageFigure]:
     divided = "; ".join(
-        f"{row.get('layer')} {row.get('shape-sensitive')} and {row.get('texture-sensitive')}"
+        f"{row['layer']} {shape:,} and {texture:,}"
         for row in layers
+        if (shape := number_of(row, "shape-sensitive")) is not None
+        and (texture := number_of(row, "texture-sensitive")) is not None
     )
     agreements = "; ".join(
         f"{row.get('layer')} {decimal(both)}"

@@ -33,8 +33,8 @@ def unit_defence_sections(folder: ResultFolder) -> list[PageSection]:
     """
     layer, target = folder.text("layer"), folder.text("target", default="another class")
     defences: dict[tuple[str, str], list[Row]] = {}
-    for row in folder.rows("defence", texts=_TEXTS):
-        key = (str(row.get("attack")), str(row.get("deactivated")))
+    for row in folder.rows(_table(folder), texts=_TEXTS, needs=("attack", "deactivated", "units")):
+        key = (str(row["attack"]), str(row["deactivated"]))
         defences.setdefault(key, []).append(row)
     kind = ATTACKS.get(str(folder.option("attack")), "an attack")
     section = PageSection(
@@ -60,15 +60,21 @@ def unit_defence_sections(folder: ResultFolder) -> list[PageSection]:
     return [section]
 
 
+def _table(folder: ResultFolder) -> str:
+    """Name the table, which older versions called as they did the settings."""
+    return "defences" if folder.has_table("defences") else "defence"
+
+
 def _facts(folder: ResultFolder, defences: _Defences, target: str) -> Iterator[KeyFigure]:
     yield from attack_facts(folder, target)
     for goal in list(dict.fromkeys(goal for goal, _ in defences))[:1]:
         best = _best(defences, goal)
-        for name, label in ((_TRANSFERRED, "is unaware"), (_ADAPTIVE, "knows it")):
+        for name, label in ((_TRANSFERRED, "does not know"), (_ADAPTIVE, "knows")):
             value = None if best is None else number_of(best, name)
             if best is not None and value is not None:
                 yield KeyFigure(
-                    f"classified correctly without {best.get('units')} units, if the attacker {label}",
+                    f"classified correctly without {best.get('units')} units, if the attacker "
+                    f"{label} of the defence",
                     percent(value),
                     _interval(best, name),
                 )
@@ -105,7 +111,7 @@ def _findings(defences: _Defences) -> Iterator[str]:
             )
         row = _best(defences, goal)
         if row is not None:
-            kind = str(row.get("deactivated"))
+            kind = str(row["deactivated"])
             yield (
                 f"What helps most against an attacker who does not know the defence is to "
                 f"deactivate {number_of(row, 'units'):,} units, {_CHOICES.get(kind, kind)}: "
@@ -150,7 +156,7 @@ def _tables(folder: ResultFolder) -> Iterator[PageTable]:
     first = (text("deactivated"), text("attack"), Column("units", "units"))
     yield from page_table(
         folder,
-        "defence",
+        _table(folder),
         "Accuracy and success of attacks by the number of deactivated units, with 99% intervals.",
         (
             *first,
@@ -161,7 +167,7 @@ def _tables(folder: ResultFolder) -> Iterator[PageTable]:
     )
     yield from page_table(
         folder,
-        "defence",
+        _table(folder),
         "What the defence changes, against the network with all units, with 99% intervals.",
         (*first, *map(measured, changes)),
     )

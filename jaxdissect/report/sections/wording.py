@@ -5,12 +5,12 @@ import math
 MINUS = "\N{MINUS SIGN}"
 
 
-def percent(share: float) -> str:
+def percent(share: int | float) -> str:
     """Write a share as a percentage: `98.0%`."""
     return f"{share:.1%}".replace("-", MINUS)
 
 
-def decimal(value: float, *, digits: int = 3) -> str:
+def decimal(value: int | float, *, digits: int = 3) -> str:
     """Write a number with three decimals, or with more where it would vanish: `0.898`, `0.00012`.
 
     Args:
@@ -24,12 +24,12 @@ def decimal(value: float, *, digits: int = 3) -> str:
     return text.replace("-", MINUS)
 
 
-def change(value: float, *, digits: int = 3) -> str:
+def change(value: int | float, *, digits: int = 3) -> str:
     """Write a change with its sign: `+0.1`, `−0.1`."""
     return ("+" if value > 0 else "") + decimal(value, digits=digits)
 
 
-def interval(low: float, high: float, *, digits: int = 3) -> str:
+def interval(low: int | float, high: int | float, *, digits: int = 3) -> str:
     """Write an interval: `−0.222 to 0.013`."""
     return f"{decimal(low, digits=digits)} to {decimal(high, digits=digits)}"
 
@@ -50,6 +50,6 @@ def the_first(number: int | float, name: str) -> str:
     return name if number == 1 else count(number, name)
 
 
-def images(number: float | None, which: str = "") -> str:
+def images(number: int | float | None, which: str = "") -> str:
     """Write how many images there are, if that is known: `300 images`, `300 other images`."""
     return f"{which}images" if number is None else count(number, f"{which}image")
