@@ -10,6 +10,8 @@ import numpy as np
 
 from jaxdissect.arrays.names import printable_lines
 
+_NUMBERS = (int, float)
+
 
 def write_data(path: Path, kind: str, key: str, payload: Any) -> None:
     """Write a script that hands data to the page.
@@ -38,10 +40,15 @@ def rounded(values: Sequence[Any] | np.ndarray, digits: int) -> list[float | Non
 
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
-        return printable_lines(value)
+        return value if value.isascii() and value.isprintable() else printable_lines(value)
     if isinstance(value, dict):
-        return {printable_lines(name): _plain(item) for name, item in value.items()}
+        return {
+            name if name.isascii() and name.isprintable() else printable_lines(name): _plain(item)
+            for name, item in value.items()
+        }
     if isinstance(value, list | tuple):
+        if all(type(item) in _NUMBERS for item in value):  # millions, without a call for each
+            return [None if item != item or abs(item) == math.inf else item for item in value]
         return [_plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
