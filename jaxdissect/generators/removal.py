@@ -66,6 +66,11 @@ class Removal:
 
     __repr__ = short_repr
 
+    @property
+    def num_removed(self) -> Int64[np.ndarray, "S"]:
+        """How many units were removed under each condition."""
+        return (~self.keep).sum(axis=1, dtype=np.int64)
+
     def area_left(self, concept: int) -> Int32[np.ndarray, "S N"]:
         """Area of one of `concepts` in every image, under each condition.
 

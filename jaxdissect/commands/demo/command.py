@@ -1,32 +1,32 @@
 """`jaxdissect demo`: the experiments of the paper on the built-in scenes, as one page."""
 
+import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import arg
+from tyro.conf import FlagCreatePairsOff, arg
 
-from jaxdissect.commands.demo import classifier_sections, generator_sections
-from jaxdissect.commands.demo.scene_sections import scenes_section
-from jaxdissect.commands.generate import tables
+from jaxdissect.commands.demo import classifier_part, generator_part
+from jaxdissect.commands.demo.sizes import DemoSizes, demo_sizes
+from jaxdissect.commands.demo.world import world_section
 from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.options.output import OutputOptions
 from jaxdissect.commands.output import dissection_tables
-from jaxdissect.commands.output.dissection_files import write_dissection
-from jaxdissect.commands.output.table_files import aligned, write_csv
-from jaxdissect.dissection.result import Dissection
+from jaxdissect.commands.output.progress_bar import print_meanwhile
+from jaxdissect.commands.output.settings import write_settings
+from jaxdissect.commands.output.table_files import Rows, aligned
 from jaxdissect.engine.batching import Stored
 from jaxdissect.engine.data.latent_vectors import latents
-from jaxdissect.engine.folding import Progress
-from jaxdissect.generators.dissection import dissect_generator, ranked_units
+from jaxdissect.engine.devices import is_first_process
+from jaxdissect.engine.meter import Meter
 from jaxdissect.generators.generator import Generator
-from jaxdissect.generators.images import GeneratedImages
 from jaxdissect.networks.network import as_network
-from jaxdissect.report.page import PageSection, write_page
+from jaxdissect.report.result_folders import build_report
+from jaxdissect.report.site_writer import INDEX
 from jaxdissect.scenes.dataset import scenes_dataset
 from jaxdissect.scenes.shipped import load_classifier, load_generator, load_segmenter
-
-REPORT = "report.html"
 
 TITLE = "What the units of a network do"
 
@@ -34,9 +34,14 @@ LEAD = (
     "A unit is one channel of one layer. This page asks of two small networks, which were trained "
     "without a single label of an object, what their units respond to and what they cause.",
     "The experiments are those of Bau et al., Understanding the role of individual units in a deep "
-    "neural network, PNAS 2020, in a world that is small enough to be drawn, trained on and "
-    "dissected anywhere.",
+    "neural network, PNAS 2020. Each has a command of its own for networks of yours: `dissect`, "
+    "`ablate`, `generate dissect`, `generate remove`, `generate insert`.",
 )
+
+SETTINGS_FILE = "report.json"
+"""Marks the folder as results."""
+
+_COLUMNS = 80
 
 SEEDS = (3_000_003, 4_000_003)
 """Added to the seed of the options, for pictures to dissect and rank units with, and for others to
@@ -47,73 +52,106 @@ measure with: none of these was trained on."""
 class DemoOptions(OutputOptions):
     """Dissect the networks of the built-in scenes, remove and insert units, and report.
 
-    Needs no files and no network.
+    Needs no files and no network. Prints what it finds when it is found.
     """
 
-    num_images: Annotated[int, arg(metavar="N")] = 640
-    """Number of pictures to dissect; 4 times as many rank units, twice as many others measure
-    effects."""
-    num_latents: Annotated[int, arg(metavar="N")] = 256
-    """Number of images of the generator."""
+    full: FlagCreatePairsOff[bool] = False
+    """Take all the experiments and more pictures, which takes several minutes."""
+    num_images: Annotated[
+        int | None, arg(metavar="N", help_behavior_hint="(default: 384, with --full 640)")
+    ] = None
+    """Number of pictures to dissect. Twice as many rank units, and as many others measure effects;
+    with --full 4 times and twice as many."""
+    num_latents: Annotated[
+        int | None, arg(metavar="N", help_behavior_hint="(default: 64, with --full 256)")
+    ] = None
+    """Number of images of the generator to dissect, and of others without their trees; in a quarter
+    of these units are inserted."""
     seed: int = 0
     """Seed of pictures and latents."""
 
     def run(self) -> None:
-        """Run all parts; write the report and print where it is.
+        """Run all parts; print what they find, and where the page is.
 
         Raises:
             ValueError, OSError: If the options cannot be followed. Nothing is written then.
         """
-        check_at_least(self, num_images=16, num_latents=16)
+        for name in ("num_images", "num_latents"):
+            if getattr(self, name) is not None:
+                check_at_least(self, **{name: 16})
         self.check_free()
+        sizes = demo_sizes(full=self.full, num_images=self.num_images, num_latents=self.num_latents)
         with self.working() as (folder, progress):
-            result, sections = self._classifier_part(folder, progress)
-            sections += self._generator_part(folder, progress)
-            sections.insert(0, scenes_section(self.seed))
-            write_page(folder / REPORT, TITLE, LEAD, sections)
-        header, rows = dissection_tables.best_unit_table(result)
-        units = "\n".join(aligned([header, *rows]))
-        report = f"The report is {self.out / REPORT}"
-        self.print_summary(f"The ten most interpretable units:\n\n{units}\n\n{report}")
+            self._classifier_part(folder, sizes, progress)
+            self._generator_part(folder, sizes, progress)
+            write_settings(folder / SETTINGS_FILE, self, {"sizes": sizes._asdict()})
+        self._print("")
+        if self.page:
+            self._print(f"Open {self.out / INDEX} in a browser.")
+        else:
+            self._print(f"The results are in {self.out}.")
 
-    def _classifier_part(
-        self, folder: Path, progress: Progress
-    ) -> tuple[Dissection, list[PageSection]]:
+    def write_page(self, folder: Path) -> None:
+        """Write the page of all parts, the world that they are in before them."""
+        section = world_section(folder / "world", seed=SEEDS[0] + self.seed)
+        build_report(folder, [folder], title=TITLE, lead=LEAD, sections=[section])
+
+    def _classifier_part(self, folder: Path, sizes: DemoSizes, progress: Meter) -> None:
         network = as_network(load_classifier())
-        pictures = scenes_dataset(4 * self.num_images, seed=SEEDS[0] + self.seed)
-        held_out = scenes_dataset(2 * self.num_images, seed=SEEDS[1] + self.seed)
-        first = Stored(pictures.read(0, self.num_images))
-        result = classifier_sections.dissect_classifier(network, first, progress)
-        removals = classifier_sections.remove_important_units(network, pictures, held_out, progress)
-        write_dissection(folder, result, first, self)
-        write_csv(folder / "removals.csv", *classifier_sections.removal_table(removals))
-        return result, [
-            classifier_sections.dissection_section(network, first, result, progress),
-            classifier_sections.removal_section(removals, result),
-        ]
+        pictures = scenes_dataset(sizes.ranking, seed=SEEDS[0] + self.seed)
+        others = scenes_dataset(sizes.judging, seed=SEEDS[1] + self.seed)
+        first = Stored(pictures.read(0, sizes.pictures))
+        result = classifier_part.dissect_classifier(network, first, progress)
+        last = next(reversed(result.layers))
+        layers = _lines(dissection_tables.layer_table(result))
+        best = _lines(dissection_tables.best_unit_table(result))
+        self._print(
+            f"What the units of a classifier detect, in {sizes.pictures} drawn pictures: concepts",
+            f"whose pixels their most active pixels match, IoU above {result[last].min_iou:g}.",
+            "",
+            *layers,
+            "",
+            "The most interpretable units:",
+            "",
+            *best,
+        )
+        study = classifier_part.study_scenes(network, pictures, others, progress)
+        self._tell(classifier_part.study_sentence(study))
+        classifier_part.write_classifier(
+            folder / "classifier", result, network, first, self, progress
+        )
+        classifier_part.write_study(
+            folder / "classes", study, result, network, pictures, others, self, progress
+        )
 
-    def _generator_part(self, folder: Path, progress: Progress) -> list[PageSection]:
+    def _generator_part(self, folder: Path, sizes: DemoSizes, progress: Meter) -> None:
         model = load_generator()
         generator = Generator(model, model.sizes[0], segmenter=load_segmenter())
-        source = latents(self.num_latents, generator.latent_size, seed=self.seed)
-        generated = GeneratedImages(generator, source)
-        result = dissect_generator(
-            generator, source, layers=generator_sections.LAYERS, progress=progress
+        source = latents(sizes.latents, generator.latent_size, seed=self.seed)
+        others = latents(sizes.latents, generator.latent_size, seed=SEEDS[0] + self.seed)
+        few = [others[i] for i in range(sizes.inserting)]
+        result = generator_part.dissect_images(generator, source, progress)
+        removal = generator_part.remove_trees(
+            folder / "trees", generator, result, others, sizes.removed, self, progress
         )
-        tree, door = (
-            result.vocabulary.index(name, category=category)
-            for name, category in (generator_sections.TREE, generator_sections.DOOR)
+        self._tell(generator_part.tree_sentence(removal))
+        insertion = generator_part.insert_doors(
+            folder / "doors", generator, result, few, self, progress
         )
-        ranking = ranked_units(result, generator_sections.TREE_LAYER, tree)
-        removal = generator_sections.remove_trees(generator, source, ranking, progress)
-        few = [source[i] for i in range(self.num_latents // 4)]
-        insertion = generator_sections.insert_doors(generator, few, result, progress)
-        result.write_csv(folder / "generator_units.csv")
-        write_csv(folder / "trees.csv", *tables.set_table(removal, tree, ranking))
-        write_csv(folder / "doors.csv", *tables.context_table(insertion, door))
-        return [
-            generator_sections.samples_section(generated),
-            generator_sections.dissection_section(generator, source, result, progress),
-            generator_sections.trees_section(generator, source, removal),
-            generator_sections.doors_section(generator, source, insertion),
-        ]
+        self._tell(generator_part.door_sentence(insertion))
+        generator_part.write_generator(
+            folder / "generator", result, generator, source, self, progress
+        )
+
+    def _tell(self, sentence: str) -> None:
+        self._print("", *textwrap.wrap(sentence, _COLUMNS))
+
+    def _print(self, *lines: str) -> None:
+        """Print something now, before all is done, unless --quiet."""
+        if not self.quiet and is_first_process():
+            print_meanwhile("\n".join(lines))
+
+
+def _lines(table: Rows) -> Iterator[str]:
+    header, rows = table
+    return aligned([header, *rows])

@@ -38,7 +38,7 @@ def left_figure(removal: Removal, concept: int, *, width: float = PAGE_WIDTH) ->
     name = concept_name(removal.vocabulary, concept)
     left, band = removal.fraction_left[:, concept], removal.fraction_band[:, concept]
     return bars_and_curves.curve_figure(
-        range(len(left)),
+        removal.num_removed.tolist(),
         {name: left},
         bands={name: band},
         title=f"Removing the units of {removal.layer} that match {name} best, "
@@ -61,7 +61,7 @@ def replaced_figure(
     return bars_and_curves.bar_figure(
         [concept_name(removal.vocabulary, c) for c in order],
         {"pixels": counts[order] / len(removal.before)},
-        title=f"In the place of {name}, without {len(removal.keep) - 1} units",
+        title=f"In the place of {name}, without {removal.num_removed[-1]} units",
         unit="pixels per image",
         width=width,
     )

@@ -53,11 +53,11 @@ def set_table(removal: Removal, concept: int, ranking: Int[np.ndarray, "_"]) -> 
         (
             number,
             int(ranking[number - 1]) if number else "",
-            float(removal.mean_after[number, concept]),
-            float(left[number]),
-            float(band[number]),
+            float(removal.mean_after[place, concept]),
+            float(left[place]),
+            float(band[place]),
         )
-        for number in range(len(left))
+        for place, number in enumerate(removal.num_removed.tolist())
     ]
     return ("units removed", "last unit", "pixels per image", "fraction left", "99% band"), rows
 
@@ -66,14 +66,14 @@ def change_table(removal: Removal) -> Rows:
     """One row per number of removed units and concept whose area changes in some image."""
     rows = [
         (
-            number,
+            int(removal.num_removed[place]),
             concept_name(removal.vocabulary, concept),
             removal.vocabulary.categories[concept],
             float(removal.mean_before[concept]),
-            float(removal.mean_change[number, concept]),
-            float(removal.standard_error[number, concept]),
+            float(removal.mean_change[place, concept]),
+            float(removal.standard_error[place, concept]),
         )
-        for number, concept in np.argwhere(removal.changes.squares > 0).tolist()
+        for place, concept in np.argwhere(removal.changes.squares > 0).tolist()
     ]
     header = ("units removed", "concept", "category", "pixels per image before")
     return (*header, "pixels changed per image", "standard error"), rows
@@ -82,7 +82,8 @@ def change_table(removal: Removal) -> Rows:
 def replaced_table(removal: Removal, concept: int) -> Rows:
     """One row per number of removed units and what stands where the concept was, most first."""
     rows = []
-    for number, counts in enumerate(removal.in_place_of(concept)):
+    numbers = removal.num_removed.tolist()
+    for number, counts in zip(numbers, removal.in_place_of(concept), strict=True):
         order = np.argsort(-counts, kind="stable")
         rows += [
             (
@@ -102,9 +103,9 @@ def image_table(removal: Removal, concept: int) -> Rows:
     """One row per image and number of removed units: pixels of the concept that are left."""
     left = removal.area_left(concept)
     rows = [
-        (example, number, int(removal.before[example, concept]), int(left[number, example]))
+        (example, number, int(removal.before[example, concept]), int(left[place, example]))
         for example in range(left.shape[1])
-        for number in range(left.shape[0])
+        for place, number in enumerate(removal.num_removed.tolist())
     ]
     return ("example", "units removed", "pixels before", "pixels left"), rows
 

@@ -28,6 +28,19 @@ SHOWN_SECONDS = 1.0
 """Figures of shorter passes are not shown; all of them stand in `run.json`."""
 
 
+_shown: "list[Bars]" = []
+"""The bar that is shown, if any."""
+
+
+def print_meanwhile(text: str) -> None:
+    """Print on stdout what is known already; a bar on the terminal is away meanwhile."""
+    for bars in _shown:
+        bars.stop()
+    print(printable_lines(text), flush=True)
+    for bars in _shown:
+        bars.start()
+
+
 @contextmanager
 def progress_bar(*, quiet: bool = False, console: "Console | None" = None) -> Iterator[Progress]:
     """Show the progress, the plan and the meter of the library while the context is open.
@@ -61,7 +74,11 @@ def progress_bar(*, quiet: bool = False, console: "Console | None" = None) -> It
             TextColumn("{task.fields[figures]}", markup=False),
         )
         with Bars(*columns, console=console, transient=True) as bars:
-            yield _CurrentPass(bars)
+            _shown.append(bars)
+            try:
+                yield _CurrentPass(bars)
+            finally:
+                _shown.remove(bars)
 
 
 class _Resumable:
