@@ -54,6 +54,7 @@ def write_classifier(
     result: Dissection,
     network: Network,
     source: Source,
+    sample: int,
     options: Any,
     progress: Progress,
 ) -> None:
@@ -63,7 +64,12 @@ def write_classifier(
     save_figure(folder / "concepts.png", concept_chart.concept_figure(result))
     if options.page:
         examples = unit_examples(
-            result, network, source, annotated(scene_vocabulary()), progress=progress
+            result,
+            network,
+            source,
+            annotated(scene_vocabulary()),
+            sample=sample,
+            progress=progress,
         )
         examples.save(folder)
 

@@ -56,7 +56,7 @@ class DemoOptions(OutputOptions):
     """
 
     full: FlagCreatePairsOff[bool] = False
-    """Take all the experiments and more pictures, which takes several minutes."""
+    """Take more pictures, and remove trees in smaller steps, which takes several minutes."""
     num_images: Annotated[
         int | None, arg(metavar="N", help_behavior_hint="(default: 384, with --full 640)")
     ] = None
@@ -65,8 +65,8 @@ class DemoOptions(OutputOptions):
     num_latents: Annotated[
         int | None, arg(metavar="N", help_behavior_hint="(default: 64, with --full 256)")
     ] = None
-    """Number of images of the generator to dissect, and of others without their trees; in a quarter
-    of these units are inserted."""
+    """Number of images of the generator to dissect, and of others without their trees. In an
+    eighth of these, but at least 8, units are inserted; with --full in a quarter."""
     seed: int = 0
     """Seed of pictures and latents."""
 
@@ -102,7 +102,7 @@ class DemoOptions(OutputOptions):
         others = scenes_dataset(sizes.judging, seed=SEEDS[1] + self.seed)
         first = Stored(pictures.read(0, sizes.pictures))
         result = classifier_part.dissect_classifier(network, first, progress)
-        last = next(reversed(result.layers))
+        *_, last = result.layers
         layers = _lines(dissection_tables.layer_table(result))
         best = _lines(dissection_tables.best_unit_table(result))
         self._print(
@@ -118,7 +118,7 @@ class DemoOptions(OutputOptions):
         study = classifier_part.study_scenes(network, pictures, others, progress)
         self._tell(classifier_part.study_sentence(study))
         classifier_part.write_classifier(
-            folder / "classifier", result, network, first, self, progress
+            folder / "classifier", result, network, first, sizes.sample, self, progress
         )
         classifier_part.write_study(
             folder / "classes", study, result, network, pictures, others, self, progress
@@ -140,7 +140,7 @@ class DemoOptions(OutputOptions):
         )
         self._tell(generator_part.door_sentence(insertion))
         generator_part.write_generator(
-            folder / "generator", result, generator, source, self, progress
+            folder / "generator", result, generator, source, sizes.sample, self, progress
         )
 
     def _tell(self, sentence: str) -> None:

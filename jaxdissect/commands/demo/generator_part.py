@@ -54,6 +54,7 @@ def write_generator(
     result: Dissection,
     generator: Generator,
     source: Source,
+    sample: int,
     options: Any,
     progress: Progress,
 ) -> None:
@@ -69,6 +70,7 @@ def write_generator(
             segmented(generator.checked_segmenter()),
             inputs=latent_input,
             output_image=generator.to_pixels,
+            sample=sample,
             progress=progress,
         )
         examples.save(folder)
@@ -127,7 +129,7 @@ def remove_trees(
     replaced = figures.replaced_figure(removal, tree)
     if replaced is not None:
         save_figure(folder / "replaced.png", replaced)
-    figures.removal_strip(images, shown, numbers).save(folder / "images.png")
+    save_figure(folder / "images.png", figures.removal_strip(images, shown, numbers))
     facts = {"ranking by IoU": ranking[: removed[-1]].tolist()}
     described = {
         **{"layer": TREE_LAYER, "concept": TREE[0], "category": TREE[1]},
@@ -198,7 +200,7 @@ def insert_doors(
         save_figure(folder / "contexts.png", contexts)
     save_figure(folder / "cells.png", figures.cell_figure(insertion, door, (height, width)))
     sheet = figures.place_sheet(places, insertion, door, (height, width))
-    sheet.save(folder / "places.png")
+    save_figure(folder / "places.png", sheet)
     facts = {"units": insertion.units.tolist(), "values": insertion.values.tolist()}
     described = {
         **{"layer": DOOR_LAYER, "concept": DOOR[0], "category": DOOR[1], "times": 1.0},

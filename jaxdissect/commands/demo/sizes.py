@@ -13,6 +13,7 @@ class DemoSizes(NamedTuple):
         latents: Images to dissect the generator with; as many others lose their trees.
         removed: How many of the units that match trees best are removed together, from 0 on.
         inserting: Images in which units are inserted, at every cell of a layer.
+        sample: Pictures in which the page's histograms and mistakes of units are found.
     """
 
     pictures: int
@@ -21,6 +22,7 @@ class DemoSizes(NamedTuple):
     latents: int
     removed: tuple[int, ...]
     inserting: int
+    sample: int
 
 
 def demo_sizes(*, full: bool, num_images: int | None, num_latents: int | None) -> DemoSizes:
@@ -39,5 +41,6 @@ def demo_sizes(*, full: bool, num_images: int | None, num_latents: int | None) -
         judging=(2 if full else 1) * pictures,
         latents=latents,
         removed=tuple(range(21)) if full else (0, 2, 5, 10, 20),
-        inserting=latents // 4,
+        inserting=latents // 4 if full else max(8, latents // 8),
+        sample=512 if full else 192,
     )
