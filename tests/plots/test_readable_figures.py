@@ -71,13 +71,13 @@ def test_overlaps_and_what_is_outside_are_found():
 def test_concept_chart(number, width):
     concepts = concepts_of(number)
     best = [*range(1, number + 1), 1, 1, 0]
-    layers = {name: drawn_results.layer_with(name, best, concepts) for name in ("conv", LONG)}
+    layers = {LONG: drawn_results.layer_with(LONG, best, concepts)}
     layers["none"] = drawn_results.layer_with("none", [0, 0], concepts)
     assert_readable(concept_figure(Dissection(layers, concepts), width=width), width)
 
 
 @each_width
-@pytest.mark.parametrize("number", [1, 13, 100])
+@pytest.mark.parametrize("number", [1, 13, 60])
 def test_layer_chart(number, width):
     concepts = concepts_of(20)
     rng = np.random.default_rng(number)
@@ -94,8 +94,7 @@ def test_layers_without_any_detector_have_a_chart():
 
 
 @each_width
-@each_number
-@pytest.mark.parametrize("num_series", [1, 3])
+@pytest.mark.parametrize(("number", "num_series"), [(1, 3), (5, 3), (60, 2), (175, 1)])
 def test_bars(number, num_series, width):
     rng = np.random.default_rng(number)
     series = {
@@ -152,7 +151,7 @@ def test_strips(number, width):
 
 
 @each_width
-@each_number
+@pytest.mark.parametrize("number", [1, 5, 60])
 def test_one_unit(number, width):
     patches = [np.zeros((10 + i, 40, 3), np.uint8) for i in range(5)]
     concepts = [(name, KINDS[i % 9], 0.3 / (1 + i)) for i, name in enumerate(names_of(number))]
@@ -183,7 +182,7 @@ def test_peaks(scale, width):
 
 
 @each_width
-@pytest.mark.parametrize("sizes", [(1,), (1, 10, 100), (1, 2, 5, 10, 20, 50)])
+@pytest.mark.parametrize("sizes", [(1,), (1, 2, 5, 10, 20)])
 def test_class_studies(sizes, width):
     study = class_study(sizes, num_classes=175)
     names = names_of(175)
@@ -194,7 +193,7 @@ def test_class_studies(sizes, width):
 
 
 @each_width
-@pytest.mark.parametrize("number", [1, 2, 5, 13])
+@pytest.mark.parametrize("number", [1, 5, 13])
 def test_styles(number, width):
     study = style_study(names_of(number), KINDS)
     assert_readable(style_figures.layer_figure(study, width=width), width)

@@ -151,7 +151,7 @@ def mean_importance_figure(
         capsize=1.5,
     )
     room = min(width, _NARROW) - 0.6
-    count_ticks(axes.xaxis, room / 1.6)  # small numbers are long
+    count_ticks(axes.xaxis, room / 1.2)  # small numbers are long
     draw_grid_lines(axes)
     figure.label(
         axes,
