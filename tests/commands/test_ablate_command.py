@@ -12,6 +12,7 @@ from PIL import Image
 from pyarrow import parquet
 from support import command_line
 from support.class_folders import CLASSES, UNITS, write_class_folders
+from support.result_sections import columns_missed
 
 from jaxdissect.classifiers.ablation import Ablation, ablation_sweep
 from jaxdissect.classifiers.class_study import ClassStudy
@@ -67,6 +68,7 @@ def test_everything_is_written(results):
     expected |= {f"{name}.png" for name in FIGURES}
     expected |= {"ablation.json", "run.json", "index.html", "page"}
     assert {path.name for path in results.iterdir()} == expected
+    assert not columns_missed(results)
     for name in FIGURES:
         with Image.open(results / f"{name}.png") as image:
             image.load()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support import command_line
+from support.result_sections import columns_missed
 
 from jaxdissect.commands.main import main
 from jaxdissect.commands.options import attack as attack_options
@@ -67,6 +68,7 @@ def test_attack_writes_everything(place, tmp_path):
     expected |= {"groups.png", "units.png", "examples.png", "attack.json", "run.json"}
     expected |= {"index.html", "page"}
     assert {path.name for path in out.iterdir()} == expected
+    assert not columns_missed(out)
     images = rows(out / "images.csv")
     assert len(images) == 6 and {row["target"] for row in images} == {"b"}
     assert all("b" not in (row["class"], row["classified as"]) for row in images)
@@ -93,6 +95,7 @@ def test_defend_writes_everything(place, tmp_path):
     assert main([*words("defend", place, out), *extra, *choices]) == 0
     expected = {"defences.csv", "defence.png", "defence.json", "run.json", "index.html", "page"}
     assert {path.name for path in out.iterdir()} == expected
+    assert not columns_missed(out)
     found = rows(out / "defences.csv")
     assert [(row["attack"], row["deactivated"], row["units"]) for row in found] == [
         (goal, choice, size)

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from support import command_line
 from support.class_folders import CLASSES, UNITS, write_class_folders
+from support.result_sections import columns_missed
 
 from jaxdissect.classifiers import best_detectors, peak_activations
 from jaxdissect.commands.detect.command import DetectOptions
@@ -70,6 +71,7 @@ def test_everything_is_written(results):
     for name in figures:
         with Image.open(results / name) as image:
             image.load()
+    assert not columns_missed(results)
 
 
 def test_tables_hold_what_the_library_finds(results, parts):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support import command_line
+from support.result_sections import columns_missed
 from support.toy_generators import painter
 
 from jaxdissect.commands.main import main
@@ -121,6 +122,7 @@ def test_remove(place, tmp_path, capsys):
     files = {f"{name}.{ending}" for name in names for ending in ("csv", "json")}
     pictures = {"left.png", "replaced.png", "images.png"}
     assert written(out) == files | pictures | {"generation.json"}
+    assert not columns_missed(out)
     sets = rows_of(out / "sets.csv")
     assert [int(row["units removed"]) for row in sets] == [0, 1, 2, 3]
     assert sets[1]["last unit"] == "0" and float(sets[0]["fraction left"]) == 1
@@ -139,6 +141,7 @@ def test_insert(place, tmp_path):
     assert main(words(place, "insert", out, num_units=1, min_samples=2, quiet=True)) == 0
     names = {"contexts.csv", "cells.csv", "places.csv", "changes.csv", "generation.json"}
     assert written(out) == names | {"contexts.png", "cells.png", "places.png"}
+    assert not columns_missed(out)
     contexts = rows_of(out / "contexts.csv")
     assert contexts[0]["was there"] == "anything"
     assert int(contexts[0]["samples"]) == 12 * 16 and int(contexts[0]["images"]) == 12
@@ -166,6 +169,7 @@ def test_optimise(place, tmp_path):
     assert main(words(place, "optimise", out, values="present", quiet=True, **options)) == 0
     names = {"units.csv", "steps.csv", "effects.csv", "generation.json"}
     assert written(out) == names | {"effects.png", "steps.png"}
+    assert not columns_missed(out)
     units = rows_of(out / "units.csv")
     assert units[0]["unit"] == "0" and units[0]["rank by IoU"] == "1"
     effects = rows_of(out / "effects.csv")
@@ -184,6 +188,7 @@ def test_artifacts(place, tmp_path):
     assert main(words(place, "artifacts", out, quiet=True, **options)) == 0
     names = {"units.csv", "sets.csv", "generation.json", "distances.png", "images.png"}
     assert written(out) == names
+    assert not columns_missed(out)
     sets = rows_of(out / "sets.csv")
     kinds = ["all units", "costliest", "costliest", "random", "random"]
     assert [row["removed"] for row in sets] == kinds

@@ -9,6 +9,7 @@ from flax import nnx
 from PIL import Image
 from pyarrow import parquet
 from support import command_line
+from support.result_sections import columns_missed
 
 from jaxdissect.commands.main import main
 from jaxdissect.networks.models.adain import AdaINDecoder, AdaINEncoder
@@ -138,6 +139,7 @@ def test_style_writes_tables_and_figures(place, tmp_path, capsys):
     figures = {"layers.png", "iou.png", "styles_stem.png", "styles_head.png"}
     others = {"style.json", "run.json", "index.html", "page"}
     assert {path.name for path in out.iterdir()} == tables | figures | others
+    assert not columns_missed(out)
     rows = read_csv(out / "units.csv")
     assert [row["layer"] for row in rows] == ["stem"] * 5 + ["head"] * 6
     facts = json.loads((out / "style.json").read_text())

@@ -131,9 +131,8 @@ def _layer_of(file: str, layers: Sequence[Row]) -> str:
 
 
 def _tables(folder: ResultFolder) -> Iterator[PageTable]:
-    shared = (
-        Column(_BOTH, _BOTH),
-        Column(_CHANCE, _CHANCE),
+    agreement = (Column(_BOTH, _BOTH), Column(_CHANCE, _CHANCE))
+    concepts = (
         Column(_ORIGINALS, _ORIGINALS),
         Column(f"mean concept IoU {_STYLISED}", _STYLISED),
     )
@@ -145,7 +144,8 @@ def _tables(folder: ResultFolder) -> Iterator[PageTable]:
             text("layer"),
             *(Column(name, name) for name in ("units", "interpretable")),
             *(Column(name, name) for name in ("shape-sensitive", "texture-sensitive")),
-            *shared,
+            *agreement,
+            *concepts,
         ),
     )
     yield from page_table(
@@ -156,7 +156,8 @@ def _tables(folder: ResultFolder) -> Iterator[PageTable]:
             text("layer"),
             text("category"),
             *(Column(name, name) for name in ("units", "shape-sensitive")),
-            *shared,
+            agreement[0],
+            *concepts,
         ),
     )
     yield from page_table(
