@@ -4,6 +4,7 @@ Every picture is changed a little, so that the classifier takes it for a street.
 """
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import jaxdissect as jd
@@ -31,8 +32,8 @@ attacked = projected_gradient(
     jax.random.key(0),
     scores,
     scores.params,
-    images,
-    np.full(len(images), TARGET),
+    jnp.asarray(images),
+    jnp.full(len(images), TARGET),
     ProjectedGradientSettings(epsilon=2.0),
 )
 fooled = np.flatnonzero(attacked.success)

@@ -33,7 +33,6 @@ figure = bar_figure(
     SCENES,
     {"change": change.estimate[0]},
     title=f"Without the 4 units that {SCENES[CLASS]} needs most",
-    unit="change of balanced accuracy, with 99% intervals",
-    errors={"change": (change.high - change.low)[0] / 2},
+    unit="change of balanced accuracy",
 )
 save_figure("bedroom.png", figure)

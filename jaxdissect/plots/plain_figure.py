@@ -6,6 +6,7 @@ Titles, legends and labels are broken into lines that fit, and the figure grows 
 """
 
 from collections.abc import Sequence
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
@@ -26,6 +27,8 @@ from jaxdissect.plots.text_size import fitted, text_width, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_NOTEBOOK_DPI = 120  # pixels per inch: as wide as a notebook's text
 
 _HANDLE = 0.3  # of an entry of a legend: its patch or line, and the gaps around, inches
 _TICK = 0.45  # between the numbers of an axis, inches
@@ -71,6 +74,13 @@ class PlainFigure(Figure):
     def grow(self, inches: float) -> None:
         """Make the figure higher."""
         self.set_figheight(self.get_figheight() + inches)
+
+    def _repr_png_(self) -> bytes:
+        # Notebooks know of figures that pyplot has made, and of these by this name.
+        picture = BytesIO()
+        with print_style():
+            self.savefig(picture, dpi=_NOTEBOOK_DPI, format="png")
+        return picture.getvalue()
 
     def draw(self, renderer: Any) -> None:
         """Draw the figure; this is also how its layout is found."""

@@ -3,6 +3,7 @@
 import pickle
 import sys
 from dataclasses import replace
+from io import BytesIO
 
 import jax.numpy as jnp
 import numpy as np
@@ -245,3 +246,5 @@ def test_a_figure_shows_images_patches_and_concepts(result, tmp_path):
     save_figure(tmp_path / "unit.png", figure)
     with Image.open(tmp_path / "unit.png") as picture:
         assert picture.width == pytest.approx(7.0 * 300, abs=1)
+    with Image.open(BytesIO(figure._repr_png_())) as picture:  # what a notebook shows
+        assert picture.width == pytest.approx(7.0 * 120, abs=1)

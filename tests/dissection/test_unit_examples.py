@@ -149,6 +149,7 @@ def test_everything_against_loops_over_units_and_examples(batch_size, sample):
     net, data = network(), source()
     result = dissected(net, data, batch_size=batch_size)
     found = unit_examples(result, net, data, LABELER, num_images=4, num_mistakes=3, sample=sample)
+    assert result.provenance is not None
     assert list(found.layers) == ["wide", "small"] and found.network == result.provenance.network
     assert len(found.sample) == min(sample, NUMBER) and (np.diff(found.sample) > 0).all()
     assert found.image_size == SIZE and found.mask_size == GRID
