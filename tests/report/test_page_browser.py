@@ -145,21 +145,22 @@ def test_names_are_text_and_never_markup(page, site):
 
 
 def test_first_view_and_searches_of_4224_units_are_fast(page):
-    """The fastest of three, since other tests run beside this one."""
+    """The fastest of three, since other tests run beside this one; of searches, the time in which
+    the page itself computes, to the frame that shows what was found."""
 
     def search(text):
-        # From the keystroke to the frame that shows what was found.
-        return page.browser.execute_async_script(
+        before = page.computing()
+        page.browser.execute_async_script(
             """
             const [text, done] = arguments;
             const field = document.querySelector("#main [data-search]");
-            const start = performance.now();
             field.value = text;
             field.dispatchEvent(new Event("input"));
-            requestAnimationFrame(() => setTimeout(() => done(performance.now() - start)));
+            requestAnimationFrame(() => setTimeout(done));
             """,
             text,
         )
+        return page.computing() - before
 
     for route in ("overview", "units"):
         first = []
@@ -174,7 +175,7 @@ def test_first_view_and_searches_of_4224_units_are_fast(page):
         for _ in range(3):
             times.append(search(text))
             search("table")
-        assert min(times) < 100, (text, times)
+        assert 0 < min(times) < 0.1, (text, times)
     search("")
     assert page.texts(".counted")[0].startswith("4,224 of 4,224")
     assert len(page.all("#main .cards > li")) < 200  # the others are made when they come near

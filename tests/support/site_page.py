@@ -210,6 +210,7 @@ def chromium(profile):
         driver.set_script_timeout(60)
         driver.get("about:blank")
         driver.get_log("performance")  # what a new tab shows
+        driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
         yield driver
 
 
@@ -326,6 +327,11 @@ class SitePage:
             for each in found
             if each["impact"] in ("serious", "critical")
         ]
+
+    def computing(self):
+        """CPU time that the page has taken so far, in seconds: scripts, layout and drawing."""
+        metrics = self.browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+        return next(each["value"] for each in metrics if each["name"] == "TaskDuration")
 
     def console(self):
         """What the browser has complained of since it was last asked."""
