@@ -52,7 +52,8 @@ class AxisExtent(NamedTuple):
         """Find where the fields of cells begin and end within the image, the end exclusive."""
         begin = np.clip(np.floor(self.begin + self.step * cells), 0, self.size - 1)
         end = np.clip(np.ceil(self.end + self.step * cells), 1, self.size)
-        return begin.astype(np.int32), np.maximum(end, begin + 1).astype(np.int32)
+        begin, end = np.asarray(begin, np.int32), np.asarray(end, np.int32)
+        return begin, np.asarray(np.maximum(end, begin + 1))
 
 
 class ReceptiveExtent(NamedTuple):
@@ -106,46 +107,59 @@ def measure_receptive_extents(
         ValueError, TypeError, NotImplementedError: If JAX cannot differentiate the network.
     """
     one = jax.ShapeDtypeStruct((batch_size, *image_shape), jnp.float32)
-    shapes = {name: found.shape[1:3] for name, found in jax.eval_shape(read, params, one).items()}
-    probes = [(name, cell) for name, shape in shapes.items() for cell in _cells(shape)]
+    shapes = {
+        name: (found.shape[1], found.shape[2])
+        for name, found in jax.eval_shape(read, params, one).items()
+    }
+    probes = [
+        _Probe(name, axis, line)
+        for name, shape in shapes.items()
+        for axis in (0, 1)
+        for line in _lines(shape[axis])
+    ]
     noise = np.random.default_rng(0).random((1, *image_shape), np.float32)
     images = jnp.asarray(np.broadcast_to(noise, one.shape))
-    profiles: dict[tuple[str, tuple[int, int]], tuple[np.ndarray, np.ndarray]] = {}
+    profiles: dict[_Probe, np.ndarray] = {}
     for begin in range(0, len(probes), batch_size):
         some = probes[begin : begin + batch_size]
-        places = {
-            name: np.array(
-                [cell if layer == name else (-1, -1) for layer, cell in some]
-                + [(-1, -1)] * (batch_size - len(some)),
-                np.int32,
-            )
+        missing = [(-1, -1)] * (batch_size - len(some))
+        lines = {
+            name: np.array([probe.lines_of(name) for probe in some] + missing, np.int32)
             for name in shapes
         }
-        rows, columns = map(np.asarray, _profiles(read, params, images, places))
-        profiles |= {probe: (rows[i], columns[i]) for i, probe in enumerate(some)}
+        of_axis = [np.asarray(profile) for profile in _profiles(read, params, images, lines)]
+        profiles |= {probe: of_axis[probe.axis][row] for row, probe in enumerate(some)}
     found = {}
-    for name, (height, width) in shapes.items():
-        cells = _cells((height, width))
-        lines = [profiles[name, cell] for cell in cells]
-        axes = [
-            _axis([cell[axis] for cell in cells], [line[axis] for line in lines], number)
-            for axis, number in enumerate((height, width))
-        ]
-        rows, columns = axes
+    for name, shape in shapes.items():
+        rows, columns = (
+            _axis({line: profiles[_Probe(name, axis, line)] for line in _lines(number)}, number)
+            for axis, number in enumerate(shape)
+        )
         found[name] = None if rows is None or columns is None else ReceptiveExtent(rows, columns)
     return found
 
 
-def _cells(shape: Shape) -> list[tuple[int, int]]:
-    """Choose the cells to measure: the first, the last, and one a quarter from either."""
-    rows, columns = (
-        [0, max(1, number // 4), number - 1 - max(1, number // 4), number - 1] for number in shape
-    )
-    height, width = shape
-    return [
-        (min(max(row, 0), height - 1), min(max(column, 0), width - 1))
-        for row, column in zip(rows, columns, strict=True)
-    ]
+class _Probe(NamedTuple):
+    """All cells of a row (axis 0) or a column (axis 1) of a layer, whose gradient is found at once.
+
+    So some of them see the last pixels of their fields, where a single one may not: a maximum has a
+    gradient in one place only.
+    """
+
+    layer: str
+    axis: int
+    line: int
+
+    def lines_of(self, layer: str) -> tuple[int, int]:
+        """Return the row and the column of a layer; -1 for none."""
+        if layer != self.layer:
+            return -1, -1
+        return (self.line, -1) if self.axis == 0 else (-1, self.line)
+
+
+def _lines(number: int) -> tuple[int, ...]:
+    """Choose the cells to measure along an axis: the first, one a quarter from it, and the last."""
+    return tuple(sorted({0, min(max(1, number // 4), number - 1), number - 1}))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -153,26 +167,26 @@ def _profiles(
     read: ImageToMaps,
     params: PyTree,
     images: Float[Array, "B H W _"],
-    places: Mapping[str, Array],
+    lines: Mapping[str, Array],
 ) -> tuple[Float[Array, "B H"], Float[Array, "B W"]]:
-    """Find the greatest gradient in every row and column of images, of a cell of each.
+    """Find the greatest gradient in every row and column of images, of some cells of each.
 
     Args:
         read: From parameters and images to layers.
         params: The parameters.
         images: The images.
-        places: Row and column of a cell by layer [B, 2]; (-1, -1) for none of the layer.
+        lines: A row and a column of a layer [B, 2], whose cells these are; -1 for none.
     """
 
     def probed(images: Array) -> Array:
         total = jnp.zeros((), jnp.float32)
         for number, (name, maps) in enumerate(read(params, images).items()):
             batch, height, width, units = maps.shape
-            signs = jax.random.normal(jax.random.key(number), (1, 1, 1, units), jnp.float32)
-            row, column = places[name][:, 0], places[name][:, 1]
-            is_row = row[:, None] == jnp.arange(height, dtype=jnp.int32)[None]
-            is_column = column[:, None] == jnp.arange(width, dtype=jnp.int32)[None]
-            here = (is_row[:, :, None] & is_column[:, None, :]).reshape(batch, height, width, 1)
+            signs = jax.random.normal(jax.random.key(number), (1, height, width, units))
+            row, column = lines[name][:, :1], lines[name][:, 1:]
+            is_row = row == jnp.arange(height, dtype=jnp.int32)[None]
+            is_column = column == jnp.arange(width, dtype=jnp.int32)[None]
+            here = (is_row[:, :, None] | is_column[:, None, :]).reshape(batch, height, width, 1)
             total += jnp.where(here, maps.astype(jnp.float32) * signs, 0).sum()
         return total
 
@@ -180,25 +194,20 @@ def _profiles(
     return gradient.max(axis=2), gradient.max(axis=1)
 
 
-def _axis(cells: list[int], profiles: list[np.ndarray], number: int) -> AxisExtent | None:
-    """Find the fields along an axis from those of four cells, in order, of `number`."""
+def _axis(profiles: Mapping[int, np.ndarray], number: int) -> AxisExtent | None:
+    """Find the fields along an axis from those of some cells, by cell, of `number`."""
     size = len(profiles[0])
-    ends = [_extent(profile) for profile in profiles]
-    if None in (ends[0], ends[-1]):
+    ends = {line: _extent(profile) for line, profile in profiles.items()}
+    first, last = ends[0], ends[number - 1]
+    if first is None or last is None:
         return None
-    first, last = ends[0], ends[-1]
-    assert first is not None and last is not None
-    steps = [
-        (ends[b][side] - ends[a][side]) / (cells[b] - cells[a])  # type: ignore[index]
-        for side, a, b in ((1, 0, 1), (0, 2, 3))
-        if ends[a] is not None
-        and ends[b] is not None
-        and cells[b] > cells[a]
-        and 0 < ends[a][side] < size  # type: ignore[index]
-        and 0 < ends[b][side] < size  # type: ignore[index]
-    ]
-    step = float(np.mean(steps)) if steps else size / number
-    begin = -np.inf if last[0] == 0 else last[0] - step * cells[-1]
+    second = sorted(ends)[min(1, len(ends) - 1)]
+    between = ends[second]
+    step = size / number
+    if second and between is not None:
+        seen = (between[1] - first[1]) / second
+        step = seen if between[1] < size else max(step, seen)  # it sees no more than there is
+    begin = -np.inf if last[0] == 0 else last[0] - step * (number - 1)
     end = np.inf if first[1] == size else float(first[1])
     return AxisExtent(begin, end, step, size)
 
