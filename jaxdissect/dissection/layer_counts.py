@@ -312,10 +312,7 @@ def look(
 
     def update(tops: Any, batch: Any, shared: None) -> Any:
         maps, example, weight = batch
-        tops = {
-            name: topk.update(tops[name], maps[name].max(axis=(1, 2)), example, weight)
-            for name, _ in layers
-        }
+        tops = {name: _update_top(tops[name], maps[name], example, weight) for name, _ in layers}
         finite = {name: all_finite(maps[name]) for name, _ in layers}
         kept = {name: layer.keep(maps[name]) for name, layer in layers if name in keep}
         sample = {
@@ -327,6 +324,13 @@ def look(
 
     with jax.named_scope("look"):
         return device_states.locally(update, mesh)(tops, (maps, example, weight), None)
+
+
+def _update_top(top: topk.TopKState, maps: Array, example: Array, weight: Array) -> topk.TopKState:
+    """Rank examples by their peaks, and equal peaks by how many cells they are in."""
+    peaks = maps.max(axis=(1, 2))
+    cells = (maps == peaks[:, None, None]).sum(axis=(1, 2), dtype=jnp.int32)
+    return topk.update(top, peaks, example, weight, ties=cells)
 
 
 @partial(jax.jit, static_argnames=("layers", "sampling"))

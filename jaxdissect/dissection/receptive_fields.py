@@ -11,7 +11,7 @@ from jaxdissect.engine.batching import Source, read_block
 from jaxdissect.engine.layer_reader import LayerReader
 from jaxdissect.networks.receptive_extent import ReceptiveExtent, measure_receptive_extents
 
-_PROBES = 8  # images at most whose gradients are found together
+_PROBES = 4  # images at most whose gradients, which take memory, are found together
 
 
 def receptive_extents(

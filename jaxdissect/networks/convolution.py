@@ -37,6 +37,8 @@ with 64 channels in gain nothing, those with 128 do. With 512 channels, 98 tiles
 gain, 64 (4 maps of 14 x 14) about break even, and 16 lose.
 """
 
+_EXACT = ("highest", "float32")  # two names of one precision
+
 CHANNEL_BLOCK = 256
 """Output channels made at a time: the transformed kernel, four times as large as the kernel, is
 then reused memory (19 MB for 512 channels in) instead of 38 MB written afresh for every layer."""
@@ -59,7 +61,8 @@ def conv2d(
     form from `MIN_CHANNELS` and `MIN_TILES` on (`jax.vmap` does not count as tiles), and those with
     a kernel for every channel are sums of shifted products; all else, and every other platform, is
     left to XLA. Winograd's form differs by rounding, at most 1e-4, commonly 1e-5, of the largest
-    output, and an input that is not finite spoils its whole tile.
+    output, and an input that is not finite spoils its whole tile. It is never taken where
+    ``jax.default_matmul_precision("highest")`` asks for as exact a result as there is.
 
     Args:
         inputs: Images.
@@ -186,10 +189,12 @@ def max_pool2d(inputs: Float[Array, "B H W I"]) -> Float[Array, "B h w I"]:
 
 
 def _pays(inputs: Array, kernel: Array) -> bool:
-    """Whether Winograd's form is the faster one; it is not exact enough for bfloat16."""
+    """Whether Winograd's form is the faster one, and exact enough, as for bfloat16 it is not."""
     batch, height, width, channels = inputs.shape
+    settings: Any = jax.config  # which does not declare its options
     return (
         inputs.dtype == jnp.float32
+        and settings.jax_default_matmul_precision not in _EXACT
         and min(channels, kernel.shape[3]) >= MIN_CHANNELS
         and batch * math.ceil(height / 4) * math.ceil(width / 4) >= MIN_TILES
     )

@@ -5,8 +5,9 @@ Letters: B batch, H W image, h w cells of a layer, U units.
 The gradient of a cell with respect to an image is zero outside the cell's receptive field. A few
 cells of every layer are measured in an image of noise; along each axis, fields are taken to move
 evenly from cell to cell. Some forms of convolution, such as Winograd's, leave rounding errors where
-the gradient should be zero: beyond a line of pixels where the greatest gradient falls to less than
-`_NEGLIGIBLE` of what it was one pixel before, pixels are not counted.
+the gradient should be zero. The highest precision is asked for, which avoids them on CPU; and
+beyond a line of pixels where the greatest gradient falls to less than `_NEGLIGIBLE` of what it was
+one pixel before, pixels are not counted.
 """
 
 from collections.abc import Callable, Mapping
@@ -127,7 +128,8 @@ def measure_receptive_extents(
             name: np.array([probe.lines_of(name) for probe in some] + missing, np.int32)
             for name in shapes
         }
-        of_axis = [np.asarray(profile) for profile in _profiles(read, params, images, lines)]
+        with jax.default_matmul_precision("highest"):
+            of_axis = [np.asarray(profile) for profile in _profiles(read, params, images, lines)]
         profiles |= {probe: of_axis[probe.axis][row] for row, probe in enumerate(some)}
     found = {}
     for name, shape in shapes.items():

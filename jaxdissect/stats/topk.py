@@ -2,8 +2,10 @@
 
 Letters: B batch, U columns (usually units), k kept examples.
 
-Equal values are ranked by the smaller index, so the result does not depend on the order in which
-examples come or on how the data is split.
+Equal values are ranked by an integer that comes with them, the greater one first, and then by the
+smaller index, so the result does not depend on the order in which examples come or on how the data
+is split. Units that saturate, as those of a ReLU6 do, have many equal peaks: the integer is in how
+many cells an example has its peak.
 """
 
 from typing import NamedTuple
@@ -19,9 +21,10 @@ _NOWHERE = np.iinfo(np.int32).max
 
 
 class TopKState(NamedTuple):
-    """The best values so far, descending, and the examples they come from."""
+    """The best values so far, descending, what ranks equal ones, and their examples."""
 
     values: Float32[Array, "U k"]
+    ties: Int32[Array, "U k"]
     examples: Int32[Array, "U k"]
 
 
@@ -40,6 +43,7 @@ def init(num_columns: int, k: int) -> TopKState:
         raise ValueError(f"`k` (={k}) must be at least 1")
     return TopKState(
         jnp.full((num_columns, k), -jnp.inf, jnp.float32),
+        jnp.zeros((num_columns, k), jnp.int32),
         jnp.full((num_columns, k), _NOWHERE, jnp.int32),
     )
 
@@ -49,6 +53,8 @@ def update(
     values: Float[Array, "B U"],
     examples: Int32[Array, "B"],
     weight: Bool[Array, "B"],
+    *,
+    ties: Int32[Array, "B U"] | None = None,
 ) -> TopKState:
     """Compare the best with a batch of finite values; those with weight False do not count.
 
@@ -57,11 +63,14 @@ def update(
         values: One value for each example and column.
         examples: Position of each example in the data set.
         weight: Which examples count.
+        ties: Of equal values the greater one goes first; None for all alike.
     """
     values = jnp.where(weight[:, None], values.astype(jnp.float32), -jnp.inf)
     examples = jnp.where(weight, examples, _NOWHERE)
     new = jnp.broadcast_to(examples[None], values.T.shape)
-    return _best(state, TopKState(values.T, new))
+    ties = jnp.zeros(values.shape, jnp.int32) if ties is None else ties
+    ties = jnp.where(weight[:, None], ties, 0)
+    return _best(state, TopKState(values.T, ties.T, new))
 
 
 def merge(a: TopKState, b: TopKState) -> TopKState:
@@ -78,7 +87,6 @@ def finalize(state: TopKState) -> TopK:
 
 def _best(a: TopKState, b: TopKState) -> TopKState:
     k = a.values.shape[1]
-    values = jnp.concatenate([a.values, b.values], axis=1)
-    examples = jnp.concatenate([a.examples, b.examples], axis=1)
-    descending, examples = lax.sort((-values, examples), dimension=1, num_keys=2)
-    return TopKState(-descending[:, :k], examples[:, :k])
+    values, ties, examples = (jnp.concatenate(pair, axis=1) for pair in zip(a, b, strict=True))
+    values, ties, examples = lax.sort((-values, -ties, examples), dimension=1, num_keys=3)
+    return TopKState(-values[:, :k], -ties[:, :k], examples[:, :k])

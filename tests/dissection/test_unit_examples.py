@@ -11,12 +11,14 @@ from PIL import Image
 
 from jaxdissect.arrays import resampling
 from jaxdissect.arrays.concepts import vocabulary
+from jaxdissect.dissection import example_counts, photos
 from jaxdissect.dissection.example_search import unit_examples
 from jaxdissect.dissection.layer_examples import load_unit_examples, photo_path
 from jaxdissect.dissection.presets import Preset, annotated_images, annotated_pixels
+from jaxdissect.dissection.result import Dissection
 from jaxdissect.dissection.run import dissect
 from jaxdissect.engine.batching import Stored
-from jaxdissect.engine.labelers import annotated
+from jaxdissect.engine.labelers import Labeler, annotated
 from jaxdissect.networks.adapters.staged_network import StagedNetwork
 
 CONCEPTS = vocabulary(
@@ -246,3 +248,139 @@ def test_examples_are_saved_and_read_again(tmp_path):
         path.write_bytes(broken)
         with pytest.raises(ValueError, match=r"unit_examples\.npz is damaged"):
             load_unit_examples(tmp_path)
+
+
+def saturating(params, x):
+    """Units that are equal to 1 on more cells, the brighter an image is."""
+    return jnp.minimum(x[:, ::2, ::2] * params, 1.0)
+
+
+def test_of_equal_peaks_those_in_more_cells_come_first():
+    net = StagedNetwork({"cut": saturating}, jnp.full((), 1.3))
+    data = source()
+    result = dissected(net, data, layers=("cut",), num_top_images=6)["cut"]
+    maps = np.minimum(data.arrays["image"][:, ::2, ::2] * np.float32(1.3), 1)
+    assert (result.top_values == 1).all()
+    cells = (maps == 1).sum(axis=(1, 2))
+    for unit in range(3):
+        expected = sorted(range(NUMBER), key=lambda example: (-cells[example, unit], example))
+        assert list(result.top_examples[unit]) == expected[:6]
+
+
+def test_of_equal_cells_the_one_in_their_middle_is_the_place():
+    maps = np.zeros((1, 6, 7, 2), np.float32)
+    maps[0, 1:4, 2:5, 0] = 3  # its middle
+    maps[0, 2, 1, 1] = maps[0, 2, 5, 1] = 2  # the first of two that are as near
+    peaks, places = example_counts.peaks_and_places(jnp.asarray(maps))
+    assert peaks.tolist() == [[3, 2]]
+    assert places.tolist() == [[2 * 7 + 3, 2 * 7 + 1]]
+
+
+def test_images_that_a_network_makes():
+    rng = np.random.default_rng(6)
+    latents = rng.standard_normal((11, 4)).astype(np.float32)
+    weights = jnp.asarray(rng.standard_normal((4, 5 * 6 * 3)).astype(np.float32))
+    stages = {
+        "made": lambda params, z: jax.nn.sigmoid(z @ params).reshape(-1, 5, 6, 3),
+        "image": lambda params, x: jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2),
+    }
+    net, data = StagedNetwork(stages, weights), Stored({"latent": latents})
+    options = {"inputs": latent_of, "output_image": same}
+    labeler = Labeler(CONCEPTS, bright, images=("image",))
+    result = dissect(net, data, labeler, layers=("made",), preset=TENTH, grid=GRID, **options)
+    found = unit_examples(result, net, data, labeler, sample=4, num_images=3, **options)
+    layer = found.layers["made"]
+    assert layer.boxes is None and layer.field_size is None
+    assert found.image_size == (10, 12)
+    images = np.asarray(net.apply(net.params, latents)[0])
+    for position, photo in found.photos.items():
+        image = np.asarray(Image.open(io.BytesIO(photo)), np.float32) / 255
+        brightness = np.abs((image - images[position]) @ np.array([0.299, 0.587, 0.114]))
+        assert brightness.mean() < 0.05
+    maps = np.asarray(net.activations(net.params, latents, layers=("made",))["made"])
+    active = on_grid(maps) > result["made"].thresholds
+    for unit, examples in enumerate(layer.examples):
+        np.testing.assert_array_equal(found.mask(layer.masks[unit]), active[examples][..., unit])
+
+
+def latent_of(batch):
+    return batch["latent"]
+
+
+def same(output):
+    return output
+
+
+def bright(params, batch, grid):
+    """Label made images by their first two channels; they have the size of the grid."""
+    image = batch["image"]
+    return jnp.where(image[..., :1] > 0.6, 1, jnp.where(image[..., 1:2] > 0.6, 2, 0))
+
+
+def test_layers_of_tokens():
+    def tokens(params, x):
+        cells = x[:, ::4, ::4].reshape(len(x), 30, 3) @ params
+        return jnp.concatenate([jnp.full_like(cells[:, :2], 9.0), cells], axis=1)
+
+    weights = np.random.default_rng(8).standard_normal((3, 4)).astype(np.float32)
+    net, data = StagedNetwork({"tokens": tokens}, jnp.asarray(weights)), source()
+    result = dissected(net, data, layers=("tokens",), token_grid=(5, 6), drop_tokens=2)
+    found = unit_examples(result, net, data, LABELER, num_images=4).layers["tokens"]
+    assert found.cells == (5, 6) and found.field_size == (1, 1)
+    np.testing.assert_array_equal(found.peaks, result["tokens"].top_values[:, :4])
+    # A cell sees one pixel, the upper left one of its 4 x 4.
+    left_top = found.places[..., ::-1] * 4
+    np.testing.assert_array_equal(found.boxes, np.concatenate([left_top, left_top + 1], axis=-1))
+
+
+def test_arguments_that_make_no_sense_are_refused():
+    net, data = network(), source()
+    result = dissected(net, data)
+    other = annotated(vocabulary([("cat", "object")]))
+    few = Stored({name: array[:3] for name, array in data.arrays.items()})
+    strange = StagedNetwork(
+        {"wide": lambda params, x: x @ params, "small": lambda params, x: x}, net.params + 1
+    )
+    for arguments, message in (
+        ({"num_images": 0}, r"`num_images` \(=0\) must be at least 1"),
+        ({"num_mistakes": 0}, r"`num_mistakes` \(=0\) must be at least 1"),
+        ({"sample": 0}, r"`sample` \(=0\) must be at least 1"),
+        ({"labeler": other}, r"`labeler` knows 2 concepts, other than the 6"),
+        ({"source": few}, r"`source` has 3 examples, and the dissection has example \d+"),
+        ({"network": strange}, r"`network` is not the one that was dissected"),
+        ({"units": {"deep": [0]}}, r"`units` has \['deep'\]; dissected were wide, small"),
+        ({"units": {"wide": [99]}}, r"`units` of layer 'wide' must lie in \[0, 6\)"),
+        ({"mask_size": (11, 4)}, r"`mask_size` \(=\(11, 4\)\) must be .* \(10, 12\)"),
+        ({"image_key": "picture"}, r"`image_key` \(='picture'\) is no array of `source`"),
+        ({"inputs": upside_down}, r"the peak of unit \d of layer 'wide' .* must be those of"),
+    ):
+        given = {"network": net, "source": data, "labeler": LABELER} | arguments
+        own = [given.pop(name) for name in ("network", "source", "labeler")]
+        with pytest.raises(ValueError, match=message):
+            unit_examples(result, *own, **given)
+    empty = Dissection({}, CONCEPTS)
+    with pytest.raises(ValueError, match="`dissection` has no layers"):
+        unit_examples(empty, net, data, LABELER)
+
+
+def upside_down(batch):
+    return 1 - batch["image"]
+
+
+def test_photographs_keep_to_a_number_of_bytes():
+    rng = np.random.default_rng(7)
+    made = {place: photos.photo_of(rng.random((160, 200, 3), np.float32)) for place in (9, 4, 7)}
+    size = Image.open(io.BytesIO(made[4])).size
+    assert size == (128, 102)
+    whole = sum(map(len, made.values()))
+    assert photos.within_bytes(made, whole) == made
+    before = whole
+    for most in (whole // 2, whole // 4, whole // 8):
+        smaller = photos.within_bytes(made, most)
+        total = sum(map(len, smaller.values()))
+        assert list(smaller) == [4, 7, 9] and total <= most < before
+        assert smaller == photos.within_bytes(made, most)
+        before = total
+    least = photos.within_bytes(made, 1)
+    assert Image.open(io.BytesIO(least[9])).size == (64, 51)
+    assert photos.default_bytes(512) < 15e6 * 0.7

@@ -1,5 +1,7 @@
 """Top examples and moments: oracle, reference, and invariance to splitting."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,6 +48,31 @@ def test_topk_ties_go_to_the_first_example_in_any_order():
         order = np.random.default_rng(seed).permutation(60)
         best = run_topk(data, 8, np.array_split(order, seed + 1))
         np.testing.assert_array_equal(best.examples, expected)
+
+
+def test_equal_values_are_ranked_by_what_comes_with_them():
+    rng = np.random.default_rng(3)
+    data, ties = (rng.integers(0, 3, (50, 4)) for _ in range(2))
+    expected = [
+        sorted(range(50), key=lambda row: (-data[row, unit], -ties[row, unit], row))[:9]
+        for unit in range(4)
+    ]
+    for seed in range(3):
+        states = []
+        order = np.random.default_rng(seed).permutation(50)
+        for rows in np.array_split(order, seed + 2):
+            state = topk.update(
+                topk.init(4, 9),
+                jnp.asarray(data[rows], jnp.float32),
+                jnp.asarray(rows, jnp.int32),
+                jnp.asarray(rows != order[0]),
+                ties=jnp.asarray(ties[rows], jnp.int32),
+            )
+            states.append(state)
+        best = topk.finalize(functools.reduce(topk.merge, states))
+        for unit in range(4):
+            without = [row for row in expected[unit] if row != order[0]]
+            assert list(best.examples[unit])[: len(without)] == without
 
 
 def test_topk_merge():
