@@ -430,6 +430,16 @@ def test_defences(older):
     assert len(changes.header) == 6 and len(changes.rows) == len(accuracies.rows)
 
 
+def test_figures_in_pdf_are_named(older):
+    folder = older("defend")
+    (folder / "defence.png").rename(folder / "defence.pdf")
+    section = only_section(folder)
+    assert not figures(section)
+    assert section.limits[-1].endswith("the figures of this run are `defence.pdf`.")
+    (folder / "defence.svg").write_text("<svg/>")
+    assert "PDF" not in said(only_section(folder))
+
+
 def test_random_weights_are_told(older):
     for kind in ("ablate", "detect", "style"):
         folder = older(kind)

@@ -142,7 +142,9 @@ class FigureOptions(OutputOptions):
 
     def save_figure(self, folder: Path, name: str, figure: "Figure | None") -> None:
         """Write a figure under a name, in the formats of --figure-format; nothing if it is None."""
-        for ending in self.figure_format if figure is not None else ():
+        if figure is None:
+            return
+        for ending in self.figure_format:
             save_figure(folder / f"{name}.{ending}", figure)
 
     def save_strips(

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxdissect.arrays.names import printable
 from jaxdissect.report.command_line import command_line
-from jaxdissect.report.page_section import PageSection
+from jaxdissect.report.page_section import PageFigure, PageSection
 from jaxdissect.report.sections.attacked_units import attacked_unit_sections
 from jaxdissect.report.sections.class_detectors import class_detector_sections
 from jaxdissect.report.sections.class_units import class_unit_sections
@@ -66,8 +67,19 @@ def sections_of(folder: str | Path) -> list[PageSection]:
         if (place / file).is_file():
             found = read_result_folder(place, file)
             line = _command_line(found, kind.command(found))
-            sections += [section._replace(command=line) for section in kind.read(found)]
+            for section in kind.read(found):
+                limits = [*section.limits, *_figures_not_shown(found, section)]
+                sections.append(section._replace(command=line, limits=limits))
     return sections
+
+
+def _figures_not_shown(folder: ResultFolder, section: PageSection) -> list[str]:
+    """Say where figures are that no browser shows as a picture."""
+    files = sorted(path.name for path in folder.path.glob("*.pdf"))
+    if not files or any(isinstance(item, PageFigure) for item in section.content):
+        return []
+    names = ", ".join(f"`{printable(name)}`" for name in files)
+    return [f"A page shows no PDF: the figures of this run are {names}."]
 
 
 def _command_line(folder: ResultFolder, words: str) -> str | None:
