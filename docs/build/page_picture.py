@@ -1,7 +1,7 @@
 """The picture of a unit's page: `python docs/build/page_picture.py FOLDER` takes it anew.
 
-FOLDER holds the results of `jaxdissect dissect --sample scenes --model scenes`; the unit is the best
-one for beds. Needs Chromium and its driver.
+FOLDER holds the results of `jaxdissect dissect --sample scenes --model scenes`, and the unit is the
+best one for beds. Needs Chromium and its driver.
 """
 
 import io
