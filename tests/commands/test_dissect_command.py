@@ -36,6 +36,8 @@ FILES = {
     "run.json",
     "index.html",
     "page",
+    "photos",
+    "unit_examples.npz",
     "units.csv",
     "concepts.csv",
     "layers.csv",
@@ -311,8 +313,12 @@ def test_as_a_module():
 
 def contents(folder):
     """The results in a folder: all but how the command ran, which their page says, too."""
-    paths = (path for path in folder.iterdir() if path.name not in ("run.json", "page"))
-    return {path.name: path.read_bytes() for path in paths}
+    shown = folder / "page"
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "run.json" and not path.is_relative_to(shown)
+    }
 
 
 @pytest.fixture
@@ -340,6 +346,7 @@ def test_a_late_failure_leaves_old_results(place, results, tmp_path, broken_late
     out = tmp_path / "results"
     out.mkdir()
     for name, content in contents(results).items():
+        (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_bytes(content)
     with pytest.raises(ValueError, match="cannot reshape"):
         main([*words(place, out), "--quiet", "--overwrite"])
@@ -370,6 +377,7 @@ def test_results_are_replaced_only_when_asked(place, results, tmp_path, capsys):
     out = tmp_path / "results"
     out.mkdir()
     for name, content in contents(results).items():
+        (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_bytes(content)
     (out / "top_units_other.png").write_bytes(b"of an earlier run")
     arguments = [*words(place, out, layers="stem"), "--quiet"]
