@@ -21,7 +21,12 @@ from jaxdissect.stats import scores
 BLOCK = 64
 """Units whose details stand in one file."""
 
-_LEAST_IOU = 1e-4
+_LEAST_IOU = 5e-4
+"""Of a concept that is shown of a unit; less would be shown as 0.000."""
+
+_MOST_CONCEPTS = 200
+"""Concepts that are shown of a unit, the best ones: vocabularies may have 1,200."""
+
 _MOST_CLASSES = 12
 """Changes of classes that are shown of a unit."""
 
@@ -74,7 +79,7 @@ def _scores(
     """List the concepts of a unit, best first, as `LayerDissection.ranking` orders them."""
     iou = np.nan_to_num(layer.iou[1:, unit], nan=0.0)
     order = np.argsort(-iou, kind="stable")
-    order = order[iou[order] >= _LEAST_IOU] + 1
+    order = order[iou[order] >= _LEAST_IOU][:_MOST_CONCEPTS] + 1
     return {
         "concepts": order.tolist(),
         "iou": _thousandths(layer.iou[order, unit] * 10),

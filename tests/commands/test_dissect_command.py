@@ -188,7 +188,8 @@ def test_what_is_printed(place, tmp_path, capsys):
     options = {"layers": "stem", "limit": 3, "min_iou": 0.001}
     assert main(words(place, tmp_path / "results", **options)) == 0
     output = capsys.readouterr()
-    assert output.err == "keeping all activations (0 MiB): one forward pass per image\n"
+    # Passes that take seconds, as on a busy machine, have lines of their own.
+    assert output.err.startswith("keeping all activations (0 MiB): one forward pass per image\n")
     assert "Detectors, units with IoU > 0.001" in output.out and "Best units:" in output.out
     assert f"Written to {tmp_path / 'results'}: arrays.npz, concepts.csv" in output.out
 
@@ -383,7 +384,7 @@ def test_results_are_replaced_only_when_asked(place, results, tmp_path, capsys):
     arguments = [*words(place, out, layers="stem"), "--quiet"]
     assert "`--overwrite` replaces them" in refused(capsys, arguments)
     assert main([*arguments, "--overwrite"]) == 0
-    assert {path.name for path in out.iterdir()} == FILES - {"top_units_head.0.png"}
+    assert {path.name for path in out.iterdir()} == FILES - {"top_units_head.0.png", "layers.png"}
     assert list(tmp_path.iterdir()) == [out]
 
 
