@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Int, Int32, PyTree
 from jaxdissect.arrays.resampling import Shape
 
 _NEGLIGIBLE = 1e-4
+_NOISE_BLOCKS = (1, 2, 4, 8, 16)  # pixels of a color; each is tried where those before show nothing
 
 # From parameters and images [B, H, W, channels] to layers [B, h, w, U].
 ImageToMaps = Callable[[PyTree, Array], Mapping[str, Array]]
@@ -118,19 +119,21 @@ def measure_receptive_extents(
         for axis in (0, 1)
         for line in _lines(shape[axis])
     ]
-    noise = np.random.default_rng(0).random((1, *image_shape), np.float32)
-    images = jnp.asarray(np.broadcast_to(noise, one.shape))
     profiles: dict[_Probe, np.ndarray] = {}
-    for begin in range(0, len(probes), batch_size):
-        some = probes[begin : begin + batch_size]
-        missing = [(-1, -1)] * (batch_size - len(some))
-        lines = {
-            name: np.array([probe.lines_of(name) for probe in some] + missing, np.int32)
-            for name in shapes
-        }
-        with jax.default_matmul_precision("highest"):
-            of_axis = [np.asarray(profile) for profile in _profiles(read, params, images, lines)]
-        profiles |= {probe: of_axis[probe.axis][row] for row, probe in enumerate(some)}
+    for blocks in _NOISE_BLOCKS:
+        images = jnp.asarray(np.broadcast_to(_noise(image_shape, blocks), one.shape))
+        # Where a layer is zero all along a line, other noise may show what it depends on.
+        open_probes = [probe for probe in probes if not profiles.get(probe, np.zeros(1)).any()]
+        for begin in range(0, len(open_probes), batch_size):
+            some = open_probes[begin : begin + batch_size]
+            missing = [(-1, -1)] * (batch_size - len(some))
+            lines = {
+                name: np.array([probe.lines_of(name) for probe in some] + missing, np.int32)
+                for name in shapes
+            }
+            with jax.default_matmul_precision("highest"):
+                of_axis = [np.asarray(part) for part in _profiles(read, params, images, lines)]
+            profiles |= {probe: of_axis[probe.axis][row] for row, probe in enumerate(some)}
     found = {}
     for name, shape in shapes.items():
         rows, columns = (
@@ -139,6 +142,14 @@ def measure_receptive_extents(
         )
         found[name] = None if rows is None or columns is None else ReceptiveExtent(rows, columns)
     return found
+
+
+def _noise(image_shape: tuple[int, int, int], blocks: int) -> Float[np.ndarray, "1 H W _"]:
+    """Draw an image of noise whose colors change every so many pixels."""
+    height, width, channels = image_shape
+    shape = (1, -(-height // blocks), -(-width // blocks), channels)
+    noise = np.random.default_rng(0).random(shape, np.float32)
+    return noise.repeat(blocks, axis=1).repeat(blocks, axis=2)[:, :height, :width]
 
 
 class _Probe(NamedTuple):

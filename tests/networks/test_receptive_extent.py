@@ -155,6 +155,17 @@ def test_layers_that_see_everything_or_nothing():
     assert found["rows"].boxes(np.array([2, 1])).tolist() == [0, 8, 24, 9]
 
 
+def smooth_only(weights, x):
+    """A layer that is zero wherever neighbouring pixels differ, as they do in fine noise."""
+    edge = jnp.abs(x[:, 1:] - x[:, :-1]).max(axis=(2, 3), keepdims=True)
+    return {"even": jnp.where(edge < 1e-6, x[:, 1:] + x[:, :-1], weights)}
+
+
+def test_layers_that_fine_noise_leaves_dead():
+    extent = measure_receptive_extents(smooth_only, jnp.zeros(()), (32, 24, 3))["even"]
+    assert extent is not None
+
+
 def test_networks_without_a_gradient_are_refused():
     def network(weights, x):
         return {"loop": lax.while_loop(lambda x: x.sum() < 0, lambda x: x + 1, x)}
