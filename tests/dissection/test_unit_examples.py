@@ -2,6 +2,7 @@
 
 import io
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -354,7 +355,8 @@ def test_arguments_that_make_no_sense_are_refused():
         ({"image_key": "picture"}, r"`image_key` \(='picture'\) is no array of `source`"),
         ({"inputs": upside_down}, r"the peak of unit \d of layer 'wide' .* must be those of"),
     ):
-        given = {"network": net, "source": data, "labeler": LABELER} | arguments
+        given: dict[str, Any] = {"network": net, "source": data, "labeler": LABELER}
+        given |= arguments
         own = [given.pop(name) for name in ("network", "source", "labeler")]
         with pytest.raises(ValueError, match=message):
             unit_examples(result, *own, **given)
