@@ -1,6 +1,5 @@
 """Sites of results: what a run found, as pages that a browser opens from disk."""
 
-from jaxdissect.report.page import write_page as write_page
 from jaxdissect.report.page_section import Cell as Cell
 from jaxdissect.report.page_section import Estimate as Estimate
 from jaxdissect.report.page_section import KeyFigure as KeyFigure
