@@ -7,9 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jaxdissect.arrays.names import listed, printable
-from jaxdissect.dissection.layer_examples import ARRAYS, PHOTOS, load_unit_examples
-from jaxdissect.dissection.result import Dissection, load_dissection
+from jaxdissect.dissection.layer_examples import (
+    ARRAYS,
+    PHOTOS,
+    LayerExamples,
+    UnitExamples,
+    load_unit_examples,
+)
+from jaxdissect.dissection.result import Dissection, LayerDissection, load_dissection
 from jaxdissect.report.command_line import command_line
 from jaxdissect.report.page_section import PageSection
 from jaxdissect.report.removal_results import removal_effects
@@ -71,8 +79,10 @@ def build_report(
     parts = list(sections)
     for path, _ in found:
         read = sections_of(path)
-        home = _home(_settings(path), runs) if read else None
-        parts += [section._replace(run=None if home is None else home.id) for section in read]
+        settings = _settings(path) if read else {}
+        for section in read:
+            home = _home(settings, runs, section.layer)
+            parts.append(section._replace(run=None if home is None else home.id))
         runs = _with_effects(path, runs)
     title = title or _title(found, runs, parts)
     return write_site(out, runs, title=title, lead=lead, sections=parts)
@@ -124,6 +134,10 @@ def _run(out: Path, path: Path, name: str, taken: Sequence[str]) -> SiteRun:
     result = load_dissection(path)
     identity = _unused(re.sub("[^a-z0-9]+", "-", name.lower()).strip("-") or "run", taken)
     examples = load_unit_examples(path) if (path / ARRAYS).is_file() else None
+    notes = []
+    if examples is not None and not _are_of(examples, result):
+        examples = None
+        notes.append("The photographs in its folder are of another dissection, and left out.")
     seed = _command(result.settings).get("random_weights")
     return SiteRun(
         id=identity,
@@ -134,6 +148,27 @@ def _run(out: Path, path: Path, name: str, taken: Sequence[str]) -> SiteRun:
         command=_command_of(result),
         facts=run_facts(result, _read_json(path / _RUN_FILE)),
         random_weights=seed if isinstance(seed, int) else None,
+        notes=notes,
+    )
+
+
+def _are_of(examples: UnitExamples, result: Dissection) -> bool:
+    """Check that examples of units are of a dissection, and not of one that lay there before."""
+    if result.provenance is not None and examples.network != result.provenance.network:
+        return False
+    return all(
+        name in result.layers and _is_of(found, result[name])
+        for name, found in examples.layers.items()
+    )
+
+
+def _is_of(found: LayerExamples, layer: LayerDissection) -> bool:
+    units, number = found.units, found.examples.shape[1]
+    return bool(
+        units.max(initial=0) < layer.num_units
+        and np.array_equal(found.examples, layer.top_examples[units, :number])
+        and np.array_equal(found.concepts, layer.best_concept[units])
+        and (found.edges == layer.thresholds[units, None]).any(axis=1).all()
     )
 
 
@@ -156,13 +191,26 @@ def _trained(run: SiteRun, runs: Sequence[SiteRun]) -> str | None:
     """Find the run of the network with its own weights, for one with random weights."""
     if run.random_weights is None:
         return None
-    model = _command(run.dissection.settings).get("model")
-    for other in runs:
-        shared = set(other.dissection.layers) & set(run.dissection.layers)
-        command = _command(other.dissection.settings)
-        if other.random_weights is None and shared and command.get("model") == model:
-            return other.id
-    return None
+    own = run.dissection
+    model = _command(own.settings).get("model")
+    trained = [
+        other
+        for other in runs
+        if other.random_weights is None
+        and set(other.dissection.layers) & set(own.layers)
+        and _command(other.dissection.settings).get("model") == model
+    ]
+
+    def differences(other: SiteRun) -> int:
+        settings = other.dissection.settings
+        differ = sum(settings.get(name) != own.settings.get(name) for name in _OF_THE_NUMBERS)
+        return differ + (other.dissection.vocabulary != own.vocabulary)
+
+    return min(trained, key=differences).id if trained else None
+
+
+_OF_THE_NUMBERS = ("preset", "fraction", "scope", "grid", "examples")
+"""Settings by which the same network has other numbers."""
 
 
 def _command(settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -196,9 +244,13 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _home(settings: Mapping[str, Any], runs: Sequence[SiteRun]) -> SiteRun | None:
-    """Find the dissection of the network that other results are of."""
-    return next((run for run in runs if _is_same_network(settings, run)), None)
+def _home(
+    settings: Mapping[str, Any], runs: Sequence[SiteRun], layer: str | None
+) -> SiteRun | None:
+    """Find the dissection of the network that other results are of, of their layer if there is."""
+    same = [run for run in runs if _is_same_network(settings, run)]
+    with_layer = (run for run in same if layer in run.dissection.layers)
+    return next(with_layer, same[0] if same else None)
 
 
 def _is_same_network(settings: Mapping[str, Any], run: SiteRun) -> bool:
@@ -221,7 +273,7 @@ def _with_effects(path: Path, runs: Sequence[SiteRun]) -> list[SiteRun]:
     if found is None or not runs:
         return list(runs)
     folder, layer, effects = found
-    home = _home(folder.settings, runs)
+    home = _home(folder.settings, runs, layer)
     if home is not None and layer not in home.dissection.layers:
         return list(runs)  # the section shows them
     if home is None or max(effects.units) >= home.dissection[layer].num_units:

@@ -33,12 +33,7 @@ def _facts(result: Dissection, run: Mapping[str, Any]) -> Iterator[tuple[str, st
     yield "Concepts", _concepts(result)
     yield "Layers", f"{len(result.layers)}, with {_units(result):,} units in all"
     yield "Preset", _text(settings.get("preset"))
-    fraction = settings.get("fraction")
-    if isinstance(fraction, float):
-        yield (
-            "Active",
-            f"on {100 * fraction:.3g}% of all pixels, above an exact threshold of each unit",
-        )
+    yield "Active", _active(settings)
     limits = sorted({layer.min_iou for layer in result.layers.values()})
     yield "Detector", f"IoU above {', '.join(f'{limit:g}' for limit in limits)}"
     scope = settings.get("scope")
@@ -69,6 +64,21 @@ def _network(options: Mapping[str, Any], result: Dissection) -> str | None:
     if result.provenance is not None:
         parts.append(f"digest {result.provenance.network}")
     return ", ".join(part for part in parts if part) or None
+
+
+def _active(settings: Mapping[str, Any]) -> str | None:
+    kind, fraction = settings.get("thresholds"), settings.get("fraction")
+    if kind == "given":
+        return "above thresholds that were given"
+    if not isinstance(fraction, float):
+        return None
+    # Results of older versions do not say whether their thresholds were found or given.
+    by = {
+        "order statistics": ", above an exact threshold of each unit",
+        "interpolated": ", above an interpolated threshold of each unit",
+    }.get(str(kind), "")
+    at_most = "" if kind == "interpolated" else "at most "
+    return f"on {at_most}{100 * fraction:.3g}% of all pixels{by}"
 
 
 def _images(settings: Mapping[str, Any], summary: Mapping[str, Any]) -> str | None:

@@ -16,13 +16,28 @@ from jaxdissect.dissection.example_search import unit_examples
 from jaxdissect.engine.labelers import annotated
 from jaxdissect.report.command_line import command_line
 from jaxdissect.report.result_folders import build_report
+from jaxdissect.report.run_facts import run_facts
 from jaxdissect.report.sections.result_sections import SECTION_FILES
 
 COMMAND = {"model": "tiny", "weights": None, "random_weights": None, "layers": ["early", "late"]}
 
 
-def write_dissection(folder, *, scale=1.0, photos=False, **command):
-    result = dissected.dissected(scale=scale)
+OTHER_PRESET = replace(dissected.PRESET, fraction=0.05)
+
+
+def write_dissection(
+    folder,
+    *,
+    scale=1.0,
+    photos=False,
+    only=(),
+    seed=0,
+    number=6,
+    preset=dissected.PRESET,
+    **command,
+):
+    result = dissected.dissected(scale=scale, seed=seed, number=number, preset=preset)
+    result = result.only(*only) if only else result
     result = replace(result, settings={**result.settings, "command": COMMAND | command})
     result.save(folder)
     if photos:
@@ -149,6 +164,53 @@ def test_random_weights_stand_beside(tmp_path):
         "random": "run",
     }
     assert runs["random"]["random_weights"] == 7
+
+
+def test_random_weights_stand_beside_the_run_on_the_same_data(tmp_path):
+    write_dissection(tmp_path / "fewer", number=4)
+    write_dissection(tmp_path / "same")
+    write_dissection(tmp_path / "random", scale=3.0, random_weights=7)
+    build_report(tmp_path / "out", [tmp_path / n for n in ("fewer", "same", "random")])
+    runs = {run["id"]: run for run in read_site(tmp_path / "out")["runs"]}
+    assert runs["random"]["random_of"] == "same"
+
+
+def test_removals_stand_with_the_run_that_has_their_layer(tmp_path):
+    write_dissection(tmp_path / "first", only=["early"])
+    write_dissection(tmp_path / "second", only=["late"])
+    write_ablation(tmp_path / "removed")
+    build_report(tmp_path / "out", [tmp_path / n for n in ("first", "second", "removed")])
+    site = read_site(tmp_path / "out")
+    assert [run["has_importance"] for run in site["runs"]] == [False, True]
+    assert site["sections"][0]["run"] == "second"
+    assert read_units(tmp_path / "out", "second")["importance"] == [0.2, None]
+
+
+@pytest.mark.parametrize("options", [{"scale": 2.0}, {"seed": 1}, {"preset": OTHER_PRESET}])
+def test_photographs_of_another_dissection_are_left_out(tmp_path, options):
+    write_dissection(tmp_path / "run", photos=True)
+    write_dissection(tmp_path / "run", **options)
+    build_report(tmp_path / "run", [tmp_path / "run"])
+    (run,) = read_site(tmp_path / "run")["runs"]
+    assert run["photos"] is None and run["photos_missing"]
+    assert ["another dissection" in note for note in run["notes"]] == [True]
+    detail = read_details(tmp_path / "run", "run", 0, 0)["units"][0]
+    assert detail["histogram"] is None and detail["top"][0]["mask"] is None
+
+
+ACTIVE = {
+    "order statistics": "on at most 10% of all pixels, above an exact threshold of each unit",
+    "interpolated": "on 10% of all pixels, above an interpolated threshold of each unit",
+    "given": "above thresholds that were given",
+    None: "on at most 10% of all pixels",
+}
+
+
+@pytest.mark.parametrize("kind", ACTIVE)
+def test_facts_say_where_thresholds_come_from(kind):
+    result = dissected.dissected()
+    facts = run_facts(replace(result, settings={**result.settings, "thresholds": kind}), {})
+    assert dict(facts)["Active"] == ACTIVE[kind]
 
 
 def test_what_holds_no_results_is_refused(tmp_path):
