@@ -35,6 +35,7 @@ def comparison_data(a: SiteRun, b: SiteRun) -> dict[str, Any]:
                 *(layers[0][pair.layer_a], pair.unit_a),
                 *(layers[1][pair.layer_b], pair.unit_b),
                 pair.shared_examples,
+                *(round(pair.iou_a, 6), round(pair.iou_b, 6), pair.concept, pair.category),
             ]
             for pair in found.matched
         ],

@@ -132,6 +132,8 @@ def _run_data(run: SiteRun) -> dict[str, Any]:
         "command": run.command,
         "facts": [list(fact) for fact in run.facts],
         "min_iou": next(iter(result.layers.values())).min_iou,
+        # Runs in which these differ have numbers that cannot be compared.
+        "preset": {name: result.settings.get(name) for name in ("fraction", "scope")},
         "vocabulary": {
             "names": list(result.vocabulary.names),
             "categories": list(result.vocabulary.categories),

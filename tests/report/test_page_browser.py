@@ -1,6 +1,7 @@
 """The page of results in a browser: Chromium opens it from disk, at both widths and schemes."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from selenium.webdriver import Keys
@@ -8,18 +9,23 @@ from support.site_page import (
     CHROMIUM,
     DRIVER,
     LONG,
+    VOCABULARY,
     WIDTHS,
     SitePage,
     chromium,
+    made_up_dissection,
     made_up_site,
     nothing_amiss,
     walk,
 )
 
+from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.commands.main import main
 from jaxdissect.dissection import compare
 from jaxdissect.dissection.layer_examples import load_unit_examples
 from jaxdissect.dissection.result import load_dissection
+from jaxdissect.report.site_run import SiteRun
+from jaxdissect.report.site_writer import write_site
 
 pytestmark = [
     pytest.mark.slow,
@@ -365,6 +371,46 @@ def test_sides_are_compared_as_python_compares_them(page, site, sides):
         (layers[0].index(first.layer_a), first.unit_a),
         (layers[1].index(first.layer_b), first.unit_b),
     ]
+
+
+def test_pairs_and_refusals_are_those_of_the_runs(browser, tmp_path):
+    """Of other vocabularies, and of other presets: what cannot be compared, cannot by layers."""
+    layers = {"one": 24, "two": 24}
+    half = Vocabulary(
+        tuple(f"a {name}" if i % 2 else name for i, name in enumerate(VOCABULARY.names)),
+        VOCABULARY.categories,
+    )
+    settings = {"fraction": 0.01, "scope": "all_pixels"}
+    own, renamed, tenth = (
+        replace(made_up_dissection(layers, seed=5, strength=3.0, vocabulary=known), settings=kept)
+        for known, kept in (
+            (VOCABULARY, settings),
+            (half, settings),
+            (VOCABULARY, {**settings, "fraction": 0.1}),
+        )
+    )
+    found = compare(own, renamed)
+    runs = [
+        SiteRun(name, name, each)
+        for name, each in (("own", own), ("renamed", renamed), ("tenth", tenth))
+    ]
+    write_site(tmp_path, runs, title="t")
+    seconds = [
+        pair
+        for pair in found.matched
+        if own.unit(pair.layer_a, pair.unit_a).concept != pair.concept
+    ]
+    with nothing_amiss(SitePage(browser, tmp_path)) as page:
+        page.open("compare/own/renamed")
+        said = [text for text in page.texts("#main .pair .shared") if "matched by" in text]
+        first = next(pair for pair in seconds if pair in found.matched[: len(cards(page)) // 2])
+        assert f"matched by {first.concept}, which both know" in said[0]
+        page.go("compare/renamed:1/own:0")
+        assert any("unknown to" in note for note in page.texts("#main .note"))
+        for route in ("compare/own/tenth", "compare/tenth:0/own:1"):
+            page.go(route)
+            assert "fractions of active pixels" in page.texts("#main .problem")[0]
+            assert "Matched" not in " ".join(page.texts("#main h2"))
 
 
 def test_results_of_other_experiments_are_shown_and_sorted(page):

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from support.site_data import (
     read_units,
 )
 
+from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.dissection.example_search import unit_examples
 from jaxdissect.engine.labelers import annotated
 from jaxdissect.report.data_files import write_data
@@ -212,7 +214,7 @@ def test_runs_are_compared(site, result):
     assert found["refused"] is None and found["a"]["units"] == found["b"]["units"] == 6
     detectors = sum(len(layer.detectors()) for layer in result.layers.values())
     assert found["a"]["detectors"] == detectors and len(found["matched"]) > 0
-    for first, a, second, b, _ in found["matched"]:
+    for first, a, second, b, *_ in found["matched"]:
         concepts = [
             side["concept"][side["layer"].index(layer) + unit]
             for side, layer, unit in (
@@ -221,6 +223,27 @@ def test_runs_are_compared(site, result):
             )
         ]
         assert concepts[0] == concepts[1] > 0
+
+
+def test_pairs_name_what_they_are_matched_by(tmp_path, result):
+    """Units are taken for the best of the concepts that both know, which may be their second."""
+    names = ("-", "lane", *result.vocabulary.names[2:])
+    vocabulary = Vocabulary(names, result.vocabulary.categories)
+    layers = {n: replace(layer, vocabulary=vocabulary) for n, layer in result.layers.items()}
+    other = replace(result, vocabulary=vocabulary, layers=layers)
+    write_site(tmp_path, [SiteRun("a", "A", result), SiteRun("b", "B", other)], title="t")
+    path = tmp_path / "page" / "data" / "comparisons" / "a_b.js"
+    seconds = 0
+    for place, unit, place_b, unit_b, _, iou, iou_b, *concept in read_data(
+        path, "comparison", "a/b"
+    )["matched"]:
+        layer = list(result.layers.values())[place]
+        known = 2 + int(np.argmax(layer.iou[2:, unit]))
+        assert concept == [names[known], vocabulary.categories[known]]
+        assert (place_b, unit_b, iou_b) == (place, unit, iou)
+        assert iou == pytest.approx(layer.iou[known, unit], abs=1e-6)
+        seconds += int(layer.best_concept[unit] != known)
+    assert seconds > 0
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path, result):

@@ -94,7 +94,22 @@
   const RULE =
     "Units are matched by concept: the best detector of one side with the best of the other, the second with the second, and so on.";
 
+  // Why two runs cannot be compared, as `jaxdissect.compare` refuses them; null where they can.
+  const unlike = (a, b) => {
+    const [first, second] = [a.run.preset ?? {}, b.run.preset ?? {}];
+    for (const [key, what] of [
+      ["fraction", "fractions of active pixels"],
+      ["scope", "scopes"],
+    ]) {
+      if (first[key] == null || second[key] == null || first[key] === second[key]) continue;
+      return `their presets have other ${what}, ${first[key]} in ${a.name} and ${second[key]} in ${b.name}.`;
+    }
+    return null;
+  };
+
   const computed = (a, b, tables) => {
+    const refused = unlike(a, b);
+    if (refused) return { refused };
     const [foundA, foundB] = [detected(a, tables[0], b), detected(b, tables[1], a)];
     const alone = (own, other, table) =>
       [...own.found]
@@ -150,7 +165,10 @@
     b: found.a,
     only_a: found.only_b,
     only_b: found.only_a,
-    matched: found.matched?.map(([la, ua, lb, ub, shared]) => [lb, ub, la, ua, shared]),
+    matched: found.matched?.map(([la, ua, lb, ub, shared, ia, ib, ...concept]) => [
+      ...[lb, ub, la, ua, shared, ib, ia],
+      ...concept,
+    ]),
   });
 
   const written = async (a, b) => {
@@ -247,19 +265,40 @@
     );
   };
 
+  // The layers of two runs, with what was stated, or refused, of the runs as a whole.
+  const betweenLayers = async (a, b, tables) => {
+    const found = computed(a, b, tables);
+    if (found.refused || a.run === b.run) return found;
+    const whole = await written({ run: a.run, layer: null }, { run: b.run, layer: null });
+    if (!whole) return found;
+    return { ...found, refused: whole.refused, notes: [...whole.notes, ...found.notes] };
+  };
+
+  // What two units are matched by, where that is not what their cards name: units are taken for
+  // the best of the concepts that both vocabularies have.
+  const matchedBy = (a, b, tables, i, j, [, , , , , first, second, name, category]) => {
+    if (name === undefined) return null;
+    const key = `${name}\n${category}`;
+    if (keyOf(a.run, tables[0].concept[i]) === key && keyOf(b.run, tables[1].concept[j]) === key)
+      return null;
+    return el(
+      "span",
+      { class: "shared" },
+      `matched by ${name}, which both know: IoU ${page.iou(first)} and ${page.iou(second)}`,
+    );
+  };
+
   const pairs = (a, b, tables, found) => {
     const index = (table, layer, unit) => table.starts[layer] + unit;
+    const lower = ({ pair, i, j }) =>
+      Math.min(pair[5] ?? tables[0].iou[i], pair[6] ?? tables[1].iou[j]);
     const order = found.matched
       .map((pair) => ({
         pair,
         i: index(tables[0], pair[0], pair[1]),
         j: index(tables[1], pair[2], pair[3]),
       }))
-      .sort(
-        (p, q) =>
-          Math.min(tables[1].iou[q.j], tables[0].iou[q.i]) -
-          Math.min(tables[1].iou[p.j], tables[0].iou[p.i]),
-      );
+      .sort((p, q) => lower(q) - lower(p));
     const list = el("ul", { class: "pairs" });
     const more = el("button", { type: "button", class: "quiet" });
     const draw = (number) => {
@@ -274,6 +313,7 @@
               el("span", { class: "side-name" }, "B"),
               page.unitCard(tables[0], i),
               page.unitCard(tables[1], j),
+              matchedBy(a, b, tables, i, j, pair),
               page.isNumber(pair[4]) &&
                 el("span", { class: "shared" }, `${page.count(pair[4], "top image")} in common`),
             ),
@@ -327,7 +367,7 @@
         return;
       }
       const tables = await Promise.all([page.table(a.run), page.table(b.run)]);
-      const found = (await written(a, b)) ?? computed(a, b, tables);
+      const found = (await written(a, b)) ?? (await betweenLayers(a, b, tables));
       if (found.refused) {
         page.into(
           main,
