@@ -302,8 +302,21 @@ def test_removals_from_a_classifier(older):
     surely = sum(float(row["change_high"]) < 0 for row in mine)
     worst = min(mine, key=lambda row: float(row["change"]))["class"]
     assert f"{surely} of 10 classes are surely classified worse" in text_of_all
-    assert f"{worst} changes most: by −0.183" in text_of_all
+    assert f"{worst} loses most: −0.183" in text_of_all
     assert "99% interval −0.308 to −0.046" in text_of_all
+    assert "As the worst of 10 on the same images" in text_of_all
+    # The picture has the classes that lose most without 4 units, before and without its 20.
+    lost = sorted(
+        read(OLDER / "ablate" / "classes.csv"),
+        key=lambda row: float(row["without_4"]) - float(row["all_units"]),
+    )
+    (alt,) = [figure.alt for figure in figures(section) if figure.file.stem == "classes"]
+    shown = [
+        f"{row['class']} {float(row['all_units']):.2f}, {float(row['without_20']):.2f}, "
+        f"{float(row['with_20_alone']):.2f}"
+        for row in lost[:8]
+    ]
+    assert f"without its 20, with its 20 alone. {'; '.join(shown)}; and others." in alt
     assert "19 of 40 damage it" in text_of_all and "of 200" not in text_of_all
     assert "21 removals of one unit improve" in text_of_all
     assert "2 of them do so again, none for certain" in text_of_all
@@ -339,6 +352,28 @@ def test_detectors(older):
     assert "living room" in captions[2]
 
 
+def test_peaks_are_of_the_class_whose_name_the_file_has(older):
+    folder = older("detect")
+    path = folder / "detectors.csv"
+    # Begins alike, and comes first; and two whose names in files are the same.
+    names = {"street": "mountain range", "kitchen": "a b", "forest": "a-b", "beach": "a/b"}
+    header, *rows = csv.reader(path.read_text().splitlines())
+    place = header.index("class")
+    units = {}
+    for row in rows:
+        row[place] = names.get(row[place], row[place])
+        units.setdefault(row[place], row[header.index("unit")])
+    WRITERS["csv"](path, header, rows)
+    for name in ("peaks_1_mountain", "peaks_2_a_b", "peaks_3_mountain_r"):
+        write_picture(folder / f"{name}.png")
+    captions = {figure.file.stem: figure.caption for figure in figures(only_section(folder))}
+    assert (
+        f"unit {units['mountain']}, the best detector of mountain:" in captions["peaks_1_mountain"]
+    )
+    assert "detector of mountain range:" in captions["peaks_3_mountain_r"]
+    assert captions["peaks_2_a_b"].startswith("Peaks of a b: ")
+
+
 def test_styles(older):
     section = only_section(older("style"))
     assert [(fact.value, fact.note) for fact in section.facts] == [
@@ -357,9 +392,27 @@ def test_removals_from_a_generator(older):
     assert [fact.value for fact in section.facts] == ["45.1%", "3"]
     assert "99% band 1.9% to 88.2%" in said(section)
     assert "Where tree was, there is now barn (31.6%), house (20.8%)" in said(section)
+    alone = min(
+        (float(row["pixels changed per image"]), row["unit"])
+        for row in read(OLDER / "remove" / "units.csv")
+    )
+    assert f"unit {alone[1]} takes most from tree: {change(alone[0], digits=1)}" in said(section)
+    assert "in the same images, this is too great to be true" in said(section)
     left = table(section, "What is left of tree")
     assert left.rows[0] == (0, None, pytest.approx(198.6, abs=0.1), Estimate(1.0, 1.0, 1.0))
     assert left.rows[1][1] == UnitCell("layer6", 24)
+
+
+def test_what_nothing_is_left_of_is_more_than_half_removed(older):
+    folder = older("remove")
+    path = folder / "sets.csv"
+    header, *rows = csv.reader(path.read_text().splitlines())
+    for row in rows[1:]:
+        row[header.index("fraction left")] = "0.0"
+    WRITERS["csv"](path, header, rows)
+    half = rows[1][header.index("units removed")]
+    facts = {fact.label: fact.value for fact in only_section(folder).facts}
+    assert facts["units remove more than half of tree"] == half
 
 
 def test_insertions(older):
@@ -412,6 +465,12 @@ def test_groups_whose_intervals_do_not_overlap_are_told(older):
     header, *rows = csv.reader(path.read_text().splitlines())
     for row in rows:
         row[header.index("99% ±, by image")] = "0.01"
+    WRITERS["csv"](path, header, rows)
+    assert said(only_section(folder)).count("the 99% intervals do not overlap") == 2
+    # Also of units that change less than all others.
+    for row in rows:
+        if row[header.index("important to")] != "other":
+            row[header.index("mean change of peaks")] = "0.1"
     WRITERS["csv"](path, header, rows)
     assert said(only_section(folder)).count("the 99% intervals do not overlap") == 2
 

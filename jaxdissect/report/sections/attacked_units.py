@@ -109,7 +109,9 @@ def _findings(folder: ResultFolder, groups: Sequence[Row], target: str) -> Itera
         mean = None if name not in means else number_of(means[name], _MEAN)
         if mean is not None and base:
             half, other_half = (number_of(means[group], _BY_IMAGE) for group in (name, "other"))
-            apart = half is not None and other_half is not None and mean - half > base + other_half
+            apart = (
+                half is not None and other_half is not None and abs(mean - base) > half + other_half
+            )
             sure = "; the 99% intervals do not overlap" if apart else "; the 99% intervals overlap"
             if half is None or other_half is None:
                 sure = "; how sure this is, so few images do not tell"

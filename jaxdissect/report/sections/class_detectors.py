@@ -122,7 +122,12 @@ def _pictures(folder: ResultFolder, best: Sequence[Row]) -> list[PageFigure]:
 def _peak_figure(folder: ResultFolder, file: str, best: Sequence[Row]) -> PageFigure:
     """Describe the picture of the peaks of one detector, whose file bears the class's name."""
     part = file.rpartition(".")[0].removeprefix("peaks_").partition("_")[2]
-    row = next((row for row in best if part and _in_a_file_name(row).startswith(part)), None)
+    stems = [(_in_a_file_name(row), row) for row in best if part]
+    # Long names are cut off; where several classes share what is left, none is named for sure.
+    found = [row for stem, row in stems if stem == part] or [
+        row for stem, row in stems if stem.startswith(part)
+    ]
+    row = found[0] if len(found) == 1 else None
     name = part.replace("_", " ") if row is None else str(row["class"])
     threshold = None if row is None else number_of(row, "threshold")
     of = name if row is None else f"unit {row['unit']}, the best detector of {name}"

@@ -133,11 +133,18 @@ def _findings(folder: ResultFolder, effects: _Effects) -> Iterator[str]:
         worst = min(mine, key=lambda name: mine[name].own.value)
         own = mine[worst].own
         few = f"{len(surely)} of {count(len(mine), 'class', 'classes')}"
+        most = (
+            f" {worst} loses most: {change(own.value)} of balanced accuracy (99% interval "
+            f"{interval(own.low, own.high)})."
+            if own.value < 0
+            else ""
+        )
+        if most and len(mine) > 1:
+            most += f" As the worst of {len(mine):,} on the same images, this is a little too bad."
         yield (
             f"Without its own {the_first(size, 'most important unit')}, {few} "
             f"{'is' if len(surely) == 1 else 'are'} surely classified worse (the 99% interval of "
-            f"the change lies below 0). {worst} changes most: by {change(own.value)} of balanced "
-            f"accuracy (99% interval {interval(own.low, own.high)})."
+            f"the change lies below 0).{most}"
         )
         damaging = folder.number("units with damage", f"of the first {size}")
         if damaging is not None and size == least:
@@ -198,9 +205,14 @@ def _mean_iou(folder: ResultFolder, *, is_important: bool) -> float | None:
 
 
 def _pictures(folder: ResultFolder) -> Iterator[Picture]:
-    sizes = _sizes(folder)
+    sizes, num_units = _sizes(folder), folder.number("units")
     rows = list(folder.rows("classes", texts=_TEXTS, needs=("class",)))
-    for size in sizes[:1]:
+    if sizes:
+        # As the picture has it: the classes that lose most without the smallest set, and the
+        # largest set that is a small part of the layer.
+        rows.sort(key=lambda row: _lost(row, sizes[0]))
+        few = [size for size in sizes if num_units is not None and 4 * size <= num_units]
+        size = few[-1] if few else sizes[0]
         values = [
             (str(row["class"]), [number_of(row, name) for name in names])
             for row in rows
@@ -245,6 +257,12 @@ def _pictures(folder: ResultFolder) -> Iterator[Picture]:
         "The mean IoU of units that are important to no, one, two or more classes.",
         f"Bars. {_group_words(folder, _BY_CLASSES)}",
     )
+
+
+def _lost(row: Row, size: int) -> float:
+    """Say by how much a class changes without its most important units, for an order of rows."""
+    whole, without = (number_of(row, name) for name in ("all_units", f"without_{size}"))
+    return 0.0 if whole is None or without is None else without - whole
 
 
 def _curve_words(folder: ResultFolder) -> str:

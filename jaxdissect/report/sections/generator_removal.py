@@ -61,7 +61,10 @@ def _facts(sets: Sequence[Row], concept: str) -> Iterator[KeyFigure]:
             label = f"of the {concept} pixels are left without {count(removed, 'unit')}"
             note = None if band is None else f"99% band ± {band:.1%}"
             yield KeyFigure(label, percent(left), note)
-    half = next((row for row in sets if (number_of(row, _LEFT) or 1.0) < 0.5), None)
+    half = next(
+        (row for row in sets if (left := number_of(row, _LEFT)) is not None and left < 0.5),
+        None,
+    )
     if half is not None:
         removed = number_of(half, _REMOVED)
         if removed is not None:
@@ -101,10 +104,14 @@ def _findings(folder: ResultFolder, sets: Sequence[Row], concept: str) -> Iterat
         error, rank = (number_of(row, name) for name in ("standard error", "rank by IoU"))
         sure = "" if error is None else f" ± {decimal(error, digits=1)} (standard error)"
         place = "" if rank is None else f"; by IoU it is number {rank:,} of {len(singles):,}"
-        yield (
-            f"Removed alone, unit {row.get('unit')} changes {concept} most: by "
-            f"{change(lost, digits=1)}{sure} pixels an image{place}."
-        )
+        if lost < 0:
+            yield (
+                f"Removed alone, unit {row.get('unit')} takes most from {concept}: "
+                f"{change(lost, digits=1)}{sure} pixels an image{place}. As the greatest of "
+                f"{len(singles):,} in the same images, this is too great to be true."
+            )
+        else:
+            yield f"Removed alone, none of {count(len(singles), 'unit')} takes from {concept}."
 
 
 def _last_replacements(folder: ResultFolder, sets: Sequence[Row]) -> list[Row]:
