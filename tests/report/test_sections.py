@@ -305,18 +305,6 @@ def test_removals_from_a_classifier(older):
     assert f"{worst} loses most: −0.183" in text_of_all
     assert "99% interval −0.308 to −0.046" in text_of_all
     assert "As the worst of 10 on the same images" in text_of_all
-    # The picture has the classes that lose most without 4 units, before and without its 20.
-    lost = sorted(
-        read(OLDER / "ablate" / "classes.csv"),
-        key=lambda row: float(row["without_4"]) - float(row["all_units"]),
-    )
-    (alt,) = [figure.alt for figure in figures(section) if figure.file.stem == "classes"]
-    shown = [
-        f"{row['class']} {float(row['all_units']):.2f}, {float(row['without_20']):.2f}, "
-        f"{float(row['with_20_alone']):.2f}"
-        for row in lost[:8]
-    ]
-    assert f"without its 20, with its 20 alone. {'; '.join(shown)}; and others." in alt
     assert "19 of 40 damage it" in text_of_all and "of 200" not in text_of_all
     assert "21 removals of one unit improve" in text_of_all
     assert "2 of them do so again, none for certain" in text_of_all
@@ -328,6 +316,26 @@ def test_removals_from_a_classifier(older):
     alone = table(section, "The most important units of each class")
     assert [row[0] for row in alone.rows] == sorted(row[0] for row in alone.rows)
     assert alone.rows[0][2] == UnitCell("features.conv4_2", 30)
+
+
+@pytest.mark.parametrize(("num_units", "size"), [(64, 4), (80, 20), (None, 4)])
+def test_the_words_for_a_picture_are_of_the_bars_that_it_has(older, num_units, size):
+    """The classes that lose most without 4, and the largest set that is a small part of all."""
+    folder = older("ablate")
+    path = folder / "ablation.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"units": num_units}))
+    lost = sorted(
+        read(folder / "classes.csv"),
+        key=lambda row: float(row["without_4"]) - float(row["all_units"]),
+    )
+    names = ("all_units", f"without_{size}", f"with_{size}_alone")
+    bars = [
+        f"{row['class']} {', '.join(decimal(float(row[name]), digits=2) for name in names)}"
+        for row in lost[:8]
+    ]
+    found = figures(only_section(folder))
+    (alt,) = [figure.alt for figure in found if figure.file.stem == "classes"]
+    assert f"without its {size}, with its {size} alone. {'; '.join(bars)}; and others." in alt
 
 
 def test_all_importance_is_by_the_groups_of_units(older):
