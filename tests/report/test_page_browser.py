@@ -275,13 +275,17 @@ def test_a_unit_is_opened_and_says_what_the_results_say(page, site):
         assert title in sections
     assert "Importance to classes" in sections and f"Active without {concept}" in sections
     assert page.do("return document.querySelector('#main .photos').children.length") == 12
+    # Images in which it is active outside its concept may show the concept, too.
+    said = [image.get_attribute("alt") for image in page.all("#main .photos.small img")]
+    outside = [text for text in said if f"where it is active outside {concept}" in text]
+    assert len(outside) == 3 and not [text for text in said if f"without {concept}" in text]
     ranking = layer.ranking(5)[:, unit]
     assert page.texts("#main .bars th[scope=row]")[:5] == [
         wide.vocabulary.names[each] for each in ranking
     ]
     page.click("details summary")
     rows = page.texts("#main details tbody tr")
-    assert len(rows) == int((layer.iou[1:, unit] >= 1e-4).sum())
+    assert len(rows) == int((layer.iou[1:, unit] >= 5e-4).sum())
     # The neighbours are those of the list it was opened from.
     page.press(Keys.ARROW_RIGHT)
     assert f"unit {order[1][1]}" in page.texts("#main h1")[0]

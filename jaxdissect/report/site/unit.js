@@ -64,6 +64,13 @@
       }),
     );
 
+  // Where annotation is partial, only these pixels count against a concept.
+  const SCOPES = {
+    annotated_images: " in images with annotations of the concept's category",
+    annotated_pixels: " with annotations of the concept's category",
+  };
+  const within = (run) => SCOPES[run.preset?.scope] ?? "";
+
   const scoresOf = (table, scores) => {
     const { run } = table;
     const columns = [
@@ -95,7 +102,7 @@
           page.sortable({
             caption:
               columns.length > 1
-                ? "Precision: the share of the active pixels that show the concept. Recall: the share of the concept's pixels on which the unit is active."
+                ? `Precision: the share of the active pixels${within(run)} that show the concept. Recall: the share of the concept's pixels on which the unit is active.`
                 : "IoU with every concept",
             header: ["concept", "category", ...columns.map(([name]) => name)],
             rows: scores.concepts.map((concept, k) => [
@@ -118,7 +125,7 @@
             mark: run.min_iou,
             columns: ["Concept", "IoU"],
           })
-        : el("p", null, "The unit overlaps with no concept."),
+        : el("p", null, "No concept has an IoU of 0.0005 or more with it."),
       scores.concepts.length > SHOWN_SCORES && whole,
       scores.concepts.length <= SHOWN_SCORES &&
         scores.concepts.length > 0 &&
@@ -352,7 +359,8 @@
                 photoList(
                   run,
                   detail.false_positives,
-                  (item) => `${position(item)}, without ${name}${activeShare(run, item.mask)}`,
+                  (item) =>
+                    `${position(item)}, where it is active outside ${name}${activeShare(run, item.mask)}`,
                   true,
                 ),
               ),
