@@ -51,10 +51,22 @@ def test_what_makes_no_sense_is_refused(runs, tmp_path, capsys):
         ([str(tmp_path / "nothing")], "is no folder"),
         ([first, "--out", first, "--overwrite"], "would replace"),
         ([first, second, "--out", str(tmp_path)], "a folder of other files"),
+        ([first, "--out", second, "--overwrite"], "replaces pages alone"),
     ):
         assert main(["report", *words]) == 2
         assert message in capsys.readouterr().err
     assert not (runs[0] / "index.html").exists()
+    assert (runs[1] / "dissection.json").is_file()
+
+
+def test_a_page_that_holds_results_is_not_replaced(runs, tmp_path, capsys):
+    out = tmp_path / "demo"
+    words = ["report", str(runs[0]), "--out", str(out)]
+    assert main(words) == 0
+    runs[1].rename(out / "second")  # as the demonstration has its results
+    assert main([*words, "--overwrite"]) == 2
+    assert "replaces pages alone" in capsys.readouterr().err
+    assert (out / "second" / "dissection.json").is_file()
 
 
 def test_a_damaged_result_leaves_an_old_page(runs, tmp_path, capsys):

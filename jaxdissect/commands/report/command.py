@@ -11,7 +11,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxdissect.arrays.names import printable
 from jaxdissect.commands.output.disk_space import check_space
-from jaxdissect.commands.output.folder import check_free, new_folder
+from jaxdissect.commands.output.folder import SETTINGS_FILES, check_free, new_folder
 from jaxdissect.report.result_folders import build_report
 from jaxdissect.report.site_writer import INDEX
 
@@ -38,7 +38,7 @@ class ReportOptions:
     title: Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")] = None
     """Heading of the page, instead of what the results are."""
     overwrite: FlagCreatePairsOff[bool] = False
-    """Replace the page or the results in --out, when the new page is complete."""
+    """Replace the page in --out, when the new one is complete; results are never replaced."""
     quiet: FlagCreatePairsOff[bool] = False
     """Print nothing but errors."""
 
@@ -68,7 +68,7 @@ class ReportOptions:
             print(printable(f"The page is {place / INDEX}"))
 
     def _check_stays(self) -> None:
-        """Refuse to replace a folder that is to be read."""
+        """Refuse to replace what is to be read, or other results, which cost more than a page."""
         out = (self.out or Path()).resolve()
         for folder in self.folders:
             if out in (folder.resolve(), *folder.resolve().parents):
@@ -76,6 +76,14 @@ class ReportOptions:
                     f"`out` (={self.out}) would replace {folder}: give another folder, or leave "
                     "`out` out to write the page into the folder of the results"
                 )
+        marks = (mark for mark in SETTINGS_FILES if mark != SETTINGS_FILE)
+        if any(
+            found for mark in marks for place in (".", "*") for found in out.glob(f"{place}/{mark}")
+        ):
+            raise ValueError(
+                f"`out` (={self.out}) holds results, and `--overwrite` replaces pages alone: give "
+                "another folder"
+            )
 
     def _write_settings(self, folder: Path) -> None:
         settings = {
