@@ -260,6 +260,28 @@ def test_a_long_list_shows_what_is_scrolled_to(page, site):
             assert 0 < box[0] < box[1]
 
 
+def test_a_taller_window_shows_more_of_a_long_list(page):
+    page.open("units?view=grid")
+    before = len(cards(page))
+    page.look(height=4000)
+    page.until(f"return document.querySelectorAll('#main [data-unit]').length > {2 * before}")
+
+
+def test_layers_are_short_but_never_a_bare_number(page):
+    def short(*names):
+        run = {"id": " ".join(names), "layers": [{"name": name} for name in names]}
+        return page.do(
+            "const [run] = arguments;"
+            "return run.layers.map((_, index) => jaxdissectPage.short(run, index))",
+            run,
+        )
+
+    page.open()
+    assert short("features.conv1", "features.conv2") == ["conv1", "conv2"]
+    assert short("net.blocks.0", "net.blocks.1.act") == ["blocks.0", "blocks.1.act"]
+    assert short("blocks.0", "blocks.1") == ["blocks.0", "blocks.1"]
+
+
 def test_a_unit_is_opened_and_says_what_the_results_say(page, site):
     _, wide, _ = site
     page.open("units?layer=12")
@@ -500,6 +522,7 @@ def test_addresses_of_nothing_and_missing_files_are_said(browser, site, tmp_path
     assert page.texts("#main .problem") == ["This report has no such unit."]
     page.go("concept/wide/9999")
     assert page.texts("#main .problem") == ["This report has no such concept."]
+    assert page.do("return document.title").startswith("Nothing here")
     page.console()
     data = site[0] / "page" / "data" / "wide" / "3" / "0.js"
     moved = data.rename(tmp_path / "0.js")

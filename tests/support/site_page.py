@@ -220,9 +220,9 @@ class SitePage:
     def __init__(self, browser, folder):
         self.browser, self.folder = browser, Path(folder).resolve()
 
-    def look(self, *, width=1280, scheme="light"):
+    def look(self, *, width=1280, height=850, scheme="light"):
         """Choose the size of the window, and what the system prefers."""
-        size = {"width": width, "height": 850, "deviceScaleFactor": 1, "mobile": width < 600}
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         preference = [{"name": "prefers-color-scheme", "value": scheme}]
         self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": preference})

@@ -172,9 +172,8 @@
     page.addressInView = location.hash;
     dispatchEvent(new Event("scroll")); // lists that were unseen look where they are
     const heading = main.querySelector("h1");
-    document.title = `${heading ? heading.textContent : ""}${
-      heading && heading.textContent !== page.site.title ? ` \u2013 ${page.site.title}` : ""
-    }`;
+    const name = heading?.textContent ?? "Nothing here";
+    document.title = name === page.site.title ? name : `${name} \u2013 ${page.site.title}`;
     const kept = byLink ? 0 : (places.get(location.hash) ?? 0);
     byLink = false;
     scrollTo(0, kept);

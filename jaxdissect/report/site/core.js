@@ -291,7 +291,8 @@ const jaxdissectPage = { views: {} };
   page.commandLine = (command) =>
     page.el("div", { class: "command" }, page.copyButton(command), page.el("code", null, command));
 
-  // Names of layers without the beginning that all layers of the run share, such as "features.".
+  // Names of layers without the beginning that all layers of the run share, such as "features.";
+  // of "blocks.0" and "blocks.1" no bare number is left.
   const shorts = new Map();
   page.short = (run, layer) => {
     if (!shorts.has(run.id)) {
@@ -301,7 +302,7 @@ const jaxdissectPage = { views: {} };
       const shared =
         names.length > 1 &&
         ends.find((end) =>
-          names.every((name) => name.startsWith(first.slice(0, end)) && name.length > end),
+          names.every((name) => name.startsWith(first.slice(0, end)) && /^\D/.test(name.slice(end))),
         );
       shorts.set(
         run.id,

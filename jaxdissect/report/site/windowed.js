@@ -106,11 +106,13 @@
     });
     const stop = () => {
       removeEventListener("scroll", heed);
+      removeEventListener("resize", heed);
       removeEventListener("beforeprint", print);
       removeEventListener("afterprint", print);
       watched.disconnect();
     };
     addEventListener("scroll", heed, { passive: true });
+    addEventListener("resize", heed); // a taller window shows more
     addEventListener("beforeprint", print);
     addEventListener("afterprint", print);
     watched.observe(holder);
