@@ -258,6 +258,8 @@ def _edges(
     width = np.maximum((threshold - low) / below, (high - threshold) / (_BINS - below))
     smallest = np.maximum(np.abs(threshold), 1) * 1e-3  # of units whose values are all alike
     width = np.where(width > 0, width, smallest)
+    # Of units whose values differ by rounding alone, edges would be equal.
+    width = np.maximum(width, 4.0 * np.spacing(np.abs(thresholds)))
     steps = np.arange(_BINS + 1) - below[:, None]
     return (threshold[:, None] + width[:, None] * steps).astype(np.float32)
 

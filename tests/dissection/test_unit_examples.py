@@ -165,6 +165,19 @@ def test_everything_against_loops_over_units_and_examples(batch_size, sample):
     assert (mistaken >= 0).any()
 
 
+def almost_constant(params, x):
+    """A unit that is 5, and in a few places a number that is hardly another one."""
+    return jnp.where(x[..., :1] > params, 5 + 8 * np.spacing(np.float32(5)), np.float32(5))
+
+
+def test_values_that_differ_by_rounding_alone_are_counted_apart():
+    net, data = StagedNetwork({"wide": almost_constant}, jnp.float32(0.985)), source()
+    result = dissected(net, data, layers=("wide",))
+    assert result["wide"].thresholds == 5.0 and result["wide"].counts.unit > 0
+    found = unit_examples(result, net, data, LABELER, num_images=4, num_mistakes=3)
+    check_layer(found.layers["wide"], result["wide"], net, data, found.sample)
+
+
 @pytest.mark.parametrize("scope", [annotated_images, annotated_pixels])
 def test_mistakes_lie_within_the_scope_of_the_concept(scope):
     net, data = network(), source()
