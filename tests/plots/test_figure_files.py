@@ -1,6 +1,7 @@
 """Files of figures: their formats, text that stays text, and the same bytes again."""
 
 import re
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -57,7 +58,12 @@ def test_png_has_300_pixels_per_inch(tmp_path):
 
 def test_settings_of_the_user_change_nothing(tmp_path):
     save_figure(tmp_path / "plain.png", next(some_figures()))
-    settings = {"font.size": 20, "axes.facecolor": "black", "axes.grid": True, "lines.linewidth": 9}
+    settings: dict[Any, Any] = {
+        "font.size": 20,
+        "axes.facecolor": "black",
+        "axes.grid": True,
+        "lines.linewidth": 9,
+    }
     with matplotlib.rc_context(settings):
         save_figure(tmp_path / "dark.png", next(some_figures()))
     assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "dark.png").read_bytes()

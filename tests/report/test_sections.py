@@ -10,6 +10,7 @@ import math
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.drawn_pictures import write_picture
@@ -163,6 +164,10 @@ def test_settings_of_the_wrong_kind_are_unknown(tmp_path):
 # --- tables of a page -----------------------------------------------------------------------------
 
 
+def _descending(row: Any) -> int:
+    return -row["unit"]
+
+
 def test_a_page_table_has_the_columns_that_are_there(tmp_path):
     header = ("unit", "gain", "gain_low", "gain_high", "left", "band", "class")
     rows = [(u, u / 10, u / 10 - 1, u / 10 + 1, 0.5, 0.25, f"{u}") for u in range(5)]
@@ -183,7 +188,7 @@ def test_a_page_table_has_the_columns_that_are_there(tmp_path):
         columns,
         layer="conv5",
         keep=lambda row: row["unit"] != 1,
-        order=lambda row: -row["unit"],
+        order=_descending,
         most=2,
     )
     assert shown.header == ["unit", "gain", "left", "sure", "class"]
@@ -194,7 +199,7 @@ def test_a_page_table_has_the_columns_that_are_there(tmp_path):
         0.5,
         "4",
     )
-    assert [row[0].unit for row in shown.rows] == [4, 3]
+    assert [row[0] for row in shown.rows] == [UnitCell("conv5", 4), UnitCell("conv5", 3)]
     assert shown.note == "The first 2 of 4 rows; all of them are in `units.csv`."
     (whole,) = page_table(folder, "units", "caption", columns)
     assert whole.note is None and [row[0] for row in whole.rows] == [0, 1, 2, 3, 4]
@@ -314,7 +319,7 @@ def test_removals_from_a_classifier(older):
     assert street[4] == pytest.approx((-0.1, -0.22177, 0.01277), abs=1e-4)
     assert len(classes.header) == 8
     alone = table(section, "The most important units of each class")
-    assert [row[0] for row in alone.rows] == sorted(row[0] for row in alone.rows)
+    assert [row[0] for row in alone.rows] == sorted(str(row[0]) for row in alone.rows)
     assert alone.rows[0][2] == UnitCell("features.conv4_2", 30)
 
 
@@ -391,7 +396,7 @@ def test_styles(older):
     assert "above 0.1" in section.question
     units = table(section, "The units with a concept")
     assert units.rows[0][1] == UnitCell("features.conv4_2", 30)
-    agreements = [row[units.header.index("IoU of both styles")] for row in units.rows]
+    agreements: list[Any] = [row[units.header.index("IoU of both styles")] for row in units.rows]
     assert agreements == sorted(agreements, reverse=True)
 
 
@@ -426,7 +431,7 @@ def test_what_nothing_is_left_of_is_more_than_half_removed(older):
 def test_insertions(older):
     section = only_section(older("insert"))
     contexts = table(section, "Pixels of door")
-    samples = [row[contexts.header.index("samples")] for row in contexts.rows]
+    samples: list[Any] = [row[contexts.header.index("samples")] for row in contexts.rows]
     assert min(samples) >= 20  # the option of the run
     assert section.facts[0].label == "pixels added by one insertion, anywhere"
     assert section.facts[0].value.startswith("+1.3")
