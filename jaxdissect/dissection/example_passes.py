@@ -121,9 +121,7 @@ class ExamplePasses:
         merged = device_states.collapse(states, _merge, self.mesh)
         taken.add_missing(self, np.union1d(everywhere, sampled))
         assert taken.image_size is not None
-        return PassesFound(
-            jax.tree.map(np.asarray, merged), concept_masks, taken.photos, taken.image_size
-        )
+        return PassesFound(merged, concept_masks, taken.photos, taken.image_size)
 
     def _pass(
         self,
@@ -227,7 +225,12 @@ class Photographs:
 
 def _in_source(batch: dict[str, Any], table: Any) -> dict[str, Any]:
     """Give examples their positions in the whole source, as the dissection did."""
-    return {**batch, "example": table[batch["example"]].astype(np.int32)}
+    return {**batch, "example": _looked_up(table, batch["example"])}
+
+
+@jax.jit
+def _looked_up(table: Array, places: Array) -> Array:
+    return table[places].astype(jnp.int32)
 
 
 @jax.jit

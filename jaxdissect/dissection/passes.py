@@ -331,8 +331,7 @@ class Passes:
         return device_states.spread(state, nothing or state, self.options.mesh)
 
     def _collapse(self, states: _PassState) -> _PassState:
-        merged = device_states.collapse(states, _merge, self.options.mesh)
-        return jax.tree.map(np.asarray, merged)
+        return device_states.collapse(states, _merge, self.options.mesh)
 
     def _finalize(self, counts: Mapping[str, LayerState]) -> dict[str, LayerFound]:
         mesh = self.options.mesh

@@ -33,7 +33,7 @@ def spread(state: State, empty: State, mesh: Mesh | None) -> State:
     """
     placement = Placement(mesh)
     if placement.mesh is None:
-        return jax.tree.map(lambda leaf: jax.numpy.asarray(leaf)[None], state)
+        return _led(state)
     sharding = _spread(placement.mesh)
 
     def place(first: Any, other: Any) -> jax.Array:
@@ -49,17 +49,20 @@ def spread(state: State, empty: State, mesh: Mesh | None) -> State:
 
 
 def collapse(states: State, merge: Callable[[State, State], State], mesh: Mesh | None) -> State:
-    """Merge the states of all devices into one, which every process gets.
+    """Merge the states of all devices into one, and bring it to the host of every process.
 
     Args:
         states: States [D, ...].
         merge: Joins two states; associative.
         mesh: Devices that they are spread over.
+
+    Returns:
+        A state of NumPy arrays.
     """
     placement = Placement(mesh)
     if placement.mesh is None:
-        return jax.tree.map(lambda leaf: leaf[0], states)
-    return _collapsed(states, merge=merge, mesh=placement.mesh)
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[0], states)
+    return jax.tree.map(np.asarray, _collapsed(states, merge=merge, mesh=placement.mesh))
 
 
 def gather(states: State, mesh: Mesh | None) -> State:
@@ -108,6 +111,11 @@ def locally(
 
 def _spread(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
+
+
+@jax.jit
+def _led(state: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf[None], state)
 
 
 @functools.partial(jax.jit, static_argnames=("merge", "mesh"))

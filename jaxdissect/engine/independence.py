@@ -57,7 +57,8 @@ def among_others(batch: Mapping[str, Any]) -> dict[str, Any]:
         A batch, where the input was.
     """
     number = max(2, max(len(array) for array in batch.values()))
-    others = {name: _others(example_of(array, 0)[None], number) for name, array in batch.items()}
+    first = example_of(batch, 0)
+    others = {name: _others(array[None], number) for name, array in first.items()}
     return {
         name: placed_like(moved, batch[name])
         if isinstance(batch[name], jax.Array) and len(batch[name]) == number
@@ -90,9 +91,9 @@ def check_same(
     Raises:
         ValueError: If they differ by more than rounding.
     """
-    for name, array in first.items():
-        one = np.asarray(example_of(array, 0), np.float32)
-        other = np.asarray(example_of(last[name], -1), np.float32)
+    moved = example_of(last, -1)
+    for name, array in example_of(first, 0).items():
+        one, other = array.astype(np.float32), moved[name].astype(np.float32)
         greatest = np.abs(one).max(initial=0)
         if not np.isfinite(greatest):
             continue  # refused where activations are checked

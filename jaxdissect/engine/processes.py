@@ -244,16 +244,18 @@ def _any(flags: jax.Array) -> jax.Array:
     return flags.any()
 
 
-def example_of(array: Any, place: int) -> np.ndarray:
-    """Bring one example of an array, which may be spread over processes, to each of them."""
-    if not isinstance(array, jax.Array) or array.is_fully_addressable:
-        return np.asarray(array[place])
-    whole = NamedSharding(array.sharding.mesh, PartitionSpec())  # pyright: ignore[reportAttributeAccessIssue]
-    return np.asarray(jax.jit(_example, static_argnums=1, out_shardings=whole)(array, place))
+def example_of(batch: Mapping[str, Any], place: int) -> dict[str, np.ndarray]:
+    """Bring one example of a batch, which may be spread over processes, to each of them."""
+    placed = {name: array for name, array in batch.items() if isinstance(array, jax.Array)}
+    found = {name: array[place] for name, array in batch.items() if name not in placed}
+    spread = [array.sharding for array in placed.values() if not array.is_fully_addressable]
+    whole = NamedSharding(spread[0].mesh, PartitionSpec()) if spread else None  # pyright: ignore[reportAttributeAccessIssue]
+    found |= jax.jit(_example, static_argnums=1, out_shardings=whole)(placed, place)
+    return {name: np.asarray(array) for name, array in found.items()}
 
 
-def _example(array: jax.Array, place: int) -> jax.Array:
-    return array[place]
+def _example(batch: dict[str, jax.Array], place: int) -> dict[str, jax.Array]:
+    return {name: array[place] for name, array in batch.items()}
 
 
 def placed_like(array: np.ndarray, other: jax.Array) -> jax.Array:

@@ -119,7 +119,8 @@ def read_values(
         if one.path in found:
             value = _read_one(found[one.path], source)
             is_float = jnp.issubdtype(one.dtype, jnp.floating)
-            value = jnp.asarray(value, dtype if dtype is not None and is_float else one.dtype)
+            own = dtype if dtype is not None and is_float else one.dtype
+            value = jax.device_put(value.astype(own))  # cast here, where it compiles nothing
             values |= {place.path: value for place in same}
     return values
 
