@@ -8,7 +8,6 @@ labels of people or of a segmenter.
 import jax
 
 import jaxdissect as jd
-from jaxdissect.dissection import compare
 from jaxdissect.scenes import scene_vocabulary, scenes_dataset
 
 
@@ -27,7 +26,7 @@ result = jd.dissect(
 )
 early, late = result["blocks.1"], result["blocks.4"]
 
-comparison = compare(early, late)
+comparison = jd.compare(early, late)
 for side in (comparison.a, comparison.b):
     print(f"{side.name}: {side.detectors} of {side.units} units detect {side.concepts} concepts")
     for category, count in side.by_category.items():

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from jaxdissect.arrays.concepts import Vocabulary as Vocabulary
     from jaxdissect.arrays.concepts import read_concepts as read_concepts
     from jaxdissect.arrays.concepts import vocabulary as vocabulary
+    from jaxdissect.dissection.comparison import compare as compare
     from jaxdissect.dissection.presets import GANDISSECT2019 as GANDISSECT2019
     from jaxdissect.dissection.presets import NETDISSECT2017 as NETDISSECT2017
     from jaxdissect.dissection.presets import PNAS2020 as PNAS2020
@@ -78,6 +79,7 @@ _MODULES = {
     "Vocabulary": "arrays.concepts",
     "read_concepts": "arrays.concepts",
     "vocabulary": "arrays.concepts",
+    "compare": "dissection.comparison",
     "GANDISSECT2019": "dissection.presets",
     "NETDISSECT2017": "dissection.presets",
     "PNAS2020": "dissection.presets",
