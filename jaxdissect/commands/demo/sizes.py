@@ -40,7 +40,7 @@ def demo_sizes(*, full: bool, num_images: int | None, num_latents: int | None) -
         ranking=(4 if full else 2) * pictures,
         judging=(2 if full else 1) * pictures,
         latents=latents,
-        removed=tuple(range(21)) if full else (0, 2, 5, 10, 20),
+        removed=tuple(range(21)) if full else (0, 5, 10, 20),
         inserting=latents // 4 if full else max(8, latents // 8),
-        sample=512 if full else 192,
+        sample=512 if full else 128,
     )
