@@ -111,7 +111,8 @@ def _results_in(folder: Path, name: str) -> Iterator[_Found]:
         found.insert(0, _Found(folder, name))
     if not found:
         raise ValueError(
-            f"`folders`: {folder} holds no results of jaxdissect, nor do the folders in it"
+            f"`folders`: {folder} holds no results of jaxdissect, nor do the folders in it; give "
+            "the folders that commands wrote with --out, not a page made of them"
         )
     yield from found
 

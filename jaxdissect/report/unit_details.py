@@ -75,13 +75,15 @@ def _examples(run: SiteRun, name: str) -> tuple[UnitExamples, LayerExamples] | N
 
 def _scores(
     layer: LayerDissection, precision: np.ndarray, recall: np.ndarray, unit: int
-) -> dict[str, list[Any]]:
+) -> dict[str, Any]:
     """List the concepts of a unit, best first, as `LayerDissection.ranking` orders them."""
     iou = np.nan_to_num(layer.iou[1:, unit], nan=0.0)
     order = np.argsort(-iou, kind="stable")
-    order = order[iou[order] >= _LEAST_IOU][:_MOST_CONCEPTS] + 1
+    overlapping = order[iou[order] >= _LEAST_IOU] + 1
+    order = overlapping[:_MOST_CONCEPTS]
     return {
         "concepts": order.tolist(),
+        "more": len(overlapping) - len(order),
         "iou": _thousandths(layer.iou[order, unit] * 10),
         "precision": _thousandths(precision[order, unit]),
         "recall": _thousandths(recall[order, unit]),

@@ -21,6 +21,7 @@ from support.site_data import (
 from jaxdissect.arrays.concepts import Vocabulary
 from jaxdissect.dissection.example_search import unit_examples
 from jaxdissect.engine.labelers import annotated
+from jaxdissect.report import unit_details
 from jaxdissect.report.data_files import write_data
 from jaxdissect.report.page_section import (
     Estimate,
@@ -153,6 +154,19 @@ def test_details_of_units(site, result, examples, index):
         assert histogram["counts"] == found.counts[unit].tolist() and histogram["examples"] == 9
         # All images are in the sample: the very pixels that the dissection counted.
         assert histogram["above"] == layer.counts.unit[unit]
+
+
+def test_concepts_that_are_left_out_are_counted(tmp_path, result, monkeypatch):
+    monkeypatch.setattr(unit_details, "_MOST_CONCEPTS", 1)
+    write_site(tmp_path, [SiteRun("one", "one", result)], title="t")
+    for detail, iou in zip(
+        read_details(tmp_path, "one", 0, 0)["units"],
+        next(iter(result.layers.values())).iou.T,
+        strict=True,
+    ):
+        overlapping = int((iou[1:] >= 5e-4).sum())
+        assert len(detail["scores"]["concepts"]) == min(overlapping, 1)
+        assert detail["scores"]["more"] == max(overlapping - 1, 0)
 
 
 def test_boxes_are_parts_of_the_photograph(site, examples):

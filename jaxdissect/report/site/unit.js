@@ -93,7 +93,11 @@
     const whole = el(
       "details",
       null,
-      el("summary", null, `All ${page.count(scores.concepts.length, "concept")}`),
+      el(
+        "summary",
+        null,
+        `${scores.more ? "The best" : "All"} ${page.count(scores.concepts.length, "concept")}`,
+      ),
     );
     whole.addEventListener(
       "toggle",
@@ -251,7 +255,9 @@
             page.tile(
               page.value(table.importance[i]),
               run.importance_label ?? "importance",
-              table.importance_class?.[i],
+              // Chosen in some images and measured in others, so the table may name another.
+              table.importance_class?.[i] &&
+                `${table.importance_class[i]}, which lost most in the images that rank units`,
             ),
         ),
         concept > 0 &&
