@@ -306,6 +306,7 @@ def test_a_unit_is_opened_and_says_what_the_results_say(page, site):
         wide.vocabulary.names[each] for each in ranking
     ]
     page.click("details summary")
+    page.until("return document.querySelector('#main details tbody tr') !== null")
     rows = page.texts("#main details tbody tr")
     assert len(rows) == int((layer.iou[1:, unit] >= 5e-4).sum())
     # The neighbours are those of the list it was opened from.

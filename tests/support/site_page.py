@@ -379,7 +379,10 @@ def walk(browser, folder):
             page.open()
             for route in routes:
                 page.go(route)
-                assert not page.all("#main .problem"), (route, page.texts("#main .problem"))
+                problems = page.texts("#main .problem")
+                if route.startswith("compare/"):  # other networks may be dissected otherwise
+                    problems = [text for text in problems if "cannot be compared" not in text]
+                assert not problems, (route, problems)
                 assert not page.is_wider_than_window(), (route, width)
                 assert page.problems() == [], (route, width)
                 assert page.do(
