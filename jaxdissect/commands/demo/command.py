@@ -154,4 +154,5 @@ class DemoOptions(OutputOptions):
 
 def _lines(table: Rows) -> Iterator[str]:
     header, rows = table
-    return aligned([header, *rows])
+    # Without their indent the lines of all layers fit into the width of a terminal.
+    return (line.removeprefix("  ") for line in aligned([header, *rows]))
