@@ -10,11 +10,10 @@ from jaxdissect.classifiers.class_correlation import correlate_with_classes
 from jaxdissect.classifiers.class_study import ClassStudy, study_classes
 from jaxdissect.classifiers.taylor_importance import estimated_damage
 from jaxdissect.commands.ablate import figures, tables
+from jaxdissect.commands.demo.dissected_network import write_network
 from jaxdissect.commands.demo.settings import command_of
-from jaxdissect.commands.output.dissection_files import write_dissection
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.commands.output.table_files import write_csv
-from jaxdissect.dissection.example_search import unit_examples
 from jaxdissect.dissection.result import Dissection
 from jaxdissect.dissection.run import dissect
 from jaxdissect.engine.batching import Source
@@ -22,7 +21,6 @@ from jaxdissect.engine.folding import Progress
 from jaxdissect.engine.identity import digest
 from jaxdissect.engine.labelers import annotated
 from jaxdissect.networks.network import Network
-from jaxdissect.plots import concept_chart
 from jaxdissect.plots.figure_files import save_figure
 from jaxdissect.scenes.concepts import scene_vocabulary
 from jaxdissect.scenes.rendering import SCENES
@@ -59,19 +57,16 @@ def write_classifier(
     progress: Progress,
 ) -> None:
     """Write the dissection, and what its page shows of every unit."""
-    folder.mkdir()
-    write_dissection(folder, result, source, options)
-    save_figure(folder / "concepts.png", concept_chart.concept_figure(result))
-    if options.page:
-        examples = unit_examples(
-            result,
-            network,
-            source,
-            annotated(scene_vocabulary()),
-            sample=sample,
-            progress=progress,
-        )
-        examples.save(folder)
+    write_network(
+        folder,
+        result,
+        network,
+        source,
+        annotated(scene_vocabulary()),
+        sample=sample,
+        options=options,
+        progress=progress,
+    )
 
 
 def study_scenes(

@@ -6,12 +6,11 @@ Results are written as `jaxdissect generate dissect`, `remove` and `insert` writ
 from pathlib import Path
 from typing import Any
 
+from jaxdissect.commands.demo.dissected_network import write_network
 from jaxdissect.commands.demo.settings import command_of
 from jaxdissect.commands.generate import figures, tables
-from jaxdissect.commands.output.dissection_files import write_dissection
 from jaxdissect.commands.output.settings import write_settings
 from jaxdissect.commands.output.table_files import Rows, write_csv
-from jaxdissect.dissection.example_search import unit_examples
 from jaxdissect.dissection.result import Dissection
 from jaxdissect.engine.batching import Source
 from jaxdissect.engine.folding import Progress
@@ -23,7 +22,6 @@ from jaxdissect.generators.images import images_without_units
 from jaxdissect.generators.insertion import Insertion, images_of_places, insert_units
 from jaxdissect.generators.removal import Removal, remove_units
 from jaxdissect.networks.ablation_masks import best_unit_masks
-from jaxdissect.plots import concept_chart
 from jaxdissect.plots.figure_files import save_figure
 
 LAYERS = ("layer2", "layer4", "layer6", "layer8")
@@ -59,21 +57,17 @@ def write_generator(
     progress: Progress,
 ) -> None:
     """Write the dissection, and what its page shows of every unit."""
-    folder.mkdir()
-    write_dissection(folder, result, source, options)
-    save_figure(folder / "concepts.png", concept_chart.concept_figure(result))
-    if options.page:
-        examples = unit_examples(
-            result,
-            generator.network,
-            source,
-            segmented(generator.checked_segmenter()),
-            inputs=latent_input,
-            output_image=generator.to_pixels,
-            sample=sample,
-            progress=progress,
-        )
-        examples.save(folder)
+    write_network(
+        folder,
+        result,
+        generator.network,
+        source,
+        segmented(generator.checked_segmenter()),
+        sample=sample,
+        options=options,
+        progress=progress,
+        how={"inputs": latent_input, "output_image": generator.to_pixels},
+    )
 
 
 # --- trees ----------------------------------------------------------------------------------------
