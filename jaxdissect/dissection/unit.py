@@ -15,6 +15,7 @@ from jaxdissect.arrays.representation import short_repr
 from jaxdissect.dissection import notebook_view
 from jaxdissect.dissection.result import Dissection, LayerDissection
 from jaxdissect.dissection.subject import Subject
+from jaxdissect.networks.receptive_extent import ReceptiveExtent
 from jaxdissect.plots.unit_strips import unit_figure
 
 if TYPE_CHECKING:
@@ -183,7 +184,9 @@ class Unit:
                 f"layer {self.layer!r} has no receptive field in images, which the network makes, "
                 "or does not depend on by a gradient; `top_images()` shows them whole"
             )
-        found = self.top_images(num_images=num_patches)
+        return self._patches(self.top_images(num_images=num_patches), extent)
+
+    def _patches(self, found: "UnitImages", extent: ReceptiveExtent) -> tuple[Patch, ...]:
         assert found.cells is not None
         boxes = extent.boxes(found.cells)
         return tuple(
@@ -231,8 +234,8 @@ class Unit:
                 the dissection.
         """
         found = self.top_images(num_images=num_images)
-        has_patches = self._subject().receptive_extent(self.layer) is not None
-        patches = self.patches(num_patches=num_images) if has_patches else ()
+        extent = self._subject().receptive_extent(self.layer)
+        patches = () if extent is None else self._patches(found, extent)
         return unit_figure(
             found,
             patches=[np.round(patch.image * 255).astype(np.uint8) for patch in patches],
