@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxdissect.plots.palette import category_marks
+from jaxdissect.plots.palette import bar_style, category_marks
 from jaxdissect.plots.print_style import EDGE, GRAY, LINE, TEXT_SIZE
 from jaxdissect.plots.text_size import fitted, text_width
 
@@ -48,16 +48,11 @@ def concept_bars(
         label="concepts",
     )
     marks = category_marks([category for _, category, _ in concepts])
-    looks = [marks[category] for _, category, _ in concepts]
     axes.barh(
         np.arange(len(concepts)),
         [iou for _, _, iou in concepts],
         0.75,
-        color=[look.color for look in looks],
-        hatch=[look.hatch for look in looks],
-        edgecolor="white",
-        linewidth=0,
-        zorder=2,
+        **bar_style([marks[category] for _, category, _ in concepts]),
     )
     label = "IoU"
     if min_iou is not None:

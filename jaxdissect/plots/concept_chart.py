@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from jaxdissect.plots.drawable import DrawableDissection, DrawableLayer
-from jaxdissect.plots.palette import CategoryMark, category_marks
+from jaxdissect.plots.palette import CategoryMark, bar_style, category_marks
 from jaxdissect.plots.print_style import (
     EDGE,
     GRAY,
@@ -173,11 +173,7 @@ def _draw_row(axes: "Axes", row: _Row, marks: Mapping[str, CategoryMark]) -> Non
         places,
         heights,
         0.8,
-        color=[kind.color for kind in kinds],
-        hatch=[kind.hatch for kind in kinds],
-        edgecolor="white",
-        linewidth=0,
-        zorder=2,
+        **bar_style(kinds),
     )
     axes.set_xlim(-0.5, len(kinds) - 0.5)
     axes.set_ylim(0, row.most * 1.05)
@@ -231,18 +227,8 @@ def layer_figure(dissection: DrawableDissection, *, width: float = PAGE_WIDTH) -
         before = np.zeros(len(layers))
         for category in categories:
             numbers = np.array([of_layer[category][panel] for of_layer in counts], float)
-            mark = marks[category]
-            axes.barh(
-                places,
-                numbers,
-                0.8,
-                before,
-                color=mark.color,
-                hatch=mark.hatch,
-                edgecolor="white",
-                linewidth=0,
-                zorder=2,
-            )
+            style = bar_style([marks[category]] * len(layers))
+            axes.barh(places, numbers, 0.8, before, **style)
             before += numbers
         axes.set_xlim(0, max(1.0, 1.05 * before.max()))
         count_ticks(axes.xaxis, room, integer=True)

@@ -6,7 +6,7 @@ Nothing is told by colour alone: bars are hatched, points have shapes, and curve
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SERIES_COLORS = ("#8A8F98", "#C8401A", "#1F4FD8", "#E8A33D")
 """Colours of series of bars and curves, in turn."""
@@ -78,3 +78,14 @@ def category_marks(categories: Sequence[str]) -> dict[str, CategoryMark]:
             color, _HATCHES[place % len(_HATCHES)], _MARKERS[place % len(_MARKERS)]
         )
     return marks
+
+
+def bar_style(marks: Sequence[CategoryMark]) -> dict[str, Any]:
+    """Return how bars look, one for each mark, as Matplotlib's `bar` and `barh` take it."""
+    return {
+        "color": [mark.color for mark in marks],
+        "hatch": [mark.hatch for mark in marks],
+        "edgecolor": "white",
+        "linewidth": 0,
+        "zorder": 2,
+    }
