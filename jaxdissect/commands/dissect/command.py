@@ -19,7 +19,6 @@ from jaxdissect.commands.output.dissection_files import write_dissection
 from jaxdissect.dissection.run import dissect
 from jaxdissect.dissection.unit_images import top_images
 from jaxdissect.engine.identity import looked_at_once
-from jaxdissect.plots import concept_chart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +72,7 @@ class DissectOptions(
                 progress=progress,
             )
             write_dissection(folder, result, source, self)
-            self.save_figure(
-                folder, "concepts", concept_chart.concept_figure(result, width=self.figure_inches)
-            )
-            if len(result.layers) > 1:
-                chart = concept_chart.layer_figure(result, width=self.figure_inches)
-                self.save_figure(folder, "layers", chart)
+            self.save_concept_charts(folder, result)
             top = top_images(
                 result,
                 network,

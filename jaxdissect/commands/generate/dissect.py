@@ -21,7 +21,6 @@ from jaxdissect.engine.identity import looked_at_once
 from jaxdissect.engine.labelers import segmented
 from jaxdissect.generators.dissection import dissect_generator
 from jaxdissect.generators.generator import latent_input
-from jaxdissect.plots import concept_chart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +79,7 @@ class DissectGenerator(
             write_dissection(folder, result, source, self)
             self.write_tables(folder, {"detectors": dissection_tables.layer_table(result)})
             write_settings(folder / SETTINGS_FILE, self, {})
-            self.save_figure(
-                folder, "concepts", concept_chart.concept_figure(result, width=self.figure_inches)
-            )
-            if len(result.layers) > 1:
-                chart = concept_chart.layer_figure(result, width=self.figure_inches)
-                self.save_figure(folder, "layers", chart)
+            self.save_concept_charts(folder, result)
             top = top_images(
                 result,
                 generator.network,

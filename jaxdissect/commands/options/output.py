@@ -17,10 +17,12 @@ from jaxdissect.commands.output.folder import check_free, new_folder
 from jaxdissect.commands.output.progress_bar import progress_bar
 from jaxdissect.commands.output.run_file import RUN_FILE, write_run
 from jaxdissect.commands.output.table_files import WRITERS, Rows, aligned, four_digits
+from jaxdissect.dissection.result import Dissection
 from jaxdissect.engine.devices import is_first_process
 from jaxdissect.engine.dry_run import DryRun, Measured
 from jaxdissect.engine.meter import Meter
 from jaxdissect.engine.processes import in_first_process, raise_everywhere
+from jaxdissect.plots import concept_chart
 from jaxdissect.plots.drawable import DrawableUnit
 from jaxdissect.plots.figure_files import save_figure
 from jaxdissect.plots.print_style import COLUMN_WIDTH, PAGE_WIDTH
@@ -146,6 +148,13 @@ class FigureOptions(OutputOptions):
             return
         for ending in self.figure_format:
             save_figure(folder / f"{name}.{ending}", figure)
+
+    def save_concept_charts(self, folder: Path, result: Dissection) -> None:
+        """Write how many units detect each concept, and what layers detect if there are several."""
+        width = self.figure_inches
+        self.save_figure(folder, "concepts", concept_chart.concept_figure(result, width=width))
+        if len(result.layers) > 1:
+            self.save_figure(folder, "layers", concept_chart.layer_figure(result, width=width))
 
     def save_strips(
         self,
