@@ -218,11 +218,12 @@ def test_learning_finds_the_units_that_cause_a_color():
     assert found.effects[-10:].mean() > found.effects[:10].mean() + 0.05
     again = learned()
     np.testing.assert_array_equal(again.strengths, found.strengths)
+    # Programs of other devices round differently, on some processors.
     for devices in (1, 2, 4):  # four latents in a step, and three
         mesh = jax.make_mesh((devices,), ("data",))
-        np.testing.assert_array_equal(learned(mesh=mesh).strengths, found.strengths)
-    np.testing.assert_array_equal(
-        learned(mesh=mesh, batch_size=3).strengths, learned(batch_size=3).strengths
+        np.testing.assert_allclose(learned(mesh=mesh).strengths, found.strengths, 1e-5, 1e-6)
+    np.testing.assert_allclose(
+        learned(mesh=mesh, batch_size=3).strengths, learned(batch_size=3).strengths, 1e-5, 1e-6
     )
     strict = learned(penalty=50.0)
     assert strict.strengths.max() < 0.05
