@@ -19,6 +19,7 @@ FLOORS = [
     {"classifiers", "generators"},
     {"attacks", "styles", "painting"},
     {"report"},
+    {"bench", "reproduction"},
     {"commands"},
 ]
 FLOOR_OF = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}

@@ -1,0 +1,1 @@
+"""Measure how fast jaxdissect is, what share of the hardware it reaches, and that it is right."""

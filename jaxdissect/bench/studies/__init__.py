@@ -1,0 +1,1 @@
+"""Questions that one row cannot answer."""
