@@ -1,0 +1,16 @@
+"""All workloads and studies that a suite can name: a line for each."""
+
+from typing import Any
+
+from jaxdissect.bench.study import Study
+from jaxdissect.bench.workload import Workload
+
+_WORKLOADS: tuple[Workload[Any], ...] = ()
+
+_STUDIES: tuple[Study[Any], ...] = ()
+
+# What is timed, by name.
+WORKLOADS: dict[str, Workload[Any]] = {workload.name: workload for workload in _WORKLOADS}
+
+# What one row cannot answer, by name.
+STUDIES: dict[str, Study[Any]] = {study.name: study for study in _STUDIES}
