@@ -267,10 +267,7 @@ def _combinations(
     refuse_unknown(sweep, known, where=f"{where}, `sweep`")
     if twice := sorted(set(sweep) & set(entry)):
         raise ValueError(f"{where}: `{twice[0]}` is given, and in `sweep` too")
-    combinations = list(
-        itertools.islice(itertools.product(*sweep.values()), _MOST_COMBINATIONS + 1)
-    )
-    if len(combinations) > _MOST_COMBINATIONS:
+    if math.prod(len(values) for values in sweep.values()) > _MOST_COMBINATIONS:
         raise ValueError(f"{where}: `sweep` makes more than {_MOST_COMBINATIONS} rows")
     for values in itertools.product(*sweep.values()):
         swept = dict(zip(sweep, values, strict=True))
