@@ -1,9 +1,10 @@
 """The command line: `jaxdissect dissect ...` and others, see `jaxdissect --help`.
 
-Exit codes: 0 when all is written, 2 when what the user gave cannot work (one line on stderr gives
-the reason), 130 when interrupted, 143 when terminated. Anything else is a bug and ends with a
-traceback. With `--checkpoints` a command that is interrupted or terminated ends its step and saves
-first; it says so, and the same command resumes.
+Exit codes: 0 when all is written, 1 when a command that checks something has found it wrong, 2 when
+what the user gave cannot work (one line on stderr gives the reason), 130 when interrupted, 143 when
+terminated. Anything else is a bug and ends with a traceback. With `--checkpoints` a command that is
+interrupted or terminated ends its step and saves first; it says so, and the same
+command resumes.
 """
 
 import io
@@ -162,11 +163,15 @@ def _run(arguments: list[str], *, started: Callable[[], None]) -> int:
 
 
 def _follow(options: Any) -> int:
-    """Do what the options say; what the user can mend is refused in one line."""
+    """Do what the options say; what the user can mend is refused in one line.
+
+    Returns:
+        The exit code: what the command returns, 0 where that is None.
+    """
     computing = getattr(getattr(options, "subcommand", options), "computing", None)
     try:
         with nullcontext() if computing is None else computing.ready():
-            options.run()
+            code = options.run()
     except Exception as problem:
         if _is_measured(problem):
             return 0
@@ -179,7 +184,7 @@ def _follow(options: Any) -> int:
             if not (isinstance(problem, ValueError) and raised_by(PROGRAM, problem)):
                 raise
         return _refuse(known or _with_options_of(options, str(problem)))
-    return 0
+    return code or 0
 
 
 def _is_measured(problem: Exception) -> bool:

@@ -227,7 +227,8 @@ def test_what_holds_no_results_is_refused(tmp_path):
 
 
 def test_every_kind_of_results_has_a_page():
-    assert {*SECTION_FILES, "dissection.json", "report.json"} == set(SETTINGS_FILES)
+    others = {"dissection.json", "report.json", "detailed.json"}
+    assert {*SECTION_FILES, *others} == set(SETTINGS_FILES)
 
 
 LINES = (
