@@ -233,7 +233,7 @@ _OF_ALL = (
     "| exit code | what it means |",
     "| --- | --- |",
     "| 0 | All is written. |",
-    "| 1 | All is written, but what the command checks is wrong: of `bench` and `reproduce` alone. |",
+    "| 1 | All is written, and `bench` or `reproduce` found something wrong or slower. |",
     "| 2 | What was given cannot work. One line on stderr says why, and nothing is written. |",
     "| 130, 143 | Interrupted (Ctrl+C), terminated. With `--checkpoints` the command resumes. |",
     "",
