@@ -4,8 +4,14 @@ from typing import Any
 
 from jaxdissect.bench.study import Study
 from jaxdissect.bench.workload import Workload
+from jaxdissect.bench.workloads.counting import COLLECTING, COUNTING
+from jaxdissect.bench.workloads.overlap import OVERLAP
 
-_WORKLOADS: tuple[Workload[Any], ...] = ()
+_WORKLOADS: tuple[Workload[Any], ...] = (
+    OVERLAP,
+    COLLECTING,
+    COUNTING,
+)
 
 _STUDIES: tuple[Study[Any], ...] = ()
 
