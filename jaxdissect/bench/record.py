@@ -44,12 +44,15 @@ class Memory:
         outputs: Of the program.
         temporary: What XLA reserves beside them; these three None where it is not one program.
         peak: Greatest use of one device until then; of the process where devices do not count.
+        in_row: The same while the row was compiled and timed, its arguments included; None where it
+            stayed below what was used before.
     """
 
     arguments: int | None
     outputs: int | None
     temporary: int | None
     peak: int
+    in_row: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,8 @@ class Prepared:
         analysed: The work of such a run by `cost_analysis()` of its programs; None where they
             cannot be told.
         notes: What a reader of the row must know, such as the number of passes; for a table.
+        devices: How many take part; None for those that hold the arguments of `program`, or the
+            answer of `run`.
     """
 
     images: int
@@ -63,6 +65,7 @@ class Prepared:
     run: Callable[[], Any] | None = None
     analysed: Callable[[], Work] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+    devices: int | None = None
 
     def __post_init__(self) -> None:
         if (self.program is None) == (self.run is None):

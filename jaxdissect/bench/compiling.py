@@ -1,0 +1,137 @@
+"""How long programs take to compile: with nothing kept, and from the persistent cache.
+
+All of it counts that a first call waits for: tracing, lowering and compiling. A folder of its own
+stands in for the persistent cache, so that what earlier runs have kept makes nothing look quick.
+What a backend has learned in this process, such as which kernels are fastest, remains.
+"""
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from jax.experimental.compilation_cache import compilation_cache
+
+_EVENTS = "/jax/core/compile/"  # how the names of events begin that are tracing and compiling
+
+
+class Compiled(NamedTuple):
+    """A compiled program, and how long it took.
+
+    Attributes:
+        program: To be called with the same arguments.
+        cold: Seconds with nothing kept.
+        cached: Seconds from the persistent cache.
+    """
+
+    program: Any
+    cold: float
+    cached: float
+
+
+class FirstRuns(NamedTuple):
+    """What the first two runs took of something that is not a single program.
+
+    Attributes:
+        first: Seconds of the first run, without compiling.
+        cold: Seconds of compiling in the first run, with nothing kept.
+        cached: The same in the second, from the persistent cache.
+    """
+
+    first: float
+    cold: float
+    cached: float
+
+
+def compile_twice(function: Any, arguments: tuple[Any, ...]) -> Compiled:
+    """Compile a function from `jax.jit` with nothing kept, and again from the cache.
+
+    Programs of this process that were compiled before are forgotten.
+    """
+    with _empty_cache():
+        begun = time.perf_counter()
+        program = function.lower(*arguments).compile()
+        cold = time.perf_counter() - begun
+        jax.clear_caches()
+        begun = time.perf_counter()
+        function.lower(*arguments).compile()
+        cached = time.perf_counter() - begun
+    return Compiled(program, cold, cached)
+
+
+def run_twice(run: Callable[[], Any]) -> FirstRuns:
+    """Run something with nothing kept, and again from the cache, and tell compiling from running.
+
+    Programs of this process that were compiled before are forgotten.
+    """
+    with _empty_cache():
+        taken, cold = _run(run)
+        jax.clear_caches()
+        _, cached = _run(run)
+    return FirstRuns(max(taken - cold, 0.0), cold, cached)
+
+
+def _run(run: Callable[[], Any]) -> tuple[float, float]:
+    """Run once; returns seconds, and how many of them went into compiling."""
+    with compiling_told() as spans:
+        begun = time.perf_counter()
+        jax.block_until_ready(run())
+        taken = time.perf_counter() - begun
+    return taken, min(covered(spans), taken)
+
+
+@contextmanager
+def compiling_told() -> Iterator[list[tuple[float, float]]]:
+    """Collect when anything is traced, lowered or compiled: begin and end, in seconds."""
+    spans: list[tuple[float, float]] = []
+    lock = threading.Lock()
+
+    def listen(event: str, start: float, end: float, **_: Any) -> None:
+        if event.startswith(_EVENTS):
+            with lock:
+                spans.append((start, end))
+
+    jax.monitoring.register_event_time_span_listener(listen)
+    try:
+        yield spans
+    finally:
+        jax.monitoring.unregister_event_time_span_listener(listen)
+
+
+def covered(spans: list[tuple[float, float]]) -> float:
+    """Measure how much time spans cover, of which some lie in others or in other threads."""
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(end - max(start, reached), 0.0)
+        reached = max(reached, end)
+    return total
+
+
+@contextmanager
+def _empty_cache() -> Iterator[None]:
+    """Let the persistent cache be an empty folder that keeps everything, and forget programs."""
+    settings = {
+        "jax_enable_compilation_cache": True,
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+        "jax_compilation_cache_max_size": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    place = jax.config.jax_compilation_cache_dir
+    with tempfile.TemporaryDirectory(prefix="jaxdissect-bench-") as folder:
+        try:
+            for name, value in settings.items():
+                jax.config.update(name, value)
+            jax.config.update("jax_compilation_cache_dir", str(Path(folder)))
+            compilation_cache.reset_cache()  # it reads its settings once
+            jax.clear_caches()
+            yield
+        finally:
+            for name, value in before.items():
+                jax.config.update(name, value)
+            jax.config.update("jax_compilation_cache_dir", place)
+            compilation_cache.reset_cache()

@@ -1,0 +1,61 @@
+"""The greatest use of memory while something was measured.
+
+Devices count the peak of a process and cannot begin anew; a row that stays below what an earlier
+one used has no peak of its own. Linux can begin anew for the memory of a process.
+"""
+
+from pathlib import Path
+
+import jax
+
+from jaxdissect.engine.meter import memory_peak
+
+_STATUS = Path("/proc/self/status")
+_FORGET = Path("/proc/self/clear_refs")
+_FORGET_PEAK = "5"  # see proc(5)
+
+
+class PeakOfRow:
+    """Measures the peak from when it is made."""
+
+    def __init__(self) -> None:
+        self._before = memory_peak()
+        self._process = not _devices_count() and _forgotten()
+
+    def process(self) -> int:
+        """Find the greatest use of one device until now; of the process where devices count none."""
+        return max(memory_peak(), self._before)
+
+    def row(self) -> int | None:
+        """Find the same since the beginning; None where it stayed below what was used before."""
+        if self._process:
+            return _resident_peak()
+        peak = memory_peak()
+        return peak if peak > self._before else None
+
+
+def _devices_count() -> bool:
+    return any(
+        "peak_bytes_in_use" in (device.memory_stats() or {}) for device in jax.local_devices()
+    )
+
+
+def _forgotten() -> bool:
+    """Let the peak of the memory of this process begin anew, where the system can."""
+    try:
+        _FORGET.write_text(_FORGET_PEAK)
+    except OSError:
+        return False
+    return _resident_peak() is not None
+
+
+def _resident_peak() -> int | None:
+    """Read the peak of the memory of this process, where the system tells it."""
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return 1024 * int(line.split()[1])
+    return None

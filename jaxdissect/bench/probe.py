@@ -1,0 +1,43 @@
+"""A small fixed computation: how fast the machine is just now.
+
+It is run before and after every row, so that a slow row of a slow moment can be told from a slow
+row: half of it is a matrix product, half of it passes through memory.
+"""
+
+import functools
+from collections.abc import Callable
+from statistics import median
+
+import jax
+import jax.numpy as jnp
+
+from jaxdissect.bench.repeats import repeat
+
+_PRODUCT = {"cpu": 1024, "gpu": 8192, "tpu": 8192}  # rows and columns
+_MEMORY = {"cpu": 2**24, "gpu": 2**28, "tpu": 2**28}  # values
+_REPEATS = 5
+
+
+def probe() -> float:
+    """Measure how many seconds the fixed computation takes now, the median of a few runs."""
+    found = repeat(_computation(jax.local_devices()[0]), seconds=0.0, least_repeats=_REPEATS)
+    return median(found.seconds)
+
+
+@functools.cache
+def _computation(device: jax.Device) -> Callable[[], jax.Array]:
+    """Compile it; what it reads is made by every run, so that it takes no memory between them."""
+    size = _PRODUCT.get(device.platform, 1024)
+    values = _MEMORY.get(device.platform, 2**24)
+
+    def compute(scale: jax.Array) -> jax.Array:
+        square = jnp.full((size, size), scale) + jnp.eye(size, dtype=jnp.float32)
+        product = square @ square
+        # Behind the barrier, nothing knows that all values are alike.
+        passed = jax.lax.optimization_barrier(jnp.full((values,), scale))
+        passed = jax.lax.optimization_barrier(passed * scale)
+        return product[0] + passed[:size]
+
+    scale = jax.device_put(jnp.float32(1.5), device)
+    compiled = jax.jit(compute).lower(scale).compile()
+    return lambda: compiled(scale)
