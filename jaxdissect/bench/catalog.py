@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from jaxdissect.bench.studies.growth import GROWTH
 from jaxdissect.bench.study import Study
 from jaxdissect.bench.workload import Workload
 from jaxdissect.bench.workloads.counting import COLLECTING, COUNTING
@@ -13,7 +14,7 @@ _WORKLOADS: tuple[Workload[Any], ...] = (
     COUNTING,
 )
 
-_STUDIES: tuple[Study[Any], ...] = ()
+_STUDIES: tuple[Study[Any], ...] = (GROWTH,)
 
 # What is timed, by name.
 WORKLOADS: dict[str, Workload[Any]] = {workload.name: workload for workload in _WORKLOADS}
