@@ -6,9 +6,11 @@ from jaxdissect.bench.studies.growth import GROWTH
 from jaxdissect.bench.study import Study
 from jaxdissect.bench.workload import Workload
 from jaxdissect.bench.workloads.counting import COLLECTING, COUNTING
+from jaxdissect.bench.workloads.forward import FORWARD
 from jaxdissect.bench.workloads.overlap import OVERLAP
 
 _WORKLOADS: tuple[Workload[Any], ...] = (
+    FORWARD,
     OVERLAP,
     COLLECTING,
     COUNTING,
