@@ -90,7 +90,11 @@ def _tiles(run: Run) -> list[tuple[str, str, str]]:
     roofs = best_roofs(run)
     failed = len(failures(run))
     return [
-        (str(len(run.rows)), "rows", f"and {len(run.studies)} studies"),
+        (
+            str(len(run.rows)),
+            "rows",
+            f"and {len(run.studies)} {'study' if len(run.studies) == 1 else 'studies'}",
+        ),
         (str(failed) if failed else "none", "failed", "not measured, or a wrong answer"),
         (
             scaled_text(max(roofs.products.values(), default=0.0), "FLOP/s"),
@@ -109,7 +113,7 @@ def _charts(run: Run) -> list[str]:
         return []
     return [
         roofline_svg(points, roofs, width=width, height=height)
-        for width, height in ((1000, 480), (358, 380))
+        for width, height in ((1232, 500), (358, 400))
     ]
 
 
@@ -161,7 +165,8 @@ def _table(table: ResultTable) -> dict[str, Any]:
             ]
             for row in table.rows
         ],
-        "note": table.note,
+        # Every other part stands between backquotes: it is code.
+        "note": [(part, bool(index % 2)) for index, part in enumerate(table.note.split("`"))],
     }
 
 

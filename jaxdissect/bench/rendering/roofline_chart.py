@@ -16,7 +16,8 @@ from jaxdissect.bench.rendering.row_figures import RowFigures
 from jaxdissect.bench.rendering.run_tables import ROOF_NAMES
 from jaxdissect.bench.roofs import Roofs
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 18, 44
+_LEFT, _TOP, _BOTTOM = 46, 18, 44
+_WIDE = 600  # pixels, from which on roofs are named in full
 _RADIUS, _LETTER = 5.0, 6.6  # of a point; width of a digit of its label
 
 
@@ -136,7 +137,7 @@ class _Axes:
         )
 
     def x(self, intensity: float) -> float:
-        span = self.width - _LEFT - _RIGHT
+        span = self.end - _LEFT
         return _LEFT + span * (math.log10(intensity) - self.left) / (self.right - self.left)
 
     def y(self, rate: float) -> float:
@@ -147,6 +148,15 @@ class _Axes:
     def floor(self) -> float:
         return self.height - _BOTTOM
 
+    @property
+    def wide(self) -> bool:
+        return self.width >= _WIDE
+
+    @property
+    def end(self) -> float:
+        """Where the plot ends and the names of the level roofs begin."""
+        return self.width - (186 if self.wide else 58)
+
 
 def _levels(roofs: Roofs) -> list[tuple[str, float]]:
     """Name the level roofs, from the highest; products that are within 4% share a line."""
@@ -155,11 +165,12 @@ def _levels(roofs: Roofs) -> list[tuple[str, float]]:
         if rate <= 0:
             continue
         if levels and levels[-1][1] < 1.04 * rate:
-            levels[-1] = (f"{levels[-1][0]} and {name}", levels[-1][1])
+            levels[-1] = (f"{levels[-1][0]}, {name}", levels[-1][1])
         else:
             levels.append((name, rate))
-    named = [(f"{name} products", rate) for name, rate in levels]
-    return [*named, ("operations", roofs.operations)] if roofs.operations > 0 else named
+    if roofs.operations > 0:
+        levels.append(("operations", roofs.operations))
+    return sorted(levels, key=lambda level: -level[1])
 
 
 def _grid(axes: _Axes) -> Iterator[str]:
@@ -171,11 +182,10 @@ def _grid(axes: _Axes) -> Iterator[str]:
         yield f'<text class="tick" {place}>{text}</text>'
     for decade in range(math.ceil(axes.low), math.floor(axes.high) + 1):
         y = axes.y(10.0**decade)
-        right = axes.width - _RIGHT
-        yield f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield f'<line class="grid" x1="{_LEFT}" x2="{axes.end}" y1="{y:.1f}" y2="{y:.1f}"/>'
         text = scaled_text(10.0**decade, "").strip()
         yield f'<text class="tick" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
-    middle = (_LEFT + axes.width - _RIGHT) / 2
+    middle = (_LEFT + axes.end) / 2
     yield (
         f'<text class="axis-name" x="{middle:.1f}" y="{axes.height - 8}" text-anchor="middle">'
         "operations for each byte</text>"
@@ -196,27 +206,18 @@ def _roof_lines(axes: _Axes, roofs: Roofs, levels: Sequence[tuple[str, float]]) 
         f'<text class="roof-name" transform="translate({x:.1f} {y:.1f}) rotate({angle:.1f})" '
         f'dy="-6">memory {escape(scaled_text(roofs.bytes, "B/s"))}</text>'
     )
-    right, taken = axes.width - _RIGHT, []
+    place = -math.inf
     for name, rate in levels:
         y = axes.y(rate)
         kind = "operations" if name == "operations" else "products"
         yield (
-            f'<line class="roof {kind}" x1="{axes.x(rate / roofs.bytes):.1f}" x2="{right}" '
+            f'<line class="roof {kind}" x1="{axes.x(rate / roofs.bytes):.1f}" x2="{axes.end}" '
             f'y1="{y:.1f}" y2="{y:.1f}"/>'
         )
-        below = any(abs(y - 5 - other) < 13 for other in taken)
-        place = y + 13 if below else y - 5
-        taken.append(place)
-        unit = "operations/s" if kind == "operations" else "FLOP/s"
-        text = (
-            scaled_text(rate, unit)
-            if kind == "operations"
-            else (f"{name}, {scaled_text(rate, unit)}")
-        )
-        yield (
-            f'<text class="roof-name" x="{right}" y="{place:.1f}" text-anchor="end">'
-            f"{escape(text)}</text>"
-        )
+        place = max(place + 13, y + 4)  # the highest comes first; names do not overlap
+        unit = "/s" if kind == "operations" else "FLOP/s"
+        text = f"{name} {scaled_text(rate, unit)}" if axes.wide else name.split(",")[0]
+        yield (f'<text class="roof-name" x="{axes.end + 5}" y="{place:.1f}">{escape(text)}</text>')
 
 
 def _point_marks(axes: _Axes, points: Sequence[ChartPoint]) -> Iterator[str]:
@@ -253,7 +254,7 @@ def _label_place(
             tx = x + (distance + half - 4) * math.cos(math.radians(turn))
             ty = y + distance * math.sin(math.radians(turn))
             box = (tx - half, ty - 6, tx + half, ty + 6)
-            inside = box[0] > _LEFT and box[2] < axes.width and _TOP < box[1] < axes.floor - 12
+            inside = box[0] > _LEFT and box[2] < axes.end and _TOP < box[1] < axes.floor - 12
             if (
                 inside
                 and not any(_meet(box, other) for other in boxes)

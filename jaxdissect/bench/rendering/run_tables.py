@@ -31,6 +31,8 @@ def machine_facts(run: Run) -> list[tuple[str, str]]:
         ("Memory of a device", bytes_text(machine.device_memory)),
         ("Driver", machine.driver or MISSING),
         ("Processor", f"{machine.processor}, {machine.cores} cores to use"),
+        ("Widest instructions", machine.instructions or MISSING),
+        ("Largest cache", bytes_text(machine.cache_bytes or None)),
         ("Memory of the host", bytes_text(machine.host_memory)),
         ("System", machine.system),
         ("Versions", ", ".join(f"{name} {number}" for name, number in machine.versions.items())),
@@ -99,8 +101,8 @@ def speed_table(run: Run) -> ResultTable:
         ),
         rows=tuple(rows),
         note="Milliseconds of one run. A share is the least time that the work counted by hand "
-        "takes at that roof, over the median; the roof with the greatest share binds. Speeds of wrong "
-        "answers are left out.",
+        "takes at that roof, over the median; the roof with the greatest share binds. "
+        "Speeds of wrong answers are left out.",
     )
 
 
@@ -153,10 +155,13 @@ def memory_table(run: Run) -> ResultTable:
     rows: list[tuple[Cell, ...]] = []
     for row in run.rows:
         memory, timing = row.memory, row.timing
-        sizes: tuple[Cell, ...] = (None,) * 4
+        sizes: tuple[Cell, ...] = (None,) * 5
         times: tuple[Cell, ...] = (None,) * 5
         if memory is not None:
-            numbers = (memory.arguments, memory.outputs, memory.temporary, memory.peak)
+            numbers = (
+                *(memory.arguments, memory.outputs, memory.temporary),
+                *(memory.in_row, memory.peak),
+            )
             sizes = tuple(None if size is None else size / 2**20 for size in numbers)
         if timing is not None:
             times = (
@@ -172,11 +177,13 @@ def memory_table(run: Run) -> ResultTable:
         columns=(
             *("row", "compiling, s", "from the cache, s"),
             *("arguments, MiB", "outputs, MiB", "temporary, MiB", "peak, MiB"),
+            "peak until then, MiB",
             *("first run, ms", "repeats", "runs in each"),
         ),
         rows=tuple(rows),
-        note="The peak is the greatest use until then of one device, or of the process where "
-        "devices do not count.",
+        note="Compiling with nothing kept, and with what an earlier process kept. A peak is that of "
+        "the row, then the greatest until then, of one device or, where devices do not count, of "
+        "the process.",
     )
 
 
