@@ -3,6 +3,7 @@
 from typing import Any
 
 from jaxdissect.bench.studies.growth import GROWTH
+from jaxdissect.bench.studies.scaling import SCALING
 from jaxdissect.bench.study import Study
 from jaxdissect.bench.workload import Workload
 from jaxdissect.bench.workloads.counting import COLLECTING, COUNTING
@@ -16,7 +17,7 @@ _WORKLOADS: tuple[Workload[Any], ...] = (
     COUNTING,
 )
 
-_STUDIES: tuple[Study[Any], ...] = (GROWTH,)
+_STUDIES: tuple[Study[Any], ...] = (GROWTH, SCALING)
 
 # What is timed, by name.
 WORKLOADS: dict[str, Workload[Any]] = {workload.name: workload for workload in _WORKLOADS}
