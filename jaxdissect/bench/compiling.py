@@ -34,15 +34,17 @@ class Compiled(NamedTuple):
 
 
 class FirstRuns(NamedTuple):
-    """What the first two runs took of something that is not a single program.
+    """What the first two runs took.
 
     Attributes:
         first: Seconds of the first run, without compiling.
+        second: The same of the second.
         cold: Seconds of compiling in the first run, with nothing kept.
-        cached: The same in the second, from the persistent cache.
+        cached: The same of the second, from the persistent cache.
     """
 
     first: float
+    second: float
     cold: float
     cached: float
 
@@ -69,19 +71,20 @@ def run_twice(run: Callable[[], Any]) -> FirstRuns:
     Programs of this process that were compiled before are forgotten.
     """
     with _empty_cache():
-        taken, cold = _run(run)
+        first, cold = _run(run)
         jax.clear_caches()
-        _, cached = _run(run)
-    return FirstRuns(max(taken - cold, 0.0), cold, cached)
+        second, cached = _run(run)
+    return FirstRuns(first, second, cold, cached)
 
 
 def _run(run: Callable[[], Any]) -> tuple[float, float]:
-    """Run once; returns seconds, and how many of them went into compiling."""
+    """Run once; returns seconds of running, and of compiling."""
     with compiling_told() as spans:
         begun = time.perf_counter()
         jax.block_until_ready(run())
         taken = time.perf_counter() - begun
-    return taken, min(covered(spans), taken)
+    compiling = min(covered(spans), taken)
+    return taken - compiling, compiling
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import jax
 
 from jaxdissect.bench.analysis import NotCounted, analyse
-from jaxdissect.bench.compiling import compile_twice, run_twice
+from jaxdissect.bench.compiling import FirstRuns, compile_twice, run_twice
 from jaxdissect.bench.peaks import PeakOfRow
 from jaxdissect.bench.probe import probe
 from jaxdissect.bench.record import Memory, Row, Timing
@@ -88,26 +88,22 @@ def _measure(
     found |= {"images": prepared.images, "work": prepared.work, "notes": dict(prepared.notes)}
     peak = PeakOfRow()
     if prepared.program is not None:
-        run, timing, compiled = _compiled(prepared.program)
+        run, first, compiled = _compiled(prepared.program)
     else:
         assert prepared.run is not None  # `Prepared` sees to it
         run, compiled = prepared.run, None
         first = run_twice(run)
-        timing = Timing(
-            seconds=(),
-            runs_per_repeat=1,
-            first=first.first,
-            compile_cold=first.cold,
-            compile_cached=first.cached,
-        )
-    repeats = repeat(
-        run, seconds=seconds, least_repeats=least_repeats, expected=timing.first or None
-    )
-    found["timing"] = dataclasses.replace(
-        timing, seconds=repeats.seconds, runs_per_repeat=repeats.runs_per_repeat
+    repeats = repeat(run, seconds=seconds, least_repeats=least_repeats, expected=first.second)
+    found["timing"] = Timing(
+        seconds=repeats.seconds,
+        runs_per_repeat=repeats.runs_per_repeat,
+        first=first.first,
+        compile_cold=first.cold,
+        compile_cached=first.cached,
     )
     found["memory"] = _memory(compiled, peak)
     found["devices"] = _devices(prepared, repeats.answer)
+    found["notes"] |= prepared.notes  # some are known only after a run
     found["gate"] = prepared.check(repeats.answer)
     del repeats
     found["analysed"], why = _analysed(prepared, compiled)
@@ -118,22 +114,17 @@ def _measure(
             jax.block_until_ready(run())
 
 
-def _compiled(program: Program) -> tuple[Callable[[], Any], Timing, Any]:
-    """Compile a program and run it once; returns what runs it, what that took, and itself."""
+def _compiled(program: Program) -> tuple[Callable[[], Any], FirstRuns, Any]:
+    """Compile a program and run it twice; returns what runs it, what that took, and itself."""
     compiled = compile_twice(program.function, program.arguments)
 
     def run() -> Any:
         return compiled.program(*program.arguments)
 
-    first = repeat(run, seconds=0.0, least_repeats=1, expected=0.0)
-    timing = Timing(
-        seconds=(),
-        runs_per_repeat=1,
-        first=first.seconds[0],
-        compile_cold=compiled.cold,
-        compile_cached=compiled.cached,
+    first, second = (
+        repeat(run, seconds=0.0, least_repeats=1, expected=0.0).seconds[0] for _ in range(2)
     )
-    return run, timing, compiled.program
+    return run, FirstRuns(first, second, compiled.cold, compiled.cached), compiled.program
 
 
 def _memory(compiled: Any, peak: PeakOfRow) -> Memory:

@@ -18,19 +18,26 @@ _FORGET_PEAK = "5"  # see proc(5)
 class PeakOfRow:
     """Measures the peak from when it is made."""
 
+    greatest = 0
+    """Of all until now: what Linux has begun anew forgets what was before."""
+
     def __init__(self) -> None:
-        self._before = memory_peak()
-        self._process = not _devices_count() and _forgotten()
+        self._before = self.process()
+        self._anew = not _devices_count() and _forgotten()
 
     def process(self) -> int:
-        """Find the greatest use of one device until now; of the process where devices count none."""
-        return max(memory_peak(), self._before)
+        """Find the greatest use of one device until now.
+
+        Where devices do not count, the greatest memory of this process.
+        """
+        PeakOfRow.greatest = max(PeakOfRow.greatest, memory_peak())
+        return PeakOfRow.greatest
 
     def row(self) -> int | None:
         """Find the same since the beginning; None where it stayed below what was used before."""
-        if self._process:
+        if self._anew:
             return _resident_peak()
-        peak = memory_peak()
+        peak = self.process()
         return peak if peak > self._before else None
 
 

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 
 from jaxdissect.bench.repeats import repeat
 
-_PRODUCT = {"cpu": 1024, "gpu": 8192, "tpu": 8192}  # rows and columns
-_MEMORY = {"cpu": 2**24, "gpu": 2**28, "tpu": 2**28}  # values
+_PRODUCT = {"cpu": 640, "gpu": 8192, "tpu": 8192}  # rows and columns
+_MEMORY = {"cpu": 2**23, "gpu": 2**28, "tpu": 2**28}  # values
 _REPEATS = 5
 
 
@@ -27,8 +27,8 @@ def probe() -> float:
 @functools.cache
 def _computation(device: jax.Device) -> Callable[[], jax.Array]:
     """Compile it; what it reads is made by every run, so that it takes no memory between them."""
-    size = _PRODUCT.get(device.platform, 1024)
-    values = _MEMORY.get(device.platform, 2**24)
+    size = _PRODUCT.get(device.platform, 640)
+    values = _MEMORY.get(device.platform, 2**23)
 
     def compute(scale: jax.Array) -> jax.Array:
         square = jnp.full((size, size), scale) + jnp.eye(size, dtype=jnp.float32)

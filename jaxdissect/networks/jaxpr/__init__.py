@@ -19,8 +19,8 @@ is never guessed at: a call is then one step that is not split further, a readou
 the result is the same, only slower. When JAX changes, tests of `tests/networks/jaxpr` fail first:
 `test_linear_readout` if a primitive has another name or parameter, `test_cpu_convolutions` if
 convolutions have, `test_named_values` if names have, and all if jaxprs are evaluated in another
-way. A checkpoint of another version of JAX is refused in any case. Nothing outside these five files
-reads a jaxpr.
+way. A checkpoint of another version of JAX is refused in any case. Outside these five files, only
+the benchmark reads jaxprs, to count the work of a program: see `jaxdissect.bench.analysis`.
 """
 
 from jaxdissect.networks.jaxpr.contents import traced_contents as traced_contents
