@@ -141,7 +141,7 @@ def _loops(jaxpr: Jaxpr, *, in_branch: bool = False) -> Iterator[tuple[ClosedJax
     """Find the outermost loops of a program: their bodies, and how many turns they take.
 
     Raises:
-        NotCounted: If there is something that no turns are known of, or that XLA does not look into.
+        NotCounted: If the turns of one are not known, or there is what XLA does not look into.
     """
     for equation in jaxpr.eqns:
         name = equation.primitive.name
@@ -180,7 +180,8 @@ def _before_compiling(function: Any, shapes: list[Any]) -> dict[str, float]:
     try:
         host = jax.local_devices(backend="cpu")[0]
     except RuntimeError:
-        raise NotCounted("operations are counted on the processor, which JAX_PLATFORMS hides")
+        hidden = "operations are counted on the processor, which JAX_PLATFORMS hides"
+        raise NotCounted(hidden) from None
     with jax.default_device(host):
         lowered = jax.jit(lambda *values: function(*values)).lower(*shapes)
     return _costs(lowered.cost_analysis())

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -93,10 +92,10 @@ def compiling_told() -> Iterator[list[tuple[float, float]]]:
     spans: list[tuple[float, float]] = []
     lock = threading.Lock()
 
-    def listen(event: str, start: float, end: float, **_: Any) -> None:
+    def listen(event: str, start_time: float, end_time: float, **kwargs: str | int) -> None:
         if event.startswith(_EVENTS):
             with lock:
-                spans.append((start, end))
+                spans.append((start_time, end_time))
 
     jax.monitoring.register_event_time_span_listener(listen)
     try:
@@ -117,24 +116,22 @@ def covered(spans: list[tuple[float, float]]) -> float:
 @contextmanager
 def _empty_cache() -> Iterator[None]:
     """Let the persistent cache be an empty folder that keeps everything, and forget programs."""
-    settings = {
+    settings: dict[str, Any] = {
         "jax_enable_compilation_cache": True,
         "jax_persistent_cache_min_compile_time_secs": 0.0,
         "jax_persistent_cache_min_entry_size_bytes": -1,
         "jax_compilation_cache_max_size": -1,
     }
-    before = {name: getattr(jax.config, name) for name in settings}
-    place = jax.config.jax_compilation_cache_dir
     with tempfile.TemporaryDirectory(prefix="jaxdissect-bench-") as folder:
+        settings["jax_compilation_cache_dir"] = folder
+        before = {name: getattr(jax.config, name) for name in settings}
         try:
             for name, value in settings.items():
                 jax.config.update(name, value)
-            jax.config.update("jax_compilation_cache_dir", str(Path(folder)))
             compilation_cache.reset_cache()  # it reads its settings once
             jax.clear_caches()
             yield
         finally:
             for name, value in before.items():
                 jax.config.update(name, value)
-            jax.config.update("jax_compilation_cache_dir", place)
             compilation_cache.reset_cache()

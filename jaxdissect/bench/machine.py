@@ -34,6 +34,7 @@ _INSTRUCTIONS = (
     "asimd",
     "neon",
 )
+_CONFIG: Any = jax.config  # whose type does not tell its attributes
 _DRIVER_FILE = "/proc/driver/nvidia/version"
 _CGROUP = "/sys/fs/cgroup"
 
@@ -104,7 +105,7 @@ def read_machine() -> Machine:
         versions=_versions(device),
         xla_flags=os.environ.get("XLA_FLAGS", ""),
         environment=_environment(os.environ),
-        matmul_precision=jax.config.jax_default_matmul_precision or "default",
+        matmul_precision=_CONFIG.jax_default_matmul_precision or "default",
         cache=_cache(),
         load=_load(),
         instructions=next((name for name in _INSTRUCTIONS if name in features), ""),
@@ -198,9 +199,9 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
         if _CHANGES_SPEED.match(name) and not _SAYS_NOTHING.match(name)
     }
     settings = {
-        "jax_enable_x64": jax.config.jax_enable_x64,
-        "jax_debug_nans": jax.config.jax_debug_nans,
-        "jax_disable_most_optimizations": jax.config.read("jax_disable_most_optimizations"),
+        "jax_enable_x64": _CONFIG.jax_enable_x64,
+        "jax_debug_nans": _CONFIG.jax_debug_nans,
+        "jax_disable_most_optimizations": _CONFIG.read("jax_disable_most_optimizations"),
     }
     return picked | {name: "on" for name, value in settings.items() if value}
 
@@ -212,8 +213,8 @@ def _without_folders(value: str) -> str:
 
 def _cache() -> str:
     """Tell how many programs earlier processes have kept."""
-    folder = jax.config.jax_compilation_cache_dir
-    if not folder or not jax.config.jax_enable_compilation_cache:
+    folder = _CONFIG.jax_compilation_cache_dir
+    if not folder or not _CONFIG.jax_enable_compilation_cache:
         return "off"
     try:
         number = _programs(os.listdir(folder))

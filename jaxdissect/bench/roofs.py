@@ -212,5 +212,7 @@ def _noise(rows: int, columns: int, dtype: Any = jnp.float32) -> jax.Array:
     A device needs less power for zeros, and may run faster with them.
     """
     random = np.random.default_rng(0)
-    left, right = random.standard_normal(rows), random.standard_normal(columns)
-    return (left.astype(np.float32)[:, None] * jnp.asarray(right, jnp.float32)).astype(dtype)
+    left, right = (
+        jnp.asarray(random.standard_normal(size), jnp.float32) for size in (rows, columns)
+    )
+    return jnp.outer(left, right).astype(dtype)
