@@ -76,7 +76,7 @@ def estimated_damage(
         )
     layer_shapes(network, jax.eval_shape(inputs, example), (layer,))
     structure, inputs = Structure(network), as_static(inputs)
-    effects = partial(_effects, structure, layer, inputs, label_key)
+    effects = partial(unit_effects, structure, layer, inputs, label_key)
     num_units = jax.eval_shape(effects, network.params, example)[0].shape[1]
     kept = {
         "estimates": np.zeros((len(source), num_units), np.float32),
@@ -124,7 +124,7 @@ def estimated_damage(
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _effects(
+def unit_effects(
     structure: Structure,
     layer: str,
     inputs: Inputs,
@@ -132,7 +132,18 @@ def _effects(
     params: PyTree,
     batch: dict[str, Array],
 ) -> tuple[Float[Array, "B U"], Bool[Array, "B"]]:
-    """Compute activation times gradient of every unit, summed over places, and check scores."""
+    """Compute activation times gradient of every unit, summed over places, and check scores.
+
+    Args:
+        structure: The network without its parameters.
+        layer, inputs, label_key: As in `estimated_damage`; static.
+        params: Parameters of the network.
+        batch: Examples.
+
+    Returns:
+        By how much the log-probability of an image's class would fall without each unit, to first
+        order; and whether all scores of an image are finite.
+    """
     images, labels = inputs(batch), batch[label_key].astype(jnp.int32)
 
     def log_probability(added: Array) -> tuple[Array, tuple[Array, Array]]:
