@@ -9,9 +9,13 @@ from jaxdissect.bench.workload import Workload
 from jaxdissect.bench.workloads.counting import COLLECTING, COUNTING
 from jaxdissect.bench.workloads.forward import FORWARD
 from jaxdissect.bench.workloads.overlap import OVERLAP
+from jaxdissect.bench.workloads.removals import REMOVALS
+from jaxdissect.bench.workloads.taylor import TAYLOR
 
 _WORKLOADS: tuple[Workload[Any], ...] = (
     FORWARD,
+    REMOVALS,
+    TAYLOR,
     OVERLAP,
     COLLECTING,
     COUNTING,

@@ -9,7 +9,6 @@ unit hardly changes, but their changes.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
