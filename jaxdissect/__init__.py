@@ -13,6 +13,8 @@ Everything else has its package, which is imported when it is first asked for:
         what they stand on: presets, the drawn scenes, data sources, networks, statistics, arrays.
     plots, report
         figures and the page that commands write.
+    reproduction
+        the experiments of a paper as configurations, run and compared with what was published.
 """
 
 import importlib
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from jaxdissect import painting as painting
     from jaxdissect import plots as plots
     from jaxdissect import report as report
+    from jaxdissect import reproduction as reproduction
     from jaxdissect import scenes as scenes
     from jaxdissect import stats as stats
     from jaxdissect import styles as styles
@@ -72,7 +75,7 @@ if TYPE_CHECKING:
 
 _PACKAGES = (
     *("arrays", "attacks", "classifiers", "dissection", "engine", "generators", "networks"),
-    *("painting", "plots", "report", "scenes", "stats", "styles"),
+    *("painting", "plots", "report", "reproduction", "scenes", "stats", "styles"),
 )
 
 _MODULES = {

@@ -16,6 +16,7 @@ PACKAGES = [
         for name in (
             *("arrays", "stats", "networks", "engine", "engine.data", "scenes", "dissection"),
             *("classifiers", "generators", "attacks", "styles", "painting", "plots", "report"),
+            "reproduction",
         )
     ),
 ]

@@ -37,6 +37,7 @@ EXPERIMENTS = {
     "generate optimise": "experiments/generate-optimise.md",
     "generate artifacts": "experiments/generate-artifacts.md",
     "paint": "experiments/paint.md",
+    "reproduce": "reproduction.md",
     "fetch": "your-own/published-networks.md",
     "convert": "your-own/weights.md",
 }
@@ -45,7 +46,8 @@ EXPERIMENTS = {
 PACKAGES = (
     *("jaxdissect", "jaxdissect.dissection", "jaxdissect.classifiers", "jaxdissect.generators"),
     *("jaxdissect.attacks", "jaxdissect.styles", "jaxdissect.painting", "jaxdissect.plots"),
-    *("jaxdissect.report", "jaxdissect.scenes", "jaxdissect.engine", "jaxdissect.engine.data"),
+    *("jaxdissect.report", "jaxdissect.reproduction", "jaxdissect.scenes", "jaxdissect.engine"),
+    *("jaxdissect.engine.data",),
     *("jaxdissect.networks", "jaxdissect.networks.adapters", "jaxdissect.networks.models"),
     *("jaxdissect.networks.segmenters", "jaxdissect.stats", "jaxdissect.arrays"),
 )

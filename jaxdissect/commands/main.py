@@ -93,6 +93,11 @@ COMMANDS = {
         "ReportOptions",
         "Write the page of results that other commands have written, to be opened in a browser.",
     ),
+    "reproduce": Command(
+        "ReproduceOptions",
+        "Run the published experiments of a paper, and compare what comes out with what was "
+        "published.",
+    ),
     "fetch": Command(
         "FetchOptions",
         "Download published weights, verify them as far as hashes are published, and print where "

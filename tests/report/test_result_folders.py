@@ -227,7 +227,7 @@ def test_what_holds_no_results_is_refused(tmp_path):
 
 
 def test_every_kind_of_results_has_a_page():
-    others = {"dissection.json", "report.json", "detailed.json"}
+    others = {"dissection.json", "report.json", "detailed.json", "reproduction.json"}
     assert {*SECTION_FILES, *others} == set(SETTINGS_FILES)
 
 

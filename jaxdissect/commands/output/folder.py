@@ -17,6 +17,7 @@ SETTINGS_FILES = (
     "attack.json",
     "defence.json",
     "report.json",
+    "reproduction.json",
     "detailed.json",
 )
 """What commands write about themselves: a folder with none of these is not ours to replace."""
