@@ -15,6 +15,8 @@ Everything else has its package, which is imported when it is first asked for:
         figures and the page that commands write.
     reproduction
         the experiments of a paper as configurations, run and compared with what was published.
+    bench
+        how fast all this is, what share of the hardware it reaches, and whether it is right.
 """
 
 import importlib
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxdissect import arrays as arrays
     from jaxdissect import attacks as attacks
+    from jaxdissect import bench as bench
     from jaxdissect import classifiers as classifiers
     from jaxdissect import dissection as dissection
     from jaxdissect import engine as engine
@@ -75,7 +78,7 @@ if TYPE_CHECKING:
 
 _PACKAGES = (
     *("arrays", "attacks", "classifiers", "dissection", "engine", "generators", "networks"),
-    *("painting", "plots", "report", "reproduction", "scenes", "stats", "styles"),
+    *("painting", "plots", "report", "reproduction", "scenes", "stats", "styles", "bench"),
 )
 
 _MODULES = {

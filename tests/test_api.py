@@ -17,6 +17,7 @@ PACKAGES = [
             *("arrays", "stats", "networks", "engine", "engine.data", "scenes", "dissection"),
             *("classifiers", "generators", "attacks", "styles", "painting", "plots", "report"),
             "reproduction",
+            "bench",
         )
     ),
 ]

@@ -40,6 +40,7 @@ EXPERIMENTS = {
     "reproduce": "reproduction.md",
     "fetch": "your-own/published-networks.md",
     "convert": "your-own/weights.md",
+    "bench": "benchmark.md",
 }
 """The page that says what a command is for, and how its tables are read."""
 
@@ -50,6 +51,7 @@ PACKAGES = (
     *("jaxdissect.engine.data",),
     *("jaxdissect.networks", "jaxdissect.networks.adapters", "jaxdissect.networks.models"),
     *("jaxdissect.networks.segmenters", "jaxdissect.stats", "jaxdissect.arrays"),
+    *("jaxdissect.bench",),
 )
 
 GENERATED = "<!-- Generated: `python docs/build/generated_pages.py` writes this page. -->"

@@ -25,7 +25,8 @@ SUITES = ("smoke", "cpu", "gpu", "full")
 """The suites of jaxdissect itself, the shortest first."""
 
 _LEAST_REPEATS = 3
-_KEYS = ("schema", "title", "seconds", "least_repeats", "rows", "studies")
+_ROOF_SECONDS = 10.0
+_KEYS = ("schema", "title", "seconds", "least_repeats", "roof_seconds", "rows", "studies")
 _MOST_COMBINATIONS = 1000
 
 
@@ -70,14 +71,14 @@ class Suite:
     Attributes:
         name: Of the suite, or of its file without the ending; those of a joint one with "+".
         title: What it is for, in a sentence.
-        seconds: For how long the roofs are measured, and a row that says nothing else.
+        roof_seconds: For how long the roofs are measured, before the rows and again after them.
         rows: What is timed, in this order.
         studies: What is studied after that, in this order.
     """
 
     name: str
     title: str
-    seconds: float
+    roof_seconds: float
     rows: tuple[SuiteRow, ...]
     studies: tuple[SuiteStudy, ...]
 
@@ -200,7 +201,10 @@ def parse_suite(
     )
     if not rows and not found:
         raise ValueError("`rows` or `studies` must list something to measure")
-    suite = Suite(name=name, title=title, seconds=seconds, rows=rows, studies=found)
+    roofs = _seconds(given.get("roof_seconds", _ROOF_SECONDS), "the suite", "roof_seconds")
+    if not roofs:
+        raise ValueError("`roof_seconds` (=0) must be above 0")
+    suite = Suite(name=name, title=title, roof_seconds=roofs, rows=rows, studies=found)
     _refuse_doubled(suite)
     return suite
 
@@ -294,9 +298,9 @@ def _list(given: Mapping[str, Any], key: str) -> list[Any]:
     return entries
 
 
-def _seconds(value: Any, where: str) -> float:
+def _seconds(value: Any, where: str, key: str = "seconds") -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
-        raise ValueError(f"{where}: `seconds` (={value!r:.100}) must be a number of at least 0")
+        raise ValueError(f"{where}: `{key}` (={value!r:.100}) must be a number of at least 0")
     return float(value)
 
 

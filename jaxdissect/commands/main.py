@@ -111,6 +111,10 @@ COMMANDS = {
         "PaintOptions",
         "Paint with the units of a generator, in a browser on this machine.",
     ),
+    "bench": Command(
+        "BenchOptions",
+        "Measure how fast this machine is at what jaxdissect does, and that it is right.",
+    ),
 }
 """All commands, in the order in which `jaxdissect --help` lists them."""
 

@@ -88,6 +88,7 @@ def test_what_nobody_knows_is_refused(text, said):
         ("", "`schema` .=None. must be 1"),
         ("schema: 2\n", "`schema` .=2. must be 1"),
         ("schema: 1\ntitle: 3\n", "`title` .=3. must be text"),
+        ("schema: 1\nroof_seconds: 0\n", "`roof_seconds` .=0. must be above 0"),
         ("schema: 1\nseconds: long\n", "the suite: `seconds` .='long'. must be a number"),
     ],
 )

@@ -1,13 +1,17 @@
 """Workloads and studies of the benchmark that take no time: right, wrong, and failing ones."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from support.bench_runs import CPU, made_up_run
 
+from jaxdissect.bench import run as running
 from jaxdissect.bench.gate import equal, within
+from jaxdissect.bench.record import Memory, Row, Timing
 from jaxdissect.bench.study import Found, ResultTable, Study
 from jaxdissect.bench.workload import Prepared, Program, Work, Workload
 
@@ -35,7 +39,9 @@ def prepare(sizes):
         expected[-1] += 1
     return Prepared(
         images=sizes.number,
-        work=Work(products=0.0, operations=sizes.number, bytes=8.0 * sizes.number, counted="sums"),
+        work=Work(
+            products=0.0, operations=1.0 * sizes.number, bytes=8.0 * sizes.number, counted="sums"
+        ),
         check=lambda answer: equal(answer, expected, against="NumPy"),
         program=Program(function=jax.jit(lambda x: x + x), arguments=(numbers,)),
         notes={"halves": np.asarray(sizes.halves)},
@@ -50,12 +56,58 @@ def measure_toy(sizes, roofs):
         raise RuntimeError("no such operation\n  on this device")
     found, tolerance = 1.0 + (sizes.kind == "wrong"), 1e-6
     return Found(
-        tables=[ResultTable(title="Ones", columns=("a", "b"), rows=((np.float32(1.5), None),))],
+        tables=[ResultTable(title="Ones", columns=("a", "b"), rows=((1.5, None),))],
         gates={"one": within(found, 1.0, tolerance, reason="rounding", against="one")},
         data={"rates": np.asarray([roofs.bytes, np.inf]), "empty": []},
     )
 
 
 STUDY = Study(name="ones", summary="Is one one?", sizes=ToySizes, measure=measure_toy)
+
+
+def measure(name, workload, sizes, *, seconds, least_repeats, trace):
+    """Stand in for that of the benchmark, which times for seconds and compiles everything anew."""
+    prepared, problem = None, ""
+    try:
+        prepared = workload.prepare(sizes)
+    except Exception as raised:
+        problem = f"{type(raised).__name__}: {raised}"
+    if trace is not None:
+        trace.mkdir(parents=True)
+    timing = Timing(
+        seconds=tuple(0.001 + seconds for _ in range(least_repeats)),
+        runs_per_repeat=1,
+        first=0.002,
+        compile_cold=0.5,
+        compile_cached=None,
+    )
+    return Row(
+        name=name,
+        workload=workload.name,
+        sizes=dataclasses.asdict(sizes),
+        devices=1,
+        images=0 if prepared is None else prepared.images,
+        work=None if prepared is None else prepared.work,
+        analysed=None,
+        timing=None if prepared is None else timing,
+        memory=Memory(arguments=1, outputs=1, temporary=None, peak=10),
+        gate=None if prepared is None else prepared.check(run_once(prepared.program)),
+        notes={} if prepared is None else prepared.notes,
+        problem=problem,
+    )
+
+
+def run_once(program):
+    return program.function(*program.arguments)
+
+
+def stand_in(monkeypatch):
+    """Let runs of suites take no time: no roofs are measured, and rows only once."""
+    monkeypatch.setattr(running, "measure", measure)
+    monkeypatch.setattr(running, "measure_roofs", lambda *, seconds: made_up_run().roofs)
+    monkeypatch.setattr(running, "read_machine", lambda: CPU)
+    monkeypatch.setattr(jax, "clear_caches", lambda: None)
+
+
 WORKLOADS = {DOUBLING.name: DOUBLING}
 STUDIES = {STUDY.name: STUDY}

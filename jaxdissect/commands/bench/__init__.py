@@ -1,0 +1,1 @@
+"""`jaxdissect bench`."""
