@@ -237,7 +237,7 @@ def _judged(name: str, change: Change, tested: int, medians: dict[str, float]) -
     )
     margin = max(reach, math.log(LEAST))
     remains = change.change - change.machine
-    called_from = math.exp(margin + max(change.machine, 0.0))
+    called_from = math.exp(margin + change.most)
     verdict = "as before"
     if remains > margin:
         verdict = "slower"

@@ -10,7 +10,7 @@ row share the moment and the process. What is measured of it is used here:
   a change is put down to the machine. A row may follow the machine by half as much or by one and a
   half times, so half of it is uncertain;
 - and the one thing that two runs cannot show, how much a row changes from process to process with
-  where its arrays lie: 1.5%.
+  where its arrays lie: 2%.
 
 All are on the scale of logarithms, where they add up as squares.
 """
@@ -25,7 +25,7 @@ from jaxdissect.bench.record import Row, Run
 from jaxdissect.bench.rendering.row_figures import row_figures, row_precision
 from jaxdissect.bench.roofs import Roofs
 
-PROCESS = 0.015
+PROCESS = 0.02
 """Standard deviation of the logarithm of a row's time from process to process."""
 
 FOLLOWS = 0.5
@@ -33,6 +33,7 @@ FOLLOWS = 0.5
 
 _MANY = 60  # degrees of freedom of what many rows or roofs have shown
 _NORMAL = 1.2533  # standard error of a median over that of a mean
+_USUAL, _USUAL_WEIGHT = 0.3, 10  # correlation of repeats with those before, worth as many repeats
 _TENTHS = 2.563  # standard deviations between the 10th and the 90th percentile
 
 
@@ -42,13 +43,15 @@ class Change:
 
     Attributes:
         change: Of its median: 0.1 took 10% longer, about.
-        machine: How much of that the machine explains; the sign is that of a slower machine.
+        machine: How much of that the machine explains; above 0 for a machine that was slower.
+        most: How much it would have explained at most.
         error: Standard error of what remains.
         degrees: Degrees of freedom of that error.
     """
 
     change: float
     machine: float
+    most: float
     error: float
     degrees: int
 
@@ -72,7 +75,7 @@ def row_change(old: Row, new: Row, old_run: Run, new_run: Run) -> Change | None:
     hints = _machine_changes(old, new, old_run, new_run)
     squares = [error**2 for error, _ in scatters]
     others = 2 * PROCESS**2 + sum(moment**2 for moment in moments)
-    others += (FOLLOWS * max(map(abs, hints), default=0.0)) ** 2
+    others += (FOLLOWS * max(map(abs, hints))) ** 2
     total = sum(squares) + others
     # Welch and Satterthwaite
     spread = sum(
@@ -80,12 +83,12 @@ def row_change(old: Row, new: Row, old_run: Run, new_run: Run) -> Change | None:
     )
     degrees = total**2 / (spread + others**2 / _MANY)
     change = float(np.median(times[1]) - np.median(times[0]))
-    # Zero is among them: a machine that was faster must not make a row look slower.
-    explained = max(0.0, *hints) if change > 0 else min(0.0, *hints)
-    return Change(change, explained, math.sqrt(total), max(int(degrees), 1))
+    # Whatever lies between two hints may be the machine.
+    explained = min(max(change, min(hints)), max(hints))
+    return Change(change, explained, max(hints), math.sqrt(total), max(int(degrees), 1))
 
 
-def _median_error(samples: np.ndarray) -> tuple[float, float]:
+def _median_error(samples: np.ndarray) -> tuple[float, int]:
     """Standard error of the median of repeats that depend on those before, and its degrees."""
     number = len(samples)
     spread = float(np.std(samples, ddof=1))
@@ -95,14 +98,14 @@ def _median_error(samples: np.ndarray) -> tuple[float, float]:
     centered = samples - samples.mean()
     variance = float((centered**2).sum())
     tied = float((centered[1:] * centered[:-1]).sum()) / variance if variance > 0 else 0.0
-    tied = min(max(tied + 1 / number, 0.0), 0.9)  # the estimate is too low by 1 / n
-    independent = max(number * (1 - tied) / (1 + tied), 2.0)
-    error = _NORMAL * spread / math.sqrt(independent)
+    # Few repeats say little of how much they depend on each other: then it is what is usual.
+    tied = min(max((number * tied + _USUAL_WEIGHT * _USUAL) / (number + _USUAL_WEIGHT), 0.0), 0.9)
+    error = _NORMAL * spread / math.sqrt(max(number * (1 - tied) / (1 + tied), 1.0))
     if number >= 4:
         half = number // 2
         drift = abs(float(np.median(samples[half:]) - np.median(samples[:half]))) / 2
         error = max(error, drift)
-    return error, independent - 1
+    return error, number - 1
 
 
 def _unsteadiness(run: Run) -> float:
@@ -123,7 +126,7 @@ def _unsteadiness(run: Run) -> float:
 
 def _machine_changes(old: Row, new: Row, old_run: Run, new_run: Run) -> list[float]:
     """How much slower the machine was: by the computation beside the row, and by its roof."""
-    changes = [0.0]
+    changes = []
     probes = [[seconds for seconds in row.probe if seconds > 0] for row in (old, new)]
     if all(probes):
         changes.append(fmean(map(math.log, probes[1])) - fmean(map(math.log, probes[0])))
@@ -135,7 +138,7 @@ def _machine_changes(old: Row, new: Row, old_run: Run, new_run: Run) -> list[flo
         ]
         if all(rate > 0 for pair in rates for rate in pair):
             changes.append(fmean(map(math.log, rates[0])) - fmean(map(math.log, rates[1])))
-    return changes
+    return changes or [0.0]
 
 
 def _rate(roofs: Roofs, kind: str, row: Row) -> float:

@@ -251,3 +251,67 @@ def failed_run(*, platform="cpu", seed=0):
     return dataclasses.replace(
         run, rows=(unmeasured, wrong, *others), studies=(*run.studies, broken)
     )
+
+
+def simulated_run(
+    random, *, machine=0.0, follows=None, slower=(), moment=0.008, process=0.01, repeats=20
+):
+    """Make up a run whose noise is like that of a machine: what is alike in it is not independent.
+
+    On the scale of logarithms, the time of a repeat adds up the state of the machine, which a row
+    follows more or less closely; the moment, like that of the rows before; the process; and
+    the scatter of repeats, each like the one before, with a long one now and then. Nothing of that
+    is regression: that is `slower`.
+
+    Args:
+        random: A generator of NumPy.
+        machine: State of the machine during the whole run: 0.1 is 10% slower, about.
+        follows: How closely each row follows the machine; exactly where None.
+        slower: Pairs of the name of a row and how many times as long it takes.
+        moment: Standard deviation of the state of the machine from row to row.
+        process: Standard deviation of rows from process to process.
+        repeats: Of every row.
+    """
+    run = made_up_run(slower=slower, scatter=0.0, repeats=1)
+    states = _alike(random, len(run.rows) + 2, moment, 0.6)
+    follows = np.ones(len(run.rows)) if follows is None else follows
+    rows = []
+    for row, state, share in zip(run.rows, states[1:-1], follows, strict=True):
+        own = share * (machine + state) + random.normal(0, process)
+        long = np.where(random.random(repeats) < 0.03, random.exponential(0.5, repeats), 0)
+        logs = own + _alike(random, repeats, 0.012, 0.5) + long
+        beside = machine + state + random.normal(0, 0.003, 2)
+        rows.append(
+            dataclasses.replace(
+                row,
+                timing=dataclasses.replace(
+                    row.timing, seconds=tuple((row.timing.seconds[0] * np.exp(logs)).tolist())
+                ),
+                probe=tuple((0.0021 * np.exp(beside)).tolist()),
+            )
+        )
+    before, after = (_slower_roofs(machine + state, random) for state in (states[0], states[-1]))
+    return dataclasses.replace(run, rows=tuple(rows), roofs=before, roofs_after=after)
+
+
+def _alike(random, number, spread, tied):
+    """Values of which each is correlated with the one before."""
+    values = np.empty(number)
+    value = random.normal(0, spread)
+    for index in range(number):
+        values[index] = value
+        value = tied * value + random.normal(0, spread * np.sqrt(1 - tied**2))
+    return values
+
+
+def _slower_roofs(state, random):
+    def rate(value):
+        return float(value * np.exp(random.normal(-state, 0.005)))
+
+    roofs = _ROOFS["cpu"]
+    return dataclasses.replace(
+        roofs,
+        products={name: rate(value) for name, value in roofs.products.items()},
+        operations=rate(roofs.operations),
+        bytes=rate(roofs.bytes),
+    )

@@ -155,7 +155,7 @@ class _Axes:
     @property
     def end(self) -> float:
         """Where the plot ends and the names of the level roofs begin."""
-        return self.width - (186 if self.wide else 58)
+        return self.width - (196 if self.wide else 66)
 
 
 def _levels(roofs: Roofs) -> list[tuple[str, float]]:

@@ -66,7 +66,7 @@ def row_figures(row: Row, roofs: Roofs) -> RowFigures | None:
         median=median,
         low=low,
         high=high,
-        images_per_second=_over(row.images, median) / devices,
+        images_per_second=_over(float(row.images), median) / devices,
         precision=precision,
         least=least,
         shares=shares,

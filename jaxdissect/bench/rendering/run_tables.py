@@ -181,9 +181,9 @@ def memory_table(run: Run) -> ResultTable:
             *("first run, ms", "repeats", "runs in each"),
         ),
         rows=tuple(rows),
-        note="Compiling with nothing kept, and with what an earlier process kept. A peak is that of "
-        "the row, then the greatest until then, of one device or, where devices do not count, of "
-        "the process.",
+        note="Compiling with nothing kept, and with what an earlier process kept. A peak is that "
+        "of the row, then the greatest until then, of one device or, where devices do not count, "
+        "of the process.",
     )
 
 
