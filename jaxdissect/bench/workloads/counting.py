@@ -99,7 +99,7 @@ def prepare_counting(sizes: CountingSizes) -> Prepared:
         images=sizes.images,
         work=Work(
             products=0,
-            operations=values * sizes.candidates,
+            operations=2 * values * sizes.candidates,
             bytes=4 * (values + 2 * sizes.candidates * sizes.units),
             counted="a comparison with its addition of every value with every candidate; all "
             "values and candidates read once, all counts written",
@@ -213,7 +213,7 @@ def prepare_collecting(sizes: CollectingSizes) -> Prepared:
         images=sizes.images,
         work=Work(
             products=0,
-            operations=3 * values,
+            operations=6 * values,
             bytes=4 * values
             + 2 * sizes.share * values * (4 + 4 + 2 * sizes.channels)
             + rows * (1 + 4 * sizes.channels),
