@@ -7,12 +7,16 @@ from jaxdissect.bench.studies.scaling import SCALING
 from jaxdissect.bench.study import Study
 from jaxdissect.bench.workload import Workload
 from jaxdissect.bench.workloads.counting import COLLECTING, COUNTING
+from jaxdissect.bench.workloads.dissection import DISSECTION
 from jaxdissect.bench.workloads.forward import FORWARD
 from jaxdissect.bench.workloads.overlap import OVERLAP
 from jaxdissect.bench.workloads.removals import REMOVALS
 from jaxdissect.bench.workloads.taylor import TAYLOR
+from jaxdissect.bench.workloads.thresholds import THRESHOLDS
 
 _WORKLOADS: tuple[Workload[Any], ...] = (
+    DISSECTION,
+    THRESHOLDS,
     FORWARD,
     REMOVALS,
     TAYLOR,
