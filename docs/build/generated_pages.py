@@ -48,10 +48,9 @@ PACKAGES = (
     *("jaxdissect", "jaxdissect.dissection", "jaxdissect.classifiers", "jaxdissect.generators"),
     *("jaxdissect.attacks", "jaxdissect.styles", "jaxdissect.painting", "jaxdissect.plots"),
     *("jaxdissect.report", "jaxdissect.reproduction", "jaxdissect.scenes", "jaxdissect.engine"),
-    *("jaxdissect.engine.data",),
+    *("jaxdissect.engine.data", "jaxdissect.bench"),
     *("jaxdissect.networks", "jaxdissect.networks.adapters", "jaxdissect.networks.models"),
     *("jaxdissect.networks.segmenters", "jaxdissect.stats", "jaxdissect.arrays"),
-    *("jaxdissect.bench",),
 )
 
 GENERATED = "<!-- Generated: `python docs/build/generated_pages.py` writes this page. -->"
