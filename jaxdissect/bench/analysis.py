@@ -67,7 +67,7 @@ def analyse(function: Any, arguments: tuple[Any, ...], compiled: Any = None) -> 
     )
 
 
-def several(*parts: tuple[float, Work]) -> Work:
+def several(*parts: tuple[int | float, Work]) -> Work:
     """Add the work of programs that run several times.
 
     Args:

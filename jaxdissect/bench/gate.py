@@ -45,9 +45,13 @@ def equal(found: Any, expected: Any, *, against: str, answer: Any = None) -> Gat
         answer: The whole answer, of which the fingerprint is taken; `found` where None.
     """
     ours, theirs = jax.tree.leaves(found), jax.tree.leaves(expected)
-    passed = len(ours) == len(theirs) and all(
-        np.array_equal(np.asarray(one), np.asarray(other))
-        for one, other in zip(ours, theirs, strict=True)
+    passed = (
+        len(ours) > 0
+        and len(ours) == len(theirs)
+        and all(
+            np.array_equal(np.asarray(one), np.asarray(other))
+            for one, other in zip(ours, theirs, strict=True)
+        )
     )
     return Gate(
         passed=passed,
@@ -59,6 +63,8 @@ def equal(found: Any, expected: Any, *, against: str, answer: Any = None) -> Gat
 def within(found: Any, expected: Any, tolerance: float, *, reason: str, against: str) -> Gate:
     """Check that arrays differ by no more than a share of the greatest expected magnitude.
 
+    Values that are not finite, other shapes and no values at all are never right.
+
     Args:
         found: The answer: a pytree of arrays.
         expected: The same from elsewhere.
@@ -66,10 +72,12 @@ def within(found: Any, expected: Any, tolerance: float, *, reason: str, against:
         reason: Why it is that large.
         against: What `expected` comes from.
     """
-    worst = 0.0
-    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+    pairs = list(zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True))
+    worst = 0.0 if pairs else float("inf")  # nothing is never right
+    for one, other in pairs:
         ours, theirs = np.asarray(one, np.float64), np.asarray(other, np.float64)
-        if ours.shape != theirs.shape or not np.isfinite(ours).all():
+        alike = ours.shape == theirs.shape and ours.size > 0
+        if not alike or not np.isfinite(ours).all() or not np.isfinite(theirs).all():
             worst = float("inf")
             break
         scale = max(float(np.abs(theirs).max(initial=0.0)), 1e-30)

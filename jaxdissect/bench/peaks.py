@@ -30,7 +30,8 @@ class PeakOfRow:
 
         Where devices do not count, the greatest memory of this process.
         """
-        PeakOfRow.greatest = max(PeakOfRow.greatest, memory_peak())
+        counted = memory_peak() if _devices_count() else max(memory_peak(), _resident_peak() or 0)
+        PeakOfRow.greatest = max(PeakOfRow.greatest, counted)
         return PeakOfRow.greatest
 
     def row(self) -> int | None:
