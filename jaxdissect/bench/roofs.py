@@ -45,7 +45,7 @@ class Roofs:
     bytes: float
     forms: dict[str, float] = field(default_factory=dict)
 
-    def least_seconds(self, work: Work, precision: str = "default") -> dict[str, float]:
+    def least_seconds(self, work: Work, *, precision: str = "default") -> dict[str, float]:
         """Tell how long some work takes at least on one device, by each of the three roofs."""
         return {
             "products": work.products / self.products[precision],

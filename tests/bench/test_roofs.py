@@ -46,4 +46,4 @@ def test_least_seconds_are_those_of_each_roof():
     )
     work = Work(products=8e12, operations=0.0, bytes=5e8, counted="")
     assert reached.least_seconds(work) == {"products": 2.0, "operations": 0.0, "bytes": 0.5}
-    assert reached.least_seconds(work, "bfloat16")["products"] == 1.0
+    assert reached.least_seconds(work, precision="bfloat16")["products"] == 1.0

@@ -115,7 +115,9 @@ def made_up_row(index, *, platform="cpu", random, scale=1.0, scatter=0.012, repe
         counted="Convolutions and products; reading weights and inputs once.",
     )
     least = max(
-        _ROOFS[platform].least_seconds(work, str(sizes.get("precision", "default"))).values()
+        _ROOFS[platform]
+        .least_seconds(work, precision=str(sizes.get("precision", "default")))
+        .values()
     )
     typical = scale * least / shares[platform == "gpu"]
     seconds = typical * np.exp(random.normal(0, scatter, repeats))
