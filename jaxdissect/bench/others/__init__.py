@@ -1,0 +1,1 @@
+"""Other libraries on the work of this one: each is optional and imported only where it competes."""

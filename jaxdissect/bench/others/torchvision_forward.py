@@ -1,0 +1,181 @@
+"""Forward passes of torchvision's networks, here and there, with the very same weights."""
+
+import copy
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdissect.bench.gate import Gate, within
+from jaxdissect.bench.others import pytorch
+from jaxdissect.bench.others.libraries import load
+from jaxdissect.bench.others.match import Contender, Match, unless_missing
+from jaxdissect.networks.loading import load_network, untrained
+from jaxdissect.networks.network import Network, as_network
+from jaxdissect.networks.precision import in_precision
+
+NETWORKS = {
+    "vgg16": ("vgg16", "vgg16"),
+    "resnet50": ("resnet50", "resnet50"),
+    "vit_b_16": ("vit_b_16", "vit_base_torchvision"),
+}
+"""Names in torchvision and in `jaxdissect.networks.models.catalog.ARCHITECTURES`."""
+
+TOLERANCES = {
+    "highest": (2e-5, "float32 sums of tens of thousands of products in another order"),
+    "default": (1e-2, "products of 10 bits where the device prefers them, through all layers"),
+    "bfloat16": (6e-2, "products and activations of 8 bits, through all layers"),
+}
+OURS = "jaxdissect"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What is run.
+
+    Attributes:
+        network: One of `NETWORKS`.
+        batch: Images of a forward pass.
+        precision: "highest", "default" or "bfloat16".
+        compiled: Whether `torch.compile` competes too; it needs a compiler.
+        turns: How often each runs at most.
+        seconds: After which no turn begins.
+    """
+
+    network: str = "vgg16"
+    batch: int = 8
+    precision: str = "default"
+    compiled: bool = False
+    turns: int = 11
+    seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.network not in NETWORKS:
+            raise ValueError(f"`network` (={self.network!r}) must be one of: {', '.join(NETWORKS)}")
+        if self.precision not in pytorch.PRECISIONS:
+            raise ValueError(
+                f"`precision` (={self.precision!r}) must be one of: {', '.join(pytorch.PRECISIONS)}"
+            )
+        if min(self.batch, self.turns) < 1:
+            raise ValueError(
+                f"`batch` (={self.batch}) and `turns` (={self.turns}) must be at least 1"
+            )
+
+
+def forward_match(sizes: Sizes) -> Match:
+    """Prepare the forward passes; weights pass through a file, as a user's would."""
+    shape = (sizes.batch, 224, 224, 3)
+    images = np.random.default_rng(0).standard_normal(shape, np.float32)
+    expected: list[np.ndarray] = []
+    module: list[Any] = []
+
+    def theirs() -> Sequence[Contender]:
+        torchvision = load("torchvision")
+        original = getattr(torchvision.models, NETWORKS[sizes.network][0])(weights=None)
+        module.append(pytorch.randomise(original, seed=0))
+        exact = copy.deepcopy(original).double()(
+            load("torch").from_numpy(images[:1].transpose(0, 3, 1, 2).astype(np.float64).copy())
+        )
+        expected.append(pytorch.host(exact))
+        del exact
+        return _by_torchvision(original, images, sizes)
+
+    others = unless_missing("torchvision", "torchvision", theirs)
+    network = imported(sizes.network, module[0]) if module else drawn(sizes.network)
+    ours = _ours(network, images, sizes)
+    tolerance, reason = TOLERANCES[sizes.precision]
+    if jax.default_backend() == "cpu" and sizes.precision == "default":
+        tolerance, reason = TOLERANCES["highest"]  # which it is there
+
+    def check(answers: Mapping[str, Any]) -> dict[str, Gate]:
+        if not expected:
+            return {}
+        return {
+            f"{name}: scores": within(
+                _on_host(answer)[:1],
+                expected[0],
+                tolerance,
+                reason=reason,
+                against="torchvision in float64 on the processor, the first image",
+            )
+            for name, answer in answers.items()
+        }
+
+    return Match(
+        title=f"Forward pass of {sizes.network}, {sizes.batch} images of 224 x 224 pixels, "
+        f"{sizes.precision} precision",
+        unit="image",
+        units=sizes.batch,
+        contenders=[ours, *others],
+        check=check,
+        note="Images and weights are in the memory of the device, the same for all; torchvision "
+        "runs without gradients. PyTorch runs one operation after the other unless it is said to "
+        "be compiled; ours is always compiled by XLA.",
+    )
+
+
+def drawn(name: str) -> Network:
+    """The network alone, where there is no torchvision to draw the weights."""
+    return as_network(untrained(NETWORKS[name][1], seed=0))
+
+
+def imported(name: str, original: Any) -> Network:
+    """Read the weights of torchvision's network as from any file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.pth"
+        load("torch").save(original.state_dict(), path)
+        return as_network(load_network(NETWORKS[name][1], path))
+
+
+def _ours(network: Network, images: np.ndarray, sizes: Sizes) -> Contender:
+    if sizes.precision == "bfloat16":
+        network = in_precision(network, jnp.bfloat16)
+    forward = jax.jit(lambda params, images: network.apply(params, images)[0])
+    params, shown = jax.device_put((network.params, images))
+    precision = "highest" if sizes.precision == "highest" else "default"
+    with jax.default_matmul_precision(precision):
+        compiled = forward.lower(params, shown).compile()
+    return Contender(
+        name=OURS,
+        library="jaxdissect",
+        run=lambda: compiled(params, shown),
+        wait=jax.block_until_ready,
+        terms=pytorch.own_terms(sizes.precision, "channels last", "rounded", ""),
+    )
+
+
+def _by_torchvision(original: Any, images: np.ndarray, sizes: Sizes) -> Sequence[Contender]:
+    torch = load("torch")
+    module = copy.deepcopy(original).to(pytorch.torch_device())
+    shown = pytorch.placed(images, channels_first=True)
+    if sizes.precision == "bfloat16":
+        module, shown = module.bfloat16(), shown.bfloat16()
+    last = copy.deepcopy(module).to(memory_format=torch.channels_last)
+    shown_last = shown.contiguous(memory_format=torch.channels_last)
+    forms = {
+        "torchvision": (module, shown, "channels first", "not compiled"),
+        "torchvision, channels last": (last, shown_last, "channels last", "not compiled"),
+    }
+    if sizes.compiled:
+        together = torch.compile(last)
+        forms["torchvision, compiled"] = (together, shown_last, "channels last", "")
+    return [
+        pytorch.contender(
+            name,
+            lambda module=module, shown=shown: module(shown),
+            pytorch.terms(sizes.precision, layout, "rounded", differs),
+            library="torchvision",
+        )
+        for name, (module, shown, layout, differs) in forms.items()
+    ]
+
+
+def _on_host(answer: Any) -> np.ndarray:
+    if isinstance(answer, jax.Array):
+        return np.asarray(answer)
+    return pytorch.host(answer.float())

@@ -1,0 +1,44 @@
+"""How long others take for the same work: comparisons with libraries that people use for it.
+
+Each is a study of its own, whose library may be absent. Contenders take turns in one process on the
+same data, their answers are compared, and a table says what is and what is not the same.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from jaxdissect.bench.others import (
+    pytorch,
+    torchvision_forward,
+    unit_removals,
+)
+from jaxdissect.bench.others.match import Match
+from jaxdissect.bench.others.tables import played
+from jaxdissect.bench.roofs import Roofs
+from jaxdissect.bench.study import Found, Study
+
+
+def _measured(prepare: Callable[[Any], Match]) -> Callable[[Any, Roofs], Found]:
+    """Make a study's `measure` of what prepares a comparison."""
+
+    def measure(sizes: Any, roofs: Roofs) -> Found:
+        del roofs  # ratios need none
+        with pytorch.same_terms(getattr(sizes, "precision", "default")):
+            return played(prepare(sizes), turns=sizes.turns, seconds=sizes.seconds)
+
+    return measure
+
+
+AGAINST_TORCHVISION = Study(
+    name="against-torchvision",
+    summary="Forward passes of VGG-16, ResNet-50 and ViT-B against torchvision, the same weights.",
+    sizes=torchvision_forward.Sizes,
+    measure=_measured(torchvision_forward.forward_match),
+)
+
+AGAINST_CAPTUM = Study(
+    name="against-captum",
+    summary="Removal of each unit of VGG-16's last convolution against captum, and by hand.",
+    sizes=unit_removals.Sizes,
+    measure=_measured(unit_removals.removals_match),
+)
