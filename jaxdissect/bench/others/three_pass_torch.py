@@ -47,22 +47,16 @@ class Trunk:
         self.weights = dict(weights)
 
     @classmethod
-    def random(cls, seed: int) -> "Trunk":
-        """Draw He-normal kernels (variance 2 / fan-in) and zero biases."""
-        generator = torch.Generator().manual_seed(seed)
-        weights, inputs = {}, 3
-        for name, width in WIDTHS.items():
-            kernel = torch.randn(width, inputs, 3, 3, generator=generator)
-            weights[name] = (kernel * math.sqrt(2 / (9 * inputs)), torch.zeros(width))
-            inputs = width
-        return cls(weights)
-
-    @classmethod
-    def from_numpy(cls, weights: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> "Trunk":
+    def from_numpy(
+        cls, weights: Mapping[str, tuple[np.ndarray, np.ndarray]], *, device: str = "cpu"
+    ) -> "Trunk":
         """Take kernels laid out [3, 3, in, out], as JAX keeps them, and biases [out]."""
         tensors = {}
         for name, (kernel, bias) in weights.items():
-            tensors[name] = (torch.tensor(kernel.transpose(3, 2, 0, 1)), torch.tensor(bias))
+            tensors[name] = (
+                torch.tensor(kernel.transpose(3, 2, 0, 1), device=device),
+                torch.tensor(bias, device=device),
+            )
         return cls(tensors)
 
     def __call__(self, images: Float[Tensor, "B 3 Y X"]) -> Float[Tensor, "B U h w"]:
@@ -91,6 +85,12 @@ def upsample(maps: Float[Tensor, "B U h w"], grid: tuple[int, int]) -> Float[Ten
     return functional.grid_sample(maps, points, padding_mode="zeros", align_corners=True)
 
 
+def exact_levels(maps: Float[Tensor, "N U H W"], fraction: float = 0.01) -> Float[Tensor, " U"]:
+    """Sort all pixels: the least value that at most a share of them exceed, unit by unit."""
+    ascending = pixel_samples(maps).sort(0).values
+    return ascending[len(ascending) - 1 - int(fraction * len(ascending) + 1e-6)]
+
+
 def pixel_samples(maps: Float[Tensor, "B U H W"]) -> Float[Tensor, "n U"]:
     """View every pixel as one sample, n = B H W, stored unit by unit as the sketch reads them."""
     return maps.movedim(1, 0).flatten(1).T
@@ -112,15 +112,16 @@ class QuantileSketch:
     def __init__(self, *, resolution: int = 3072, seed: int = 0) -> None:
         self.levels: list[Tensor] = []  # each [U, samples held], the front one first
         self._largest = 2 * resolution
-        self._lowest, self._highest = torch.tensor(math.inf), torch.tensor(-math.inf)
+        self._lowest, self._highest = torch.empty(0), torch.empty(0)
         self._generator = torch.Generator().manual_seed(seed)
 
     def add(self, samples: Float[Tensor, "n U"]) -> None:
         """Take in n samples of every unit; fastest when each unit's samples lie together."""
         columns = samples.T
         lowest, highest = columns.aminmax(dim=1)
-        self._lowest = torch.minimum(self._lowest, lowest)
-        self._highest = torch.maximum(self._highest, highest)
+        first = not self.levels
+        self._lowest = lowest if first else torch.minimum(self._lowest, lowest)
+        self._highest = highest if first else torch.maximum(self._highest, highest)
         self.levels = self.levels or [columns[:, :0]]
         while columns.shape[1]:
             if not self._room(0):
@@ -134,9 +135,12 @@ class QuantileSketch:
         The i-th smallest retained sample, of weight w_i, sits at (w_1 + ... + w_i - w_i / 2) / W
         with W the total weight (Hazen's rule); the exact extremes sit at 0 and 1.
         """
-        held = torch.tensor([level.shape[1] for level in self.levels])
+        device = self.levels[0].device
+        held = torch.tensor([level.shape[1] for level in self.levels], device=device)
         values, order = torch.cat(self.levels, 1).sort(1)
-        weight = (2.0 ** torch.arange(len(held))).double().repeat_interleave(held)[order]
+        weight = (
+            (2.0 ** torch.arange(len(held), device=device)).double().repeat_interleave(held)[order]
+        )
         position = (weight.cumsum(1) - weight / 2) / weight[:1].sum()
         position = functional.pad(functional.pad(position, (1, 0)), (0, 1), value=1.0)
         values = torch.cat([self._lowest[:, None], values, self._highest[:, None]], 1).double()
@@ -153,7 +157,7 @@ class QuantileSketch:
         return max(capacity, min(128, math.ceil(self._largest / 8))) - self.levels[index].shape[1]
 
     def _half(self, level: Tensor) -> Tensor:
-        offset = int(torch.randint(2, (), generator=self._generator))
+        offset = int(torch.randint(2, (), generator=self._generator))  # on the host, for all units
         return level.sort(1).values[:, offset::2].contiguous()
 
     def _empty(self, index: int) -> None:
@@ -180,7 +184,7 @@ class TopK:
     def add(self, maxima: Float[Tensor, "B U"]) -> None:
         """Take in the spatial maxima of the next B images, which are numbered as they come."""
         first, self._seen = self._seen, self._seen + len(maxima)
-        images = torch.arange(first, self._seen)[:, None].expand_as(maxima)
+        images = torch.arange(first, self._seen, device=maxima.device)[:, None].expand_as(maxima)
         if first:
             maxima = torch.cat([self._values, maxima])
             images = torch.cat([self._images, images])
@@ -218,7 +222,8 @@ class ConditionalMeans:
         absent label scores 0, or NaN for a unit with no marks.
         """
         active = self.means[0]
-        share, intersection = torch.zeros(num_labels, 1), torch.zeros(num_labels, len(active))
+        share = torch.zeros(num_labels, 1, device=active.device)
+        intersection = torch.zeros(num_labels, len(active), device=active.device)
         for label, mean in self.means.items():
             share[label] = self.pixels[label] / self.pixels[0]
             intersection[label] = mean * share[label]
@@ -226,7 +231,7 @@ class ConditionalMeans:
 
     def _merge(self, label: int, rows: Tensor) -> None:
         self.pixels[label] += len(rows)
-        mean = self.means.get(label, torch.zeros(rows.shape[1]))
+        mean = self.means.get(label, torch.zeros(rows.shape[1], device=rows.device))
         self.means[label] = mean + (rows.mean(0) - mean) * (len(rows) / self.pixels[label])
 
 
@@ -247,6 +252,7 @@ def dissect(
     fraction: float = 0.01,
     grid: tuple[int, int] = (56, 56),
     batch_size: int = 10,
+    synchronize: Callable[[], None] = lambda: None,
 ) -> Dissection:
     """Run the three passes over images held in memory.
 
@@ -257,6 +263,8 @@ def dissect(
         fraction: share of pixels above each unit's level, in (0, 1).
         grid: (H, W), to which activations are upsampled.
         batch_size: images per batch in passes 1 and 2; pass 3 takes them one at a time.
+        synchronize: returns when the device has done all it was given, so that each stage is told
+            its own seconds; by default nothing is waited for, and stages are right on CPUs alone.
 
     Raises:
         ValueError: when `labels` do not cover every image at the size of `grid`.
@@ -270,6 +278,7 @@ def dissect(
     def timed(stage: str) -> Iterator[None]:
         start = time.perf_counter()
         yield
+        synchronize()
         seconds[stage] += time.perf_counter() - start
 
     for batch in images.split(batch_size):
@@ -280,7 +289,7 @@ def dissect(
         with timed("pass 1: quantile"):
             sketch.add(pixel_samples(maps))
     with timed("pass 1: quantile"):
-        level = sketch.quantile(torch.tensor([1 - fraction]))[:, 0]
+        level = sketch.quantile(torch.tensor([1 - fraction], device=images.device))[:, 0]
 
     for batch in images.split(batch_size):
         with timed("pass 2: forward"):

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -47,20 +47,14 @@ class Sizes:
         seconds: After which no turn begins.
     """
 
-    network: str = "vgg16"
+    network: Literal["vgg16", "resnet50", "vit_b_16"] = "vgg16"
     batch: int = 8
-    precision: str = "default"
+    precision: Literal["highest", "default", "bfloat16"] = "default"
     compiled: bool = False
     turns: int = 11
     seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.network not in NETWORKS:
-            raise ValueError(f"`network` (={self.network!r}) must be one of: {', '.join(NETWORKS)}")
-        if self.precision not in pytorch.PRECISIONS:
-            raise ValueError(
-                f"`precision` (={self.precision!r}) must be one of: {', '.join(pytorch.PRECISIONS)}"
-            )
         if min(self.batch, self.turns) < 1:
             raise ValueError(
                 f"`batch` (={self.batch}) and `turns` (={self.turns}) must be at least 1"

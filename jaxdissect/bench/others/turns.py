@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+import jax
+
 from jaxdissect.bench.others.libraries import first_line
 from jaxdissect.bench.others.match import Contender
 
@@ -23,7 +25,8 @@ LEAST_SECONDS = 0.02
 """How long a contender runs in a turn at least: clocks and dispatching count little then."""
 
 IN_FLIGHT = 4
-"""Answers of a contender that may be computed at the same time."""
+"""Answers of a contender that an accelerator may have to compute at the same time; a processor
+gets one after the other, since it would run several at once on its cores."""
 
 _PAUSE = 0.02  # Threads of the one before may wait for more to do, and keep cores busy meanwhile.
 _MOST_CALLS = 1000
@@ -155,11 +158,12 @@ class _Runner:
 
     def _timed(self) -> tuple[float, float]:
         run, wait = self.contender.run, self.contender.wait
+        in_flight = 1 if jax.default_backend() == "cpu" else IN_FLIGHT
         self.answer = None  # what was computed before takes no memory
         begin, begin_cpu = self.clock(), time.process_time()
         for call in range(1, self.calls + 1):
             self.answer = run()
-            if call % IN_FLIGHT == 0:
+            if call % in_flight == 0:
                 wait(self.answer)
         wait(self.answer)
         wall, cpu = self.clock() - begin, time.process_time() - begin_cpu

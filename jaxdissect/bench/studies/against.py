@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxdissect.bench.others import (
     pytorch,
+    three_passes,
     torchvision_forward,
     unit_removals,
 )
@@ -41,4 +42,11 @@ AGAINST_CAPTUM = Study(
     summary="Removal of each unit of VGG-16's last convolution against captum, and by hand.",
     sizes=unit_removals.Sizes,
     measure=_measured(unit_removals.removals_match),
+)
+
+AGAINST_PYTORCH = Study(
+    name="against-pytorch",
+    summary="A whole dissection against the usual three passes, restated in plain PyTorch.",
+    sizes=three_passes.Sizes,
+    measure=_measured(three_passes.dissection_match),
 )
