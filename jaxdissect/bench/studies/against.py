@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxdissect.bench.others import (
+    foolbox_attack,
     pytorch,
     three_passes,
     torchvision_forward,
@@ -49,4 +50,11 @@ AGAINST_PYTORCH = Study(
     summary="A whole dissection against the usual three passes, restated in plain PyTorch.",
     sizes=three_passes.Sizes,
     measure=_measured(three_passes.dissection_match),
+)
+
+AGAINST_FOOLBOX = Study(
+    name="against-foolbox",
+    summary="Carlini and Wagner's attack on the classifier of the scenes against foolbox 3.",
+    sizes=foolbox_attack.Sizes,
+    measure=_measured(foolbox_attack.attack_match),
 )
