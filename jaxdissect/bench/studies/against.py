@@ -9,6 +9,8 @@ from typing import Any
 
 from jaxdissect.bench.others import (
     foolbox_attack,
+    label_components,
+    map_resampling,
     pytorch,
     three_passes,
     torchvision_forward,
@@ -57,4 +59,18 @@ AGAINST_FOOLBOX = Study(
     summary="Carlini and Wagner's attack on the classifier of the scenes against foolbox 3.",
     sizes=foolbox_attack.Sizes,
     measure=_measured(foolbox_attack.attack_match),
+)
+
+AGAINST_COMPONENTS = Study(
+    name="against-components",
+    summary="Connected components of label maps against SciPy and scikit-image.",
+    sizes=label_components.Sizes,
+    measure=_measured(label_components.components_match),
+)
+
+AGAINST_RESAMPLING = Study(
+    name="against-resampling",
+    summary="Resampling of activation maps against SciPy, scikit-image and PyTorch.",
+    sizes=map_resampling.Sizes,
+    measure=_measured(map_resampling.resampling_match),
 )
