@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxdissect.bench.others import (
+    class_metrics,
     foolbox_attack,
     label_components,
     map_resampling,
     pytorch,
     three_passes,
     torchvision_forward,
+    unit_quantiles,
     unit_removals,
 )
 from jaxdissect.bench.others.match import Match
@@ -74,3 +76,37 @@ AGAINST_RESAMPLING = Study(
     sizes=map_resampling.Sizes,
     measure=_measured(map_resampling.resampling_match),
 )
+
+AGAINST_QUANTILES = Study(
+    name="against-quantiles",
+    summary="Exact quantiles of many units against NumPy, SciPy and PyTorch.",
+    sizes=unit_quantiles.Sizes,
+    measure=_measured(unit_quantiles.quantiles_match),
+)
+
+AGAINST_ACCURACY = Study(
+    name="against-accuracy",
+    summary="ROC AUC and balanced accuracy of classes against scikit-learn.",
+    sizes=class_metrics.ClassSizes,
+    measure=_measured(class_metrics.classes_match),
+)
+
+AGAINST_OVERLAP = Study(
+    name="against-overlap",
+    summary="IoU of units with concepts against scikit-learn.",
+    sizes=class_metrics.OverlapSizes,
+    measure=_measured(class_metrics.overlap_match),
+)
+
+AGAINST = (
+    AGAINST_PYTORCH,
+    AGAINST_TORCHVISION,
+    AGAINST_CAPTUM,
+    AGAINST_FOOLBOX,
+    AGAINST_RESAMPLING,
+    AGAINST_COMPONENTS,
+    AGAINST_QUANTILES,
+    AGAINST_ACCURACY,
+    AGAINST_OVERLAP,
+)
+"""All comparisons with others."""
