@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from jaxdissect.bench.studies.against import AGAINST
 from jaxdissect.bench.studies.growth import GROWTH
 from jaxdissect.bench.studies.scaling import SCALING
 from jaxdissect.bench.study import Study
@@ -25,7 +26,7 @@ _WORKLOADS: tuple[Workload[Any], ...] = (
     COUNTING,
 )
 
-_STUDIES: tuple[Study[Any], ...] = (GROWTH, SCALING)
+_STUDIES: tuple[Study[Any], ...] = (GROWTH, SCALING, *AGAINST)
 
 # What is timed, by name.
 WORKLOADS: dict[str, Workload[Any]] = {workload.name: workload for workload in _WORKLOADS}

@@ -219,10 +219,10 @@ def overlap_match(sizes: OverlapSizes) -> Match:
             ),
         ],
         check=check,
-        note="Scikit-learn compares one pair of masks in a call, ours counts all pairs in one "
-        f"reading of the pixels, and so does a product of matrices in NumPy, which holds a mask of "
-        f"every concept in memory. Scikit-learn measured {sizes.sampled} pairs, whose time is scaled "
-        "to all.",
+        note="Scikit-learn compares one pair of masks in a call; it measured "
+        f"{sizes.sampled} pairs, whose time is scaled to all. Ours counts all pairs in one reading "
+        "of the pixels. So does a product of matrices in NumPy, with a mask of every concept in "
+        "memory.",
     )
 
 
