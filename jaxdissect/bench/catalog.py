@@ -9,13 +9,19 @@ from jaxdissect.bench.study import Study
 from jaxdissect.bench.workload import Workload
 from jaxdissect.bench.workloads.counting import COLLECTING, COUNTING
 from jaxdissect.bench.workloads.dissection import DISSECTION
+from jaxdissect.bench.workloads.feeding import FEEDING
 from jaxdissect.bench.workloads.forward import FORWARD
+from jaxdissect.bench.workloads.intervals import INTERVALS
 from jaxdissect.bench.workloads.overlap import OVERLAP
+from jaxdissect.bench.workloads.reading_ahead import READING_AHEAD
 from jaxdissect.bench.workloads.removals import REMOVALS
 from jaxdissect.bench.workloads.taylor import TAYLOR
 from jaxdissect.bench.workloads.thresholds import THRESHOLDS
 
 _WORKLOADS: tuple[Workload[Any], ...] = (
+    READING_AHEAD,
+    FEEDING,
+    INTERVALS,
     DISSECTION,
     THRESHOLDS,
     FORWARD,
