@@ -9,10 +9,11 @@ is, `jaxdissect.bench.noise` says.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from jaxdissect.bench.gate import Gate
-from jaxdissect.bench.noise import Change, row_change
+from jaxdissect.bench.noise import Change, row_change, unsteadiness
 from jaxdissect.bench.plain_records import to_plain
 from jaxdissect.bench.record import Row, Run, StudyResult
 from jaxdissect.bench.rendering.cell_text import number_text
@@ -105,10 +106,11 @@ def compare_runs(old: Run, new: Run) -> RunComparison:
         refused.append("No row of one run is in the other.")
     changes = {}
     if not refused:
+        unsteady = unsteadiness(old), unsteadiness(new)
         for row in new.rows:
             before = olds.get(row.name)
             if before is not None and _comparable(before, row):
-                changes[row.name] = row_change(before, row, old, new)
+                changes[row.name] = row_change(before, row, old, new, unsteady=unsteady)
     tested = sum(change is not None for change in changes.values())
     rows = [
         _compared(olds.get(row.name), row, changes.get(row.name), tested, bool(refused))
@@ -224,7 +226,7 @@ def _compared(
         return RowComparison(name=new.name, verdict="answer as before")
     if old.timing is None or new.timing is None:
         return RowComparison(name=new.name, verdict="undecided", reason="it was not timed")
-    medians = {"old": _median(old.timing.seconds), "new": _median(new.timing.seconds)}
+    medians = {"old": median(old.timing.seconds), "new": median(new.timing.seconds)}
     if change is None:
         reason = "a single repeat says nothing of the noise"
         return RowComparison(name=new.name, verdict="undecided", reason=reason, **medians)
@@ -252,12 +254,6 @@ def _judged(name: str, change: Change, tested: int, medians: dict[str, float]) -
         called_from=called_from,
         **medians,
     )
-
-
-def _median(seconds: tuple[float, ...]) -> float:
-    ordered = sorted(seconds)
-    half = len(ordered) // 2
-    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def _other_answer(old: Gate | None, new: Gate | None) -> str:

@@ -17,7 +17,7 @@ All are on the scale of logarithms, where they add up as squares.
 
 import math
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median
 
 import numpy as np
 
@@ -56,25 +56,27 @@ class Change:
     degrees: int
 
 
-def row_change(old: Row, new: Row, old_run: Run, new_run: Run) -> Change | None:
+def row_change(
+    old: Row, new: Row, old_run: Run, new_run: Run, *, unsteady: tuple[float, float]
+) -> Change | None:
     """Tell how the time of a row changed, and how uncertain that is.
 
     Args:
         old, new: The same row of two runs, both timed.
         old_run, new_run: The runs, for what they show of the machine.
+        unsteady: `unsteadiness` of the runs.
 
     Returns:
         The change, or None where a single repeat says nothing of its scatter.
     """
     assert old.timing is not None and new.timing is not None
-    times = [np.log(np.array(row.timing.seconds)) for row in (old, new) if row.timing is not None]
+    times = [np.log(row.timing.seconds) for row in (old, new) if row.timing is not None]
     if min(map(len, times)) < 2:
         return None
     scatters = [_median_error(samples) for samples in times]
-    moments = [_unsteadiness(run) for run in (old_run, new_run)]
     hints = _machine_changes(old, new, old_run, new_run)
     squares = [error**2 for error, _ in scatters]
-    others = 2 * PROCESS**2 + sum(moment**2 for moment in moments)
+    others = 2 * PROCESS**2 + sum(moment**2 for moment in unsteady)
     others += (FOLLOWS * max(map(abs, hints))) ** 2
     total = sum(squares) + others
     # Welch and Satterthwaite
@@ -82,7 +84,7 @@ def row_change(old: Row, new: Row, old_run: Run, new_run: Run) -> Change | None:
         square**2 / degrees for square, (_, degrees) in zip(squares, scatters, strict=True)
     )
     degrees = total**2 / (spread + others**2 / _MANY)
-    change = float(np.median(times[1]) - np.median(times[0]))
+    change = median(times[1].tolist()) - median(times[0].tolist())
     # Whatever lies between two hints may be the machine.
     explained = min(max(change, min(hints)), max(hints))
     return Change(change, explained, max(hints), math.sqrt(total), max(int(degrees), 1))
@@ -103,13 +105,16 @@ def _median_error(samples: np.ndarray) -> tuple[float, int]:
     error = _NORMAL * spread / math.sqrt(max(number * (1 - tied) / (1 + tied), 1.0))
     if number >= 4:
         half = number // 2
-        drift = abs(float(np.median(samples[half:]) - np.median(samples[:half]))) / 2
+        drift = abs(median(samples[half:].tolist()) - median(samples[:half].tolist())) / 2
         error = max(error, drift)
     return error, number - 1
 
 
-def _unsteadiness(run: Run) -> float:
-    """Standard deviation of the fixed computation within a run, or half the change of a roof."""
+def unsteadiness(run: Run) -> float:
+    """Tell how much a machine varied during a run, as a standard deviation of logarithms.
+
+    It is that of the fixed computation beside the rows, or half of what the roofs changed.
+    """
     probes = [math.log(seconds) for row in run.rows for seconds in row.probe if seconds > 0]
     spread = 0.0
     if len(probes) >= 10:

@@ -39,15 +39,18 @@ def simulated_pairs(seed, *, spread=0.0, machine=0.0, wander=0.0, slower=(), **n
 # --- how often it is wrong ------------------------------------------------------------------------
 
 
+slow = pytest.mark.slow
+
+
 @pytest.mark.parametrize(
     "noise",
     [
         {},
-        {"moment": 0.03},
-        {"wander": 0.1, "spread": 0.4},
-        {"machine": 0.2, "spread": 0.5},
-        {"machine": -0.3, "spread": 0.5},
-        {"repeats": 3},
+        pytest.param({"moment": 0.03}, marks=slow),
+        pytest.param({"wander": 0.1, "spread": 0.4}, marks=slow),
+        pytest.param({"machine": 0.2, "spread": 0.5}, marks=slow),
+        pytest.param({"machine": -0.3, "spread": 0.5}, marks=slow),
+        pytest.param({"repeats": 3}, marks=slow),
     ],
     ids=["quiet", "unsteady", "other states", "slower machine", "faster machine", "few repeats"],
 )
@@ -60,9 +63,9 @@ def test_noise_is_no_regression(noise):
     ("noise", "times"),
     [
         ({}, 1.15),
-        ({"moment": 0.03}, 1.35),
-        ({"machine": 0.2, "spread": 0.3}, 1.6),
-        ({"machine": -0.2, "spread": 0.3}, 1.5),
+        pytest.param({"moment": 0.03}, 1.35, marks=slow),
+        pytest.param({"machine": 0.2, "spread": 0.3}, 1.6, marks=slow),
+        pytest.param({"machine": -0.2, "spread": 0.3}, 1.5, marks=slow),
     ],
     ids=["quiet", "unsteady", "slower machine", "faster machine"],
 )

@@ -9,7 +9,7 @@ from jaxdissect.bench.rendering.run_tables import machine_name, outcome
 _HEADER = """\
 <!-- Rendered from the runs in benchmarks/runs by
 
-         jaxdissect bench --render benchmarks/RESULTS.md benchmarks/runs/*.json
+         jaxdissect bench --render benchmarks/RESULTS.md --runs benchmarks/runs/*.json --overwrite
 
      Do not edit: a test compares this file with a new rendering. -->
 

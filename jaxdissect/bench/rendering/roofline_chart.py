@@ -99,7 +99,7 @@ def marker_svg(bound: str) -> str:
     """Draw the mark of rows that a roof binds, for a legend."""
     return (
         '<svg class="roofline mark-only" viewBox="0 0 14 14" width="14" height="14" '
-        f'aria-hidden="true">{_shape(bound, 7, 7)}</svg>'
+        f'aria-hidden="true">{_shape(bound, 7.0, 7.0)}</svg>'
     )
 
 
@@ -146,7 +146,7 @@ class _Axes:
 
     @property
     def floor(self) -> float:
-        return self.height - _BOTTOM
+        return float(self.height - _BOTTOM)
 
     @property
     def wide(self) -> bool:
@@ -155,7 +155,7 @@ class _Axes:
     @property
     def end(self) -> float:
         """Where the plot ends and the names of the level roofs begin."""
-        return self.width - (196 if self.wide else 66)
+        return float(self.width - (196 if self.wide else 66))
 
 
 def _levels(roofs: Roofs) -> list[tuple[str, float]]:
