@@ -226,14 +226,19 @@ def _compared(
         return RowComparison(name=new.name, verdict="answer as before")
     if old.timing is None or new.timing is None:
         return RowComparison(name=new.name, verdict="undecided", reason="it was not timed")
-    medians = {"old": median(old.timing.seconds), "new": median(new.timing.seconds)}
+    medians = median(old.timing.seconds), median(new.timing.seconds)
     if change is None:
-        reason = "a single repeat says nothing of the noise"
-        return RowComparison(name=new.name, verdict="undecided", reason=reason, **medians)
+        return RowComparison(
+            name=new.name,
+            verdict="undecided",
+            old=medians[0],
+            new=medians[1],
+            reason="a single repeat says nothing of the noise",
+        )
     return _judged(new.name, change, tested, medians)
 
 
-def _judged(name: str, change: Change, tested: int, medians: dict[str, float]) -> RowComparison:
+def _judged(name: str, change: Change, tested: int, medians: tuple[float, float]) -> RowComparison:
     reach = change.error * float(
         student_t(change.degrees + 1, level=1 - 2 * CHANCE / max(tested, 1))
     )
@@ -250,9 +255,10 @@ def _judged(name: str, change: Change, tested: int, medians: dict[str, float]) -
     return RowComparison(
         name=name,
         verdict=verdict,
+        old=medians[0],
+        new=medians[1],
         machine=math.exp(change.machine),
         called_from=called_from,
-        **medians,
     )
 
 

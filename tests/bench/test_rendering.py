@@ -42,20 +42,20 @@ VOID = {"meta", "link", "br", "img", "input", "hr"}
 # --- figures --------------------------------------------------------------------------------------
 
 
-def only_row(**fields):
-    run = made_up_run(rows=1)
-    return dataclasses.replace(run.rows[0], **fields)
+def figures_of(row, roofs):
+    figures = row_figures(row, roofs)
+    assert figures is not None
+    return figures
 
 
 def test_shares_by_hand():
     roofs = Roofs(products={"default": 100.0, "bfloat16": 400.0}, operations=10.0, bytes=50.0)
-    row = only_row()
+    (row,) = made_up_run(rows=1).rows
     assert row.work is not None and row.timing is not None
     work = dataclasses.replace(row.work, products=200.0, operations=5.0, bytes=300.0)
     timing = dataclasses.replace(row.timing, seconds=(9.0, 10.0, 12.0))
     row = dataclasses.replace(row, work=work, timing=timing, images=20, devices=2)
-    figures = row_figures(row, roofs)
-    assert figures is not None
+    figures = figures_of(row, roofs)
     # Two devices share the work: 2, 0.5 and 6 seconds are 1, 0.25 and 3.
     assert figures.least == {"products": 1.0, "operations": 0.25, "bytes": 3.0}
     assert figures.shares == {"products": 0.1, "operations": 0.025, "bytes": 0.3}
@@ -63,19 +63,20 @@ def test_shares_by_hand():
     assert figures.images_per_second == 1.0  # 20 images in 10 s by 2 devices
     assert (figures.median, figures.low, figures.high) == (10.0, 9.2, pytest.approx(11.6))
     lower = dataclasses.replace(row, sizes={"precision": "bfloat16"})
-    assert row_figures(lower, roofs).least["products"] == 0.25
+    assert figures_of(lower, roofs).least["products"] == 0.25
 
 
 def test_rows_without_work_or_times():
     roofs = made_up_run().roofs
-    row = only_row()
+    (row,) = made_up_run(rows=1).rows
+    assert row.work is not None
     assert row_figures(dataclasses.replace(row, timing=None), roofs) is None
-    figures = row_figures(dataclasses.replace(row, work=None), roofs)
-    assert figures is not None and (figures.bound, figures.share) == ("", None)
+    figures = figures_of(dataclasses.replace(row, work=None), roofs)
+    assert (figures.bound, figures.share) == ("", None)
     nothing = dataclasses.replace(row.work, products=0.0, operations=0.0, bytes=0.0)
-    assert row_figures(dataclasses.replace(row, work=nothing), roofs).least == {}
+    assert figures_of(dataclasses.replace(row, work=nothing), roofs).least == {}
     broken = Roofs(products={}, operations=0.0, bytes=0.0)
-    assert row_figures(row, broken).least == {}
+    assert figures_of(row, broken).least == {}
 
 
 def test_shares_are_of_the_better_roofs():
@@ -89,7 +90,7 @@ def test_shares_are_of_the_better_roofs():
 def test_furthest_rows():
     run = made_up_run(platform="gpu")
     table = furthest_table(run)
-    shares = [row[2] for row in table.rows]
+    shares = [float(row[2] or 0) for row in table.rows]
     assert len(shares) == 10 and shares == sorted(shares)
     assert [row[0] for row in table.rows][:2] == ["feeding", "dissection files"]
     assert "XLA counts 2.6 times the bytes" in str(table.rows[0][-1])
@@ -187,7 +188,8 @@ def test_summary(tmp_path):
     share = float(third["least_seconds_products"]) / float(third["median_seconds"])
     assert float(third["share"]) == share and third["bound"] == "products"
     assert {line["device"] for line in lines} == {"cpu"}
-    assert lines[5]["fingerprint"] == run.rows[5].gate.fingerprint
+    gate = run.rows[5].gate
+    assert gate is not None and lines[5]["fingerprint"] == gate.fingerprint
 
 
 def tables_of(text):

@@ -279,6 +279,7 @@ def simulated_run(
     follows = np.ones(len(run.rows)) if follows is None else follows
     rows = []
     for row, state, share in zip(run.rows, states[1:-1], follows, strict=True):
+        assert row.timing is not None
         own = share * (machine + state) + random.normal(0, process)
         long = np.where(random.random(repeats) < 0.03, random.exponential(0.5, repeats), 0)
         logs = own + _alike(random, repeats, 0.012, 0.5) + long
