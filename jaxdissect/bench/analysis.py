@@ -13,15 +13,31 @@ padding. Of a branch, the dearest side counts.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from jaxdissect.bench.library_calls import bytes_of_library_calls
 from jaxdissect.bench.workload import Work
 
+# Where primitives that only call keep the program that they call.
+_CALLS = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "checkpoint": "jaxpr",
+}
+_PLATFORMS = {
+    "gpu": ("gpu", "cuda", "rocm")
+}  # names of a platform where a program has parts for it
+_PLACES = ("sharding_constraint", "reshard", "mesh_cast", "device_put")  # where values lie
 _PRODUCTS = ("dot_general", "conv_general_dilated", "ragged_dot_general")
 
 COUNTED = (
@@ -34,9 +50,11 @@ class NotCounted(Exception):
     """A program that XLA cannot count; says why."""
 
 
-class _Operations(NamedTuple):
-    products: float  # of matrix products and convolutions
-    all: float  # these among them
+class Operations(NamedTuple):
+    """Operations of a program: of its products and convolutions, and all."""
+
+    products: float
+    all: float
 
 
 def analyse(function: Any, arguments: tuple[Any, ...], compiled: Any = None) -> Work:
@@ -50,19 +68,20 @@ def analyse(function: Any, arguments: tuple[Any, ...], compiled: Any = None) -> 
     Raises:
         NotCounted: If it cannot be counted.
     """
-    program = function.trace(*arguments).jaxpr
-    counted = _operations(program)
-    compiled = function.lower(*arguments).compile() if compiled is None else compiled
     devices = {
         device
         for leaf in jax.tree.leaves(arguments)
         if isinstance(leaf, jax.Array)
         for device in leaf.devices()
     }
+    platform = next(iter(devices), jax.local_devices()[0]).platform
+    program = function.trace(*arguments).jaxpr
+    counted = operations(program, platform)
+    compiled = function.lower(*arguments).compile() if compiled is None else compiled
     return Work(
         products=counted.products,
         operations=max(counted.all - counted.products, 0.0),
-        bytes=_bytes(program, compiled, max(len(devices), 1)),
+        bytes=_bytes(program, compiled, max(len(devices), 1), platform),
         counted=COUNTED,
     )
 
@@ -81,27 +100,47 @@ def several(*parts: tuple[int | float, Work]) -> Work:
     )
 
 
-def _operations(program: ClosedJaxpr) -> _Operations:
-    """Count the operations of a program before it is compiled."""
-    costs = _before_compiling(jaxpr_as_fun(program), _shapes(program.in_avals))
-    whole = _flops(costs)
-    products = _products(program.jaxpr)
-    for body, turns in _loops(program.jaxpr):
-        counted = _operations(body)
-        once = _flops(_before_compiling(jaxpr_as_fun(body), _shapes(body.in_avals)))
-        whole += turns * counted.all - once
+def operations(program: ClosedJaxpr, platform: str) -> Operations:
+    """Count the operations of a program before it is compiled.
+
+    Args:
+        program: From `jax.make_jaxpr`.
+        platform: "cpu", "gpu" or "tpu": what is for other platforms is left out.
+    """
+    whole = _once(program, platform)
+    products = _products(program.jaxpr, platform)
+    for body, turns in _loops(program.jaxpr, platform):
+        counted = operations(body, platform)
+        whole += turns * counted.all - _once(body, platform)
         products += turns * counted.products
-    return _Operations(products, whole)
+    return Operations(products, whole)
 
 
-def _bytes(program: ClosedJaxpr, compiled: Any, devices: int) -> float:
+def _once(program: ClosedJaxpr, platform: str) -> float:
+    """Count operations, where the body of a loop counts once."""
+
+    constants = len(program.consts)
+
+    def run(*values: Any) -> list[Any]:
+        return _run(program.jaxpr, values[:constants], values[constants:], platform)
+
+    # Constants lie on the device of the program: where they are is left out, as for its arguments.
+    shapes = [jax.ShapeDtypeStruct(np.shape(one), one.dtype) for one in program.consts]
+    return _flops(_before_compiling(run, shapes + _shapes(program.in_avals)))
+
+
+def _bytes(program: ClosedJaxpr, compiled: Any, devices: int, platform: str) -> float:
     """Count the bytes that a compiled program reads and writes, of all devices together."""
     moved = devices * _moved(compiled)
-    for body, turns in _loops(program.jaxpr):
+    for body, turns in _loops(program.jaxpr, platform):
         if devices > 1:
             raise NotCounted("XLA counts the body of a loop once, and it is on several devices")
-        alone = jax.jit(jaxpr_as_fun(body)).lower(*_shapes(body.in_avals)).compile()
-        moved += turns * _bytes(body, alone, 1) - _moved(alone)
+
+        def run(*values: Any, body: ClosedJaxpr = body) -> list[Any]:
+            return _run(body.jaxpr, body.consts, values, platform)
+
+        alone = jax.jit(run).lower(*_shapes(body.in_avals)).compile()
+        moved += turns * _bytes(body, alone, 1, platform) - _moved(alone)
     if moved < 0:
         raise NotCounted("the bodies of loops are compiled otherwise when they are alone")
     return moved
@@ -115,29 +154,31 @@ def _moved(compiled: Any) -> float:
     return float(moved) + bytes_of_library_calls(compiled.as_text() or "")
 
 
-def _products(jaxpr: Jaxpr) -> float:
+def _products(jaxpr: Jaxpr, platform: str) -> float:
     """Count the operations of products and convolutions outside loops."""
     total = 0.0
     for equation in jaxpr.eqns:
         name = equation.primitive.name
-        if name in _PRODUCTS:
-            params = equation.primitive.get_bind_params(equation.params)
+        chosen = _branch(equation, platform)
+        if chosen is not None:
+            total += _products(chosen.jaxpr, platform)
+        elif name in _PRODUCTS:
 
-            def bind(
-                *values: Any, primitive: Any = equation.primitive, params: Any = params
-            ) -> Any:
-                return primitive.bind(*values, **params)
+            def bind(*values: Any, equation: Any = equation) -> Any:
+                return _bind(equation, values)
 
             shapes = _shapes([variable.aval for variable in equation.invars])
             total += _flops(_before_compiling(bind, shapes))
         elif name == "cond":
-            total += max(_products(branch.jaxpr) for branch in equation.params["branches"])
+            total += max(_products(one.jaxpr, platform) for one in equation.params["branches"])
         elif name != "scan":
-            total += sum(_products(inner) for inner in _programs(equation))
+            total += sum(_products(inner, platform) for inner in _programs(equation))
     return total
 
 
-def _loops(jaxpr: Jaxpr, *, in_branch: bool = False) -> Iterator[tuple[ClosedJaxpr, int]]:
+def _loops(
+    jaxpr: Jaxpr, platform: str, *, in_branch: bool = False
+) -> Iterator[tuple[ClosedJaxpr, int]]:
     """Find the outermost loops of a program: their bodies, and how many turns they take.
 
     Raises:
@@ -145,19 +186,66 @@ def _loops(jaxpr: Jaxpr, *, in_branch: bool = False) -> Iterator[tuple[ClosedJax
     """
     for equation in jaxpr.eqns:
         name = equation.primitive.name
-        if name == "while":
+        chosen = _branch(equation, platform)
+        if chosen is not None:
+            yield from _loops(chosen.jaxpr, platform, in_branch=in_branch)
+        elif name == "while":
             raise NotCounted("how many turns a loop takes is not known before it runs")
-        if name == "pallas_call":
+        elif name == "pallas_call":
             raise NotCounted("XLA does not look into kernels of Pallas")
-        if name == "shard_map":
+        elif name == "shard_map":
             raise NotCounted("XLA counts what one device does of a part that is written for each")
-        if name == "scan":
+        elif name == "scan":
             if in_branch:
                 raise NotCounted("whether a loop runs is not known before it runs")
             yield equation.params["jaxpr"], equation.params["length"]
         else:
             for inner in _programs(equation):
-                yield from _loops(inner, in_branch=in_branch or name == "cond")
+                yield from _loops(inner, platform, in_branch=in_branch or name == "cond")
+
+
+def _branch(equation: Any, platform: str) -> ClosedJaxpr | None:
+    """Choose the branch of `jax.lax.platform_dependent` that is for a platform."""
+    platforms = equation.params.get("branches_platforms")
+    if equation.primitive.name != "cond" or platforms is None:
+        return None
+    names = _PLATFORMS.get(platform, (platform,))
+    for branch, own in zip(equation.params["branches"], platforms, strict=True):
+        if own is None or any(name in own for name in names):
+            return branch
+    raise NotCounted(f"the program has no part for the platform {platform}")
+
+
+def _run(jaxpr: Jaxpr, constants: Sequence[Any], values: Sequence[Any], platform: str) -> list[Any]:
+    """Run a program as it would run on a platform, on another one; calls are written out."""
+    known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*constants, *values], strict=True))
+
+    def read(variable: Any) -> Any:
+        return variable.val if isinstance(variable, Literal) else known[variable]
+
+    for equation in jaxpr.eqns:
+        inputs = [read(variable) for variable in equation.invars]
+        chosen = _branch(equation, platform)
+        called = equation.params.get(_CALLS.get(equation.primitive.name, ""))
+        if equation.primitive.name == "platform_index":
+            found = [jnp.int32(0)]  # which branch it is has been chosen
+        elif equation.primitive.name in _PLACES:
+            found = inputs
+        elif chosen is not None:
+            found = _run(chosen.jaxpr, chosen.consts, inputs[1:], platform)
+        elif isinstance(called, ClosedJaxpr):
+            found = _run(called.jaxpr, called.consts, inputs, platform)
+        elif isinstance(called, Jaxpr):
+            found = _run(called, (), inputs, platform)
+        else:
+            found = _bind(equation, inputs)
+            found = found if equation.primitive.multiple_results else [found]
+        known.update(zip(equation.outvars, found, strict=True))
+    return [read(variable) for variable in jaxpr.outvars]
+
+
+def _bind(equation: Any, inputs: Sequence[Any]) -> Any:
+    return equation.primitive.bind(*inputs, **equation.primitive.get_bind_params(equation.params))
 
 
 def _programs(equation: Any) -> Iterator[Jaxpr]:
@@ -175,16 +263,19 @@ def _shapes(avals: Any) -> list[Any]:
     return [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals]
 
 
-def _before_compiling(function: Any, shapes: list[Any]) -> dict[str, float]:
-    """Analyse a function before it is compiled, which only XLA's own backends can."""
+def _before_compiling(function: Callable[..., Any], shapes: list[Any]) -> dict[str, float]:
+    """Analyse a function before it is compiled, which only the backend of processors can."""
     try:
         host = jax.local_devices(backend="cpu")[0]
     except RuntimeError:
         hidden = "operations are counted on the processor, which JAX_PLATFORMS hides"
         raise NotCounted(hidden) from None
     with jax.default_device(host):
-        lowered = jax.jit(lambda *values: function(*values)).lower(*shapes)
-    return _costs(lowered.cost_analysis())
+        lowered = jax.jit(function).lower(*shapes)
+    costs = lowered.cost_analysis()
+    if costs is None:
+        raise NotCounted("XLA tells no operations before a program is compiled")
+    return _costs(costs)
 
 
 def _costs(found: Any) -> dict[str, float]:

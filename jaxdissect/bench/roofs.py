@@ -145,9 +145,11 @@ def _products(device: Any, precision: str) -> Iterator[_Form]:
     def multiply(left: jax.Array, right: jax.Array) -> jax.Array:
         return jnp.matmul(left, right, precision=chosen)
 
-    sizes = (512, 1024, 2048) if device.platform == "cpu" else (4096, 8192, 16384)
+    host = device.platform == "cpu"
+    sizes = (512, 1024, 2048) if host else (4096, 8192, 16384)
     most = _largest_array(device)
-    shapes = [(size, size, size) for size in sizes] + [(16 * sizes[0], 9 * sizes[0], sizes[0])]
+    shapes = [(size, size, size) for size in sizes]
+    shapes.insert(1, (2048 if host else 65536, 9 * 512, 512))
     for rows, inner, columns in shapes:
         if dtype.dtype.itemsize * max(rows * inner, inner * columns, rows * columns) > most:
             continue

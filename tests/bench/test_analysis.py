@@ -4,7 +4,7 @@ import pytest
 from jax.experimental import pallas as pl
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxdissect.bench.analysis import NotCounted, analyse, several
+from jaxdissect.bench.analysis import NotCounted, analyse, operations, several
 from jaxdissect.engine.devices import data_mesh
 
 SIZE, TURNS = 32, 7
@@ -115,6 +115,24 @@ def test_of_branches_the_dearest_counts():
     assert work.products == 2 * PRODUCT
 
 
+@pytest.mark.parametrize(("platform", "products"), [("cpu", 1), ("gpu", 2), ("tpu", 6)])
+def test_of_parts_for_platforms_that_of_the_device_counts(platform, products):
+    @jax.jit
+    def dependent(x):
+        return jax.lax.platform_dependent(
+            x,
+            cpu=lambda y: y @ y,
+            cuda=lambda y: jnp.maximum(y @ y @ y, 0.0),
+            default=lambda y: jax.lax.fori_loop(0, 6, lambda _, z: z @ z, y),
+        )
+
+    program = jax.make_jaxpr(lambda x: dependent(x) + 1.0)(SQUARE)
+    found = operations(program, platform)
+    assert found.products == products * PRODUCT
+    others = 2 if platform == "gpu" else 1
+    assert found.all - found.products == pytest.approx(others * SIZE**2, abs=30)
+
+
 def test_several_devices_count_together():
     mesh = data_mesh(4)
     assert mesh is not None
@@ -128,6 +146,17 @@ def test_several_devices_count_together():
     assert work.bytes == pytest.approx(4 * 3 * 4 * SIZE**2, rel=0.5)
     with pytest.raises(NotCounted, match="several devices"):
         counted(lambda x, y: jax.lax.map(lambda each: each @ y, x), *arguments)
+
+
+def test_constants_and_where_values_lie_do_not_matter():
+    mesh = data_mesh(4)
+    assert mesh is not None
+    elsewhere = jax.device_put(SQUARE, jax.devices()[2])
+    assert counted(lambda x: x @ elsewhere, elsewhere).products == PRODUCT
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    spread = jax.device_put(SQUARE, everywhere)
+    work = counted(lambda x: jax.lax.with_sharding_constraint(x @ x, everywhere) @ x, spread)
+    assert work.products == 2 * PRODUCT
 
 
 def test_keys_of_random_numbers_may_be_arguments():
