@@ -4,6 +4,7 @@ On GPUs JAX sets most of the memory aside when it begins, so that PyTorch has wh
 XLA_PYTHON_CLIENT_PREALLOCATE=false lets both take what they need.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from jaxdissect.bench.others.match import Contender, Terms
 PRECISIONS = ("highest", "default", "bfloat16")
 
 
+@functools.cache
 def torch_device() -> str:
     """Choose the device of PyTorch: that of JAX where PyTorch can use it, else the processor."""
     on_gpu = jax.default_backend() == "gpu" and load("torch").cuda.is_available()

@@ -196,7 +196,6 @@ def _by_pytorch(
             labels,
             grid=grid,
             batch_size=sizes.batch,
-            synchronize=lambda: pytorch.wait(None),
         )
 
     return [

@@ -152,7 +152,7 @@ class _Runner:
             seconds=tuple(self.seconds),
             cpu_seconds=tuple(self.cpu_seconds),
             calls=self.calls,
-            steps=None if steps is None else steps(),
+            steps=None if steps is None else float(steps()),
             answer=self.answer,
         )
 

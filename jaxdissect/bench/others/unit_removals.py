@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdissect.bench.gate import Gate
+from jaxdissect.bench.gate import Gate, within
 from jaxdissect.bench.others import pytorch, torchvision_forward
 from jaxdissect.bench.others.libraries import load
 from jaxdissect.bench.others.match import Contender, Match, unless_missing
@@ -27,6 +27,7 @@ LAYER, THEIR_LAYER, UNITS = "features.conv5_3", 28, 512
 BY_HAND_TOGETHER = 32
 """Units that PyTorch removes in one batch: large enough for products of matrices to be fast."""
 
+CAPTUM = "captum, LayerFeatureAblation"
 TOLERANCES = {
     "highest": (2e-5, "float32 sums of tens of thousands of products; a share of the score"),
     "default": (1e-2, "products of 10 bits where the device prefers them; a share of the score"),
@@ -94,13 +95,27 @@ def removals_match(sizes: Sizes) -> Match:
     tolerance, reason = TOLERANCES["highest" if in_float32 else "default"]
 
     def check(answers: Mapping[str, Any]) -> dict[str, Gate]:
-        return {
-            f"{name}: falls of the score": oracle.gate(
-                _falls(answer, units[:CHECKED])[:, 0], tolerance, reason
-            )
-            for oracle in exact
-            for name, answer in answers.items()
-        }
+        first = ours[0].name
+        gates: dict[str, Gate] = {}
+        if not exact:  # without PyTorch both of ours are compared with each other
+            fall, other = (_falls(answers[each.name], np.arange(UNITS)) for each in ours)
+            name, why = f"{ours[1].name}: falls of all images", "small differences of scores"
+            gates[name] = within(other, fall, 1e-2, reason=why, against=first)
+        for oracle in exact:
+            for name, answer in answers.items():
+                found = _falls(answer, units[:CHECKED])[:, 0]
+                gates[f"{name}: falls of an image"] = oracle.gate(found, tolerance, reason)
+                if name != first:
+                    # Captum's are only known of the sampled units.
+                    known = units if name == CAPTUM else np.arange(UNITS)
+                    gates[f"{name}: falls of all images"] = oracle.gate(
+                        _falls(answer, known),
+                        2 * tolerance,
+                        f"both: {reason}",
+                        expected=_falls(answers[first], known),
+                        against=f"{first}, {len(known)} units",
+                    )
+        return gates
 
     return Match(
         title=f"Removal of each of the {UNITS} units of {LAYER} of VGG-16, {sizes.images} images, "
@@ -125,12 +140,21 @@ class _ExactFalls:
     falls: np.ndarray
     score: float
 
-    def gate(self, found: np.ndarray, tolerance: float, reason: str) -> Gate:
+    def gate(
+        self,
+        found: np.ndarray,
+        tolerance: float,
+        reason: str,
+        *,
+        expected: np.ndarray | None = None,
+        against: str = "PyTorch in float64 on the processor, whole passes, the first image",
+    ) -> Gate:
         """Compare falls, whose rounding is that of the scores that are subtracted."""
-        difference = float(np.abs(found - self.falls).max() / abs(self.score))
+        apart = np.abs(found - (self.falls if expected is None else expected))
+        difference = float(apart.max() / abs(self.score))
         return Gate(
             passed=difference <= tolerance,
-            against="PyTorch in float64 on the processor, whole passes, the first image",
+            against=against,
             difference=difference,
             tolerance=tolerance,
             reason=reason,
@@ -275,7 +299,7 @@ def _by_captum(
 
     return [
         pytorch.contender(
-            "captum, LayerFeatureAblation",
+            CAPTUM,
             run,
             pytorch.terms(
                 sizes.precision,

@@ -5,6 +5,7 @@ same data, their answers are compared, and a table says what is and what is not 
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from jaxdissect.bench.others import (
@@ -24,12 +25,16 @@ from jaxdissect.bench.roofs import Roofs
 from jaxdissect.bench.study import Found, Study
 
 
-def _measured(prepare: Callable[[Any], Match]) -> Callable[[Any, Roofs], Found]:
+def _measured(
+    prepare: Callable[[Any], Match], *, with_pytorch: bool = True
+) -> Callable[[Any, Roofs], Found]:
     """Make a study's `measure` of what prepares a comparison."""
 
     def measure(sizes: Any, roofs: Roofs) -> Found:
         del roofs  # ratios need none
-        with pytorch.same_terms(getattr(sizes, "precision", "default")):
+        precision = getattr(sizes, "precision", "default")
+        # Importing PyTorch takes seconds.
+        with pytorch.same_terms(precision) if with_pytorch else nullcontext():
             return played(prepare(sizes), turns=sizes.turns, seconds=sizes.seconds)
 
     return measure
@@ -67,7 +72,7 @@ AGAINST_COMPONENTS = Study(
     name="against-components",
     summary="Connected components of label maps against SciPy and scikit-image.",
     sizes=label_components.Sizes,
-    measure=_measured(label_components.components_match),
+    measure=_measured(label_components.components_match, with_pytorch=False),
 )
 
 AGAINST_RESAMPLING = Study(
@@ -88,14 +93,14 @@ AGAINST_ACCURACY = Study(
     name="against-accuracy",
     summary="ROC AUC and balanced accuracy of classes against scikit-learn.",
     sizes=class_metrics.ClassSizes,
-    measure=_measured(class_metrics.classes_match),
+    measure=_measured(class_metrics.classes_match, with_pytorch=False),
 )
 
 AGAINST_OVERLAP = Study(
     name="against-overlap",
     summary="IoU of units with concepts against scikit-learn.",
     sizes=class_metrics.OverlapSizes,
-    measure=_measured(class_metrics.overlap_match),
+    measure=_measured(class_metrics.overlap_match, with_pytorch=False),
 )
 
 AGAINST = (

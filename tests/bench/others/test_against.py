@@ -1,0 +1,87 @@
+"""Each comparison as a suite runs it, in small sizes, with whatever is installed."""
+
+from typing import Any
+
+import pytest
+
+from jaxdissect.bench.catalog import STUDIES
+from jaxdissect.bench.others import foolbox_attack, pytorch, three_passes, unit_removals
+from jaxdissect.bench.roofs import Roofs
+from jaxdissect.bench.studies.against import AGAINST
+
+RATES = {"highest": 1.0, "default": 1.0, "bfloat16": 1.0}
+ROOFS = Roofs(products=RATES, operations=1.0, bytes=1.0)
+SMALL = {
+    "against-pytorch": {"images": 2, "batch": 2, "image_size": 64, "grid": 8, "concepts": 40},
+    "against-torchvision": {"network": "resnet50", "batch": 1},
+    "against-captum": {"images": 1, "sampled": 2},
+    "against-foolbox": {"images": 2, "constants": 2, "steps": 10},
+    "against-resampling": {"images": 1, "units": 2},
+    "against-components": {"maps": 1, "side": 16},
+    "against-quantiles": {"images": 1, "units": 2},
+    "against-accuracy": {"images": 64, "classes": 4},
+    "against-overlap": {"images": 1, "units": 2, "concepts": 2, "sampled": 2},
+}
+QUICK = ("against-components", "against-overlap")
+
+
+def test_every_comparison_is_in_the_catalog():
+    assert set(SMALL) == {study.name for study in AGAINST} <= set(STUDIES)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in SMALL]
+)
+def test_comparisons_run(name):
+    study = STUDIES[name]
+    found = study.measure(study.sizes(**SMALL[name], turns=2, seconds=1.0), ROOFS)
+    times, terms = found.tables
+    first: Any = times.rows[0]
+    assert first[0].startswith("jaxdissect") and first[2] > 0
+    assert not [row for row in times.rows if "could not run" in str(row[-1])]
+    assert "cannot run here" not in str(times.rows)
+    assert len(terms.rows) <= len(times.rows)
+    assert all(gate.passed for gate in found.gates.values()), found.gates
+    assert set(found.data["contenders"]) == {row[0] for row in times.rows}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["vgg16", "vit_b_16"])
+@pytest.mark.parametrize("precision", ["highest", "bfloat16"])
+def test_forward_passes_are_torchvisions_in_every_precision(network, precision):
+    pytest.importorskip("torchvision", reason="torchvision is not installed")
+    study = STUDIES["against-torchvision"]
+    sizes = study.sizes(network=network, batch=1, precision=precision, turns=1, seconds=1.0)
+    found = study.measure(sizes, ROOFS)
+    assert len(found.gates) == 3 and all(gate.passed for gate in found.gates.values()), found.gates
+
+
+def test_precision_and_threads_of_pytorch_are_given_back():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+    def state():
+        return (
+            torch.get_num_threads(),
+            *(getattr(owner, name) for owner, name, _ in pytorch._precision_switches(torch)),
+        )
+
+    before = state()
+    with pytorch.same_terms("highest"):
+        assert state()[1:] == ("ieee", "ieee")
+    with pytorch.same_terms("default"):
+        assert state()[1:] == ("tf32", "tf32")
+    assert state() == before
+
+
+@pytest.mark.parametrize(
+    ("sizes", "options", "message"),
+    [
+        (three_passes.Sizes, {"image_size": 40}, "`image_size` .=40. must be a multiple of 16"),
+        (three_passes.Sizes, {"concepts": 1}, "`concepts` .=1. must be at least 2"),
+        (unit_removals.Sizes, {"sampled": 513}, "`sampled` .=513. must be in"),
+        (foolbox_attack.Sizes, {"steps": 5}, "`steps` .=5. at least 10"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_refused(sizes, options, message):
+    with pytest.raises(ValueError, match=message):
+        sizes(**options)
