@@ -342,8 +342,11 @@ def _lines(comparison: RunComparison) -> Iterator[str]:
         yield f"{found} {'regression' if found == 1 else 'regressions'}."
     elif comparison.refused:
         yield "No exact answer changed."
+    elif timed and len(undecided) == len(timed):
+        yield "No row could be judged."
     else:
-        yield "No regression beyond the measured noise."
+        others = " in the other rows" if undecided else ""
+        yield f"No regression beyond the measured noise{others}."
 
 
 def _machine_words(row: RowComparison) -> str:

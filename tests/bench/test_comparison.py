@@ -115,6 +115,7 @@ def test_a_slower_machine_makes_rows_undecided():
     assert not comparison.regressions
     assert "15 undecided: the machine was too unsteady" in comparison.text()
     assert "% slower)" in comparison.text()
+    assert comparison.text().endswith("No row could be judged.")
 
 
 def test_faster_rows_are_no_regression():

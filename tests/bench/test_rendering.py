@@ -164,9 +164,8 @@ def test_units():
     assert scaled_text(2.41e10, "B/s") == "24.1 GB/s"
     assert scaled_text(999.9e9, "FLOP/s") == "1 TFLOP/s"
     assert bytes_text(24 * 2**30) == "24.0 GiB" and bytes_text(12) == "12 B"
-    assert values_text({"batch": 8, "side": [3, 4], "how": {"a": None}}) == (
-        "batch 8, side 3 and 4, how (a –)"
-    )
+    values = {"batch": 8, "share": 0.01, "side": [3, 4], "layer": "", "how": {"a": None}}
+    assert values_text(values) == "batch 8, share 0.01, side 3 and 4, layer none, how (a –)"
 
 
 # --- files ----------------------------------------------------------------------------------------

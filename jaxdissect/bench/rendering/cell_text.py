@@ -61,8 +61,10 @@ def values_text(values: dict[str, Any]) -> str:
 
 
 def _value_text(value: Any) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.6g}"  # sizes are exact, and not rounded as results are
     if isinstance(value, str | int | float | bool) or value is None:
-        return cell_text(value)
+        return cell_text(value) or "none"
     if isinstance(value, dict):
         return "(" + values_text(value) + ")"
     if isinstance(value, list | tuple):

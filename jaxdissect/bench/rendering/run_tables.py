@@ -380,14 +380,16 @@ def _seen(row: Row, figures: RowFigures) -> str:
             least, done = getattr(row.work, kind), getattr(row.analysed, kind)
             if least > 0 and done > 1.5 * least:
                 named = "bytes" if kind == "bytes" else kind
-                parts.append(f"XLA counts {done / least:.3g} times the {named}")
+                times, share = done / least, figures.shares.get(kind, 0.0)
+                reached = f", {100 * share * times:.3g}% of {ROOF_NAMES[kind]}" if share else ""
+                parts.append(f"XLA counts {times:.3g} times the {named}{reached}")
     others = [
         f"{100 * share:.3g}% of {ROOF_NAMES[kind]}"
         for kind, share in figures.shares.items()
         if kind != figures.bound and share > 0.5 * figures.shares[figures.bound]
     ]
     if others:
-        parts.append(f"also {' and '.join(others)}")
+        parts.append(f"close behind: {' and '.join(others)}")
     if figures.median < _SHORTEST:
         parts.append("so short that starting a program counts")
     return "; ".join(parts) or MISSING
