@@ -145,7 +145,9 @@ def _bars(run: Run) -> list[dict[str, Any]]:
             "roof": ROOF_NAMES[figures.bound],
             "share": 100 * figures.shares[figures.bound],
             "text": cell_text(100 * figures.shares[figures.bound]) + "%",
-            "speed": cell_text(figures.images_per_second) + " images/s",
+            "speed": ""
+            if figures.images_per_second is None
+            else f", {cell_text(figures.images_per_second)} images/s",
         }
         for number, row, figures in measured_rows(run)
         if figures.bound

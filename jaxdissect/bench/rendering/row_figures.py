@@ -22,7 +22,7 @@ class RowFigures:
         median: Seconds of one run, half of the repeats took longer.
         low: Seconds that a tenth of the repeats undercut: the 10th percentile.
         high: Seconds that a tenth of the repeats exceeded: the 90th percentile.
-        images_per_second: Of one device, by the median.
+        images_per_second: Of one device, by the median; None where no images are taken.
         precision: Of the matrix products: "highest", "default" or "bfloat16".
         least: Seconds that the work takes at least, by each roof that it touches, when it is
             shared equally by the row's devices.
@@ -33,7 +33,7 @@ class RowFigures:
     median: float
     low: float
     high: float
-    images_per_second: float
+    images_per_second: float | None
     precision: str
     least: dict[str, float]
     shares: dict[str, float]
@@ -66,7 +66,7 @@ def row_figures(row: Row, roofs: Roofs) -> RowFigures | None:
         median=median,
         low=low,
         high=high,
-        images_per_second=_over(float(row.images), median) / devices,
+        images_per_second=_over(float(row.images), median) / devices if row.images else None,
         precision=precision,
         least=least,
         shares=shares,
