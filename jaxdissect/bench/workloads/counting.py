@@ -98,9 +98,9 @@ def prepare_counting(sizes: CountingSizes) -> Prepared:
     return Prepared(
         images=sizes.images,
         work=Work(
-            products=0,
-            operations=2 * values * sizes.candidates,
-            bytes=4 * (values + 2 * sizes.candidates * sizes.units),
+            products=0.0,
+            operations=2.0 * values * sizes.candidates,
+            bytes=4.0 * (values + 2 * sizes.candidates * sizes.units),
             counted="a comparison with its addition of every value with every candidate; all "
             "values and candidates read once, all counts written",
         ),
@@ -212,9 +212,9 @@ def prepare_collecting(sizes: CollectingSizes) -> Prepared:
     return Prepared(
         images=sizes.images,
         work=Work(
-            products=0,
-            operations=6 * values,
-            bytes=4 * values
+            products=0.0,
+            operations=6.0 * values,
+            bytes=4.0 * values
             + 2 * sizes.share * values * (4 + 4 + 2 * sizes.channels)
             + rows * (1 + 4 * sizes.channels),
             counted="three comparisons of every value, with their additions; all values, labels "

@@ -20,7 +20,12 @@ import numpy as np
 from jaxdissect.arrays.representation import short_repr
 from jaxdissect.bench import gate
 from jaxdissect.bench.gate import Gate
-from jaxdissect.bench.workloads.drawn_values import checked_units, count_in_numpy
+from jaxdissect.bench.workloads.drawn_values import (
+    checked_units,
+    count_in_numpy,
+    distinct_labels,
+    sorted_threshold,
+)
 from jaxdissect.bench.workloads.made_images import decoded_by_pillow
 from jaxdissect.dissection.presets import PNAS2020
 from jaxdissect.dissection.setup import DissectionSetup, dissection_setup
@@ -84,13 +89,12 @@ def check_dissection(
     )
     whole = tuple(_as_integers(answer[name]) for name in checked.layers)
     pixels, is_exact = _grid_pixels(checked, setup)
-    labels = checked.labels.reshape(-1, checked.labels.shape[-1])
-    rank = quantile.upper_rank(PNAS2020.fraction, len(labels))
+    labels = distinct_labels(checked.labels.reshape(-1, checked.labels.shape[-1]))
     found, expected = [], []
     for name in checked.layers:
         chosen = checked_units(setup.layers[name].num_units, _UNITS)
         columns = pixels[name]
-        thresholds = np.sort(columns, axis=0)[len(columns) - 1 - rank]
+        thresholds = sorted_threshold(columns, PNAS2020.fraction)
         shared, concept = count_in_numpy(columns > thresholds, labels, checked.concepts)
         expected.append((quantile.to_keys(thresholds), shared, concept))
         layer = answer[name]

@@ -1,19 +1,21 @@
 """Drawn data of the stages of dissection: whole numbers, the same on every device.
 
-Shapes: P pixels, U units, K labels per pixel, I images, G pixels of the label grid's side.
+Shapes: P pixels, U units, V checked units, K labels per pixel, C concepts, I images, G pixels of
+the label grid along each side.
 
 Activations are made by a hash of their places, in integers alone, so that devices and NumPy agree
 on every bit, and no version of a random generator changes them.
 """
 
 import math
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32, Int32
+from jaxtyping import Array, Bool, Float32, Int32, Int64
 
 from jaxdissect.stats import agreement
 
@@ -90,26 +92,41 @@ def checked_units(units: int, number: int = 16) -> np.ndarray:
     return np.unique(np.linspace(0, units - 1, min(number, units)).round().astype(int))
 
 
-def count_in_numpy(
-    active: np.ndarray, labels: np.ndarray, concepts: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Count active pixels [P, V] by label [P, K] in int64; row 0 counts all pixels.
+def distinct_labels(labels: Int32[np.ndarray, "P K"]) -> Int32[np.ndarray, "P K"]:
+    """Order the labels of every pixel in NumPy, with 0 in the place of repeated ones."""
+    ordered = np.sort(labels, axis=1)
+    ordered[:, 1:][ordered[:, 1:] == ordered[:, :-1]] = 0
+    return ordered
 
-    A label counts once in a pixel, however often it stands there.
+
+def count_in_numpy(
+    active: Bool[np.ndarray, "P V"], labels: Int32[np.ndarray, "P K"], concepts: int
+) -> tuple[Int64[np.ndarray, "C V"], Int64[np.ndarray, "C"]]:
+    """Count active pixels by label in int64; row 0 counts all pixels.
+
+    Args:
+        active: Where some units are active.
+        labels: None twice in a pixel, see `distinct_labels`.
+        concepts: C.
 
     Returns:
-        Pixels shared by labels and units [C, V], and pixels of each label [C].
+        Pixels shared by labels and units, and pixels of each label.
     """
-    ordered = np.sort(labels, axis=1)
-    fresh = ordered > 0
-    fresh[:, 1:] &= ordered[:, 1:] != ordered[:, :-1]
-    concept = np.bincount(ordered[fresh], minlength=concepts)
+    concept = np.bincount(labels.reshape(-1), minlength=concepts).astype(np.int64)
     concept[0] = len(labels)
     shared = np.zeros((concepts, active.shape[1]), np.int64)
     for unit, here in enumerate(active.T):
-        shared[:, unit] = np.bincount(ordered[here][fresh[here]], minlength=concepts)
+        shared[:, unit] = np.bincount(labels[here].reshape(-1), minlength=concepts)
         shared[0, unit] = here.sum()
-    return shared, concept.astype(np.int64)
+    return shared, concept
+
+
+def sorted_threshold(
+    columns: Float32[np.ndarray, "P V"], fraction: float
+) -> Float32[np.ndarray, "V"]:
+    """Find in NumPy the smallest values that no more than a fraction of the pixels exceed."""
+    place = len(columns) - 1 - math.floor(Fraction(str(fraction)) * len(columns))
+    return np.stack([np.partition(column, place)[place] for column in columns.T])
 
 
 def at_least(**sizes: int) -> None:

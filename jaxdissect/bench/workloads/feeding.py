@@ -6,7 +6,6 @@ must have arrived, and in its place. What binds is the host, for which there is 
 the most that can be expected.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from jaxdissect.bench.workloads.drawn_values import at_least, drawn_labels
 from jaxdissect.bench.workloads.made_images import (
     InMemory,
     MadeFiles,
+    TemporaryFolder,
     decoded_by_pillow,
     make_files,
 )
@@ -87,7 +87,7 @@ def prepare(sizes: FeedingSizes) -> Prepared:
             sizes.images, 56, concepts=1825, channels=sizes.label_maps, labels_per_image=65
         )
     files: MadeFiles | None = None
-    folder: tempfile.TemporaryDirectory[str] | None = None
+    folder: TemporaryFolder | None = None
     if sizes.input == "memory":
         none = np.zeros((sizes.images, 1, 1, 1), np.int32)
         source: Source = InMemory(sizes.images, sizes.image_size, none)
@@ -99,14 +99,14 @@ def prepare(sizes: FeedingSizes) -> Prepared:
         expected = partial(_by_pillow, folder_source.image_files, sizes.image_size)
         source = folder_source
         if sizes.input == "decoded":
-            folder = tempfile.TemporaryDirectory(prefix="jaxdissect-bench-")
-            source = cached(folder_source, folder.name)
+            folder = TemporaryFolder()
+            source = cached(folder_source, folder.path)
 
     def run() -> UInt32[np.ndarray, "n"]:
         if sizes.reader == "pillow":
             assert files is not None
             return _fed_by_pillow(sizes, files)
-        assert folder is None or Path(folder.name).is_dir()  # it lives as long as this function
+        assert folder is None or folder.path.is_dir()  # it lives as long as this function
         meter = Meter()
         found = np.zeros(sizes.images, np.uint32)
         map_batches(
@@ -134,7 +134,7 @@ def prepare(sizes: FeedingSizes) -> Prepared:
 
     return Prepared(
         images=sizes.images,
-        work=Work(products=0, operations=0, bytes=0, counted=NO_ROOF),
+        work=Work(products=0.0, operations=0.0, bytes=0.0, counted=NO_ROOF),
         check=check,
         run=run,
         notes=notes,
@@ -160,7 +160,7 @@ def _add_up_bytes(images: Array) -> UInt32[Array, "B"]:
 def _weighted(numbers: Any, values: Any) -> Any:
     flat = values.reshape(len(values), -1)
     weights = numbers.arange(flat.shape[1], dtype=numbers.uint32) % numbers.uint32(_PRIME)
-    return (flat * (weights + numbers.uint32(1))).sum(axis=1, dtype=numbers.uint32)
+    return (flat * (weights + numbers.uint32(1))[None]).sum(axis=1, dtype=numbers.uint32)
 
 
 def _add_up_in_numpy(image: UInt8[np.ndarray, "H W 3"], labels: np.ndarray | None) -> int:

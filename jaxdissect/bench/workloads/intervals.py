@@ -118,7 +118,7 @@ def prepare(sizes: IntervalsSizes) -> Prepared:
 
     return Prepared(
         images=sizes.images,
-        work=Work(products=0, operations=0, bytes=0, counted=NO_ROOF),
+        work=Work(products=0.0, operations=0.0, bytes=0.0, counted=NO_ROOF),
         check=check,
         run=run,
         devices=1,

@@ -3,7 +3,9 @@
 Shapes: I images, S side of an image in pixels, G side of the label grid, K labels per pixel.
 """
 
+import shutil
 import tempfile
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,9 +65,21 @@ class InMemory:
         return f"{len(self):,} images in memory"
 
 
+class TemporaryFolder:
+    """A folder that is removed when nothing refers to this, at the latest when Python ends.
+
+    Attributes:
+        path: Where it is.
+    """
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="jaxdissect-bench-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 @dataclass(frozen=True)
 class MadeFiles:
-    """A temporary folder of JPEG files, and of label maps; removed when nothing refers to it.
+    """JPEG files, and label maps, in a temporary folder, which is removed with this.
 
     Attributes:
         folder: What is removed.
@@ -74,7 +88,7 @@ class MadeFiles:
         bytes: Of all files of images.
     """
 
-    folder: tempfile.TemporaryDirectory[str]
+    folder: TemporaryFolder
     images: Path
     masks: tuple[Path, ...]
     bytes: int
@@ -101,8 +115,8 @@ def make_files(
     """
     from PIL import Image
 
-    temporary = tempfile.TemporaryDirectory(prefix="jaxdissect-bench-")
-    root = Path(temporary.name)
+    temporary = TemporaryFolder()
+    root = temporary.path
     channels, grid = (0, 1) if labels is None else (labels.shape[-1], labels.shape[1])
     each = -(-grid // 2)
     rows, columns = (

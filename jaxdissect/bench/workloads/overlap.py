@@ -19,6 +19,7 @@ from jaxdissect.bench.workloads.drawn_values import (
     at_least,
     checked_units,
     count_in_numpy,
+    distinct_labels,
     drawn_columns,
     drawn_labels,
     drawn_values,
@@ -96,7 +97,7 @@ def prepare(sizes: OverlapSizes) -> Prepared:
     def check(answer: agreement.BatchCounts) -> Gate:
         chosen = checked_units(sizes.units)
         active = drawn_columns(rows, sizes.units, chosen) > threshold
-        expected = count_in_numpy(active, np.asarray(labels), sizes.concepts)
+        expected = count_in_numpy(active, distinct_labels(np.asarray(labels)), sizes.concepts)
         found = tuple(np.asarray(part) for part in answer)
         return gate.equal(
             (found[0][:, chosen], found[1]),
@@ -109,9 +110,9 @@ def prepare(sizes: OverlapSizes) -> Prepared:
     return Prepared(
         images=sizes.images,
         work=Work(
-            products=0,
+            products=0.0,
             operations=values * (1 + 0.01 * (1 + of_pixel)),
-            bytes=4 * values + rows * (1 + 4 * sizes.channels) + 4 * sizes.concepts * sizes.units,
+            bytes=4.0 * values + rows * (1 + 4 * sizes.channels) + 4 * sizes.concepts * sizes.units,
             counted="a comparison of every value, and an addition for every active pixel and each "
             "of its labels; all values and labels read once, all counts written. The matrix "
             "products that accelerators count by are a way and not counted",

@@ -76,9 +76,9 @@ def prepare(sizes: ReadingAheadSizes) -> Prepared:
     return Prepared(
         images=sizes.steps,
         work=Work(
-            products=0,
-            operations=0,
-            bytes=0,
+            products=0.0,
+            operations=0.0,
+            bytes=0.0,
             counted="nothing: both sleep. The row should take little more than the longer of both",
         ),
         check=check,

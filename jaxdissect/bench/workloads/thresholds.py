@@ -26,6 +26,7 @@ from jaxdissect.bench.workloads.drawn_values import (
     checked_units,
     drawn_columns,
     drawn_values,
+    sorted_threshold,
 )
 from jaxdissect.dissection import layer_counts
 from jaxdissect.dissection.layer_search import LayerSearch
@@ -43,7 +44,7 @@ from jaxdissect.networks.models.layers import Chain
 from jaxdissect.stats import quantile
 
 _LAYER = "maps"
-_STEP = 16  # hashed values are divided by it: float32 holds what resampling makes of the rest
+_STEP = 16.0  # drawn values are divided by it: float32 holds what resampling makes of the rest
 _NARROWED_SHARE = 0.002
 """A first pass narrows if more than this share of all values would be collected."""
 
@@ -116,8 +117,7 @@ def prepare(sizes: ThresholdsSizes) -> Prepared:
         pixels = resampled_in_numpy(own, setup.grid)
         assert pixels is not None
         columns = pixels.reshape(-1, len(chosen))
-        rank = quantile.upper_rank(PNAS2020.fraction, len(columns))
-        expected = np.sort(columns, axis=0)[len(columns) - 1 - rank]
+        expected = sorted_threshold(columns, PNAS2020.fraction)
         return gate.equal(
             quantile.to_keys(answer[chosen]),
             quantile.to_keys(expected),
@@ -189,7 +189,7 @@ def _least_work(sizes: ThresholdsSizes) -> Work:
     pixels, cells = sizes.grid**2, sizes.cells**2
     between = 3 * sizes.grid * sizes.cells + 3 * pixels
     return Work(
-        products=0,
+        products=0.0,
         operations=float(sizes.images * sizes.units * (between + 2 * pixels)),
         bytes=4.0 * sizes.images * sizes.units * cells,
         counted="every pixel of the grid interpolated once, of rows and then of columns, and "

@@ -15,7 +15,7 @@ def longest_programs(folder: Path) -> list[tuple[str, float]]:
         folder: What was given to `jax.profiler.trace`; the newest trace in it is read.
 
     Returns:
-        Names of programs and seconds, longest first.
+        Names of programs and seconds, longest first; empty where there is no trace.
     """
     found = sorted(folder.rglob("*.trace.json.gz"), key=lambda path: path.stat().st_mtime)
     if not found:
