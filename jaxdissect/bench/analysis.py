@@ -9,7 +9,7 @@ kernel of Pallas, cannot be counted, and has no count.
 
 A comparison, addition or any other operation on a value counts as one operation, also one of
 integers; so do transcendental functions, whatever they cost. A convolution counts without its
-padding. Of a branch, the dearest side counts.
+padding. Of a branch, the dearest side counts. XLA adds in float32, so the last digits are not exact.
 """
 
 import math
@@ -156,24 +156,45 @@ def _moved(compiled: Any) -> float:
 
 def _products(jaxpr: Jaxpr, platform: str) -> float:
     """Count the operations of products and convolutions outside loops."""
-    total = 0.0
-    for equation in jaxpr.eqns:
-        name = equation.primitive.name
-        chosen = _branch(equation, platform)
-        if chosen is not None:
-            total += _products(chosen.jaxpr, platform)
-        elif name in _PRODUCTS:
+    found = list(_product_steps(jaxpr, platform))
+    shapes = [_shapes([variable.aval for variable in each.invars]) for each in found]
 
-            def bind(*values: Any, equation: Any = equation) -> Any:
-                return _bind(equation, values)
+    def run(*inputs: Any) -> list[Any]:
+        return [_bind(each, values) for each, values in zip(found, inputs, strict=True)]
 
-            shapes = _shapes([variable.aval for variable in equation.invars])
-            total += _flops(_before_compiling(bind, shapes))
-        elif name == "cond":
-            total += max(_products(one.jaxpr, platform) for one in equation.params["branches"])
-        elif name != "scan":
-            total += sum(_products(inner, platform) for inner in _programs(equation))
+    total = _flops(_before_compiling(run, shapes)) if found else 0.0
+    for equation in _branchings(jaxpr, platform):
+        total += max(_products(branch.jaxpr, platform) for branch in equation.params["branches"])
     return total
+
+
+def _product_steps(jaxpr: Jaxpr, platform: str) -> Iterator[Any]:
+    """Find the products and convolutions outside loops and branches."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in _PRODUCTS:
+            yield equation
+        else:
+            for inner in _certain(equation, platform):
+                yield from _product_steps(inner, platform)
+
+
+def _branchings(jaxpr: Jaxpr, platform: str) -> Iterator[Any]:
+    """Find the branchings outside loops that are not about platforms, those inside them not."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "cond" and _branch(equation, platform) is None:
+            yield equation
+        else:
+            for inner in _certain(equation, platform):
+                yield from _branchings(inner, platform)
+
+
+def _certain(equation: Any, platform: str) -> Iterator[Jaxpr]:
+    """Find the programs in an operation that run once, whatever happens."""
+    chosen = _branch(equation, platform)
+    if chosen is not None:
+        yield chosen.jaxpr
+    elif equation.primitive.name not in ("cond", "scan"):
+        yield from _programs(equation)
 
 
 def _loops(
