@@ -4,6 +4,8 @@ from typing import Any
 
 from jaxdissect.bench.studies.against import AGAINST
 from jaxdissect.bench.studies.growth import GROWTH
+from jaxdissect.bench.studies.precision import PRECISION
+from jaxdissect.bench.studies.projection import PROJECTION
 from jaxdissect.bench.studies.scaling import SCALING
 from jaxdissect.bench.study import Study
 from jaxdissect.bench.workload import Workload
@@ -32,7 +34,11 @@ _WORKLOADS: tuple[Workload[Any], ...] = (
     COUNTING,
 )
 
+<<<<<<< Updated upstream
 _STUDIES: tuple[Study[Any], ...] = (GROWTH, SCALING, *AGAINST)
+=======
+_STUDIES: tuple[Study[Any], ...] = (GROWTH, SCALING, PRECISION, PROJECTION)
+>>>>>>> Stashed changes
 
 # What is timed, by name.
 WORKLOADS: dict[str, Workload[Any]] = {workload.name: workload for workload in _WORKLOADS}

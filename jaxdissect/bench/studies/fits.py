@@ -40,13 +40,15 @@ class Line(NamedTuple):
     Attributes:
         fixed: What does not depend on the number.
         each: What every one of them costs.
+        rounds: The same two of every round, whose errors go together.
     """
 
     fixed: Estimate
     each: Estimate
+    rounds: tuple[tuple[float, float], ...]
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def estimate(values: Sequence[int | float]) -> Estimate:
     """Take the mean of independent values, with its interval by Student's t."""
     found = np.asarray(values, np.float64)
     mean, number = float(found.mean()), len(found)
@@ -56,7 +58,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, mean - wide, mean + wide)
 
 
-def exponent(numbers: Sequence[float], rounds: Float[np.ndarray, "rounds sizes"]) -> Estimate:
+def exponent(numbers: Sequence[int | float], rounds: Float[np.ndarray, "rounds sizes"]) -> Estimate:
     """Fit p of ``seconds ~ number ** p``: 1 is linear, less is better.
 
     Args:
@@ -69,12 +71,14 @@ def exponent(numbers: Sequence[float], rounds: Float[np.ndarray, "rounds sizes"]
     return estimate(slopes.tolist())
 
 
-def last_exponent(numbers: Sequence[float], rounds: Float[np.ndarray, "rounds sizes"]) -> Estimate:
+def last_exponent(
+    numbers: Sequence[int | float], rounds: Float[np.ndarray, "rounds sizes"]
+) -> Estimate:
     """Fit the same to the two largest sizes alone, where fixed costs hide least."""
     return exponent(numbers[-2:], np.asarray(rounds)[:, -2:])
 
 
-def line(numbers: Sequence[float], rounds: Float[np.ndarray, "rounds sizes"]) -> Line:
+def line(numbers: Sequence[int | float], rounds: Float[np.ndarray, "rounds sizes"]) -> Line:
     """Fit a line to the seconds of every round; its errors count in proportion to the seconds."""
     along = np.asarray(numbers, np.float64)
     found = []
@@ -82,5 +86,5 @@ def line(numbers: Sequence[float], rounds: Float[np.ndarray, "rounds sizes"]) ->
         weights = 1 / seconds
         columns = np.stack([np.ones_like(along), along], 1) * weights[:, None]
         found.append(np.linalg.lstsq(columns, seconds * weights, rcond=None)[0])
-    fixed, each = np.array(found).T
-    return Line(estimate(fixed.tolist()), estimate(each.tolist()))
+    fixed, each = (values.tolist() for values in np.array(found).T)
+    return Line(estimate(fixed), estimate(each), tuple(zip(fixed, each, strict=True)))
