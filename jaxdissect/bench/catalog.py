@@ -34,11 +34,7 @@ _WORKLOADS: tuple[Workload[Any], ...] = (
     COUNTING,
 )
 
-<<<<<<< Updated upstream
-_STUDIES: tuple[Study[Any], ...] = (GROWTH, SCALING, *AGAINST)
-=======
-_STUDIES: tuple[Study[Any], ...] = (GROWTH, SCALING, PRECISION, PROJECTION)
->>>>>>> Stashed changes
+_STUDIES: tuple[Study[Any], ...] = (GROWTH, SCALING, PRECISION, PROJECTION, *AGAINST)
 
 # What is timed, by name.
 WORKLOADS: dict[str, Workload[Any]] = {workload.name: workload for workload in _WORKLOADS}
