@@ -106,7 +106,9 @@ def _ours(images: np.ndarray, targets: np.ndarray, scores: ClassScores, sizes: S
         library="jaxdissect",
         run=run,
         wait=jax.block_until_ready,
-        terms=pytorch.own_terms("default", "channels last", "rounded, each image for itself"),
+        terms=pytorch.own_terms(
+            "default", "channels last", "rounded, each image for itself", convolves=True
+        ),
         steps=lambda: steps[0],
     )
 

@@ -81,13 +81,30 @@ def terms(precision: str, layout: str, exactness: str, differs: str = "") -> Ter
     )
 
 
-def own_terms(precision: str, layout: str, exactness: str, differs: str = "") -> Terms:
-    """Tell the terms of this library on the device of JAX."""
+def own_terms(
+    precision: str,
+    layout: str,
+    exactness: str,
+    differs: str = "",
+    *,
+    convolves: bool = False,
+) -> Terms:
+    """Tell the terms of this library on the device of JAX.
+
+    Args:
+        precision: One of `PRECISIONS`.
+        layout: Of its arrays.
+        exactness: What its answer is.
+        differs: What else is to be known.
+        convolves: Whether it runs convolutions, of which there are several forms.
+    """
     backend = jax.default_backend()
+    winograd = convolves and backend == "cpu" and precision == "default"
+    form = ", convolutions in Winograd's form where it is faster" if winograd else ""
     return Terms(
         device=jax.devices()[0].device_kind if backend != "cpu" else "cpu",
         threads=f"{cores()}" if backend == "cpu" else "of the device",
-        precision=precision_label(precision, backend),
+        precision=precision_label(precision, backend) + form,
         layout=layout,
         exactness=exactness,
         differs=differs,

@@ -166,6 +166,7 @@ def _ours(module: VGG16, source: _InMemory, sizes: Sizes) -> Contender:
             "channels last",
             "exact thresholds and counts",
             "bytes from host memory to results on the host",
+            convolves=True,
         ),
     )
 
@@ -235,11 +236,13 @@ class _Sorted:
         torch = load("torch")
         grid = (sizes.grid, sizes.grid)
         with torch.inference_mode():
-            parts = [
-                three_pass_torch.upsample(trunk(batch), grid) for batch in images.split(sizes.batch)
-            ]
-            step = max(1, parts[0].shape[1] // CHECKED)
-            maps = torch.cat([part[:, ::step] for part in parts])
+            parts = []
+            units = np.array([], int)
+            for batch in images.split(sizes.batch):
+                found = trunk(batch)
+                units = np.arange(0, found.shape[1], max(1, found.shape[1] // CHECKED))
+                parts.append(three_pass_torch.upsample(found[:, units.tolist()], grid))
+            maps = torch.cat(parts)
             levels = three_pass_torch.exact_levels(maps, FADED.fraction)
             means = three_pass_torch.ConditionalMeans()
             for image, segments in zip(maps.split(1), labels.split(1), strict=True):
@@ -248,7 +251,7 @@ class _Sorted:
             for label, mean in means.means.items():
                 shared[label] = np.rint(means.pixels[label] * pytorch.host(mean.double()))
             values = pytorch.host(three_pass_torch.pixel_samples(maps).sort(0).values)
-            return cls(np.arange(0, parts[0].shape[1], step), values, pytorch.host(levels), shared)
+            return cls(units, values, pytorch.host(levels), shared)
 
     def gates_of_ours(self, found: Dissection, sizes: Sizes) -> dict[str, Gate]:
         """Compare exact thresholds and counts, which rounding of the maps alone may change."""

@@ -146,7 +146,9 @@ def _ours(network: Network, images: np.ndarray, sizes: Sizes) -> Contender:
         library="jaxdissect",
         run=lambda: compiled(params, shown),
         wait=jax.block_until_ready,
-        terms=pytorch.own_terms(sizes.precision, "channels last", "rounded", ""),
+        terms=pytorch.own_terms(
+            sizes.precision, "channels last", "rounded", convolves=sizes.network != "vit_b_16"
+        ),
     )
 
 

@@ -227,7 +227,13 @@ def _ours(
         library="jaxdissect",
         run=lambda: compiled(*given),
         wait=jax.block_until_ready,
-        terms=pytorch.own_terms(sizes.precision, "channels last", "rounded", does[method.__name__]),
+        terms=pytorch.own_terms(
+            sizes.precision,
+            "channels last",
+            "rounded",
+            does[method.__name__],
+            convolves=True,
+        ),
     )
 
 
