@@ -1,9 +1,9 @@
 """Run a function in float64, operation by operation: what fast programs are compared with.
 
 The function is traced in float64 and its steps are carried out one after the other, most of them by
-NumPy on the host: convolutions as sums of matrix products, one for each place of the kernel. None
-of what makes programs fast is in the way, neither Winograd's form nor the compiler's fusion nor the
-device. Where a function chooses by platform, it takes what most platforms do.
+NumPy on the host: a convolution is a matrix product of what every output reads. None of what makes
+programs fast is in the way, neither Winograd's form nor the compiler's fusion nor the device. Where
+a function chooses by platform, it takes what most platforms do.
 """
 
 import itertools
@@ -56,25 +56,31 @@ def _widened(value: np.ndarray) -> np.ndarray:
 
 
 def _run(jaxpr: Jaxpr, consts: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
-    known: dict[Any, Any] = dict(zip(jaxpr.constvars, map(_wide, consts), strict=True))
-    known |= dict(zip(jaxpr.invars, arguments, strict=True))
+    known: dict[Any, Any] = {}
+
+    def write(variables: Sequence[Any], values: Sequence[Any]) -> None:
+        known.update(
+            (variable, _wide(value, variable.aval))
+            for variable, value in zip(variables, values, strict=True)
+        )
 
     def read(atom: Any) -> Any:
-        return _wide(atom.val) if isinstance(atom, Literal) else known[atom]
+        return _wide(atom.val, atom.aval) if isinstance(atom, Literal) else known[atom]
 
+    write(jaxpr.constvars, consts)
+    write(jaxpr.invars, arguments)
     for step in jaxpr.eqns:
-        found = _step(step, [read(atom) for atom in step.invars])
-        known |= dict(zip(step.outvars, map(_wide, found), strict=True))
+        write(step.outvars, _step(step, [read(atom) for atom in step.invars]))
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _wide(value: Any) -> Any:
-    dtype = getattr(value, "dtype", None)
-    if dtype is None:
-        return _widened(np.asarray(value))
-    if jnp.issubdtype(dtype, jnp.floating) and dtype != np.float64:
-        return np.asarray(value).astype(np.float64)
-    return value
+def _wide(value: Any, aval: Any) -> Any:
+    """Bring a value to the dtype that it was traced in, or to float64 if that is a float."""
+    dtype = getattr(aval, "dtype", None)
+    if dtype is None or jnp.issubdtype(dtype, jax.dtypes.extended):
+        return value
+    wanted = np.float64 if jnp.issubdtype(dtype, jnp.floating) else dtype
+    return value if getattr(value, "dtype", None) == wanted else np.asarray(value).astype(wanted)
 
 
 def _step(step: Any, inputs: list[Any]) -> Sequence[Any]:
@@ -171,16 +177,16 @@ def _convolved(images: np.ndarray, kernel: np.ndarray, params: dict[str, Any]) -
     groups = max(by_feature, by_batch)
     if by_feature == maps.shape[-1] and weights.shape[-2] == 1:
         maps = np.repeat(maps, weights.shape[-1] // by_feature, axis=-1)
-        found = _slid(maps, weights, params, lambda places, each: places * each[0])
+        found = _slid_apart(maps, weights, params)
     elif groups == 1:
-        found = _slid(maps, weights, params, np.matmul)
+        found = _slid(maps, weights, params)
     else:
         parts = zip(
             np.split(maps, groups, axis=-1 if by_feature > 1 else 0),
             np.split(weights, groups, axis=-1),
             strict=True,
         )
-        slid = [_slid(part, own, params, np.matmul) for part, own in parts]
+        slid = [_slid(part, own, params) for part, own in parts]
         found = np.concatenate(slid, axis=-1)
     laid_out = numbers.out_spec[0], *numbers.out_spec[2:], numbers.out_spec[1]
     return found.transpose(np.argsort(laid_out))
@@ -202,23 +208,42 @@ def _with_zeros(maps: np.ndarray, padding: Any, holes: Any) -> np.ndarray:
     return np.pad(spread, edges)[(slice(None), *cut)]
 
 
-def _slid(
-    maps: np.ndarray,
-    weights: np.ndarray,
-    params: dict[str, Any],
-    product: Callable[[np.ndarray, np.ndarray], np.ndarray],
-) -> np.ndarray:
-    strides, spread = params["window_strides"], params["rhs_dilation"]
-    sides = zip(maps.shape[1:-1], weights.shape[:-2], strides, spread, strict=True)
-    outputs = [(side - (size - 1) * far - 1) // step + 1 for side, size, step, far in sides]
-    found = np.zeros((len(maps), *outputs, weights.shape[-1]))
-    for place in itertools.product(*map(range, weights.shape[:-2])):
-        shifted = tuple(
-            slice(at * far, at * far + (number - 1) * step + 1, step)
-            for at, far, number, step in zip(place, spread, outputs, strides, strict=True)
-        )
-        found += product(maps[(slice(None), *shifted)], weights[place])
-    return found
+def _places_read(maps: np.ndarray, window: Sequence[int], params: dict[str, Any]) -> np.ndarray:
+    """View maps as what each output reads: [B, outputs, channels, window]."""
+    spread = params["rhs_dilation"]
+    reach = [(size - 1) * far + 1 for size, far in zip(window, spread, strict=True)]
+    axes = tuple(range(1, 1 + len(reach)))
+    read = np.lib.stride_tricks.sliding_window_view(maps, reach, axes)
+    steps = [slice(None, None, step) for step in params["window_strides"]]
+    kept = [slice(None, None, far) for far in spread]
+    return read[(slice(None), *steps, slice(None), *kept)]
+
+
+def _slid(maps: np.ndarray, weights: np.ndarray, params: dict[str, Any]) -> np.ndarray:
+    """Convolve image by image, each one matrix product of what its outputs read."""
+    *window, inputs, units = weights.shape
+    read = _places_read(maps, window, params)
+    rank = len(window)
+    # Channels in front of the window, as in what is read.
+    matrix = np.moveaxis(weights, -2, 0).reshape(-1, units)
+    cells = read.shape[1 : 1 + rank]
+    return np.stack(
+        [(each.reshape(-1, len(matrix)) @ matrix).reshape(*cells, units) for each in read]
+    )
+
+
+def _slid_apart(maps: np.ndarray, weights: np.ndarray, params: dict[str, Any]) -> np.ndarray:
+    """Convolve each channel with its own kernel."""
+    *window, _, units = weights.shape
+    read = _places_read(maps, window, params)
+    kernel = np.moveaxis(weights[..., 0, :], -1, 0)
+    return sum(
+        (
+            read[(..., *place)] * kernel[(slice(None), *place)]
+            for place in itertools.product(*map(range, window))
+        ),
+        np.zeros((*read.shape[: 1 + len(window)], units)),
+    )
 
 
 def _broadcast(params: dict[str, Any], value: np.ndarray) -> np.ndarray:
@@ -231,6 +256,24 @@ def _broadcast(params: dict[str, Any], value: np.ndarray) -> np.ndarray:
 
 def _reduced(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda params, value: function(value, axis=tuple(params["axes"]))
+
+
+def _quotient(params: dict[str, Any], one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    if one.dtype.kind == "f":
+        return one / other
+    return np.trunc(one / other)  # as lax divides integers
+
+
+def _selected(params: dict[str, Any], which: np.ndarray, *cases: np.ndarray) -> np.ndarray:
+    return (
+        np.choose(which.astype(np.intp), cases) if len(cases) > 2 else np.where(which, *cases[::-1])
+    )
+
+
+def _numbered(params: dict[str, Any]) -> np.ndarray:
+    shape, axis = params["shape"], params["dimension"]
+    lifted = [-1 if i == axis else 1 for i in range(len(shape))]
+    return np.broadcast_to(np.arange(shape[axis]).reshape(lifted), shape)
 
 
 def _each(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -248,6 +291,18 @@ _BY_NUMPY: dict[str, Callable[..., Any]] = {
     "add_any": _each(np.add),
     "sub": _each(np.subtract),
     "mul": _each(np.multiply),
+    "div": _quotient,
+    "select_n": _selected,
+    "iota": _numbered,
+    "and": _each(np.bitwise_and),
+    "or": _each(np.bitwise_or),
+    "abs": _each(np.abs),
+    "argmax": lambda params, value: value.argmax(*params["axes"]),
+    "rev": lambda params, value: np.flip(value, params["dimensions"]),
+    "stack": lambda params, *values: np.stack(values, axis=params["axis"]),
+    "tile": lambda params, value: np.tile(value, params["reps"]),
+    "reduce_and": lambda params, value: value.all(axis=tuple(params["axes"])),
+    "reduce_or": lambda params, value: value.any(axis=tuple(params["axes"])),
     "max": _each(np.maximum),
     "min": _each(np.minimum),
     "neg": _each(np.negative),
