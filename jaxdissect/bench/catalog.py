@@ -13,6 +13,7 @@ from jaxdissect.bench.workloads.counting import COLLECTING, COUNTING
 from jaxdissect.bench.workloads.dissection import DISSECTION
 from jaxdissect.bench.workloads.feeding import FEEDING
 from jaxdissect.bench.workloads.forward import FORWARD
+from jaxdissect.bench.workloads.insertion import INSERTION
 from jaxdissect.bench.workloads.intervals import INTERVALS
 from jaxdissect.bench.workloads.overlap import OVERLAP
 from jaxdissect.bench.workloads.reading_ahead import READING_AHEAD
@@ -29,6 +30,7 @@ _WORKLOADS: tuple[Workload[Any], ...] = (
     FORWARD,
     REMOVALS,
     TAYLOR,
+    INSERTION,
     OVERLAP,
     COLLECTING,
     COUNTING,

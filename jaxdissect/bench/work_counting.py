@@ -30,7 +30,7 @@ _MOVES = frozenset(
         *("dynamic_update_slice", "concatenate", "pad", "gather", "scatter", "iota", "copy"),
         *("convert_element_type", "bitcast_convert_type", "stop_gradient", "expand_dims", "split"),
         *("optimization_barrier", "device_put", "sharding_constraint", "platform_index", "tile"),
-        *("reduce_precision", "copy_p", "empty", "broadcast", "unreduced_sum", "squeeze", "pvary"),
+        *("reduce_precision", "copy_p", "empty", "broadcast", "stack", "unstack", "pvary"),
     )
 )
 """Primitives that only move or name values."""

@@ -42,12 +42,11 @@ SAMPLED = 3
 """Cells that are checked."""
 
 BORDERS = {
-    "highest": (2e-3, "rounding moves borders between labels by single pixels"),
-    "default": (1e-2, "rounding moves borders between labels; that of TF32 by a tenth of this"),
+    "highest": (2e-3, "float32 rounds, which moves borders between labels by single pixels"),
+    "default": (2e-2, "the device rounds products, which moves borders between labels"),
     "bfloat16": (0.1, "the generator rounds every layer to 4e-3, which moves borders of labels"),
 }
-"""Pixels of an image, as a share of all, by which areas of all concepts may differ in sum; and why.
-Units at one cell change ten times as many as float32 does."""
+"""Labels of an image, as a share of its pixels, by which all areas may differ in sum; and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +162,8 @@ def check_insertion(
 ) -> Gate:
     """Compare areas with those of images made in float64 with the units at some cells.
 
-    The units must change something there.
+    Areas may differ by no more than a half of what the units change somewhere, or the comparison
+    would say nothing.
     """
     areas = np.asarray(answer).astype(np.int64)
     sampled = np.unique(np.linspace(1, len(places) - 1, SAMPLED).astype(int))
@@ -182,9 +182,12 @@ def check_insertion(
     apart = np.abs(found - expected).sum(-1).max()
     changes = np.abs(expected[1:] - expected[:1]).sum(-1)
     difference = float(apart / (GRID[0] * GRID[1]))
-    tolerance, reason = BORDERS[sizes.precision]
+    exact = sizes.precision == "default" and jax.default_backend() == "cpu"
+    tolerance, reason = BORDERS["highest" if exact else sizes.precision]
     return Gate(
-        passed=difference <= tolerance and not areas[..., -1].any() and bool(changes.any()),
+        passed=bool(
+            difference <= tolerance and not areas[..., -1].any() and 2 * apart < changes.max()
+        ),
         against=f"images made in float64 with the units at {len(sampled)} cells, latents {chosen}",
         difference=difference,
         tolerance=tolerance,
