@@ -9,6 +9,7 @@ from jaxdissect.bench.studies.projection import PROJECTION
 from jaxdissect.bench.studies.scaling import SCALING
 from jaxdissect.bench.study import Study
 from jaxdissect.bench.workload import Workload
+from jaxdissect.bench.workloads.attack import ATTACK
 from jaxdissect.bench.workloads.counting import COLLECTING, COUNTING
 from jaxdissect.bench.workloads.dissection import DISSECTION
 from jaxdissect.bench.workloads.feeding import FEEDING
@@ -31,6 +32,7 @@ _WORKLOADS: tuple[Workload[Any], ...] = (
     REMOVALS,
     TAYLOR,
     INSERTION,
+    ATTACK,
     OVERLAP,
     COLLECTING,
     COUNTING,

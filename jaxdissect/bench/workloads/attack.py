@@ -34,8 +34,11 @@ SEED = 2_000_003
 PRECISIONS = ("highest", "default")
 """The attack computes in the dtype of the images, float32."""
 
-LEAST_SUCCESS = 0.75
-"""Share of the images that must be found: all are with the steps of the paper."""
+LEAST_SUCCESS = 0.5
+"""Share of the images for which one must be found: all with 50 steps or more, half with 20."""
+
+SAME_STEPS = 0.02
+"""By which share of all the steps of two runs may differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +96,7 @@ def prepare_attack(sizes: AttackSizes) -> Prepared:
     counted = f"{steps} gradient steps, each: {LAYER_BY_LAYER}"
 
     def check(answer: Attacked) -> Gate:
-        return check_attack(scores, images, targets, answer, sizes)
+        return check_attack(scores, images, targets, answer, sizes, steps)
 
     return Prepared(
         images=sizes.images,
@@ -130,6 +133,7 @@ def check_attack(
     targets: np.ndarray,
     answer: Attacked,
     sizes: AttackSizes,
+    steps: int,
 ) -> Gate:
     """Check what was found: its bounds, classes, distances and nearness.
 
@@ -157,8 +161,8 @@ def check_attack(
         "steps": spent > sizes.constants * sizes.iterations,
         "not finite": ~np.isfinite(found).all((1, 2, 3)),
     }
-    if not sizes.stop_early:
-        wrong["steps"] |= spent != sizes.constants * sizes.iterations
+    if abs(int(spent.sum()) - steps) > SAME_STEPS * steps:
+        wrong["steps"][:] = True  # the work of the row is not that of this run
     share = float(np.logical_or.reduce(list(wrong.values())).mean())
     enough = success.mean() >= LEAST_SUCCESS and (halfway & success).mean() <= 0.25
     return Gate(
