@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
+from jaxdissect.bench.repeats import runs_under_way
+
 _EVENTS = "/jax/core/compile/"  # how the names of events begin that are tracing and compiling
 
 
@@ -40,12 +42,14 @@ class FirstRuns(NamedTuple):
         second: The same of the second.
         cold: Seconds of compiling in the first run, with nothing kept.
         cached: The same of the second, from the persistent cache.
+        under_way: How many runs may be under way at a time.
     """
 
     first: float
     second: float
     cold: float
     cached: float
+    under_way: int
 
 
 def compile_twice(function: Any, arguments: tuple[Any, ...]) -> Compiled:
@@ -70,20 +74,20 @@ def run_twice(run: Callable[[], Any]) -> FirstRuns:
     Programs of this process that were compiled before are forgotten.
     """
     with _empty_cache():
-        first, cold = _run(run)
+        first, cold, _ = _run(run)
         jax.clear_caches()
-        second, cached = _run(run)
-    return FirstRuns(first, second, cold, cached)
+        second, cached, under_way = _run(run)
+    return FirstRuns(first, second, cold, cached, under_way)
 
 
-def _run(run: Callable[[], Any]) -> tuple[float, float]:
-    """Run once; returns seconds of running, and of compiling."""
+def _run(run: Callable[[], Any]) -> tuple[float, float, int]:
+    """Run once; returns seconds of running, of compiling, and how many may be under way."""
     with compiling_told() as spans:
         begun = time.perf_counter()
-        jax.block_until_ready(run())
+        answer = jax.block_until_ready(run())
         taken = time.perf_counter() - begun
     compiling = min(covered(spans), taken)
-    return taken - compiling, compiling
+    return taken - compiling, compiling, runs_under_way(answer)
 
 
 @contextmanager

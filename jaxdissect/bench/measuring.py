@@ -16,7 +16,7 @@ from jaxdissect.bench.compiling import FirstRuns, compile_twice, run_twice
 from jaxdissect.bench.peaks import PeakOfRow
 from jaxdissect.bench.probe import probe
 from jaxdissect.bench.record import Memory, Row, Timing
-from jaxdissect.bench.repeats import repeat
+from jaxdissect.bench.repeats import repeat, runs_under_way
 from jaxdissect.bench.workload import Prepared, Program, Work, Workload
 
 Sizes = TypeVar("Sizes")
@@ -93,7 +93,13 @@ def _measure(
         assert prepared.run is not None  # `Prepared` sees to it
         run, compiled = prepared.run, None
         first = run_twice(run)
-    repeats = repeat(run, seconds=seconds, least_repeats=least_repeats, expected=first.second)
+    repeats = repeat(
+        run,
+        seconds=seconds,
+        least_repeats=least_repeats,
+        expected=first.second,
+        under_way=first.under_way,
+    )
     found["timing"] = Timing(
         seconds=repeats.seconds,
         runs_per_repeat=repeats.runs_per_repeat,
@@ -121,10 +127,12 @@ def _compiled(program: Program) -> tuple[Callable[[], Any], FirstRuns, Any]:
     def run() -> Any:
         return compiled.program(*program.arguments)
 
-    first, second = (
-        repeat(run, seconds=0.0, least_repeats=1, expected=0.0).seconds[0] for _ in range(2)
-    )
-    return run, FirstRuns(first, second, compiled.cold, compiled.cached), compiled.program
+    first, _, answer = repeat(run, seconds=0.0, least_repeats=1, expected=0.0)
+    under_way = runs_under_way(answer)
+    del answer
+    second, _, _ = repeat(run, seconds=0.0, least_repeats=1, expected=0.0)
+    taken = FirstRuns(first[0], second[0], compiled.cold, compiled.cached, under_way)
+    return run, taken, compiled.program
 
 
 def _memory(compiled: Any, peak: PeakOfRow) -> Memory:

@@ -2,14 +2,14 @@
 
 A repeat is several runs where one is too short for the clock. Devices that work beside the host
 get them one after another without waiting for each, so that what is timed is the device, not the
-way to it; few are under way at a time, since each has its outputs in memory. A processor gets the
+way to it; few are under way at a time, since each has its answer in memory. A processor gets the
 next when the last has ended: it would run both at once.
 """
 
 import gc
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ MOST_RUNS = 10_000
 UNDER_WAY = 8
 """Most runs that a device is given before the first of them has ended."""
 
+_SHARE_OF_MEMORY = 8  # the answers of runs under way take no more than this part
 _SHORTEST = 1e-9  # seconds: what a clock cannot tell from nothing
 
 
@@ -86,9 +87,30 @@ def repeat(
     return Repeats(tuple(times), runs, answer)
 
 
-def runs_under_way() -> int:
-    """Tell how many runs are given to the devices of this process at a time."""
-    return 1 if jax.local_devices()[0].platform == "cpu" else UNDER_WAY
+def runs_under_way(answer: Any = None) -> int:
+    """Tell how many runs are given to the devices of this process at a time.
+
+    Args:
+        answer: Of such a run: where it is large, fewer are under way.
+    """
+    device = jax.local_devices()[0]
+    if device.platform == "cpu":
+        return 1
+    memory = (device.memory_stats() or {}).get("bytes_limit")
+    size = max(_on_devices(answer).values(), default=0)
+    if not memory or not size:
+        return UNDER_WAY
+    return int(min(max(memory // _SHARE_OF_MEMORY // size, 1), UNDER_WAY))
+
+
+def _on_devices(answer: Any) -> Counter[Any]:
+    """Count the bytes that an answer takes on each device."""
+    sizes: Counter[Any] = Counter()
+    for leaf in jax.tree.leaves(answer):
+        if isinstance(leaf, jax.Array):
+            for shard in leaf.addressable_shards:
+                sizes[shard.device] += shard.data.nbytes
+    return sizes
 
 
 def _several(run: Callable[[], Any], runs: int, under_way: int) -> Any:

@@ -1,6 +1,8 @@
+import jax
+import jax.numpy as jnp
 import pytest
 
-from jaxdissect.bench.repeats import LEAST_SECONDS, MOST_RUNS, UNDER_WAY, repeat
+from jaxdissect.bench.repeats import LEAST_SECONDS, MOST_RUNS, UNDER_WAY, repeat, runs_under_way
 
 
 class Machine:
@@ -86,6 +88,21 @@ def test_a_processor_gets_one_run_at_a_time():
     machine = Machine(1e-4, asynchronous=True)
     repeat(machine.run, seconds=0.1, clock=machine.clock)
     assert machine.most_under_way == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "runs"), [(1, UNDER_WAY), (2**20, UNDER_WAY), (2**22, 2), (2**24, 1)]
+)
+def test_devices_have_room_for_the_answers_of_runs_under_way(size, runs, monkeypatch):
+    class Device:
+        platform = "gpu"
+
+        def memory_stats(self):
+            return {"bytes_limit": 2**26}
+
+    monkeypatch.setattr(jax, "local_devices", lambda: [Device()])
+    assert runs_under_way((jnp.zeros(size, jnp.uint8), "not an array")) == runs
+    assert runs_under_way() == UNDER_WAY
 
 
 def test_times_are_above_zero_even_if_the_clock_stands_still():
