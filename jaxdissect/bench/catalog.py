@@ -10,6 +10,7 @@ from jaxdissect.bench.studies.scaling import SCALING
 from jaxdissect.bench.study import Study
 from jaxdissect.bench.workload import Workload
 from jaxdissect.bench.workloads.attack import ATTACK
+from jaxdissect.bench.workloads.convolution import CONVOLUTION
 from jaxdissect.bench.workloads.counting import COLLECTING, COUNTING
 from jaxdissect.bench.workloads.dissection import DISSECTION
 from jaxdissect.bench.workloads.feeding import FEEDING
@@ -29,6 +30,7 @@ _WORKLOADS: tuple[Workload[Any], ...] = (
     DISSECTION,
     THRESHOLDS,
     FORWARD,
+    CONVOLUTION,
     REMOVALS,
     TAYLOR,
     INSERTION,

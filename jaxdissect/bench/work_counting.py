@@ -54,7 +54,7 @@ class Counts:
             self.bytes + other.bytes,
         )
 
-    def __mul__(self, times: float) -> "Counts":
+    def __mul__(self, times: float | int) -> "Counts":
         return Counts(self.products * times, self.operations * times, self.bytes * times)
 
     def as_work(self, counted: str = LAYER_BY_LAYER) -> Work:
