@@ -18,7 +18,8 @@ from jaxdissect.bench.roofs import Roofs
 
 _LEFT, _TOP, _BOTTOM = 46, 18, 44
 _WIDE = 600  # pixels, from which on roofs are named in full
-_RADIUS, _LETTER = 5.0, 6.6  # of a point; width of a digit of its label
+_RADIUS, _SMALL = 5.0, 3.6  # of a point, where there is room for it and where not
+_LETTER = 6.6  # width of a digit of its label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,7 @@ def marker_svg(bound: str) -> str:
     """Draw the mark of rows that a roof binds, for a legend."""
     return (
         '<svg class="roofline mark-only" viewBox="0 0 14 14" width="14" height="14" '
-        f'aria-hidden="true">{_shape(bound, 7.0, 7.0)}</svg>'
+        f'aria-hidden="true">{_shape(bound, 7.0, 7.0, _RADIUS)}</svg>'
     )
 
 
@@ -151,6 +152,10 @@ class _Axes:
     @property
     def wide(self) -> bool:
         return self.width >= _WIDE
+
+    @property
+    def radius(self) -> float:
+        return _RADIUS if self.wide else _SMALL
 
     @property
     def end(self) -> float:
@@ -222,17 +227,19 @@ def _roof_lines(axes: _Axes, roofs: Roofs, levels: Sequence[tuple[str, float]]) 
 
 def _point_marks(axes: _Axes, points: Sequence[ChartPoint]) -> Iterator[str]:
     marks = [(axes.x(point.intensity), axes.y(point.rate)) for point in points]
-    boxes: list[tuple[float, float, float, float]] = []
+    r = axes.radius
+    taken = [(x - r, y - r, x + r, y + r) for x, y in marks]
     for point, (x, y) in zip(points, marks, strict=True):
-        label, (tx, ty, far) = str(point.number), _label_place(x, y, point, marks, boxes, axes)
+        label = str(point.number)
+        tx, ty, far = _label_place(x, y, _LETTER * len(label) / 2 + 1, taken, axes)
         title = (
             f"{point.name}: {scaled_text(point.rate, 'operations/s')}, "
             f"{100 * point.share:.3g}% of the {ROOF_NAMES[point.bound]} roof"
         )
         yield f'<g class="point"><title>{escape(title)}</title>'
         if far:
-            yield (f'<line class="lead" x1="{x:.1f}" y1="{y:.1f}" x2="{tx:.1f}" y2="{ty:.1f}"/>')
-        yield _shape(point.bound, x, y)
+            yield f'<line class="lead" x1="{x:.1f}" y1="{y:.1f}" x2="{tx:.1f}" y2="{ty:.1f}"/>'
+        yield _shape(point.bound, x, y, r)
         yield (
             f'<text class="number" x="{tx:.1f}" y="{ty + 4:.1f}" text-anchor="middle">'
             f"{label}</text></g>"
@@ -240,30 +247,21 @@ def _point_marks(axes: _Axes, points: Sequence[ChartPoint]) -> Iterator[str]:
 
 
 def _label_place(
-    x: float,
-    y: float,
-    point: ChartPoint,
-    marks: Sequence[tuple[float, float]],
-    boxes: list[tuple[float, float, float, float]],
-    axes: _Axes,
+    x: float, y: float, half: float, taken: list[tuple[float, float, float, float]], axes: _Axes
 ) -> tuple[float, float, bool]:
-    """Find a free place near a point; taken places are remembered in `boxes`."""
-    half = _LETTER * len(str(point.number)) / 2 + 1
+    """Find a free place near a point for a label of twice the width `half`; then it is `taken`.
+
+    Returns:
+        The middle of the label, and whether it is so far away that a line must lead there.
+    """
     for distance in (12, 19, 27, 36, 46):
         for turn in (0, 180, 270, 90, 315, 225, 45, 135):
             tx = x + (distance + half - 4) * math.cos(math.radians(turn))
             ty = y + distance * math.sin(math.radians(turn))
             box = (tx - half, ty - 6, tx + half, ty + 6)
             inside = box[0] > _LEFT and box[2] < axes.end and _TOP < box[1] < axes.floor - 12
-            if (
-                inside
-                and not any(_meet(box, other) for other in boxes)
-                and not any(
-                    _meet(box, (mx - _RADIUS, my - _RADIUS, mx + _RADIUS, my + _RADIUS))
-                    for mx, my in marks
-                )
-            ):
-                boxes.append(box)
+            if inside and not any(_meet(box, other) for other in taken):
+                taken.append(box)
                 return tx, ty, distance > 12
     return x, y - 12, False
 
@@ -272,17 +270,17 @@ def _meet(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _shape(bound: str, x: float, y: float) -> str:
+def _shape(bound: str, x: float, y: float, radius: float) -> str:
     if bound == "bytes":
-        side = 1.7 * _RADIUS
+        side = 1.7 * radius
         return (
             f'<rect class="mark-bytes" x="{x - side / 2:.1f}" y="{y - side / 2:.1f}" '
             f'width="{side:.1f}" height="{side:.1f}"/>'
         )
     if bound == "operations":
-        r = 1.25 * _RADIUS
+        r = 1.25 * radius
         return (
             f'<path class="mark-operations" d="M{x:.1f} {y - r:.1f}l{r:.1f} {r:.1f}'
             f'l{-r:.1f} {r:.1f}l{-r:.1f} {-r:.1f}z"/>'
         )
-    return f'<circle class="mark-products" cx="{x:.1f}" cy="{y:.1f}" r="{_RADIUS:.1f}"/>'
+    return f'<circle class="mark-products" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"/>'
