@@ -36,7 +36,9 @@ def in_float64(function: Callable[..., Any], *arguments: PyTree) -> PyTree:
     host = _host()
     with jax.enable_x64(True), jax.default_device(host):
         wide = jax.tree.map(lambda leaf: _widened(np.asarray(leaf)), arguments)
-        program, shapes = jax.make_jaxpr(function, return_shape=True)(*wide)
+        # What was written for float32 may meet constants that stay so.
+        with jax.numpy_dtype_promotion("standard"):
+            program, shapes = jax.make_jaxpr(function, return_shape=True)(*wide)
         found = _run(program.jaxpr, program.consts, jax.tree.leaves(wide))
         found = [np.asarray(value) for value in found]
     return jax.tree.unflatten(jax.tree.structure(shapes), found)
@@ -260,8 +262,8 @@ def _reduced(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _quotient(params: dict[str, Any], one: np.ndarray, other: np.ndarray) -> np.ndarray:
     if one.dtype.kind == "f":
-        return one / other
-    return np.trunc(one / other)  # as lax divides integers
+        return np.asarray(one / other)
+    return np.asarray(np.trunc(one / other))  # as lax divides integers
 
 
 def _selected(params: dict[str, Any], which: np.ndarray, *cases: np.ndarray) -> np.ndarray:
