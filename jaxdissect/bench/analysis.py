@@ -9,7 +9,7 @@ kernel of Pallas, cannot be counted, and has no count.
 
 A comparison, addition or any other operation on a value counts as one operation, also one of
 integers; so do transcendental functions, whatever they cost. A convolution counts without its
-padding. Of a branch, the dearest side counts. XLA adds in float32, so the last digits are not exact.
+padding. Of a branch, the dearest side counts. XLA adds in float32: last digits are not exact.
 """
 
 import math
@@ -38,6 +38,7 @@ _PLATFORMS = {
     "gpu": ("gpu", "cuda", "rocm")
 }  # names of a platform where a program has parts for it
 _PLACES = ("sharding_constraint", "reshard", "mesh_cast", "device_put")  # where values lie
+_LOOP = " while("  # as it stands in the text of a compiled program
 _PRODUCTS = ("dot_general", "conv_general_dilated", "ragged_dot_general")
 
 COUNTED = (
@@ -132,6 +133,14 @@ def _once(program: ClosedJaxpr, platform: str) -> float:
 def _bytes(program: ClosedJaxpr, compiled: Any, devices: int, platform: str) -> float:
     """Count the bytes that a compiled program reads and writes, of all devices together."""
     moved = devices * _moved(compiled)
+    loops = _number_of_loops(program.jaxpr, platform)
+    left = (compiled.as_text() or "").count(_LOOP)
+    if left > loops:
+        raise NotCounted("XLA has made loops that the program has not, and counts them once")
+    if loops and not left:
+        return moved  # every turn is written out
+    if left < loops:
+        raise NotCounted("XLA has written the turns of some loops out")
     for body, turns in _loops(program.jaxpr, platform):
         if devices > 1:
             raise NotCounted("XLA counts the body of a loop once, and it is on several devices")
@@ -193,8 +202,19 @@ def _certain(equation: Any, platform: str) -> Iterator[Jaxpr]:
     chosen = _branch(equation, platform)
     if chosen is not None:
         yield chosen.jaxpr
-    elif equation.primitive.name not in ("cond", "scan"):
+    elif equation.primitive.name != "cond" and not _repeats(equation):
         yield from _programs(equation)
+
+
+def _repeats(equation: Any) -> bool:
+    """Tell whether an operation is a loop that does not run just once."""
+    return equation.primitive.name == "scan" and equation.params["length"] != 1
+
+
+def _number_of_loops(jaxpr: Jaxpr, platform: str) -> int:
+    """Count the loops of a program, those inside others too."""
+    loops = _loops(jaxpr, platform)
+    return sum(1 + _number_of_loops(body.jaxpr, platform) for body, _ in loops)
 
 
 def _loops(
@@ -216,7 +236,7 @@ def _loops(
             raise NotCounted("XLA does not look into kernels of Pallas")
         elif name == "shard_map":
             raise NotCounted("XLA counts what one device does of a part that is written for each")
-        elif name == "scan":
+        elif _repeats(equation):
             if in_branch:
                 raise NotCounted("whether a loop runs is not known before it runs")
             yield equation.params["jaxpr"], equation.params["length"]
