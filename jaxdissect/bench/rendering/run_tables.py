@@ -113,8 +113,11 @@ def speed_table(run: Run) -> ResultTable:
 
 def furthest_table(run: Run, *, most: int = 10) -> ResultTable:
     """Table the rows furthest from the roof that binds them, with what is seen of the reason."""
+    rows = furthest(measured_rows(run), most=most)
     return ResultTable(
-        title=f"The {min(most, max(len(run.rows), 1))} rows furthest from their roof",
+        title=f"The {len(rows)} rows furthest from their roof"
+        if len(rows) != 1
+        else "The row furthest from its roof",
         columns=("row", "bound by", "% of it", "median, ms", "at least, ms", "what is seen"),
         rows=tuple(
             (
@@ -125,10 +128,10 @@ def furthest_table(run: Run, *, most: int = 10) -> ResultTable:
                 1e3 * figures.least[figures.bound],
                 _seen(row, figures),
             )
-            for _, row, figures in furthest(measured_rows(run), most=most)
+            for _, row, figures in rows
         ),
-        note="XLA's bytes are those of every operation, also where they stay in a cache: "
-        "an upper bound.",
+        note="Rows of which no work is counted, since the host does it, have no roof. XLA's bytes "
+        "are those of every operation, also where they stay in a cache: an upper bound.",
     )
 
 
@@ -385,7 +388,7 @@ def _seen(row: Row, figures: RowFigures) -> str:
             if least > 0 and done > 1.5 * least:
                 named = "bytes" if kind == "bytes" else kind
                 times, share = done / least, figures.shares.get(kind, 0.0)
-                reached = f", {100 * share * times:.3g}% of {ROOF_NAMES[kind]}" if share else ""
+                reached = f" ({100 * share * times:.3g}% of that roof)" if share else ""
                 parts.append(f"XLA counts {times:.3g} times the {named}{reached}")
     others = [
         f"{100 * share:.3g}% of {ROOF_NAMES[kind]}"
