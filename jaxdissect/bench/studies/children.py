@@ -4,7 +4,7 @@ JAX decides once in a process how many devices a processor is. So every number o
 process of its own; all of them are started first and then asked in turn, one at a time, so that
 their times are comparable.
 
-Nothing here imports JAX: a child chooses its cores before JAX starts its threads.
+JAX is imported late: a child chooses its cores before JAX starts its threads.
 """
 
 import importlib
@@ -114,6 +114,13 @@ def available_cores() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
+
+
+def available_devices() -> int:
+    """Count the devices of this process; JAX starts with it."""
+    import jax  # not before a child has chosen its cores
+
+    return len(jax.local_devices())
 
 
 def can_choose_cores() -> bool:

@@ -25,7 +25,7 @@ from jaxdissect.bench.studies.dissecting import Timed, all_rounds
 from jaxdissect.bench.studies.subjects import GRID, NETWORKS, Subject, is_at_hand, make_subject
 from jaxdissect.bench.study import Cell, Found, ResultTable, Study
 from jaxdissect.classifiers.ablation import Ablation, ablation_sweep
-from jaxdissect.classifiers.importance import is_important
+from jaxdissect.classifiers.importance import NUM_TOP, is_important
 from jaxdissect.dissection.result import Dissection
 from jaxdissect.dissection.run import dissect
 from jaxdissect.engine.batching import Source, read_block
@@ -327,7 +327,7 @@ def compare_decisions(
         seen = (found.baseline.true > 0) & (exact.baseline.true > 0)
         damage, right = (one.damage()[:, seen] for one in (found, exact))
         chosen, expected = (
-            is_important(lost, margin_lost=one.margin_lost()[:, seen])
+            is_important(lost, top=min(NUM_TOP, len(lost)), margin_lost=one.margin_lost()[:, seen])
             for lost, one in ((damage, found), (right, exact))
         )
         others = (expected & ~chosen).sum() / max(expected.sum(), 1)
