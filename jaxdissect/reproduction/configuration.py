@@ -16,6 +16,7 @@ from jaxdissect.networks.weights.published import PUBLISHED
 from jaxdissect.reproduction.data_sets import DATA_SETS
 from jaxdissect.reproduction.experiment import Experiment, PublishedFigure
 from jaxdissect.reproduction.procedures import PROCEDURES
+from jaxdissect.reproduction.procedures.procedure import is_measured
 from jaxdissect.reproduction.settings import read_settings
 
 _FIELDS = ("title", "about", "procedure", "networks", "data", "settings", "reduced")
@@ -98,12 +99,21 @@ def experiment_of(name: str, text: str) -> Experiment:
         differences=tuple(" ".join(text.split()) for text in found["differences"]),
         figures=tuple(figures),
     )
-    settings = PROCEDURES[experiment.procedure].settings
-    for is_reduced in (False, True):
-        try:
-            read_settings(settings, experiment.settings_of(is_reduced=is_reduced))
-        except ValueError as problem:
-            raise ValueError(f"{where}: {problem}") from None
+    procedure = PROCEDURES[experiment.procedure]
+    try:
+        settings, _ = (
+            read_settings(procedure.settings, experiment.settings_of(is_reduced=is_reduced))
+            for is_reduced in (False, True)
+        )
+    except ValueError as problem:
+        raise ValueError(f"{where}: {problem}") from None
+    names = procedure.quantities(settings)
+    wrong = [quantity for quantity in quantities if not is_measured(quantity, names)]
+    if wrong:
+        raise ValueError(
+            f"{where}: nothing measures {', '.join(map(repr, wrong))}; {experiment.procedure} "
+            f"measures: {', '.join(names)}"
+        )
     return experiment
 
 

@@ -101,6 +101,13 @@ class _RankedOnce:
         return self._found
 
 
+def quantities(settings: AttackClasses) -> tuple[str, ...]:
+    """Name what is measured."""
+    measures = ("successful", "median distance")
+    measures += tuple(f"change of units of {group}" for group in ("target", "source", "other"))
+    return tuple(f"{target}/{measure}" for target in settings.targets for measure in measures)
+
+
 def run(
     experiment: Experiment, settings: AttackClasses, materials: Materials, way: Way, folder: Path
 ) -> Measured:
@@ -182,4 +189,4 @@ def _measured(
     return found
 
 
-PROCEDURE = Procedure(AttackClasses, steps, run)
+PROCEDURE = Procedure(AttackClasses, steps, quantities, run)

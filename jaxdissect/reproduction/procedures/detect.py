@@ -71,6 +71,16 @@ def steps(experiment: Experiment, settings: Detect) -> tuple[Step, ...]:
     )
 
 
+def quantities(settings: Detect) -> tuple[str, ...]:
+    """Name what is measured."""
+    del settings
+    return (
+        *("threshold", "accuracy/paper's threshold, training", "best threshold"),
+        *("accuracy/best threshold, training", "accuracy/best threshold, validation"),
+        "AUROC, validation",
+    )
+
+
 def run(
     experiment: Experiment, settings: Detect, materials: Materials, way: Way, folder: Path
 ) -> Measured:
@@ -105,7 +115,7 @@ def run(
         validation_labels=judging.labels,
     )
     measured = {
-        "best threshold": found.thresholds[0, 0],
+        "best threshold": float(found.thresholds[0, 0]),
         "accuracy/best threshold, training": 100 * found.chosen_accuracy[0, 0],
         "accuracy/best threshold, validation": 100 * found.accuracy[0, 0],
         "AUROC, validation": 100 * found.auroc[0, 0],
@@ -116,4 +126,4 @@ def run(
     return known(measured)
 
 
-PROCEDURE = Procedure(Detect, steps, run)
+PROCEDURE = Procedure(Detect, steps, quantities, run)

@@ -10,7 +10,11 @@ from jaxdissect.dissection.run import dissect
 from jaxdissect.engine.labelers import segmented
 from jaxdissect.reproduction.experiment import Experiment
 from jaxdissect.reproduction.materials import ImageSize, Materials
-from jaxdissect.reproduction.procedures.found_concepts import concept_quantities, write_found
+from jaxdissect.reproduction.procedures.found_concepts import (
+    concept_quantities,
+    dissected_quantities,
+    write_found,
+)
 from jaxdissect.reproduction.procedures.procedure import Measured, Procedure, Step, num_images
 from jaxdissect.reproduction.way import Way
 
@@ -61,6 +65,11 @@ def steps(experiment: Experiment, settings: DissectClassifier) -> tuple[Step, ..
     )
 
 
+def quantities(settings: DissectClassifier) -> tuple[str, ...]:
+    """Name what is measured."""
+    return dissected_quantities(settings.layers)
+
+
 def run(
     experiment: Experiment,
     settings: DissectClassifier,
@@ -91,4 +100,4 @@ def run(
     return concept_quantities(result)
 
 
-PROCEDURE = Procedure(DissectClassifier, steps, run)
+PROCEDURE = Procedure(DissectClassifier, steps, quantities, run)

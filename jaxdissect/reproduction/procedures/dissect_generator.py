@@ -8,7 +8,11 @@ from jaxdissect.generators.dissection import dissect_generator
 from jaxdissect.generators.generator import latent_input
 from jaxdissect.reproduction.experiment import Experiment
 from jaxdissect.reproduction.materials import Materials
-from jaxdissect.reproduction.procedures.found_concepts import concept_quantities, write_found
+from jaxdissect.reproduction.procedures.found_concepts import (
+    concept_quantities,
+    dissected_quantities,
+    write_found,
+)
 from jaxdissect.reproduction.procedures.procedure import Measured, Procedure, Step
 from jaxdissect.reproduction.way import Way
 
@@ -45,6 +49,12 @@ def steps(experiment: Experiment, settings: DissectGenerator) -> tuple[Step, ...
     )
 
 
+def quantities(settings: DissectGenerator) -> tuple[str, ...]:
+    """Name what is measured."""
+    listed = (f"units/{layer}/*/*" for layer in settings.listed)
+    return (*dissected_quantities(settings.layers), *listed)
+
+
 def run(
     experiment: Experiment,
     settings: DissectGenerator,
@@ -73,4 +83,4 @@ def run(
     return concept_quantities(result, with_units_of=settings.listed, wanted=wanted)
 
 
-PROCEDURE = Procedure(DissectGenerator, steps, run)
+PROCEDURE = Procedure(DissectGenerator, steps, quantities, run)

@@ -1,6 +1,6 @@
 """What a dissection found, as quantities and as a folder with its page."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from jaxdissect.plots import concept_chart
 from jaxdissect.plots.figure_files import save_figure
 from jaxdissect.plots.unit_strips import save_unit_strips
 from jaxdissect.report.result_folders import build_report
-from jaxdissect.reproduction.procedures.procedure import Measured
+from jaxdissect.reproduction.procedures.procedure import Measured, known
 from jaxdissect.reproduction.way import Way
 
 FOLDER = "dissection"
@@ -36,7 +36,7 @@ def concept_quantities(
         ``units/LAYER/CATEGORY/CONCEPT``; ``entries``, those of the vocabulary with "none".
     """
     names, categories = result.vocabulary.names, result.vocabulary.categories
-    found: dict[str, float] = {"entries": len(result.vocabulary)}
+    found = {"entries": len(result.vocabulary)}
     for name, layer in result.layers.items():
         found[f"units/{name}"] = len(layer.detectors())
         for category, count in layer.category_counts().items():
@@ -48,7 +48,13 @@ def concept_quantities(
                 key = f"units/{name}/{categories[concept]}/{names[concept]}"
                 if concept in counts or key in wanted:
                     found[key] = counts.get(concept, 0)
-    return found
+    return known(found)
+
+
+def dissected_quantities(layers: Iterable[str]) -> tuple[str, ...]:
+    """Name what `concept_quantities` counts in layers."""
+    kinds = ("units/{}", "units/{}/*", "concepts/{}/*")
+    return ("entries", *(kind.format(layer) for layer in layers for kind in kinds))
 
 
 def write_found(

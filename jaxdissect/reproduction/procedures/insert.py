@@ -72,6 +72,12 @@ def steps(experiment: Experiment, settings: Insert) -> tuple[Step, ...]:
     )
 
 
+def quantities(settings: Insert) -> tuple[str, ...]:
+    """Name what is measured."""
+    names = (f"{what}/{name}" for name in settings.contexts for what in ("added", "samples"))
+    return ("shown", *names)
+
+
 def run(
     experiment: Experiment, settings: Insert, materials: Materials, way: Way, folder: Path
 ) -> Measured:
@@ -128,4 +134,4 @@ def run(
     return known(measured)
 
 
-PROCEDURE = Procedure(Insert, steps, run)
+PROCEDURE = Procedure(Insert, steps, quantities, run)

@@ -1,7 +1,8 @@
 """What a procedure is: settings, the steps that a dry run lists, and a function that takes them."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,13 +34,25 @@ class Procedure(NamedTuple):
     Attributes:
         settings: Dataclass of the settings.
         steps: ``steps(experiment, settings)``: what a run with published weights and data does.
+        quantities: ``quantities(settings)``: names of what it measures, in which `*` stands for
+            any part between slashes.
         run: ``run(experiment, settings, materials, way, folder)``: take all steps, and write what
             they find, beside what they measure, into a folder.
     """
 
     settings: type[Any]
     steps: Callable[[Experiment, Any], tuple[Step, ...]]
+    quantities: Callable[[Any], tuple[str, ...]]
     run: Callable[[Experiment, Any, Materials, Way, Path], Measured]
+
+
+def is_measured(quantity: str, names: Iterable[str]) -> bool:
+    """Tell whether a quantity is among those that a procedure measures, part by part."""
+    parts = quantity.split("/")
+    return any(
+        len(parts) == len(name.split("/")) and all(map(fnmatchcase, parts, name.split("/")))
+        for name in names
+    )
 
 
 def num_images(data: str) -> int:

@@ -26,6 +26,9 @@ from jaxdissect.reproduction.procedures.procedure import (
 from jaxdissect.reproduction.way import Way
 from jaxdissect.stats import accuracy
 
+_PARTS = ("training", "validation")
+"""Images to rank units with, and to measure with."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RemoveFromClassifier:
@@ -77,6 +80,18 @@ def steps(experiment: Experiment, settings: RemoveFromClassifier) -> tuple[Step,
             {network: val, rest: val * (sets + 1)},
         ),
         Step("group units by the number of classes to which they are important; mean IoU"),
+    )
+
+
+def quantities(settings: RemoveFromClassifier) -> tuple[str, ...]:
+    """Name what is measured."""
+    sets = ["intact"]
+    sets += [f"{how} {size}" for how in ("without", "with alone") for size in settings.sizes]
+    measures = ("mean balanced accuracy", "watched class", "all classes")
+    return (
+        *(f"{measure}/{which}" for measure in measures for which in sets),
+        *(f"lost/{name}/{part}" for name in settings.units for part in _PARTS),
+        *(f"important to {number}/{what}" for number in range(8) for what in ("units", "IoU")),
     )
 
 
@@ -152,10 +167,10 @@ def _all_classes(study: ClassStudy) -> Measured:
 
 def _single_units(study: ClassStudy, watched: int, units: Mapping[str, int]) -> Measured:
     """Balanced accuracy that the watched class loses without one unit."""
-    parts = {"training": study.ranking_removals, "validation": study.judging_removals}
+    removed = (study.ranking_removals, study.judging_removals)
     return {
         f"lost/{name}/{part}": 100 * removals.damage()[unit, watched]
-        for part, removals in parts.items()
+        for part, removals in zip(_PARTS, removed, strict=True)
         for name, unit in units.items()
     }
 
@@ -182,9 +197,9 @@ def _importance(study: ClassStudy, best_iou: Float64[np.ndarray, "U"]) -> Measur
     groups = importance.by_number_of_classes(study.important, np.nan_to_num(best_iou))
     found = {}
     for value, number, mean in zip(groups.value, groups.number, groups.mean, strict=True):
-        found[f"important to {value:.0f}/units"] = number
-        found[f"important to {value:.0f}/IoU"] = mean
+        found[f"important to {value:.0f}/units"] = float(number)
+        found[f"important to {value:.0f}/IoU"] = float(mean)
     return found
 
 
-PROCEDURE = Procedure(RemoveFromClassifier, steps, run)
+PROCEDURE = Procedure(RemoveFromClassifier, steps, quantities, run)

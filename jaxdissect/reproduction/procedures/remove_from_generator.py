@@ -58,6 +58,11 @@ def steps(experiment: Experiment, settings: RemoveFromGenerator) -> tuple[Step, 
     )
 
 
+def quantities(settings: RemoveFromGenerator) -> tuple[str, ...]:
+    """Name what is measured."""
+    return ("shown", *(f"removed/{number}" for number in range(settings.most + 1)))
+
+
 def run(
     experiment: Experiment,
     settings: RemoveFromGenerator,
@@ -101,4 +106,4 @@ def run(
     return known({"shown": 100 * shown / removal.num_pixels, **numbers})
 
 
-PROCEDURE = Procedure(RemoveFromGenerator, steps, run)
+PROCEDURE = Procedure(RemoveFromGenerator, steps, quantities, run)

@@ -10,7 +10,13 @@ from jaxdissect.engine.labelers import segmented
 from jaxdissect.reproduction.experiment import Experiment
 from jaxdissect.reproduction.materials import Materials
 from jaxdissect.reproduction.procedures.found_concepts import FOLDER
-from jaxdissect.reproduction.procedures.procedure import Measured, Procedure, Step, num_images
+from jaxdissect.reproduction.procedures.procedure import (
+    Measured,
+    Procedure,
+    Step,
+    known,
+    num_images,
+)
 from jaxdissect.reproduction.way import Way
 from jaxdissect.styles.style_study import study_style
 from jaxdissect.styles.stylisation import stylise_folder
@@ -58,6 +64,12 @@ def steps(experiment: Experiment, settings: Style) -> tuple[Step, ...]:
     )
 
 
+def quantities(settings: Style) -> tuple[str, ...]:
+    """Name what is measured."""
+    kinds = ("shape-sensitive", "texture-sensitive")
+    return tuple(f"{kind}/{layer}" for layer in settings.layers for kind in kinds)
+
+
 def run(
     experiment: Experiment, settings: Style, materials: Materials, way: Way, folder: Path
 ) -> Measured:
@@ -94,11 +106,11 @@ def run(
         progress=way.progress,
     )
     study.originals.save(folder / FOLDER)
-    measured: dict[str, float] = {}
+    measured = {}
     for name, layer in study.layers.items():
         measured[f"shape-sensitive/{name}"] = len(layer.shape_sensitive)
         measured[f"texture-sensitive/{name}"] = len(layer.texture_sensitive)
-    return measured
+    return known(measured)
 
 
-PROCEDURE = Procedure(Style, steps, run)
+PROCEDURE = Procedure(Style, steps, quantities, run)
