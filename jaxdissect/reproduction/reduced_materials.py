@@ -7,9 +7,10 @@ run takes every step of a whole one, from reading weights on.
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 from flax import nnx
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from jaxdissect.networks.models.catalog import ARCHITECTURES
 from jaxdissect.networks.weights.files import write_weights
@@ -22,9 +23,13 @@ from jaxdissect.reproduction.narrow_networks import LABELS, NARROW, NUM_CLASSES
 NOT_COMPARABLE = "not comparable: random weights"
 """What stands in the place of a comparison after a reduced run."""
 
+Floats = Float32[np.ndarray, "*shape"]
+
 _SIDE = 96  # pixels of a side of the drawn images
 _PER_CLASS = 4
+_STEMS = {"places-train": "Places365_train", "places-val": "Places365_val"}
 _SEGMENTER_SIDE = 64
+_SCALED_WHEN_RUN = ("proggan",)  # whose kernels are of variance 1
 
 
 def make_reduced_materials(experiment: Experiment, folder: Path, *, seed: int = 0) -> Materials:
@@ -40,7 +45,9 @@ def make_reduced_materials(experiment: Experiment, folder: Path, *, seed: int = 
             name: write_narrow(name, folder / "weights", seed) for name in experiment.networks
         },
         folders={
-            name: draw_images(folder / "images" / name, seed=seed + place)
+            name: draw_images(
+                folder / "images" / name, stem=_STEMS.get(name, name), seed=seed + place
+            )
             for place, name in enumerate(experiment.data)
         },
         comparable=NOT_COMPARABLE,
@@ -61,8 +68,11 @@ def write_narrow(name: str, folder: Path, seed: int) -> Path:
         The file; for networks that are published in parts, the folder of these.
     """
     architecture = PUBLISHED[name].architecture
-    network = NARROW[architecture](nnx.Rngs(seed))
-    arrays = {key: np.asarray(array) for key, array in parameters(network).items()}
+    # Only the shapes are asked for: what a module would draw has to be compiled, array by array.
+    shapes = jax.eval_shape(lambda: parameters(NARROW[architecture](nnx.Rngs(0))))
+    random = np.random.RandomState(seed)
+    scaled = architecture in _SCALED_WHEN_RUN
+    arrays = {key: _weights(key, shapes[key].shape, random, scaled) for key in sorted(shapes)}
     metadata = {"made by": "jaxdissect reproduce --reduced", "seed": str(seed)}
     folder.mkdir(parents=True, exist_ok=True)
     parts = ARCHITECTURES[architecture].parts
@@ -80,11 +90,27 @@ def write_narrow(name: str, folder: Path, seed: int) -> Path:
     return home
 
 
-def draw_images(folder: Path, *, seed: int) -> Path:
-    """Draw images into a folder for every class, named as those of Places365 are.
+def _weights(
+    name: str, shape: tuple[int, ...], random: np.random.RandomState, scaled: bool
+) -> Floats:
+    """Draw a parameter: kernels normal, as wide as keeps activations in range; scales about 1."""
+    kind = name.rpartition(".")[2]
+    if kind == "kernel":
+        drawn = random.standard_normal(shape)
+        drawn *= 1 if scaled else np.sqrt(2 / np.prod(shape[:-1]))
+    elif kind in ("scale", "var"):
+        drawn = 0.5 + random.random_sample(shape)
+    else:
+        drawn = 0.1 * random.standard_normal(shape)
+    return drawn.astype(np.float32)
+
+
+def draw_images(folder: Path, *, stem: str, seed: int) -> Path:
+    """Draw images into a folder for every class.
 
     Args:
         folder: Where they go, made if need be.
+        stem: What their names begin with, before their numbers.
         seed: Seed of what they show.
 
     Returns:
@@ -99,7 +125,7 @@ def draw_images(folder: Path, *, seed: int) -> Path:
         home.mkdir(parents=True, exist_ok=True)
         for _ in range(_PER_CLASS):
             number += 1
-            path = home / f"Places365_val_{number:08d}.png"
+            path = home / f"{stem}_{number:08d}.png"
             Image.fromarray(_drawn(random, label)).save(path)
     return folder
 

@@ -29,7 +29,7 @@ def test_images_are_cut_at_their_centres(size):
 
 
 def test_cut_images_of_files_stay_bytes(tmp_path):
-    folder = image_folder(draw_images(tmp_path, seed=3), image_size=(32, 32))
+    folder = image_folder(draw_images(tmp_path, stem="one", seed=3), image_size=(32, 32))
     cut = CentreCut(folder, (24, 24))
     found = read_block(cut, 0, 4, as_bytes=True)["image"]
     assert isinstance(found, Bytes) and found.shape == (4, 24, 24, 3)
@@ -47,7 +47,7 @@ def test_images_too_small_to_be_cut():
 
 def test_drawn_images_follow_their_seed(tmp_path):
     def drawn(name, seed):
-        folder = draw_images(tmp_path / name, seed=seed)
+        folder = draw_images(tmp_path / name, stem="one", seed=seed)
         return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.png")}
 
     first = drawn("first", 1)
