@@ -43,7 +43,7 @@ def read_experiments(paper: str) -> dict[str, Experiment]:
     if paper not in PAPERS:
         raise ValueError(f"`paper` (={paper!r}) must be one of: {', '.join(PAPERS)}")
     folder = files("jaxdissect.reproduction") / "experiments" / paper
-    order = yaml.safe_load((folder / "order.yaml").read_text(encoding="utf-8"))
+    order = _loaded((folder / "order.yaml").read_text(encoding="utf-8"))
     return {
         name: experiment_of(name, (folder / f"{name}.yaml").read_text(encoding="utf-8"))
         for name in order
@@ -73,7 +73,7 @@ def experiment_of(name: str, text: str) -> Experiment:
     """
     where = f"experiment {name!r}"
     try:
-        found = yaml.safe_load(text)
+        found = _loaded(text)
     except yaml.YAMLError as problem:
         raise ValueError(f"{where} is no YAML: {' '.join(str(problem).split())}") from None
     _check_fields(where, found, _FIELDS, optional=tuple(_OPTIONAL))
@@ -115,6 +115,11 @@ def experiment_of(name: str, text: str) -> Experiment:
             f"measures: {', '.join(names)}"
         )
     return experiment
+
+
+def _loaded(text: str) -> Any:
+    """Read YAML; ten times as fast where PyYAML was built with libyaml."""
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def _figure(where: str, entry: Mapping[str, Any]) -> PublishedFigure:

@@ -6,6 +6,7 @@ what reads them is the same.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,10 +76,8 @@ class Materials:
 
     def segmenter(self, preset: str) -> Segmenter:
         """Load the paper's segmenter `netpqc`, by the rules that go with a preset."""
-        rules, sizes = RULES[preset], ((self.segmenter_side, self.segmenter_side),)
-        parsing = load_unified_parsing(self.weights["unified_parsing"], sizes=sizes, rules=rules)
-        coloring = load_semantic_segmentation(self.weights["color"], sizes=sizes, rules=rules)
-        return merge_segmenters(parsing, coloring, rules=rules)
+        places = (self.weights["unified_parsing"], self.weights["color"])
+        return _segmenter(*places, preset, self.segmenter_side)
 
     def generator(self, name: str, preset: str, grid: int) -> Generator:
         """Load an image generator, with the segmenter that labels its images."""
@@ -108,6 +107,16 @@ class Materials:
         """
         folder = self.folder(data, size.resized)
         return cut_images_with_classes(folder, size.cut, class_names=class_names)
+
+
+@lru_cache(maxsize=1)  # one experiment after the other takes it
+def _segmenter(parsing: Path, coloring: Path, preset: str, side: int) -> Segmenter:
+    rules, sizes = RULES[preset], ((side, side),)
+    parts = (
+        load_unified_parsing(parsing, sizes=sizes, rules=rules),
+        load_semantic_segmentation(coloring, sizes=sizes, rules=rules),
+    )
+    return merge_segmenters(*parts, rules=rules)
 
 
 def published_materials(

@@ -49,17 +49,19 @@ class Outcome:
         settings: Settings that it ran with.
         compared: Its quantities: those with a published figure first, in the order of its file.
         comparable: Why nothing can be compared; "" if it can.
+        problem: Why it did not run to its end; "" if it did.
     """
 
     experiment: Experiment
     settings: dict[str, Any]
     compared: tuple[Compared, ...]
     comparable: str
+    problem: str = ""
 
     @property
     def is_reproduced(self) -> bool:
-        """Whether nothing that can be compared is outside of tolerance or missing."""
-        return not {OUTSIDE, MISSING} & {row.verdict for row in self.compared}
+        """Whether it ran, and nothing that can be compared is outside of tolerance or missing."""
+        return not self.problem and not {OUTSIDE, MISSING} & {row.verdict for row in self.compared}
 
     def number_of(self, verdict: str) -> int:
         """Count the quantities of a verdict."""
@@ -93,6 +95,18 @@ def compare_with_published(
         if name not in published
     ]
     return Outcome(experiment, settings, tuple(rows), comparable)
+
+
+def without_result(experiment: Experiment, settings: dict[str, Any], problem: str) -> Outcome:
+    """Say of an experiment that it did not run to its end.
+
+    Args:
+        experiment: The experiment.
+        settings: With which settings it began.
+        problem: What was wrong.
+    """
+    missing = (Compared(figure.quantity, figure, None, MISSING) for figure in experiment.figures)
+    return Outcome(experiment, settings, tuple(missing), "", problem)
 
 
 def _verdict(figure: PublishedFigure, measured: float | None) -> str:

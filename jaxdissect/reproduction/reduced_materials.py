@@ -16,6 +16,7 @@ from jaxdissect.networks.models.catalog import ARCHITECTURES
 from jaxdissect.networks.weights.files import write_weights
 from jaxdissect.networks.weights.mapping import parameters
 from jaxdissect.networks.weights.published import PUBLISHED
+from jaxdissect.reproduction.data_sets import DATA_SETS
 from jaxdissect.reproduction.experiment import Experiment
 from jaxdissect.reproduction.materials import Materials
 from jaxdissect.reproduction.narrow_networks import LABELS, NARROW, NUM_CLASSES
@@ -37,7 +38,8 @@ def make_reduced_materials(experiment: Experiment, folder: Path, *, seed: int = 
 
     Args:
         experiment: What is to run.
-        folder: Where to write, made if need be.
+        folder: Where to write, made if need be. What is there already, of the same seed, is taken
+            as it is: experiments may share it.
         seed: Seed of weights and images.
     """
     return Materials(
@@ -46,9 +48,11 @@ def make_reduced_materials(experiment: Experiment, folder: Path, *, seed: int = 
         },
         folders={
             name: draw_images(
-                folder / "images" / name, stem=_STEMS.get(name, name), seed=seed + place
+                folder / "images" / name,
+                stem=_STEMS.get(name, name),
+                seed=seed + 1 + tuple(DATA_SETS).index(name),
             )
-            for place, name in enumerate(experiment.data)
+            for name in experiment.data
         },
         comparable=NOT_COMPARABLE,
         segmenter_side=_SEGMENTER_SIDE,
@@ -68,6 +72,10 @@ def write_narrow(name: str, folder: Path, seed: int) -> Path:
         The file; for networks that are published in parts, the folder of these.
     """
     architecture = PUBLISHED[name].architecture
+    parts = ARCHITECTURES[architecture].parts
+    path = folder / name if parts else folder / f"{name}.safetensors"
+    if path.exists():
+        return path
     # Only the shapes are asked for: what a module would draw has to be compiled, array by array.
     shapes = jax.eval_shape(lambda: parameters(NARROW[architecture](nnx.Rngs(0))))
     random = np.random.RandomState(seed)
@@ -75,19 +83,16 @@ def write_narrow(name: str, folder: Path, seed: int) -> Path:
     arrays = {key: _weights(key, shapes[key].shape, random, scaled) for key in sorted(shapes)}
     metadata = {"made by": "jaxdissect reproduce --reduced", "seed": str(seed)}
     folder.mkdir(parents=True, exist_ok=True)
-    parts = ARCHITECTURES[architecture].parts
     if not parts:
-        path = folder / f"{name}.safetensors"
         write_weights(path, arrays, metadata=metadata)
         return path
-    home = folder / name
-    home.mkdir(exist_ok=True)
+    path.mkdir()
     for part in parts:
         prefix = f"{part}."
         own = {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
-        write_weights(home / f"{part}.safetensors", own, metadata=metadata)
-    (home / "labels.json").write_text(json.dumps(LABELS[name]), encoding="utf-8")
-    return home
+        write_weights(path / f"{part}.safetensors", own, metadata=metadata)
+    (path / "labels.json").write_text(json.dumps(LABELS[name]), encoding="utf-8")
+    return path
 
 
 def _weights(
@@ -109,7 +114,7 @@ def draw_images(folder: Path, *, stem: str, seed: int) -> Path:
     """Draw images into a folder for every class.
 
     Args:
-        folder: Where they go, made if need be.
+        folder: Where they go; one that is there already is taken as it is.
         stem: What their names begin with, before their numbers.
         seed: Seed of what they show.
 
@@ -118,6 +123,8 @@ def draw_images(folder: Path, *, stem: str, seed: int) -> Path:
     """
     from PIL import Image
 
+    if folder.exists():
+        return folder
     random = np.random.RandomState(seed)
     number = 0
     for label in range(NUM_CLASSES):

@@ -29,7 +29,7 @@ def test_images_are_cut_at_their_centres(size):
 
 
 def test_cut_images_of_files_stay_bytes(tmp_path):
-    folder = image_folder(draw_images(tmp_path, stem="one", seed=3), image_size=(32, 32))
+    folder = image_folder(draw_images(tmp_path / "images", stem="one", seed=3), image_size=(32, 32))
     cut = CentreCut(folder, (24, 24))
     found = read_block(cut, 0, 4, as_bytes=True)["image"]
     assert isinstance(found, Bytes) and found.shape == (4, 24, 24, 3)
@@ -68,6 +68,7 @@ def test_narrow_weights_are_read_as_published_ones_are(name, tmp_path):
     assert kernels and not any(np.array_equal(first[key], other[key]) for key in kernels)
 
 
+@pytest.mark.slow
 def test_reduced_materials_have_what_the_experiment_needs(tmp_path):
     experiment = EXPERIMENTS["remove-class-units"]
     materials = make_reduced_materials(experiment, tmp_path)
@@ -81,6 +82,7 @@ def test_reduced_materials_have_what_the_experiment_needs(tmp_path):
     assert source[5]["label"] == 1 and source[5]["image"].shape == (32, 32, 3)
 
 
+@pytest.mark.slow
 def test_rules_of_the_preset_make_the_vocabulary(tmp_path):
     materials = make_reduced_materials(EXPERIMENTS["remove-trees"], tmp_path)
     ours, theirs = (

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import jax
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxdissect.arrays.names import printable_lines
@@ -20,6 +21,7 @@ from jaxdissect.commands.output.run_file import RUN_FILE, write_run
 from jaxdissect.commands.output.table_files import write_csv
 from jaxdissect.commands.reproduce import tables
 from jaxdissect.engine.meter import Meter
+from jaxdissect.engine.progress import Progress
 from jaxdissect.networks.weights.download import cache_folder
 from jaxdissect.reproduction import (
     DATA_SETS,
@@ -32,6 +34,7 @@ from jaxdissect.reproduction import (
     published_materials,
     read_experiments,
     run_experiment,
+    without_result,
 )
 from jaxdissect.reproduction.configuration import PAPERS
 from jaxdissect.reproduction.needs import needs_of
@@ -207,7 +210,7 @@ class ReproduceOptions(ComputingOptions):
             new_folder(out, overwrite=self.overwrite) as folder,
         ):
             meter = Meter(shown)
-            with self.computing.profiled():
+            with self.computing.profiled(), self._reduced_folder() as made:
                 for experiment in experiments:
                     way = Way(
                         batch_size=self._batch_size(),
@@ -215,10 +218,16 @@ class ReproduceOptions(ComputingOptions):
                         checkpoints=self._checkpoints_of(experiment),
                         progress=meter,
                     )
-                    with self._materials(experiment, folders, shown) as materials:
-                        outcomes.append(
-                            run_experiment(experiment, materials, folder / experiment.name, way=way)
-                        )
+                    try:
+                        materials = self._materials(experiment, folders, made, shown)
+                        home = folder / experiment.name
+                        outcomes.append(run_experiment(experiment, materials, home, way=way))
+                    except (ValueError, OSError, jax.errors.JaxRuntimeError) as problem:
+                        if len(experiments) == 1:
+                            raise
+                        # Days of the others are not to be lost.
+                        settings = experiment.settings_of(is_reduced=self.reduced)
+                        outcomes.append(without_result(experiment, settings, str(problem)))
             write_csv(folder / f"{TABLE}.csv", *tables.outcome_table(outcomes))
             (folder / f"{TABLE}.md").write_text(tables.markdown(outcomes), encoding="utf-8")
             self._write_facts(folder / RESULT_FILE, outcomes)
@@ -233,21 +242,31 @@ class ReproduceOptions(ComputingOptions):
         return None if self.checkpoints is None else self.checkpoints / experiment.name
 
     @contextmanager
-    def _materials(
-        self, experiment: Experiment, folders: Mapping[str, Path], shown: "object"
-    ) -> Iterator[Materials]:
-        """Find what an experiment runs on, or make it for as long as the context is open."""
+    def _reduced_folder(self) -> Iterator[Path | None]:
+        """Yield a passing folder for what a reduced run draws; None for a whole run."""
         if not self.reduced:
-            yield published_materials(
-                experiment,
-                folders,
-                cache=self.weights or cache_folder(),
-                limit=self.limit,
-                progress=shown,  # pyright: ignore
-            )
+            yield None
             return
-        with tempfile.TemporaryDirectory() as made:
-            yield make_reduced_materials(experiment, Path(made), seed=self.seed)
+        with tempfile.TemporaryDirectory() as made, _quickly_compiled():
+            yield Path(made)
+
+    def _materials(
+        self,
+        experiment: Experiment,
+        folders: Mapping[str, Path],
+        made: Path | None,
+        progress: Progress,
+    ) -> Materials:
+        """Find what an experiment runs on, or make it."""
+        if made is not None:
+            return make_reduced_materials(experiment, made, seed=self.seed)
+        return published_materials(
+            experiment,
+            folders,
+            cache=self.weights or cache_folder(),
+            limit=self.limit,
+            progress=progress,
+        )
 
     def _write_facts(self, path: Path, outcomes: list[Outcome]) -> None:
         """Write settings, and what was measured, for programs."""
@@ -259,6 +278,7 @@ class ReproduceOptions(ComputingOptions):
                     "title": outcome.experiment.title,
                     "settings": outcome.settings,
                     "not comparable": outcome.comparable or None,
+                    "problem": outcome.problem or None,
                     "differences": list(outcome.experiment.differences),
                     "measured": {
                         row.quantity: row.measured
@@ -270,3 +290,17 @@ class ReproduceOptions(ComputingOptions):
             },
         }
         path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _quickly_compiled() -> Iterator[None]:
+    """Compile for processors without optimisation, for compiling takes longer than running."""
+    if jax.default_backend() != "cpu":
+        yield
+        return
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)

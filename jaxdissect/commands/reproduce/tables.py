@@ -33,6 +33,8 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
         if outcome.comparable:
             lines += [f"**{_sentence(outcome.comparable)}.** Measured figures show that every step "
                       "runs, and nothing else.", ""]  # fmt: skip
+        if outcome.problem:
+            lines += [f"**It did not run to its end:** {outcome.problem}", ""]
         if experiment.differences:
             lines += ["Not as in the published code:", ""]
             lines += [*(f"- {text}" for text in experiment.differences), ""]
@@ -63,7 +65,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
             sum(row.measured is not None for row in outcome.compared),
             len(outcome.experiment.figures),
             *(_count(outcome, verdict) for verdict in (WITHIN, OUTSIDE, MISSING)),
-            outcome.comparable,
+            f"did not run: {outcome.problem}" if outcome.problem else outcome.comparable,
         )
         for outcome in outcomes
     ]
