@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-_PACKAGES = ("jax", "jaxlib", "flax", "numpy", "libtpu")
+_PACKAGES = ("jax", "jaxlib", "flax", "numpy", "libtpu", "libtpu-nightly")
 _OF_DEVICES = re.compile(r"(jax-cuda|jax-rocm|nvidia-(cuda-runtime|cudnn|cublas|nccl)\b)")
 _CHANGES_SPEED = re.compile(
     r"(JAX_|XLA_|TF_|LIBTPU_|TPU_|CUDA_|NVIDIA_|NCCL_|ROCR_|HIP_|OMP_|MKL_|OPENBLAS_|MALLOC_"

@@ -12,7 +12,8 @@ def test_every_roof_is_the_best_of_what_was_tried():
     tried = measured.forms
     for precision, found in measured.products.items():
         forms = [rate for name, rate in tried.items() if name.startswith(f"product {precision},")]
-        assert found == max(forms) > 0
+        assert forms and found >= max(forms) > 0
+    assert measured.products["default"] >= measured.products["highest"]
     assert set(measured.products) == {"highest", "default", "bfloat16"}
     assert measured.operations == max(v for k, v in tried.items() if "comparisons" in k) > 0
     assert measured.bytes == max(v for k, v in tried.items() if "MiB" in k) > 0
