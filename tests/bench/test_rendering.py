@@ -23,6 +23,7 @@ from jaxdissect.bench.rendering import (
 from jaxdissect.bench.rendering.cell_text import (
     bytes_text,
     cell_text,
+    notes_text,
     number_text,
     scaled_text,
     values_text,
@@ -166,6 +167,9 @@ def test_units():
     assert bytes_text(24 * 2**30) == "24.0 GiB" and bytes_text(12) == "12 B"
     values = {"batch": 8, "share": 0.01, "side": [3, 4], "layer": "", "how": {"a": None}}
     assert values_text(values) == "batch 8, share 0.01, side 3 and 4, layer none, how (a –)"
+    notes = {"passes": 2.0, "seconds by pass": [["pilot", 0.03312], ["narrow", 1.5]], "how": {}}
+    text = "passes: 2; seconds by pass: (pilot, 0.0331), (narrow, 1.50); how: none"
+    assert notes_text(notes) == text
 
 
 # --- files ----------------------------------------------------------------------------------------

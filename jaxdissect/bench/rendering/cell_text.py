@@ -56,8 +56,13 @@ def bytes_text(size: int | None) -> str:
 
 
 def values_text(values: dict[str, Any]) -> str:
-    """Write sizes or notes on one line, such as "batch 8, precision bfloat16"."""
+    """Write sizes on one line, exactly, such as "batch 8, precision bfloat16"."""
     return ", ".join(f"{name} {_value_text(value)}" for name, value in values.items())
+
+
+def notes_text(notes: dict[str, Any]) -> str:
+    """Write notes on one line, such as "passes: 2; seconds by pass: 0.0331, 0.0298"."""
+    return "; ".join(f"{name}: {_note_text(value)}" for name, value in notes.items())
 
 
 def _value_text(value: Any) -> str:
@@ -70,3 +75,20 @@ def _value_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " and ".join(_value_text(item) for item in value) or "none"
     return str(value)
+
+
+def _note_text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return cell_text(int(value))
+    if isinstance(value, str | int | float | bool) or value is None:
+        return cell_text(value) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_nested_text(item)}" for name, item in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(_nested_text(item) for item in value) or "none"
+    return str(value)
+
+
+def _nested_text(value: Any) -> str:
+    text = _note_text(value)
+    return f"({text})" if isinstance(value, dict | list | tuple) else text

@@ -5,7 +5,13 @@ from statistics import median
 
 from jaxdissect.bench.gate import Gate
 from jaxdissect.bench.record import Row, Run
-from jaxdissect.bench.rendering.cell_text import MISSING, bytes_text, scaled_text, values_text
+from jaxdissect.bench.rendering.cell_text import (
+    MISSING,
+    bytes_text,
+    notes_text,
+    scaled_text,
+    values_text,
+)
 from jaxdissect.bench.rendering.row_figures import (
     KINDS,
     RowFigures,
@@ -231,7 +237,7 @@ def sizes_table(run: Run) -> ResultTable:
                 row.devices,
                 row.images,
                 values_text(row.sizes),
-                values_text({key: row.notes[key] for key in row.notes if key != "reason"})
+                notes_text({key: row.notes[key] for key in row.notes if key != "reason"})
                 or MISSING,
             )
             for row in run.rows
