@@ -14,7 +14,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from jaxdissect.arrays.concepts import vocabulary
 from jaxdissect.bench import gate
@@ -28,6 +27,7 @@ from jaxdissect.bench.workloads.drawn_values import (
     drawn_values,
     sorted_threshold,
 )
+from jaxdissect.bench.workloads.trunk import RectifiedConv
 from jaxdissect.dissection import layer_counts
 from jaxdissect.dissection.layer_search import LayerSearch
 from jaxdissect.dissection.passes import KeptBatch, Passes
@@ -39,7 +39,7 @@ from jaxdissect.engine.labelers import annotated
 from jaxdissect.engine.memory_plan import MemoryPlan
 from jaxdissect.engine.meter import Meter
 from jaxdissect.engine.resume import FoldOptions
-from jaxdissect.networks.convolution import Conv2D
+from jaxdissect.networks.convolution import conv2d
 from jaxdissect.networks.models.layers import Chain
 from jaxdissect.stats import quantile
 
@@ -133,7 +133,8 @@ def prepare(sizes: ThresholdsSizes) -> Prepared:
 def _setup(sizes: ThresholdsSizes) -> DissectionSetup:
     """Describe the layer, the grid and how many examples there are."""
     # It only tells of the layer, and never runs: kept maps alone are read.
-    network = Chain({_LAYER: Conv2D(3, sizes.units, (1, 1), rngs=nnx.Rngs(0))})
+    kernel = np.zeros((1, 1, 3, sizes.units), np.float32)
+    network = Chain({_LAYER: RectifiedConv(kernel, conv2d, whole=False)})
     one = np.zeros((1, sizes.cells, sizes.cells, 3), np.float32)
     nothing = np.zeros((1, sizes.grid, sizes.grid, 1), np.int32)
     source = Stored(

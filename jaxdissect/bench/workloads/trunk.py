@@ -24,7 +24,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxdissect.networks.convolution import Conv2D, conv2d, max_pool2d
+from jaxdissect.networks.convolution import conv2d, max_pool2d
 
 DEPTHS = (2, 2, 3, 3, 3)
 """Convolutions of every block."""
@@ -52,13 +52,20 @@ def xla_conv2d(inputs: Array, kernel: Array, *, strides: Any, padding: Any) -> A
     )
 
 
-class RectifiedConv(Conv2D):
-    """A 3 x 3 convolution with bias that keeps the size, then a ReLU."""
+class RectifiedConv(nnx.Module):
+    """A 3 x 3 convolution with bias that keeps the size, then a ReLU.
 
-    whole = False
+    Its weights are drawn by NumPy, so that making a network compiles nothing.
+    """
+
+    def __init__(self, kernel: np.ndarray, convolve: Callable[..., Array], *, whole: bool):
+        self.kernel = nnx.Param(jnp.asarray(kernel))
+        self.bias = nnx.Param(jnp.asarray(np.zeros(kernel.shape[3], np.float32)))
+        self.convolve, self.whole = convolve, whole
 
     def __call__(self, inputs: Float[Array, "B h w I"]) -> Float[Array, "B h w U"]:
-        outputs = super().__call__(inputs)
+        outputs = self.convolve(inputs, self.kernel[...], strides=(1, 1), padding="SAME")
+        outputs = outputs + self.bias[...].reshape(1, 1, 1, -1)
         # Winograd's form, which only processors take, is off by a little.
         if self.whole and jax.default_backend() == "cpu":
             outputs = jnp.round(outputs)
@@ -68,17 +75,15 @@ class RectifiedConv(Conv2D):
 class Features(nnx.Module):
     """The convolutions `conv1_1` to `conv5_3`, with a pooling between blocks."""
 
-    def __init__(
-        self, width: int, weights: Weights, convolve: Callable[..., Array], rngs: nnx.Rngs
-    ):
+    def __init__(self, width: int, weights: Weights, convolve: Callable[..., Array]):
         self.whole = weights == "whole"
+        draw = whole_kernel if self.whole else _normal_kernel
         inputs = 3
         for block, units in enumerate(widths(width)):
             for index in range(DEPTHS[block]):
-                layer = RectifiedConv(inputs, units, convolve=convolve, rngs=rngs)
-                if self.whole:
-                    layer.whole = True
-                    layer.kernel[...] = jnp.asarray(_whole_kernel(block, index, inputs, units))
+                random = np.random.default_rng((block, index))
+                kernel = draw(random, inputs, units)
+                layer = RectifiedConv(kernel, convolve, whole=self.whole)
                 setattr(self, f"conv{block + 1}_{index + 1}", layer)
                 inputs = units
 
@@ -110,21 +115,30 @@ class Trunk(nnx.Module):
         weights: Weights = "whole",
         convolve: Callable[..., Array] = conv2d,
     ):
-        self.features = Features(width, weights, convolve, nnx.Rngs(0))
+        self.features = Features(width, weights, convolve)
 
     def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B h w U"]:
         """Return the rectified activations of the last layer, [B, H / 16, W / 16, U]."""
         return self.features(images)
 
 
-def _whole_kernel(block: int, index: int, inputs: int, units: int) -> np.ndarray:
-    """Draw weights [3, 3, I, U] that add up some inputs and subtract as many."""
-    random = np.random.default_rng((block, index))
+def whole_kernel(
+    random: np.random.Generator, inputs: int, units: int
+) -> Float[np.ndarray, "3 3 I U"]:
+    """Draw weights that add up some inputs and subtract as many."""
     places = random.integers(0, 9 * inputs, (2, _ADDED, units))
     kernel = np.zeros((9 * inputs, units), np.float32)
     for sign, some in zip((1, -1), places, strict=True):
         np.add.at(kernel, (some, np.arange(units)), sign)
     return kernel.reshape(3, 3, inputs, units)
+
+
+def _normal_kernel(
+    random: np.random.Generator, inputs: int, units: int
+) -> Float[np.ndarray, "3 3 I U"]:
+    """Draw He-normal weights: variance 2 / fan-in."""
+    kernel = random.standard_normal((3, 3, inputs, units), np.float32)
+    return kernel * np.float32(np.sqrt(2 / (9 * inputs)))
 
 
 def widths(width: int) -> tuple[int, ...]:
