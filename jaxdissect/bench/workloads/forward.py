@@ -49,9 +49,8 @@ class ForwardSizes:
 
 def prepare_forward(sizes: ForwardSizes) -> Prepared:
     """Make the network, its inputs and its program."""
-    module = make_network(sizes.network, sizes.image_size, sizes.narrower)
-    plain = as_network(module)
-    network = network_in(module, sizes.precision)
+    plain = as_network(make_network(sizes.network, sizes.image_size, sizes.narrower))
+    network = network_in(plain, sizes.precision)
     layers = (sizes.layer,) if sizes.layer else ()
     inputs = make_inputs(sizes.network, sizes.image_size, sizes.narrower, sizes.batch)
     forward = jax.jit(traced_in(sizes.precision, _forward(network, layers)))

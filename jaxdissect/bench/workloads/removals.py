@@ -75,8 +75,8 @@ class RemovalSizes:
 
 def prepare_removals(sizes: RemovalSizes) -> Prepared:
     """Make the network, images, masks and the program of all conditions."""
-    module = make_network("vgg16", sizes.image_size, sizes.narrower)
-    network = network_in(module, sizes.precision)
+    plain = as_network(make_network("vgg16", sizes.image_size, sizes.narrower))
+    network = network_in(plain, sizes.precision)
     images = make_inputs("vgg16", sizes.image_size, sizes.narrower, sizes.images)
     num_units = layer_shapes(network, images[:1], sizes.layer)[sizes.layer].shape[-1]
     singles = single_unit_masks(num_units)
@@ -86,7 +86,7 @@ def prepare_removals(sizes: RemovalSizes) -> Prepared:
     counts = count_work(sweep, *arguments)
 
     def check(answer: Found) -> Gate:
-        return check_removals(as_network(module), images, masks, answer, sizes)
+        return check_removals(plain, images, masks, answer, sizes)
 
     return Prepared(
         images=sizes.images,

@@ -61,8 +61,8 @@ class TaylorSizes:
 
 def prepare_taylor(sizes: TaylorSizes) -> Prepared:
     """Make the network, images with classes, and the program."""
-    module = make_network("vgg16", sizes.image_size, sizes.narrower)
-    network = network_in(module, sizes.precision)
+    plain = as_network(make_network("vgg16", sizes.image_size, sizes.narrower))
+    network = network_in(plain, sizes.precision)
     images = make_inputs("vgg16", sizes.image_size, sizes.narrower, sizes.images)
     classes = (np.arange(sizes.images) * 37 % PLACES365).astype(np.int32)
     layer_shapes(network, images[:1], sizes.layer)  # refuses unknown layers
@@ -76,7 +76,7 @@ def prepare_taylor(sizes: TaylorSizes) -> Prepared:
     counts = count_work(program, *arguments)
 
     def check(answer: tuple[Array, Array]) -> Gate:
-        return check_effects(as_network(module), images, classes, answer, sizes)
+        return check_effects(plain, images, classes, answer, sizes)
 
     return Prepared(
         images=sizes.images,
