@@ -46,8 +46,8 @@ class BenchOptions:
         Literal["smoke", "cpu", "gpu", "full"] | None,
         arg(metavar="smoke|cpu|gpu|full", help_behavior_hint=""),
     ] = None
-    """What to measure: everything once in tiny sizes, within a minute; the sizes for a processor;
-    those for an accelerator; or these with all studies, which takes long."""
+    """What to measure: nearly everything once in tiny sizes, within a minute; the sizes for a
+    processor; those for an accelerator; or everything, with all studies, which takes long."""
     config: Annotated[Path | None, arg(metavar="FILE.yaml", help_behavior_hint="")] = None
     """A suite of your own, instead of --suite or after it."""
     only: Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]", help_behavior_hint="")] = ()
