@@ -80,7 +80,7 @@ def test_answers_are_right_and_changed_ones_are_not():
     assert gate.passed and gate.fingerprint and "whole numbers of exact" in gate.against
     assert prepared.notes["forward passes per image"] == 1
     ((name, layer),) = answer.items()
-    for field, place in (("shared", (1, 1)), ("concept", 1), ("thresholds", 0)):
+    for field, place in (("shared", (1, 0)), ("concept", 1), ("thresholds", 0)):
         changed = getattr(layer, field).copy()
         changed[place] += 1
         assert not prepared.check({name: layer._replace(**{field: changed})}).passed
