@@ -149,6 +149,7 @@ def _memory(compiled: Any, peak: PeakOfRow) -> Memory:
         temporary=getattr(sizes, "temp_size_in_bytes", None),
         peak=peak.process(),
         in_row=peak.row(),
+        before=peak.before,
     )
 
 

@@ -1,9 +1,11 @@
 """The greatest use of memory while something was measured.
 
 Devices count the peak of a process and cannot begin anew; a row that stays below what an earlier
-one used has no peak of its own. Linux can begin anew for the memory of a process.
+one used has no peak of its own. Linux can begin anew for the memory of a process, which then is
+that of Python, JAX and all that is held from before, without what was freed.
 """
 
+import ctypes
 from pathlib import Path
 
 import jax
@@ -24,6 +26,8 @@ class PeakOfRow:
     def __init__(self) -> None:
         self._before = self.process()
         self._anew = not _devices_count() and _forgotten()
+        self.before = _resident_peak() if self._anew else _in_use()
+        """In use when it was made; None where it is not known."""
 
     def process(self) -> int:
         """Find the greatest use of one device until now.
@@ -51,10 +55,20 @@ def _devices_count() -> bool:
 def _forgotten() -> bool:
     """Let the peak of the memory of this process begin anew, where the system can."""
     try:
+        ctypes.CDLL(None).malloc_trim(0)  # memory that is freed, but not yet given back
+    except (AttributeError, OSError, TypeError):
+        pass  # another C library
+    try:
         _FORGET.write_text(_FORGET_PEAK)
     except OSError:
         return False
     return _resident_peak() is not None
+
+
+def _in_use() -> int | None:
+    """Find the greatest use of one device now, where devices count it."""
+    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    return max((one["bytes_in_use"] for one in stats if "bytes_in_use" in one), default=None)
 
 
 def _resident_peak() -> int | None:

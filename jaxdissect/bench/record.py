@@ -46,6 +46,8 @@ class Memory:
         peak: Greatest use of one device until then; of the process where devices do not count.
         in_row: The same while the row was compiled and timed, its arguments included; None where it
             stayed below what was used before.
+        before: Of this, what was in use when it began, its arguments among it; None where it is not
+            known.
     """
 
     arguments: int | None
@@ -53,6 +55,7 @@ class Memory:
     temporary: int | None
     peak: int
     in_row: int | None = None
+    before: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ def test_the_peak_of_a_row_is_its_own():
     small = after.row()
     assert large is not None and small is not None
     assert large - small > 0.8 * size
+    assert before.before is not None and large - before.before > 0.8 * size
     assert after.process() > 0.99 * large  # of all until now; the kernel counts roughly
 
 
