@@ -45,6 +45,45 @@ def host(tensor: Any, *, channels_first: bool = False) -> np.ndarray:
     return array.transpose(0, 2, 3, 1) if channels_first else array
 
 
+def narrowed(module: Any, factor: int) -> Any:
+    """Divide the units of every layer of a classifier, but for the classes, by a factor.
+
+    Args:
+        module: A `torch.nn.Module` of convolutions, batch normalisations and linear maps, which is
+            changed.
+        factor: 1 for the network as it is.
+
+    Returns:
+        The module.
+    """
+    if factor == 1:
+        return module
+    nn = load("torch").nn
+    last = [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1]
+    for name, layer in list(module.named_modules()):
+        if isinstance(layer, nn.Conv2d):
+            inputs = layer.in_channels // (1 if layer.in_channels == 3 else factor)
+            made = nn.Conv2d(
+                inputs,
+                layer.out_channels // factor,
+                layer.kernel_size,
+                layer.stride,
+                layer.padding,
+                layer.dilation,
+                bias=layer.bias is not None,
+            )
+        elif isinstance(layer, nn.BatchNorm2d):
+            made = nn.BatchNorm2d(layer.num_features // factor)
+        elif isinstance(layer, nn.Linear):
+            outputs = layer.out_features // (1 if layer is last else factor)
+            made = nn.Linear(layer.in_features // factor, outputs)
+        else:
+            continue
+        home, _, own = name.rpartition(".")
+        setattr(module.get_submodule(home), own, made)
+    return module
+
+
 def randomise(module: Any, seed: int) -> Any:
     """Draw all weights and statistics of a module so that activations stay near one.
 

@@ -20,6 +20,7 @@ from jaxdissect.dissection.result import Dissection
 from jaxdissect.dissection.run import dissect
 from jaxdissect.engine.image_bytes import OF_FILES, Bytes
 from jaxdissect.engine.labelers import annotated
+from jaxdissect.networks.models.vgg import WIDTHS
 from jaxdissect.networks.models.vgg16 import VGG16
 
 LAYER = "features.relu5_3"
@@ -39,6 +40,7 @@ class Sizes:
         images: Of `image_size` pixels along each side, in memory.
         batch: Images of a forward pass.
         image_size: A multiple of 16.
+        narrower: Divides the units of every layer, for tests.
         grid: Rows and columns of the label grid.
         concepts: How many there are, "none" included.
         precision: "highest" or "default".
@@ -49,6 +51,7 @@ class Sizes:
     images: int = 16
     batch: int = 8
     image_size: int = 224
+    narrower: int = 1
     grid: int = 56
     concepts: int = 1825
     precision: Literal["highest", "default"] = "default"
@@ -56,10 +59,11 @@ class Sizes:
     seconds: float = 120.0
 
     def __post_init__(self) -> None:
-        if min(self.images, self.batch, self.grid, self.turns) < 1:
+        if min(self.images, self.batch, self.narrower, self.grid, self.turns) < 1:
             raise ValueError(
-                f"`images` (={self.images}), `batch` (={self.batch}), `grid` (={self.grid}) and "
-                f"`turns` (={self.turns}) must be at least 1"
+                f"`images` (={self.images}), `batch` (={self.batch}), `narrower` "
+                f"(={self.narrower}), `grid` (={self.grid}) and `turns` (={self.turns}) must be "
+                "at least 1"
             )
         if self.image_size < 32 or self.image_size % 16:
             raise ValueError(
@@ -105,7 +109,8 @@ def dissection_match(sizes: Sizes) -> Match:
     """Prepare a dissection of VGG-16's last convolution, with random weights."""
     source = _InMemory(sizes)
     # What follows the layer is not run, and so is small.
-    module = VGG16(2, hidden=2, rngs=nnx.Rngs(0))
+    widths = tuple(width // sizes.narrower for width in WIDTHS)
+    module = VGG16(2, widths=widths, hidden=2, rngs=nnx.Rngs(0))
     oracle: list[_Sorted] = []
 
     def theirs() -> Sequence[Contender]:

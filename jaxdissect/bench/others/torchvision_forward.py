@@ -42,6 +42,8 @@ class Sizes:
         network: One of `NETWORKS`.
         batch: Images of a forward pass.
         precision: "highest", "default" or "bfloat16".
+        image_size: Pixels along each side; ViT-B/16 takes 224.
+        narrower: Divides the units of every layer, for tests; not of ViT-B/16.
         compiled: Whether `torch.compile` competes too; it needs a compiler.
         turns: How often each runs at most.
         seconds: After which no turn begins.
@@ -50,20 +52,28 @@ class Sizes:
     network: Literal["vgg16", "resnet50", "vit_b_16"] = "vgg16"
     batch: int = 8
     precision: Literal["highest", "default", "bfloat16"] = "default"
+    image_size: int = 224
+    narrower: int = 1
     compiled: bool = False
     turns: int = 11
     seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        if min(self.batch, self.turns) < 1:
+        if min(self.batch, self.narrower, self.turns) < 1 or self.image_size < 32:
             raise ValueError(
-                f"`batch` (={self.batch}) and `turns` (={self.turns}) must be at least 1"
+                f"`batch` (={self.batch}), `narrower` (={self.narrower}) and `turns` "
+                f"(={self.turns}) must be at least 1, and `image_size` (={self.image_size}) 32"
+            )
+        if self.network == "vit_b_16" and (self.image_size, self.narrower) != (224, 1):
+            raise ValueError(
+                f"`image_size` (={self.image_size}) must be 224 and `narrower` (={self.narrower}) "
+                "1 for vit_b_16"
             )
 
 
 def forward_match(sizes: Sizes) -> Match:
     """Prepare the forward passes; weights pass through a file, as a user's would."""
-    shape = (sizes.batch, 224, 224, 3)
+    shape = (sizes.batch, sizes.image_size, sizes.image_size, 3)
     images = np.random.default_rng(0).standard_normal(shape, np.float32)
     expected: list[np.ndarray] = []
     module: list[Any] = []
@@ -71,7 +81,8 @@ def forward_match(sizes: Sizes) -> Match:
     def theirs() -> Sequence[Contender]:
         torchvision = load("torchvision")
         original = getattr(torchvision.models, NETWORKS[sizes.network][0])(weights=None)
-        module.append(pytorch.randomise(original, seed=0))
+        module.append(pytorch.randomise(pytorch.narrowed(original, sizes.narrower), seed=0))
+        original = module[0]
         exact = copy.deepcopy(original).double()(
             load("torch").from_numpy(images[:1].transpose(0, 3, 1, 2).astype(np.float64).copy())
         )
@@ -107,7 +118,8 @@ def forward_match(sizes: Sizes) -> Match:
         return gates
 
     return Match(
-        title=f"Forward pass of {sizes.network}, {sizes.batch} images of 224 x 224 pixels, "
+        title=f"Forward pass of {sizes.network}, {sizes.batch} images of "
+        f"{sizes.image_size} x {sizes.image_size} pixels, "
         f"{sizes.precision} precision",
         unit="image",
         units=sizes.batch,

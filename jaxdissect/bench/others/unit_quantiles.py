@@ -83,10 +83,10 @@ def quantiles_match(sizes: Sizes) -> Match:
         units=sizes.images,
         contenders=contenders,
         check=check,
-        note="All are exact. Ours counts how many values exceed some candidates, and collects the "
-        "few that may be the answer: it reads the values several times, never sorts or copies "
-        "them, and works on data that arrive in parts, on several devices; the others need all "
-        "values of a unit at once.",
+        note="All are exact. Ours counts how many values exceed some candidates, and collects and "
+        "sorts the few that may be the answer: it reads the values several times, and works on "
+        "data that arrive in parts, on several devices; the others need all values of a unit at "
+        "once. Few values are not worth that.",
     )
 
 

@@ -39,8 +39,10 @@ class Sizes:
     """What is run.
 
     Attributes:
-        images: In a batch, of 224 x 224 pixels.
-        sampled: Units that captum removes one by one; its time is scaled to all 512.
+        images: In a batch.
+        image_size: Pixels along each side.
+        narrower: Divides the units of every layer, for tests.
+        sampled: Units that captum removes one by one; its time is scaled to all.
         together: Removals that captum runs in one batch.
         precision: "highest" or "default".
         turns: How often each runs at most.
@@ -48,6 +50,8 @@ class Sizes:
     """
 
     images: int = 2
+    image_size: int = 224
+    narrower: int = 1
     sampled: int = 8
     together: int = 1
     precision: Literal["highest", "default"] = "default"
@@ -55,26 +59,34 @@ class Sizes:
     seconds: float = 90.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.sampled <= UNITS:
-            raise ValueError(f"`sampled` (={self.sampled}) must be in [1, {UNITS}]")
-        if min(self.images, self.together, self.turns) < 1:
+        if min(self.images, self.narrower, self.together, self.turns) < 1 or self.image_size < 32:
             raise ValueError(
-                f"`images` (={self.images}), `together` (={self.together}) and `turns` "
-                f"(={self.turns}) must be at least 1"
+                f"`images` (={self.images}), `narrower` (={self.narrower}), `together` "
+                f"(={self.together}) and `turns` (={self.turns}) must be at least 1, and "
+                f"`image_size` (={self.image_size}) 32"
             )
+        if not 1 <= self.sampled <= self.units:
+            raise ValueError(f"`sampled` (={self.sampled}) must be in [1, {self.units}]")
+
+    @property
+    def units(self) -> int:
+        """Units of the layer."""
+        return UNITS // self.narrower
 
 
 def removals_match(sizes: Sizes) -> Match:
     """Prepare the removals on torchvision's VGG-16 with random weights."""
     random = np.random.default_rng(0)
-    images = random.standard_normal((sizes.images, 224, 224, 3)).astype(np.float32)
-    units = np.sort(random.choice(UNITS, sizes.sampled, replace=False))
+    images = random.standard_normal((sizes.images, sizes.image_size, sizes.image_size, 3)).astype(
+        np.float32
+    )
+    units = np.sort(random.choice(sizes.units, sizes.sampled, replace=False))
     module: list[Any] = []
     exact: list[_ExactFalls] = []
 
     def by_pytorch() -> Sequence[Contender]:
         original = load("torchvision").models.vgg16(weights=None)
-        module.append(pytorch.randomise(original, seed=0))
+        module.append(pytorch.randomise(pytorch.narrowed(original, sizes.narrower), seed=0))
         exact.append(_exact_falls(module[0], images[:1], units[:CHECKED]))
         return _by_pytorch(module[0], images, sizes)
 
@@ -98,7 +110,7 @@ def removals_match(sizes: Sizes) -> Match:
         first = ours[0].name
         gates: dict[str, Gate] = {}
         if not exact:  # without PyTorch both of ours are compared with each other
-            fall, other = (_falls(answers[each.name], np.arange(UNITS)) for each in ours)
+            fall, other = (_falls(answers[each.name], np.arange(sizes.units)) for each in ours)
             name, why = f"{ours[1].name}: falls of all images", "small differences of scores"
             gates[name] = within(other, fall, 1e-2, reason=why, against=first)
         for oracle in exact:
@@ -107,7 +119,7 @@ def removals_match(sizes: Sizes) -> Match:
                 gates[f"{name}: falls of an image"] = oracle.gate(found, tolerance, reason)
                 if name != first:
                     # Captum's are only known of the sampled units.
-                    known = units if name == CAPTUM else np.arange(UNITS)
+                    known = units if name == CAPTUM else np.arange(sizes.units)
                     gates[f"{name}: falls of all images"] = oracle.gate(
                         _falls(answer, known),
                         2 * tolerance,
@@ -118,7 +130,8 @@ def removals_match(sizes: Sizes) -> Match:
         return gates
 
     return Match(
-        title=f"Removal of each of the {UNITS} units of {LAYER} of VGG-16, {sizes.images} images, "
+        title=f"Removal of each of the {sizes.units} units of {LAYER} of VGG-16, {sizes.images} "
+        f"images of {sizes.image_size} x {sizes.image_size} pixels, "
         f"{sizes.precision} precision",
         unit="image",
         units=sizes.images,
@@ -198,11 +211,11 @@ def _ours(
     method: ablation_methods.AblationMethod,
     sizes: Sizes,
 ) -> Contender:
-    masks = jnp.asarray(single_unit_masks(UNITS))
+    masks = jnp.asarray(single_unit_masks(sizes.units))
 
     def falls(params: Any, images: jax.Array, masks: jax.Array) -> jax.Array:
         nothing = jnp.zeros((), jnp.float32)
-        case = ablation_methods.AblationCase(network, params, images, LAYER, UNITS, nothing)
+        case = ablation_methods.AblationCase(network, params, images, LAYER, sizes.units, nothing)
         scores = method(case)
         assert scores is not None  # both methods apply to this layer
         whole = scores(case.all_kept)
@@ -253,7 +266,7 @@ def _by_pytorch(original: Any, images: np.ndarray, sizes: Sizes) -> Sequence[Con
         whole = scores(kept)
         chosen = whole.argmax(1)
         found = []
-        for removed in torch.arange(UNITS, device=kept.device).split(BY_HAND_TOGETHER):
+        for removed in torch.arange(sizes.units, device=kept.device).split(BY_HAND_TOGETHER):
             number = len(removed)
             without = kept.repeat(number, 1, 1, 1, 1)  # [units, B, U, h, w]
             without[torch.arange(number, device=kept.device), :, removed] = 0
@@ -287,11 +300,12 @@ def _by_captum(
     shown = pytorch.placed(images, channels_first=True)
     with torch.inference_mode():
         chosen = module(shown).argmax(1)
-    features = np.zeros(UNITS, np.int64)  # all other units are removed as one more feature
+    features = np.zeros(sizes.units, np.int64)  # all others are removed together, as one more
     features[units] = np.arange(1, len(units) + 1)
-    if len(units) == UNITS:
+    if len(units) == sizes.units:
         features -= 1
-    mask = pytorch.placed(features).reshape(1, UNITS, 1, 1).expand(1, UNITS, 14, 14)
+    mask = pytorch.placed(features).reshape(1, -1, 1, 1)
+    mask = mask.expand(1, -1, *(2 * (sizes.image_size // 16,)))
     ablation = captum.LayerFeatureAblation(module, module.features[THEIR_LAYER])
     removed = int(features.max()) + 1
 
@@ -314,6 +328,6 @@ def _by_captum(
                 "runs the whole network for every unit",
             ),
             library="captum",
-            share=(removed + 2) / (UNITS + 2),  # it runs the network twice before
+            share=(removed + 2) / (sizes.units + 2),  # it runs the network twice before
         )
     ]

@@ -2,19 +2,29 @@
 
 from typing import Any
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jaxdissect.bench.catalog import STUDIES
-from jaxdissect.bench.others import foolbox_attack, pytorch, three_passes, unit_removals
+from jaxdissect.bench.others import (
+    foolbox_attack,
+    pytorch,
+    three_passes,
+    torchvision_forward,
+    unit_removals,
+)
+from jaxdissect.bench.others.match import Contender
 from jaxdissect.bench.roofs import Roofs
 from jaxdissect.bench.studies.against import AGAINST
 
 RATES = {"highest": 1.0, "default": 1.0, "bfloat16": 1.0}
 ROOFS = Roofs(products=RATES, operations=1.0, bytes=1.0)
+NARROW: dict[str, Any] = {"image_size": 64, "narrower": 16}
 SMALL = {
-    "against-pytorch": {"images": 2, "batch": 2, "image_size": 64, "grid": 8, "concepts": 40},
-    "against-torchvision": {"network": "resnet50", "batch": 1},
-    "against-captum": {"images": 1, "sampled": 2},
+    "against-pytorch": {"images": 2, "batch": 2, "grid": 8, "concepts": 40, **NARROW},
+    "against-torchvision": {"network": "resnet50", "batch": 2, **NARROW},
+    "against-captum": {"images": 2, "sampled": 3, **NARROW},
     "against-foolbox": {"images": 2, "constants": 2, "steps": 10},
     "against-resampling": {"images": 1, "units": 2},
     "against-components": {"maps": 1, "side": 16},
@@ -46,14 +56,34 @@ def test_comparisons_run(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", ["vgg16", "vit_b_16"])
 @pytest.mark.parametrize("precision", ["highest", "bfloat16"])
-def test_forward_passes_are_torchvisions_in_every_precision(network, precision):
+def test_forward_passes_are_torchvisions_in_every_precision(precision):
     pytest.importorskip("torchvision", reason="torchvision is not installed")
     study = STUDIES["against-torchvision"]
-    sizes = study.sizes(network=network, batch=1, precision=precision, turns=1, seconds=1.0)
+    sizes = study.sizes(network="vgg16", batch=2, precision=precision, turns=1, **NARROW)
     found = study.measure(sizes, ROOFS)
-    assert len(found.gates) == 3 and all(gate.passed for gate in found.gates.values()), found.gates
+    assert len(found.gates) == 5 and all(gate.passed for gate in found.gates.values()), found.gates
+
+
+@pytest.mark.slow
+def test_vit_has_the_weights_of_torchvision():
+    pytest.importorskip("torchvision", reason="torchvision is not installed")
+    study = STUDIES["against-torchvision"]
+    found = study.measure(study.sizes(network="vit_b_16", batch=1, turns=1), ROOFS)
+    assert len(found.gates) == 5 and all(gate.passed for gate in found.gates.values()), found.gates
+
+
+@pytest.mark.slow
+def test_wrong_falls_of_scores_are_noticed():
+    pytest.importorskip("torchvision", reason="torchvision is not installed")
+    match = unit_removals.removals_match(unit_removals.Sizes(images=2, sampled=32, **NARROW))
+    answers = {each.name: each.run() for each in match.contenders if isinstance(each, Contender)}
+    assert all(gate.passed for gate in match.check(answers).values())
+    ours = match.contenders[0].name
+    wrong = np.array(answers[ours])
+    wrong[-1, -1] += 1e-2 * np.abs(wrong).max()
+    gates = match.check(answers | {ours: jnp.asarray(wrong)})
+    assert [gate.passed for gate in gates.values()].count(False) >= 2
 
 
 def test_precision_and_threads_of_pytorch_are_given_back():
@@ -76,6 +106,7 @@ def test_precision_and_threads_of_pytorch_are_given_back():
 @pytest.mark.parametrize(
     ("sizes", "options", "message"),
     [
+        (torchvision_forward.Sizes, {"network": "vit_b_16", "narrower": 2}, "1 for vit_b_16"),
         (three_passes.Sizes, {"image_size": 40}, "`image_size` .=40. must be a multiple of 16"),
         (three_passes.Sizes, {"concepts": 1}, "`concepts` .=1. must be at least 2"),
         (unit_removals.Sizes, {"sampled": 513}, "`sampled` .=513. must be in"),
