@@ -39,8 +39,7 @@ class Sizes:
     """What is run.
 
     Attributes:
-        images: In a batch.
-        image_size: Pixels along each side.
+        images: In a batch, of 224 x 224 pixels.
         narrower: Divides the units of every layer, for tests.
         sampled: Units that captum removes one by one; its time is scaled to all.
         together: Removals that captum runs in one batch.
@@ -50,7 +49,6 @@ class Sizes:
     """
 
     images: int = 2
-    image_size: int = 224
     narrower: int = 1
     sampled: int = 8
     together: int = 1
@@ -59,11 +57,10 @@ class Sizes:
     seconds: float = 90.0
 
     def __post_init__(self) -> None:
-        if min(self.images, self.narrower, self.together, self.turns) < 1 or self.image_size < 32:
+        if min(self.images, self.narrower, self.together, self.turns) < 1:
             raise ValueError(
                 f"`images` (={self.images}), `narrower` (={self.narrower}), `together` "
-                f"(={self.together}) and `turns` (={self.turns}) must be at least 1, and "
-                f"`image_size` (={self.image_size}) 32"
+                f"(={self.together}) and `turns` (={self.turns}) must be at least 1"
             )
         if not 1 <= self.sampled <= self.units:
             raise ValueError(f"`sampled` (={self.sampled}) must be in [1, {self.units}]")
@@ -77,9 +74,7 @@ class Sizes:
 def removals_match(sizes: Sizes) -> Match:
     """Prepare the removals on torchvision's VGG-16 with random weights."""
     random = np.random.default_rng(0)
-    images = random.standard_normal((sizes.images, sizes.image_size, sizes.image_size, 3)).astype(
-        np.float32
-    )
+    images = random.standard_normal((sizes.images, 224, 224, 3)).astype(np.float32)
     units = np.sort(random.choice(sizes.units, sizes.sampled, replace=False))
     module: list[Any] = []
     exact: list[_ExactFalls] = []
@@ -131,8 +126,7 @@ def removals_match(sizes: Sizes) -> Match:
 
     return Match(
         title=f"Removal of each of the {sizes.units} units of {LAYER} of VGG-16, {sizes.images} "
-        f"images of {sizes.image_size} x {sizes.image_size} pixels, "
-        f"{sizes.precision} precision",
+        f"images of 224 x 224 pixels, {sizes.precision} precision",
         unit="image",
         units=sizes.images,
         contenders=[*ours, *others],
@@ -305,7 +299,7 @@ def _by_captum(
     if len(units) == sizes.units:
         features -= 1
     mask = pytorch.placed(features).reshape(1, -1, 1, 1)
-    mask = mask.expand(1, -1, *(2 * (sizes.image_size // 16,)))
+    mask = mask.expand(1, -1, 14, 14)
     ablation = captum.LayerFeatureAblation(module, module.features[THEIR_LAYER])
     removed = int(features.max()) + 1
 

@@ -24,7 +24,7 @@ NARROW: dict[str, Any] = {"image_size": 64, "narrower": 16}
 SMALL = {
     "against-pytorch": {"images": 2, "batch": 2, "grid": 8, "concepts": 40, **NARROW},
     "against-torchvision": {"network": "resnet50", "batch": 2, **NARROW},
-    "against-captum": {"images": 2, "sampled": 3, **NARROW},
+    "against-captum": {"images": 2, "sampled": 3, "narrower": 16},
     "against-foolbox": {"images": 2, "constants": 2, "steps": 10},
     "against-resampling": {"images": 1, "units": 2},
     "against-components": {"maps": 1, "side": 16},
@@ -76,7 +76,7 @@ def test_vit_has_the_weights_of_torchvision():
 @pytest.mark.slow
 def test_wrong_falls_of_scores_are_noticed():
     pytest.importorskip("torchvision", reason="torchvision is not installed")
-    match = unit_removals.removals_match(unit_removals.Sizes(images=2, sampled=32, **NARROW))
+    match = unit_removals.removals_match(unit_removals.Sizes(images=2, sampled=32, narrower=16))
     answers = {each.name: each.run() for each in match.contenders if isinstance(each, Contender)}
     assert all(gate.passed for gate in match.check(answers).values())
     ours = match.contenders[0].name
