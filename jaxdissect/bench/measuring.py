@@ -17,9 +17,12 @@ from jaxdissect.bench.peaks import PeakOfRow
 from jaxdissect.bench.probe import probe
 from jaxdissect.bench.record import Memory, Row, Timing
 from jaxdissect.bench.repeats import repeat, runs_under_way
+from jaxdissect.bench.traces import longest_programs
 from jaxdissect.bench.workload import Prepared, Program, Work, Workload
 
 Sizes = TypeVar("Sizes")
+
+_PROGRAMS = 5  # of a trace, those that take longest
 
 
 def measure(
@@ -39,7 +42,8 @@ def measure(
         sizes: How large it is.
         seconds: How long it is timed.
         least_repeats: How often it is timed at least, however long that takes.
-        trace: Folder for a trace by `jax.profiler` of one more run, which is not timed.
+        trace: Folder for a trace by `jax.profiler` of one more run, which is not timed; the notes
+            then say what took longest in it.
 
     Returns:
         The row. Whatever failed stands in its `problem`.
@@ -118,6 +122,9 @@ def _measure(
     if trace is not None:
         with jax.profiler.trace(str(trace)):
             jax.block_until_ready(run())
+        found["notes"]["longest programs"] = [
+            [name, round(seconds, 6)] for name, seconds in longest_programs(trace)[:_PROGRAMS]
+        ]
 
 
 def _compiled(program: Program) -> tuple[Callable[[], Any], FirstRuns, Any]:

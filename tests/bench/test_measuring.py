@@ -178,3 +178,4 @@ def test_a_trace_is_kept_where_it_is_wanted(tmp_path):
     row = measured(prepare, trace=tmp_path / "trace")
     assert row.problem == ""
     assert list((tmp_path / "trace").rglob("*.xplane.pb"))
+    assert "longest programs" in row.notes
