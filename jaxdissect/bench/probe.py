@@ -16,6 +16,7 @@ from jaxdissect.bench.repeats import repeat
 
 _PRODUCT = {"cpu": 640, "gpu": 8192, "tpu": 8192}  # rows and columns
 _MEMORY = {"cpu": 2**23, "gpu": 2**28, "tpu": 2**28}  # values
+_SHARE_OF_MEMORY = 64  # bytes of a device for each value at least
 _REPEATS = 5
 
 
@@ -30,6 +31,8 @@ def _computation(device: Any) -> Callable[[], jax.Array]:
     """Compile it; what it reads is made by every run, so that it takes no memory between them."""
     size = _PRODUCT.get(device.platform, 640)
     values = _MEMORY.get(device.platform, 2**23)
+    if memory := (device.memory_stats() or {}).get("bytes_limit"):
+        values = min(values, int(memory) // _SHARE_OF_MEMORY)
 
     def compute(scale: jax.Array) -> jax.Array:
         square = jnp.full((size, size), scale) + jnp.eye(size, dtype=jnp.float32)
