@@ -20,7 +20,8 @@ from jaxdissect.bench.workload import Work
 
 LAYER_BY_LAYER = (
     "convolutions and matrix products as if computed directly, zeros around images included, each "
-    "reading its operands from memory and writing its result there once; all else fused with them"
+    "reading its operands from memory and writing its result there once; all else fused with them. "
+    "Winograd's form and caches need less, so that shares above 1 can be true"
 )
 """What `count_work` counts, for `Work.counted`."""
 
