@@ -32,7 +32,8 @@ MIN_TILES = 96
 
 The transforms cost per tile and channel, and per channel in and out; only the matrix products save
 time. So it takes many channels to pay for the tiles, and many tiles to pay for the kernel. Both
-bounds were found within the forward pass of VGG-16, layer by layer, on two CPU cores. Layers with 64 channels in gain nothing, those with 128 do. With 512 channels, 98 tiles (2 maps of 28 x 28)
+bounds were found within the forward pass of VGG-16, layer by layer, on two CPU cores. Layers with
+64 channels in gain nothing, those with 128 do. With 512 channels, 98 tiles (2 maps of 28 x 28)
 gain, 64 (4 maps of 14 x 14) about break even, and 16 lose.
 """
 
