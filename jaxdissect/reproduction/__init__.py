@@ -23,7 +23,7 @@ from jaxdissect.reproduction.outcome import Outcome as Outcome
 from jaxdissect.reproduction.outcome import outcome_rows as outcome_rows
 from jaxdissect.reproduction.outcome import without_result as without_result
 from jaxdissect.reproduction.plan import plan_text as plan_text
-from jaxdissect.reproduction.procedures import PROCEDURES as PROCEDURES
+from jaxdissect.reproduction.procedures.catalog import PROCEDURES as PROCEDURES
 from jaxdissect.reproduction.reduced_materials import (
     make_reduced_materials as make_reduced_materials,
 )

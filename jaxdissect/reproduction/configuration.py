@@ -15,7 +15,7 @@ import yaml
 from jaxdissect.networks.weights.published import PUBLISHED
 from jaxdissect.reproduction.data_sets import DATA_SETS
 from jaxdissect.reproduction.experiment import Experiment, PublishedFigure
-from jaxdissect.reproduction.procedures import PROCEDURES
+from jaxdissect.reproduction.procedures.catalog import PROCEDURES
 from jaxdissect.reproduction.procedures.procedure import is_measured
 from jaxdissect.reproduction.settings import read_settings
 

@@ -7,7 +7,7 @@ from typing import Any
 from jaxdissect.reproduction.costs import cost_text, operations
 from jaxdissect.reproduction.experiment import KNOWN, Experiment
 from jaxdissect.reproduction.needs import needs_of
-from jaxdissect.reproduction.procedures import PROCEDURES
+from jaxdissect.reproduction.procedures.catalog import PROCEDURES
 from jaxdissect.reproduction.procedures.procedure import Step
 from jaxdissect.reproduction.settings import read_settings
 

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from jaxdissect.reproduction.experiment import Experiment
 from jaxdissect.reproduction.materials import Materials
 from jaxdissect.reproduction.outcome import Outcome, compare_with_published
-from jaxdissect.reproduction.procedures import PROCEDURES
+from jaxdissect.reproduction.procedures.catalog import PROCEDURES
 from jaxdissect.reproduction.reduced_materials import make_reduced_materials
 from jaxdissect.reproduction.settings import read_settings
 from jaxdissect.reproduction.way import Way
