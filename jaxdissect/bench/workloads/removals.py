@@ -19,7 +19,7 @@ from jaxdissect.bench.float64 import in_float64
 from jaxdissect.bench.gate import Gate
 from jaxdissect.bench.precisions import check_precision, network_in, tolerance_of, traced_in
 from jaxdissect.bench.seeded_networks import check_network, make_inputs, make_network
-from jaxdissect.bench.work_counting import count_work
+from jaxdissect.bench.work_counting import LAYER_BY_LAYER, count_work
 from jaxdissect.bench.workload import Prepared, Program, Workload
 from jaxdissect.classifiers import ablation_methods
 from jaxdissect.classifiers.ablation import conditions_together
@@ -32,6 +32,12 @@ METHODS: dict[str, ablation_methods.AblationMethod] = {
     "edited": ablation_methods.edited,
 }
 """By name."""
+
+COUNTED = {
+    "low_rank": "For each condition the contributions of all units are summed, as any set needs it",
+    "edited": "All that follows the layer runs for each condition, the first linear map too",
+}
+"""What is more than single removals need at least, by method."""
 
 SAMPLED = 16
 """Units whose removal is checked."""
@@ -90,7 +96,7 @@ def prepare_removals(sizes: RemovalSizes) -> Prepared:
 
     return Prepared(
         images=sizes.images,
-        work=counts.as_work(),
+        work=counts.as_work(f"{LAYER_BY_LAYER}. {COUNTED[sizes.method]}"),
         check=check,
         program=Program(function=sweep, arguments=arguments),
         notes={
