@@ -38,7 +38,7 @@ class Trunk:
         weights: layer name, as in `WIDTHS`, to (kernel [out, in, 3, 3], bias [out]) of any width.
 
     Raises:
-        ValueError: when the names are not exactly those of `WIDTHS`.
+        ValueError: If the names are not exactly those of `WIDTHS`.
     """
 
     def __init__(self, weights: Mapping[str, tuple[Tensor, Tensor]]) -> None:
@@ -267,7 +267,7 @@ def dissect(
             its own seconds; by default nothing is waited for, and stages are right on CPUs alone.
 
     Raises:
-        ValueError: when `labels` do not cover every image at the size of `grid`.
+        ValueError: If `labels` do not cover every image at the size of `grid`.
     """
     if (len(labels), *labels.shape[2:]) != (len(images), *grid):
         raise ValueError(f"`labels` (={tuple(labels.shape)}) must be ({len(images)}, K, *{grid})")
