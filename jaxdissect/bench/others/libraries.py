@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -24,7 +25,9 @@ def load(module: str) -> Any:
     """
     library = module.partition(".")[0]
     try:
-        return importlib.import_module(module)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is deprecated in them is not ours to mend
+            return importlib.import_module(module)
     except ModuleNotFoundError as problem:
         if problem.name is None or problem.name.partition(".")[0] != library:
             raise MissingLibrary(f"{library} needs {problem.name}, not installed") from problem
