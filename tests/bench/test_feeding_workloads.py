@@ -8,6 +8,11 @@ from jaxdissect.bench.workloads import feeding, intervals, made_images, reading_
 from jaxdissect.bench.workloads.drawn_values import drawn_labels
 
 
+def run_of(prepared):
+    assert prepared.run is not None
+    return prepared.run
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -22,7 +27,7 @@ def test_every_pixel_arrives(options):
     prepared = feeding.prepare(
         feeding.FeedingSizes(images=5, batch_size=2, image_size=16, **options)
     )
-    answer = prepared.run()
+    answer = run_of(prepared)()
     gate = prepared.check(answer)
     assert gate.passed and gate.fingerprint
     changed = answer.copy()
@@ -34,7 +39,7 @@ def test_every_pixel_arrives(options):
 
 def test_library_and_pillow_feed_the_same():
     prints = {
-        prepared.check(prepared.run()).fingerprint
+        prepared.check(run_of(prepared)()).fingerprint
         for prepared in (
             feeding.prepare(
                 feeding.FeedingSizes(images=3, batch_size=2, image_size=16, reader=reader)
@@ -84,7 +89,7 @@ def test_reading_ahead_sees_every_example():
     prepared = reading_ahead.prepare(
         reading_ahead.ReadingAheadSizes(steps=4, read_ms=1.0, step_ms=1.0)
     )
-    answer = prepared.run()
+    answer = run_of(prepared)()
     assert prepared.check(answer).passed
     assert not prepared.check(answer[::-1]).passed
     with pytest.raises(ValueError, match="`read_ms`"):
@@ -93,7 +98,7 @@ def test_reading_ahead_sees_every_example():
 
 def test_intervals_are_checked():
     prepared = intervals.prepare(intervals.IntervalsSizes(images=300, classes=4, sets=5))
-    answer = prepared.run()
+    answer = run_of(prepared)()
     gate = prepared.check(answer)
     assert gate.passed and gate.fingerprint
     recall = answer.intervals["recall"]

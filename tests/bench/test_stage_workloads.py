@@ -1,6 +1,7 @@
 """The stages of a dissection as workloads: their answers are right, and wrong ones do not pass."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -10,7 +11,7 @@ from jaxdissect.arrays.resampling import clamp_border, pixel_centers, resample
 from jaxdissect.bench.workloads import counting, drawn_values, overlap, thresholds
 from jaxdissect.bench.workloads.dissection_gate import resampled_in_numpy
 
-TINY = {"images": 3, "units": 20, "grid": 8}
+TINY: dict[str, Any] = {"images": 3, "units": 20, "grid": 8}
 STAGES = [
     (counting.COUNTING, counting.CountingSizes(**TINY, candidates=3)),
     (counting.COUNTING, counting.CountingSizes(**TINY, candidates=3, form="sums")),
@@ -19,6 +20,11 @@ STAGES = [
     (overlap.OVERLAP, overlap.OverlapSizes(**TINY, concepts=9, channels=3, labels_per_image=4)),
     (overlap.OVERLAP, overlap.OverlapSizes(**TINY, concepts=300, channels=2, by_image=False)),
 ]
+
+
+def run_of(prepared):
+    assert prepared.run is not None
+    return prepared.run
 
 
 def answered(workload, sizes):
@@ -92,7 +98,8 @@ def test_resampling_in_numpy_is_that_of_the_library(side):
     expected = resample(
         jax.numpy.asarray(maps), (8, 8), alignment=pixel_centers, border=clamp_border
     )
-    assert np.array_equal(resampled_in_numpy(maps, (8, 8)), expected)
+    found = resampled_in_numpy(maps, (8, 8))
+    assert found is not None and np.array_equal(found, expected)
 
 
 def test_resampling_in_numpy_is_refused_where_it_rounds():
@@ -105,7 +112,7 @@ THRESHOLDS = thresholds.ThresholdsSizes(images=5, batch_size=2, units=6, cells=2
 
 def test_thresholds_are_right_and_changed_ones_are_not():
     prepared = thresholds.prepare(THRESHOLDS)
-    answer = prepared.run()
+    answer = run_of(prepared)()
     assert prepared.check(answer).passed
     answer[0] = np.nextafter(answer[0], np.float32(np.inf))
     assert not prepared.check(answer).passed
@@ -115,7 +122,7 @@ def test_thresholds_are_right_and_changed_ones_are_not():
 @pytest.mark.slow
 def test_thresholds_are_the_same_whatever_the_batch():
     gates = [
-        prepared.check(prepared.run())
+        prepared.check(run_of(prepared)())
         for prepared in (
             thresholds.prepare(dataclasses.replace(THRESHOLDS, images=40, batch_size=size))
             for size in (2, 5, 40)
