@@ -40,6 +40,16 @@ _READ_WHOLE = ("reduce_", "arg", "cum", "select_and_", "scatter-", "scatter_", "
 """Beginnings of the primitives whose work is that of their input, not of their output."""
 
 
+_NOT_COUNTED = frozenset(
+    (
+        *("pallas_call", "ffi_call", "custom_call", "custom_partitioning", "shard_map", "fft"),
+        *("pure_callback", "io_callback", "cholesky", "eigh", "eig", "lu", "qr", "svd"),
+        *("triangular_solve", "householder_product", "ragged_dot_general", "ragged_dot"),
+    )
+)
+"""Primitives whose work their shapes do not tell."""
+
+
 @dataclass(frozen=True)
 class Counts:
     """What was counted: `products`, `operations` and `bytes` as in `Work`."""
@@ -78,7 +88,8 @@ def count_work(function: Callable[..., Any], *arguments: Any, padding: bool = Tr
         results.
 
     Raises:
-        ValueError: If the function has a loop whose length is found only when it runs.
+        ValueError: If the function has a loop whose length is found only when it runs, or a kernel
+            or an operation whose work its shapes do not tell.
     """
     program = jax.make_jaxpr(function)(*arguments)
     counts = _count(program.jaxpr, padding)
@@ -128,6 +139,8 @@ def _count_step(step: Any, padding: bool) -> Counts:
             "`function` has a loop whose length is found only when it runs: count its body, and "
             "multiply"
         )
+    if name in _NOT_COUNTED:
+        raise ValueError(f"`function` calls {name}, whose work its shapes do not tell")
     if name in _MOVES:
         return Counts()
     if name.startswith("reduce_window"):

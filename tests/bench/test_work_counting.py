@@ -73,6 +73,11 @@ def test_loops_count_as_often_as_they_run():
         count_work(lambda x: lax.while_loop(lambda y: y.sum() < 3, lambda y: y @ x, x), matrix)
 
 
+def test_what_shapes_do_not_tell_is_refused():
+    with pytest.raises(ValueError, match="`function` calls cholesky, whose work"):
+        count_work(jnp.linalg.cholesky, jnp.eye(4))
+
+
 def test_what_most_platforms_do_is_counted():
     matrix = jnp.zeros((4, 4))
     counts = count_work(
