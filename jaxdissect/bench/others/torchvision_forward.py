@@ -15,7 +15,8 @@ from jaxdissect.bench.gate import Gate, within
 from jaxdissect.bench.others import pytorch
 from jaxdissect.bench.others.libraries import load
 from jaxdissect.bench.others.match import Contender, Match, unless_missing
-from jaxdissect.networks.loading import load_network, untrained
+from jaxdissect.bench.seeded_networks import make_network
+from jaxdissect.networks.loading import load_network
 from jaxdissect.networks.network import Network, as_network
 from jaxdissect.networks.precision import in_precision
 
@@ -25,6 +26,9 @@ NETWORKS = {
     "vit_b_16": ("vit_b_16", "vit_base_torchvision"),
 }
 """Names in torchvision and in `jaxdissect.networks.models.catalog.ARCHITECTURES`."""
+
+SEEDED_NAMES = {"vit_b_16": "vit_base"}
+"""Names in `jaxdissect.bench.seeded_networks` that differ from torchvision's."""
 
 TOLERANCES = {
     "highest": (2e-5, "float32 sums of tens of thousands of products in another order"),
@@ -91,7 +95,11 @@ def forward_match(sizes: Sizes) -> Match:
         return _by_torchvision(original, images, sizes)
 
     others = unless_missing("torchvision", "torchvision", theirs)
-    network = imported(sizes.network, module[0]) if module else drawn(sizes.network)
+    network = (
+        imported(sizes.network, module[0])
+        if module
+        else drawn(sizes.network, sizes.image_size, sizes.narrower)
+    )
     ours = _ours(network, images, sizes)
     tolerance, reason = TOLERANCES[sizes.precision]
     if jax.default_backend() == "cpu" and sizes.precision == "default":
@@ -131,9 +139,9 @@ def forward_match(sizes: Sizes) -> Match:
     )
 
 
-def drawn(name: str) -> Network:
+def drawn(name: str, image_size: int, narrower: int) -> Network:
     """The network alone, where there is no torchvision to draw the weights."""
-    return as_network(untrained(NETWORKS[name][1], seed=0))
+    return as_network(make_network(SEEDED_NAMES.get(name, name), image_size, narrower))
 
 
 def imported(name: str, original: Any) -> Network:

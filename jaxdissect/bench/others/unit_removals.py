@@ -93,7 +93,7 @@ def removals_match(sizes: Sizes) -> Match:
         network = torchvision_forward.imported("vgg16", module[0])
     else:
         others += unless_missing("captum", "captum", lambda: load("captum.attr") and [])
-        network = torchvision_forward.drawn("vgg16")
+        network = torchvision_forward.drawn("vgg16", 224, sizes.narrower)
     ours = [
         _ours(network, images, ablation_methods.low_rank, sizes),
         _ours(network, images, ablation_methods.edited, sizes),

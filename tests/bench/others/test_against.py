@@ -1,5 +1,6 @@
 """Each comparison as a suite runs it, in small sizes, with whatever is installed."""
 
+import sys
 from typing import Any
 
 import jax.numpy as jnp
@@ -53,6 +54,18 @@ def test_comparisons_run(name):
     assert len(terms.rows) <= len(times.rows)
     assert all(gate.passed for gate in found.gates.values()), found.gates
     assert set(found.data["contenders"]) == {row[0] for row in times.rows}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pytorch", "torchvision", "captum", "foolbox"])
+def test_comparisons_run_without_any_other_library(name, monkeypatch):
+    for library in ("torch", "torchvision", "captum", "foolbox"):
+        monkeypatch.setitem(sys.modules, library, None)
+    study = STUDIES[f"against-{name}"]
+    found = study.measure(study.sizes(**SMALL[study.name], turns=1), ROOFS)
+    remarks = [str(row[-1]) for row in found.tables[0].rows]
+    assert any("is not installed: pip install" in remark for remark in remarks)
+    assert all(gate.passed for gate in found.gates.values())
 
 
 @pytest.mark.slow
