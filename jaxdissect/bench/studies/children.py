@@ -53,14 +53,24 @@ class Child:
         Raises:
             ChildProblem: If the child fails; the message has its last words.
         """
+        self.begin(function, **arguments)
+        return self.answer()
+
+    def begin(self, function: str, **arguments: Any) -> None:
+        """Let the child call a function, and do not wait: for children that work together."""
         process = self._process
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
         question = {"function": function, "arguments": arguments}
         try:
             process.stdin.write(json.dumps(question) + "\n")
             process.stdin.flush()
         except BrokenPipeError:
             pass  # it has ended, which the missing answer tells
+
+    def answer(self) -> Any:
+        """Wait for what the function returns that was begun; see `ask`."""
+        process = self._process
+        assert process.stdout is not None
         for line in process.stdout:
             if line.startswith(_ANSWER):
                 return json.loads(line.removeprefix(_ANSWER))

@@ -37,13 +37,15 @@ class Collective:
         kind: Such as "all-gather".
         bytes: Of its result on one device; where XLA starts it and waits for it later, that of its
             largest part.
+        members: How many devices of a group take part; 0 for all.
     """
 
     name: str
     kind: str
     bytes: int
+    members: int = 0
 
-    def received(self, devices: int, *, compiled_for: int) -> float:
+    def received(self, devices: int, compiled_for: int) -> float:
         """Count the bytes that one device receives, in a ring.
 
         Args:
@@ -59,7 +61,7 @@ class Collective:
             "collective-permute": float(self.bytes) if others else 0.0,
         }[self.kind]
 
-    def result(self, devices: int, *, compiled_for: int) -> float:
+    def result(self, devices: int, compiled_for: int) -> float:
         """Count the bytes of its result on one device, for another number of devices."""
         if self.kind == "all-gather":
             return self.bytes * devices / compiled_for
@@ -80,8 +82,25 @@ def read_collectives(text: str) -> tuple[Collective, ...]:
         sizes = [_bytes(*shape) for shape in _SHAPE.findall(shapes)]
         is_started = match.group().endswith("-start(")
         number = max(sizes, default=0) if is_started else sum(sizes)
-        found.append(Collective(name=name, kind=kind, bytes=number))
+        rest = text[match.end() :].partition("\n")[0]
+        found.append(Collective(name=name, kind=kind, bytes=number, members=_members(rest)))
     return tuple(found)
+
+
+def _members(attributes: str) -> int:
+    """Count the devices of a group, of which XLA writes two of two in several ways.
+
+    {{0,2},{1,3}}, [2,2]<=[4], and mesh['a'=2,'b'=2] {'a'}, groups along an axis.
+    """
+    listed = re.search(r"replica_groups=\{\{([\d,]*)\}", attributes)
+    if listed is not None:
+        return listed[1].count(",") + 1
+    named = re.search(r"replica_groups=mesh\[([^\]]*)\] ?\{([^}]*)\}", attributes)
+    if named is not None:
+        sizes = dict(re.findall(r"'([^']+)'=(\d+)", named[1]))
+        return math.prod(int(sizes[axis]) for axis in re.findall(r"'([^']+)'", named[2]))
+    shaped = re.search(r"replica_groups=\[\d+,(\d+)\]", attributes)
+    return 0 if shaped is None else int(shaped[1])
 
 
 def _bytes(kind: str, axes: str) -> int:

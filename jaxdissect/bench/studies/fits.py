@@ -14,8 +14,9 @@ from jaxtyping import Float
 LEVEL = 0.95
 """Chance that an interval holds what it is of."""
 
-# Student's t at 97.5%, by degrees of freedom; the last serves for more, where it is a little wide.
+# Student's t, by degrees of freedom; the last serves for more, where it is a little wide.
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179)
+_SURELY = (318.31, 22.327, 10.215, 7.173, 5.893, 5.208, 4.785, 4.501, 4.297, 4.144, 4.025, 3.930)
 
 
 class Estimate(NamedTuple):
@@ -24,11 +25,14 @@ class Estimate(NamedTuple):
     Attributes:
         value: Mean over the rounds.
         low, high: Ends of its interval; infinite where there was one round.
+        surely_above: It is above this with a chance of 99.9%: for verdicts, of which there are
+            many.
     """
 
     value: float
     low: float
     high: float
+    surely_above: float = -np.inf
 
     def __str__(self) -> str:
         return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
@@ -54,8 +58,10 @@ def estimate(values: Sequence[int | float]) -> Estimate:
     mean, number = float(found.mean()), len(found)
     if number < 2:
         return Estimate(mean, -np.inf, np.inf)
-    wide = _STUDENT[min(number - 1, len(_STUDENT)) - 1] * float(found.std(ddof=1)) / number**0.5
-    return Estimate(mean, mean - wide, mean + wide)
+    place = min(number - 1, len(_STUDENT)) - 1
+    error = float(found.std(ddof=1)) / number**0.5
+    wide = _STUDENT[place] * error
+    return Estimate(mean, mean - wide, mean + wide, mean - _SURELY[place] * error)
 
 
 def exponent(numbers: Sequence[int | float], rounds: Float[np.ndarray, "rounds sizes"]) -> Estimate:

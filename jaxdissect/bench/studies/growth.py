@@ -24,7 +24,7 @@ CLEARLY = 1.25
 
 _REASON = (
     "quadratic growth would be 2; arrays that outgrow a cache grow a little faster than linearly; "
-    "the lower end of the 95% interval is what counts, so that noise alone does not fail"
+    "what the exponent is above with a chance of 99.9% counts, so that noise alone does not fail"
 )
 
 
@@ -123,7 +123,7 @@ class Growth:
 
 def verdict(exponents: Sequence[Estimate]) -> str:
     """Say whether growth is linear or better: "yes", "no", or "not shown" where it is too noisy."""
-    if any(found.low > CLEARLY for found in exponents):
+    if any(found.surely_above > CLEARLY for found in exponents):
         return "no"
     return "yes" if exponents[0].high <= CLEARLY else "not shown"
 
@@ -166,10 +166,10 @@ def _seconds(turns: dict[int, list[Timed]], numbers: Sequence[int]) -> np.ndarra
 
 
 def _linear(growth: Growth) -> Gate:
-    lowest = max(found.low for found in growth.exponents)
+    lowest = max(found.surely_above for found in growth.exponents)
     return Gate(
         passed=lowest <= CLEARLY,
-        against="exponents of all sizes and of the two largest, lower ends",
+        against="exponents of all sizes and of the two largest: what they are surely above",
         difference=lowest,
         tolerance=CLEARLY,
         reason=_REASON,
@@ -223,8 +223,8 @@ def _tables(grown: dict[str, Growth]) -> list[ResultTable]:
             note=(
                 "1 is linear, 0 does not grow. Fixed costs make the exponent of all sizes less "
                 "than it is in the long run; the two largest alone show more of it and are "
-                f'noisier. "Yes": the interval of all ends below {CLEARLY}; "no": an interval '
-                f"begins above it. Programs were compiled before."
+                f'noisier. "Yes": the interval of all ends below {CLEARLY}; "no": one of the two '
+                "is above it with a chance of 99.9%. Programs were compiled before."
             ),
         ),
         ResultTable(

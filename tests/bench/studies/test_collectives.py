@@ -18,8 +18,9 @@ from jaxdissect.bench.studies.projection import what_ran
 
 TEXT = """
 HloModule jit_step, is_scheduled=true
-  %gather = u32[4,32,2]{2,1,0} all-gather(%a), channel_id=1, dimensions={0}
-  %all-reduce.3 = (f32[8]{0}, bf16[2,3]{1,0}) all-reduce(%b, %c), to_apply=%add
+  %gather = u32[4,32,2]{2,1,0} all-gather(%a), replica_groups=[2,4]<=[8], dimensions={0}
+  %all-reduce.3 = (f32[8]{0}, bf16[2,3]{1,0}) all-reduce(%b, %c), replica_groups={{0,2},{1,3}}
+  %rows = u8[2,40]{1,0} all-gather(%p), replica_groups=mesh['a'=2,'b'=1,'c'=4] {'a'}, dimensions={0}
   %start = (s32[2]{0}, s32[8]{0}) all-gather-start(%d), dimensions={0}
   %done = s32[8]{0} all-gather-done(%start)
   %flags = pred[4,10]{1,0} collective-permute(%e), source_target_pairs={{0,1}}
@@ -28,12 +29,13 @@ HloModule jit_step, is_scheduled=true
 
 
 def test_operations_and_their_bytes_are_read():
-    found = {one.name: (one.kind, one.bytes) for one in read_collectives(TEXT)}
+    found = {one.name: (one.kind, one.bytes, one.members) for one in read_collectives(TEXT)}
     assert found == {
-        "gather": ("all-gather", 4 * 32 * 2 * 4),
-        "all-reduce.3": ("all-reduce", 8 * 4 + 6 * 2),
-        "start": ("all-gather", 8 * 4),
-        "flags": ("collective-permute", 40),
+        "gather": ("all-gather", 4 * 32 * 2 * 4, 4),
+        "all-reduce.3": ("all-reduce", 8 * 4 + 6 * 2, 2),
+        "rows": ("all-gather", 80, 2),
+        "start": ("all-gather", 8 * 4, 0),
+        "flags": ("collective-permute", 40, 0),
     }
 
 
@@ -49,9 +51,9 @@ def test_operations_and_their_bytes_are_read():
 )
 def test_bytes_follow_the_number_of_devices(kind, received, result):
     one = Collective(name="x", kind=kind, bytes=400)  # compiled for 4
-    assert one.received(8, compiled_for=4) == pytest.approx(received)
-    assert one.result(8, compiled_for=4) == pytest.approx(result)
-    assert one.received(1, compiled_for=4) == 0
+    assert one.received(8, 4) == pytest.approx(received)
+    assert one.result(8, 4) == pytest.approx(result)
+    assert one.received(1, 4) == 0
 
 
 def test_a_compiled_program_and_its_runs_are_found():

@@ -52,6 +52,15 @@ def test_a_projection_is_put_together_from_its_parts():
     assert found.room == 4e6
 
 
+def test_groups_of_processes_grow_with_machines_not_devices():
+    gather = Collective(name="gather", kind="all-gather", bytes=400, members=2)
+    operations = Sending(program="rows", runs=1.0, operations=(gather,))
+    sent = Sent(compiled_for=4, sending=(operations,), silent=())
+    assert sent.received(256) == 31 * 200  # of 32 machines
+    assert sent.received(8) == 0
+    assert sent.received(256, programs="others") == 0
+
+
 def test_one_device_joins_nothing():
     found = project(SIZES, fitted(2.0, 0.01), SENT, ROOFS, devices=1, images=1000)
     assert found.joining == (0, 0) and found.room == 0
@@ -76,7 +85,8 @@ def test_time_that_does_not_grow_is_no_ground_for_a_projection():
     [
         ({"devices": ()}, "`devices` (=()) must be numbers from 1 on that increase"),
         ({"images": (8,)}, "`images` (=(8,)) must be two or more"),
-        ({"compiled_for": (2,)}, "`compiled_for` (=(2,)) must be two or more"),
+        ({"compiled_for": (4,)}, "`compiled_for` (=(4,)) must be two or more"),
+        ({"compiled_for": (2, 4)}, "even numbers from 4 on"),
         ({"rounds": 1}, "`rounds` (=1) must be at least 2"),
     ],
 )
@@ -109,7 +119,8 @@ def test_a_small_projection_is_made_to_the_end():
     ]
     assert "not measured" in paper.title and "Assumed" in paper.note
     programs = {row[0]: row for row in sent.rows}
-    received_of_2 = programs["jit__collapsed"][3]
-    assert isinstance(received_of_2, float)
-    assert received_of_2 * 2**20 > 32 * 16 * 8, "at least the counts of all units and concepts"
+    received = programs["jit__collapsed"][3]
+    assert isinstance(received, float)
+    assert received * 2**20 > 32 * 16 * 8, "at least the counts of all units and concepts"
+    assert "jit__everywhere" in programs, "what settles thresholds is brought to every host"
     assert "jit_count" in sent.note, "what counts in every step sends nothing"
