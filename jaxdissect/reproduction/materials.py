@@ -52,7 +52,7 @@ class Materials:
         folders: By the names of data sets, the folder of their images.
         comparable: Why measured figures cannot be compared with published ones; "" if they can.
         segmenter_side: Pixels of a side at which the segmenter's networks see images.
-        limit: Take only the first so many images of each data set, and latents; None: all.
+        limit: Take only so many images of each data set, and latents; None: all.
         is_reduced: Whether they are made for a reduced run.
     """
 
@@ -91,8 +91,11 @@ class Materials:
         return reference_latents(number, generator.latent_size)
 
     def folder(self, data: str, side: int) -> ImageFolder:
-        """Read the images of a data set, resized to a square."""
-        return image_folder(self.folders[data], image_size=(side, side), limit=self.limit)
+        """Read the images of a data set, resized to a square; under a limit, evenly through it."""
+        folder = image_folder(self.folders[data], image_size=(side, side))
+        if self.limit is None or self.limit >= len(folder):
+            return folder
+        return folder.chosen([place * len(folder) // self.limit for place in range(self.limit)])
 
     def images(self, data: str, size: ImageSize) -> Source:
         """Read the images of a data set, resized and cut."""
@@ -101,10 +104,7 @@ class Materials:
     def classed_images(
         self, data: str, size: ImageSize, *, class_names: Sequence[str] | None = None
     ) -> tuple[Source, tuple[str, ...]]:
-        """Read the images of a data set with their classes, and the names of these.
-
-        The first images of a limit are the first by path, so that they may be of few classes.
-        """
+        """Read the images of a data set with their classes, and the names of these."""
         folder = self.folder(data, size.resized)
         return cut_images_with_classes(folder, size.cut, class_names=class_names)
 
@@ -133,8 +133,8 @@ def published_materials(
         experiment: What needs them.
         folders: The folders of data sets by name; those that it does not need are left alone.
         cache: Where downloads are kept; by default the user's cache folder.
-        limit: Take only the first so many images of each data set, and latents; None: all. Nothing
-            is then compared with published figures.
+        limit: Take only so many images of each data set, and latents; None: all. Nothing is then
+            compared with published figures.
         progress: Called with what is downloaded, its MiB so far, and its MiB in all.
 
     Raises:
@@ -156,6 +156,6 @@ def published_materials(
     return Materials(
         weights,
         dict(folders),
-        comparable="" if limit is None else f"not comparable: first {limit:,} images alone",
+        comparable="" if limit is None else f"not comparable: {limit:,} images alone",
         limit=limit,
     )

@@ -143,6 +143,16 @@ def test_what_fails_does_not_take_the_others_with_it(monkeypatch, tmp_path, caps
     assert not (tmp_path / "other").exists()
 
 
+def test_a_device_that_rounds_is_warned_of(without_work, monkeypatch, tmp_path):
+    without_work({"threshold": 23.5, "accuracy/paper's threshold, training": 85.6})
+    monkeypatch.setattr(command.jax, "default_backend", lambda: "gpu")
+    data = [f"{name}={tmp_path}" for name in ("imagenet-train", "imagenet-val")]
+    options = {"run": True, "experiment": ["airplane-unit"], "data": data}
+    with pytest.warns(UserWarning, match="--matmul-precision highest"):
+        assert reproduce(**options, out=tmp_path / "one") == 0
+    assert reproduce(**options, out=tmp_path / "two", matmul_precision="highest") == 0
+
+
 def test_a_run_may_be_replaced(without_work, tmp_path, capsys):
     without_work({"threshold": 23.5, "accuracy/paper's threshold, training": 85.6})
     data = [f"{name}={tmp_path}" for name in ("imagenet-train", "imagenet-val")]

@@ -11,7 +11,7 @@ from jaxdissect.networks.weights.mapping import parameters
 from jaxdissect.networks.weights.published import PUBLISHED
 from jaxdissect.reproduction import make_reduced_materials, published_materials, read_experiments
 from jaxdissect.reproduction.images import CentreCut
-from jaxdissect.reproduction.materials import ImageSize
+from jaxdissect.reproduction.materials import ImageSize, Materials
 from jaxdissect.reproduction.narrow_networks import NUM_CLASSES
 from jaxdissect.reproduction.reduced_materials import draw_images, write_narrow
 
@@ -89,6 +89,15 @@ def test_rules_of_the_preset_make_the_vocabulary(tmp_path):
         len(materials.segmenter(preset).vocabulary) for preset in ("pnas2020", "reference")
     )
     assert theirs == ours + 1  # "none" of the colors is an entry of its own there
+
+
+def test_a_limit_goes_through_all_classes(tmp_path):
+    folders = {"places-val": draw_images(tmp_path / "images", stem="one", seed=1)}
+    few = Materials({}, folders, limit=NUM_CLASSES)
+    source, names = few.classed_images("places-val", ImageSize(8, 8))
+    assert [int(source[i]["label"]) for i in range(len(source))] == list(range(NUM_CLASSES))
+    assert len(names) == NUM_CLASSES
+    assert len(Materials({}, folders, limit=100).folder("places-val", 8)) == 4 * NUM_CLASSES
 
 
 def test_images_that_are_not_given(tmp_path):

@@ -34,7 +34,7 @@ def run(name, made, folder, way=None):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", sorted(set(EXPERIMENTS) - {"proggan-church"}))  # as of kitchens
 def test_every_step_runs(name, made, tmp_path):
     outcome = run(name, made, tmp_path)
     assert {row.verdict for row in outcome.compared} <= {NOT_COMPARABLE, UNPUBLISHED}
@@ -48,6 +48,8 @@ def test_every_step_runs(name, made, tmp_path):
     unsure = ("added/", "change of units", "removed/", "median", "threshold", "IoU")
     assert all(name in measured for name in always if not any(part in name for part in unsure))
     assert any(tmp_path.rglob("*"))
+    if name == "attack":  # some succeed, so that peaks are compared
+        assert any(quantity.endswith("median distance") for quantity in measured)
 
 
 @pytest.mark.slow
@@ -85,6 +87,7 @@ def test_a_whole_run_is_compared(made, tmp_path):
     materials = make_reduced_materials(reduced, made)
     found = run_experiment(reduced, materials, tmp_path / "reduced", way=Way(batch_size=8))
     value = {row.quantity: row.measured for row in found.compared}["best threshold"]
+    assert value is not None
 
     def figure(quantity, value):
         return PublishedFigure(quantity, "x", value, "%", "printed", "a plot", 0.01, "rounding")

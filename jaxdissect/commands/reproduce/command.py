@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,8 +80,8 @@ class ReproduceOptions(ComputingOptions):
     ] = None
     """Where downloaded weights are kept."""
     limit: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
-    """Take only the first N images of each data set, and N latents; then nothing is compared with
-    what was published."""
+    """Take only N images of each data set, evenly through its folders, and N latents; then nothing
+    is compared with what was published."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Seed of what --reduced draws."""
     checkpoints: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="")] = None
@@ -113,6 +114,7 @@ class ReproduceOptions(ComputingOptions):
             )
         if not self.reduced:
             self.check_given(experiments, folders)
+            self._warn_of_rounding()
         outcomes = self.run_into(self.out, experiments, folders)
         if not self.quiet:
             print(printable_lines(f"{tables.summary(outcomes)}\n\nWritten to {self.out}"))
@@ -199,6 +201,16 @@ class ReproduceOptions(ComputingOptions):
         raise ValueError(
             f"`data`: images are needed that are not given ({told}); {'; '.join(ways)}"
         )
+
+    def _warn_of_rounding(self) -> None:
+        """Warn if devices round products to fewer digits than those of the published figures."""
+        if self.computing.matmul_precision != "highest" and jax.default_backend() != "cpu":
+            warnings.warn(
+                f"`matmul_precision` (={self.computing.matmul_precision}): this device may round "
+                "products, and published figures were computed in float32: --matmul-precision "
+                "highest",
+                stacklevel=2,
+            )
 
     def run_into(
         self, out: Path, experiments: tuple[Experiment, ...], folders: Mapping[str, Path]
