@@ -8,8 +8,8 @@ devices is, as a range, and that reading the images keeps up.
 
 Every device counts by itself, and counts are joined when a pass ends: gathered by all devices, one
 part each, and added up; and the values that settle thresholds are brought to every host. So a step
-needs no other device, and what is sent grows with units, concepts and the number of devices, not with
-images.
+needs no other device, and what is sent grows with units, concepts and the number of devices, not
+with images.
 """
 
 import math
