@@ -18,7 +18,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "libtpu", "libtpu-nightly")
 _OF_DEVICES = re.compile(r"(jax-cuda|jax-rocm|nvidia-(cuda-runtime|cudnn|cublas|nccl)\b)")
 _CHANGES_SPEED = re.compile(
     r"(JAX_|XLA_|TF_|LIBTPU_|TPU_|CUDA_|NVIDIA_|NCCL_|ROCR_|HIP_|OMP_|MKL_|OPENBLAS_|MALLOC_"
-    r"|LD_PRELOAD$)"
+    r"|LD_PRELOAD$|JAXDISSECT_KERNELS$)"
 )
 _SAYS_NOTHING = re.compile(
     r"(XLA_FLAGS|JAX_COMPILATION_CACHE_DIR|.*(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL).*)$"
@@ -57,7 +57,7 @@ class Machine:
         versions: Of python, jax, jaxlib, flax, numpy, and of libtpu, CUDA and cuDNN where they are.
         xla_flags: XLA_FLAGS.
         environment: Other variables that change speed, JAX_* and LIBTPU_INIT_ARGS among them, and
-            settings of JAX that do, where they are on. Names of folders are left out of it.
+            settings of JAX that do, where they are on. Names of folders are left out of both.
         matmul_precision: `jax_default_matmul_precision`; "default" where none is set.
         cache: Whether compiled programs were kept from earlier processes: "off", "empty", or how
             many there were.
@@ -103,7 +103,7 @@ def read_machine() -> Machine:
         host_memory=_host_memory(),
         system=" ".join([platform.system(), platform.release(), *platform.libc_ver()]).strip(),
         versions=_versions(device),
-        xla_flags=os.environ.get("XLA_FLAGS", ""),
+        xla_flags=_without_folders(os.environ.get("XLA_FLAGS", "")),
         environment=_environment(os.environ),
         matmul_precision=_CONFIG.jax_default_matmul_precision or "default",
         cache=_cache(),

@@ -35,6 +35,7 @@ def test_variables_that_change_speed_stand_in_it_and_no_others(monkeypatch):
         "LIBTPU_INIT_ARGS": "--xla_tpu=1",
         "OMP_NUM_THREADS": "3",
         "NVIDIA_TF32_OVERRIDE": "0",
+        "JAXDISSECT_KERNELS": "xla",
     }
     others = {"HOME": "/root", "JAX_API_KEY": "1234", "JAX_COMPILATION_CACHE_DIR": "/somewhere"}
     for name, value in (changing | others).items():
@@ -44,6 +45,11 @@ def test_variables_that_change_speed_stand_in_it_and_no_others(monkeypatch):
     assert changing.items() <= found.items()
     assert not set(others) & set(found)
     assert found["LD_PRELOAD"] == "libtcmalloc.so.4"
+
+
+def test_flags_name_no_folders(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/home/somebody/dump --xla_cpu_use_onednn=true")
+    assert read_machine().xla_flags == "--xla_dump_to=dump --xla_cpu_use_onednn=true"
 
 
 @pytest.mark.parametrize(("kept", "told"), [(0, "empty"), (3, "3 programs")])
