@@ -134,7 +134,10 @@ class Run:
         rows: In the order of the suite.
         studies: In the order of the suite.
         version: Of jaxdissect.
-        commit: Of the sources, with "-dirty" where files were changed; empty outside a checkout.
+        commit: Of the sources when it began, with "-dirty" where files were changed; empty outside
+            a checkout.
+        problem: Why the roofs could not be measured again after the rows, which then are 0; empty
+            where they were.
         schema: Version of the file.
     """
 
@@ -149,11 +152,12 @@ class Run:
     studies: tuple[StudyResult, ...]
     version: str
     commit: str
+    problem: str = ""
     schema: int = SCHEMA
 
     @property
     def passed(self) -> bool:
-        """Whether every row and study was measured, and every answer is right."""
+        """Whether every row, study and roof was measured, and every answer is right."""
         rows = all(
             not row.problem and row.gate is not None and row.gate.passed for row in self.rows
         )
@@ -161,4 +165,4 @@ class Run:
             not study.problem and all(gate.passed for gate in study.gates.values())
             for study in self.studies
         )
-        return rows and studies
+        return rows and studies and not self.problem

@@ -50,6 +50,8 @@ def run_suite(
     told = told or RunListener()
     total = len(suite.rows) + len(suite.studies) + 2
     begun, clock = datetime.now(UTC), time.monotonic()
+    # What is measured is what is there now: files may be changed while it takes its time.
+    release, commit = version("jaxdissect"), _commit()
     machine = read_machine()
     told.begins(ROOFS, 1, total)
     roofs = measure_roofs(seconds=suite.roof_seconds)
@@ -64,7 +66,7 @@ def run_suite(
         studies.append(_study(entry, roofs))
         told.ends(studies[-1])
     told.begins(ROOFS, total, total)
-    roofs_after = measure_roofs(seconds=suite.roof_seconds)
+    roofs_after, problem = _roofs_again(suite.roof_seconds)
     told.ends(roofs_after)
     return Run(
         suite=suite.name,
@@ -76,13 +78,22 @@ def run_suite(
         roofs_after=roofs_after,
         rows=tuple(rows),
         studies=tuple(studies),
-        version=version("jaxdissect"),
-        commit=_commit(),
+        version=release,
+        commit=commit,
+        problem=problem,
     )
 
 
 ROOFS = "roofs"
 """What the measuring of the roofs is called where a run tells how far it is."""
+
+
+def _roofs_again(seconds: float) -> tuple[Roofs, str]:
+    """Measure the roofs after the rows; where that fails, say why: the rows must not be lost."""
+    try:
+        return measure_roofs(seconds=seconds), ""
+    except Exception as raised:
+        return Roofs(products={}, operations=0.0, bytes=0.0), f"after the rows: {_said(raised)}"
 
 
 def _row(entry: SuiteRow, traces: Path | None) -> Row:

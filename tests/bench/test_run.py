@@ -9,6 +9,9 @@ from support.bench_runs import CPU
 from support.toy_workloads import STUDIES, WORKLOADS, stand_in
 
 from jaxdissect.bench import run as running
+from jaxdissect.bench.rendering.page import report_html
+from jaxdissect.bench.rendering.row_figures import best_roofs
+from jaxdissect.bench.rendering.run_tables import failures, roofs_table
 from jaxdissect.bench.run import RunListener, file_name, run_suite
 from jaxdissect.bench.run_file import read_run, write_run
 from jaxdissect.bench.suite import parse_suite
@@ -83,6 +86,40 @@ def test_what_cannot_be_written_fails_its_row_alone(monkeypatch):
     text = "rows: [{workload: doubling, name: odd}, {workload: doubling}]"
     odd, even = run_suite(suite(text)).rows
     assert odd.problem.startswith("TypeError: object is neither") and not even.problem
+
+
+def test_what_ran_is_what_was_there_when_it_began(monkeypatch):
+    commits = iter(["1" * 40, "2" * 40])
+    monkeypatch.setattr(running, "_commit", lambda: next(commits))
+    right = running.measure
+
+    def measure(*arguments, **options):
+        monkeypatch.setattr(running, "_commit", lambda: "3" * 40)  # somebody works on
+        return right(*arguments, **options)
+
+    monkeypatch.setattr(running, "measure", measure)
+    assert run_suite(suite("rows: [{workload: doubling}]")).commit == "1" * 40
+
+
+def test_rows_are_not_lost_where_the_roofs_cannot_be_measured_again(monkeypatch, tmp_path):
+    roofs = running.measure_roofs  # the stand-in
+
+    def full(*, seconds):
+        raise MemoryError("no room for 16384 x 16384")
+
+    def once(*, seconds):
+        monkeypatch.setattr(running, "measure_roofs", full)
+        return roofs(seconds=seconds)
+
+    monkeypatch.setattr(running, "measure_roofs", once)
+    found = run_suite(suite("rows: [{workload: doubling}]"))
+    assert found.problem == "after the rows: MemoryError: no room for 16384 x 16384"
+    assert found.rows[0].timing is not None and not found.passed
+    assert read_run(write_run(found, tmp_path)) == found
+    assert failures(found) == [("roofs", found.problem)]
+    assert best_roofs(found).bytes == found.roofs.bytes
+    assert all(row[2:] == ("–", None) for row in roofs_table(found).rows)
+    assert report_html(found)
 
 
 def test_interrupting_ends_the_run(monkeypatch):

@@ -78,8 +78,8 @@ def roofs_table(run: Run) -> ResultTable:
             (
                 name,
                 scaled_text(old, unit),
-                MISSING if new is None else scaled_text(new, unit),
-                None if new is None or old <= 0 else 100 * (new / old - 1),
+                scaled_text(new, unit) if new else MISSING,
+                100 * (new / old - 1) if new and old > 0 else None,
             )
             for name, old, new, unit in lines
         ),
@@ -289,7 +289,7 @@ def doubts(run: Run) -> list[str]:
 
 
 def failures(run: Run) -> list[tuple[str, str]]:
-    """List the rows and studies that failed, each with the reason."""
+    """List the rows, studies and roofs that failed, each with the reason."""
     found = []
     for row in run.rows:
         if row.problem:
@@ -306,6 +306,8 @@ def failures(run: Run) -> list[tuple[str, str]]:
             for name, gate in study.gates.items()
             if not gate.passed
         ]
+    if run.problem:
+        found.append(("roofs", run.problem))
     return found
 
 
@@ -373,6 +375,11 @@ def _gate_cells(gate: Gate | None) -> Sequence[Cell]:
 def _wrong(gate: Gate) -> str:
     if gate.tolerance is None:
         return f"its answer is wrong: it differs from {gate.against}"
+    if gate.difference is not None and gate.difference <= gate.tolerance:
+        return (
+            f"its answer is wrong: it differs from {gate.against}, not by more than "
+            f"{gate.tolerance:.3g} but in what has no tolerance, such as a class or what is finite"
+        )
     return (
         f"its answer is wrong: it differs from {gate.against} by {gate.difference:.3g}, "
         f"more than {gate.tolerance:.3g}"
