@@ -72,7 +72,7 @@ class RunComparison:
             compared nevertheless: exact ones are the same on every device.
         differs: What else differs, in sentences, such as versions.
         rows: Of the new run in its order, then those that are missing, then checks of studies
-            that changed.
+            that changed or are missing.
     """
 
     old: str
@@ -104,6 +104,12 @@ def compare_runs(old: Run, new: Run) -> RunComparison:
     olds = {row.name: row for row in old.rows}
     if not refused and not any(row.name in olds for row in new.rows):
         refused.append("No row of one run is in the other.")
+    elif not refused and not any(
+        _same_work(olds[row.name], row) or row.problem or olds[row.name].problem
+        for row in new.rows
+        if row.name in olds
+    ):
+        refused.append("No row has the same sizes in both runs.")
     changes = {}
     if not refused:
         unsteady = unsteadiness(old), unsteadiness(new)
@@ -119,10 +125,17 @@ def compare_runs(old: Run, new: Run) -> RunComparison:
     names = {row.name for row in new.rows}
     rows += [RowComparison(name=name, verdict="missing") for name in olds if name not in names]
     rows += _studies(old, new)
+    differs = list(_differences(old, new))
+    explained = [change.machine for change in changes.values() if change is not None]
+    if _other_programs(old, new) and max(explained, default=0.0) > math.log(LEAST):
+        differs.append(
+            "the fixed computation and the roofs were compiled by these too: what is put down to a "
+            "slower machine may be theirs"
+        )
     return RunComparison(
         old=f"{old.suite} of {old.begun}",
         refused=tuple(refused),
-        differs=tuple(_differences(old, new)),
+        differs=tuple(differs),
         rows=tuple(rows),
     )
 
@@ -176,6 +189,15 @@ def _differences(old: Run, new: Run) -> Iterator[str]:
             yield f"{name}: {before or 'none'}, now {now or 'none'}"
     if abs(one.load - other.load) > max(0.5, 0.25 * other.cores):
         yield f"load at the start: {one.load:.1f}, now {other.load:.1f}"
+
+
+def _other_programs(old: Run, new: Run) -> bool:
+    """Whether another compiler, driver or other settings may have made programs slower."""
+    facts = [
+        (machine.versions, machine.xla_flags, machine.environment, machine.driver)
+        for machine in (old.machine, new.machine)
+    ]
+    return facts[0] != facts[1]
 
 
 def _comparable(old: Row, new: Row) -> bool:
@@ -285,8 +307,12 @@ def _other_sizes(old: Row, new: Row) -> str:
 
 
 def _studies(old: Run, new: Run) -> Iterator[RowComparison]:
-    """Tell which checks of studies fail now or have another answer."""
+    """Tell which checks of studies fail now, have another answer, or are not made any more."""
     olds = {study.name: study for study in old.studies}
+    names = {study.name for study in new.studies}
+    for name in olds:
+        if name not in names:
+            yield RowComparison(name=name, verdict="missing", reason="a study")
     for study in new.studies:
         if study.problem:
             before = olds.get(study.name)
@@ -296,11 +322,17 @@ def _studies(old: Run, new: Run) -> Iterator[RowComparison]:
 
 
 def _study_gates(old: StudyResult | None, new: StudyResult) -> Iterator[RowComparison]:
+    same = old is not None and (old.study, _plain(old.sizes)) == (new.study, _plain(new.sizes))
+    olds = old.gates if old is not None and same else {}
+    if not new.problem:
+        for check in olds:
+            if check not in new.gates:
+                yield RowComparison(
+                    name=f"{new.name}: {check}", verdict="missing", reason="not checked any more"
+                )
     for check, gate in new.gates.items():
         name = f"{new.name}: {check}"
-        before = None
-        if old is not None and (old.study, _plain(old.sizes)) == (new.study, _plain(new.sizes)):
-            before = old.gates.get(check)
+        before = olds.get(check)
         if not gate.passed:
             yield RowComparison(name=name, verdict="failed", reason="its answer is wrong")
         elif before is not None and (reason := _other_answer(before, gate)):
@@ -342,7 +374,7 @@ def _lines(comparison: RunComparison) -> Iterator[str]:
         yield f"{found} {'regression' if found == 1 else 'regressions'}."
     elif comparison.refused:
         yield "No exact answer changed."
-    elif timed and len(undecided) == len(timed):
+    elif len(undecided) == len(timed):  # also where there are none
         yield "No row could be judged."
     else:
         others = " in the other rows" if undecided else ""

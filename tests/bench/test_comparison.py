@@ -174,6 +174,24 @@ def test_other_sizes_are_not_compared():
     assert not comparison.regressions
 
 
+def test_no_row_of_the_same_sizes_is_no_pass():
+    """A size that all rows have got since, with a default: nothing can be said of their speed."""
+    old, new = made_up_run(), made_up_run(slower=[("overlap", 9)])
+    rows = tuple(dataclasses.replace(row, sizes={**row.sizes, "narrower": 1}) for row in new.rows)
+    comparison = compare_runs(old, dataclasses.replace(new, rows=rows))
+    assert comparison.refused == ("No row has the same sizes in both runs.",)
+    assert "narrower None, now 1" in comparison.text()
+    assert "No regression" not in comparison.text()
+
+
+def test_a_compiler_that_makes_slower_programs_is_not_taken_for_a_slower_machine_in_silence():
+    old, new = next(simulated_pairs(3, machine=0.2))
+    assert "may be theirs" not in compare_runs(old, new).text()
+    versions = {**new.machine.versions, "jaxlib": "0.11.0"}
+    machine = dataclasses.replace(new.machine, versions=versions)
+    assert "may be theirs" in compare_runs(old, dataclasses.replace(new, machine=machine)).text()
+
+
 def test_rows_that_fail_now():
     comparison = compare_runs(made_up_run(), failed_run(seed=1))
     assert [row.name for row in comparison.regressions] == [
@@ -216,6 +234,17 @@ def test_checks_of_studies():
         studies = (dataclasses.replace(study, gates=gates),)
         (found,) = compare_runs(old, dataclasses.replace(old, studies=studies)).regressions
         assert (found.name, found.verdict) == ("precision: counts of two runs", verdict)
+
+
+def test_checks_and_studies_that_are_not_made_any_more_are_told():
+    old = made_up_run()
+    (study,) = old.studies
+    without = dataclasses.replace(old, studies=(dataclasses.replace(study, gates={}),))
+    found = compare_runs(old, without)
+    assert verdicts(found)["precision: counts of two runs"] == "missing"
+    assert "precision: counts of two runs: missing (not checked any more)" in found.text()
+    found = compare_runs(old, dataclasses.replace(old, studies=()))
+    assert verdicts(found)["precision"] == "missing" and not found.regressions
 
 
 @pytest.mark.parametrize(
