@@ -55,6 +55,8 @@ def test_noise_alone_is_not_called_worse_than_linear_and_quadratic_growth_is():
     assert linear.count("no") == 0 and linear.count("yes") >= 280
     assert noisy.count("no") <= 2 and noisy.count("not shown") > 100
     assert quadratic.count("no") >= 290
+    # Two rounds are sure of nothing, and quadratic growth is seen nevertheless.
+    assert verdicts(2.0, 0.1, 2).count("no") >= 290 and verdicts(1.0, 0.1, 2).count("no") == 0
 
 
 def test_what_is_too_noisy_is_not_called_shown():
