@@ -36,7 +36,7 @@ _MOVES = frozenset(
 )
 """Primitives that only move or name values."""
 
-_READ_WHOLE = ("reduce_", "arg", "cum", "select_and_", "scatter-", "scatter_", "sort", "top_k")
+_READ_WHOLE = ("reduce_", "arg", "cum", "select_and_", "sort", "top_k")
 """Beginnings of the primitives whose work is that of their input, not of their output."""
 
 
@@ -146,6 +146,8 @@ def _count_step(step: Any, padding: bool) -> Counts:
     if name.startswith("reduce_window"):
         window = math.prod(params["window_dimensions"])
         return Counts(operations=float(_size(step.outvars[0]) * window))
+    if name.startswith(("scatter-", "scatter_")):
+        return Counts(operations=float(_size(step.invars[2])))  # what is added, not what to
     if name.startswith(_READ_WHOLE) or name == "reduce":
         return Counts(operations=float(_size(step.invars[0])))
     if inner := list(_programs(params)):

@@ -95,6 +95,12 @@ def test_other_operations_and_bytes():
     assert count_work(lambda x: x + 1, x).bytes == 2 * 15 * 4
 
 
+def test_scattering_counts_what_is_added():
+    whole, places, added = jnp.zeros(1000), jnp.array([3, 5]), jnp.ones(2)
+    counts = count_work(lambda a, i, v: a.at[i].add(v), whole, places, added)
+    assert 2 <= counts.operations <= 10  # with what is done to negative places
+
+
 def test_counts_add_up():
     counts = Counts(1.0, 2.0, 3.0) + Counts(1.0, 1.0, 1.0) * 2
     assert counts == Counts(3.0, 4.0, 5.0)
