@@ -35,9 +35,9 @@ def _computation(device: Any) -> Callable[[], jax.Array]:
         values = min(values, int(memory) // _SHARE_OF_MEMORY)
 
     def compute(scale: jax.Array) -> jax.Array:
+        # Behind a barrier, nothing knows that all values are alike, or which will be used.
         square = jnp.full((size, size), scale) + jnp.eye(size, dtype=jnp.float32)
-        product = square @ square
-        # Behind the barrier, nothing knows that all values are alike.
+        product = jax.lax.optimization_barrier(square @ square)
         passed = jax.lax.optimization_barrier(jnp.full((values,), scale))
         passed = jax.lax.optimization_barrier(passed * scale)
         return product[0] + passed[:size]
