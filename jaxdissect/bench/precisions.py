@@ -58,7 +58,9 @@ def tolerance_of(precision: str, *, platform: str | None = None) -> Tolerance:
     """
     where = jax.default_backend() if platform is None else platform
     if precision == "highest":
-        return Tolerance(2e-5, "float32 rounds to 6e-8, and errors add up over the layers")
+        if where == "cpu":
+            return Tolerance(2e-5, "float32 rounds to 6e-8, and errors add up over the layers")
+        return Tolerance(1e-4, "libraries of devices may take Winograd's form, off by 1e-5 a layer")
     if precision == "bfloat16":
         return Tolerance(5e-2, "bfloat16 rounds every layer to 4e-3, and errors add up over them")
     return {
