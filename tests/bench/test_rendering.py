@@ -125,6 +125,9 @@ def test_doubts():
         "changed since",
     ):
         assert part in words
+    (study,) = run.studies
+    bare = dataclasses.replace(run, studies=(dataclasses.replace(study, gates={}),))
+    assert doubts(bare)[0].startswith("No answer of precision was checked")
     assert any("varies" in sentence for sentence in doubts(made_up_run(scatter=0.4)))
     slow = dataclasses.replace(run.rows[3], probe=(0.0021, 0.01))
     stalled = dataclasses.replace(run, rows=(*run.rows[:3], slow, *run.rows[4:]))

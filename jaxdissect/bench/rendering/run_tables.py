@@ -278,6 +278,12 @@ def doubts(run: Run) -> list[str]:
             found.append(
                 f"{row.name} varies: its p90 is {figures.high / figures.low:.1f} times its p10."
             )
+    unchecked = [study.name for study in run.studies if not study.gates and not study.problem]
+    if unchecked:
+        found.append(
+            f"No answer of {' and '.join(unchecked)} was checked: what it would be compared with "
+            "is not installed here."
+        )
     if run.machine.load > max(0.5, 0.25 * run.machine.cores):
         found.append(
             f"Other processes ran: the load at the start was {run.machine.load:.1f} "

@@ -61,6 +61,8 @@ def study_line(study: StudyResult) -> str:
     """Say what was found of a study."""
     if study.problem:
         return f"FAILED: {study.problem:.200}"
+    if not study.gates:
+        return f"{study.seconds:.1f} s, nothing checked"
     wrong = [name for name, gate in study.gates.items() if not gate.passed]
     said = f"WRONG: {', '.join(wrong)}" if wrong else "right"
     return f"{study.seconds:.1f} s, {len(study.gates)} checks, {said}"
