@@ -62,6 +62,6 @@ def num_images(data: str) -> int:
     return number
 
 
-def known(measured: Mapping[str, float]) -> dict[str, float]:
+def known(measured: Mapping[str, float | int]) -> dict[str, float]:
     """Leave out what is no number: the mean of nothing, or a share of nothing."""
     return {name: float(value) for name, value in measured.items() if math.isfinite(value)}
