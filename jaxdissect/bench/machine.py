@@ -17,8 +17,9 @@ import jax
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "libtpu", "libtpu-nightly")
 _OF_DEVICES = re.compile(r"(jax-cuda|jax-rocm|nvidia-(cuda-runtime|cudnn|cublas|nccl)\b)")
 _CHANGES_SPEED = re.compile(
-    r"(JAX_|XLA_|TF_|LIBTPU_|TPU_|CUDA_|NVIDIA_|NCCL_|ROCR_|HIP_|OMP_|MKL_|OPENBLAS_|MALLOC_"
-    r"|LD_PRELOAD$|JAXDISSECT_KERNELS$)"
+    r"(JAX_|XLA_|TF_(XLA|CPP|GPU|CUDNN|CUBLAS|FORCE|ENABLE|DISABLE|USE)_|LIBTPU_|TPU_|CUDA_"
+    r"|NVIDIA_|NCCL_|ROCR_|HIP_|OMP_|MKL_|OPENBLAS_|MALLOC_|LD_PRELOAD$"
+    r"|JAXDISSECT_KERNELS$)"
 )
 _SAYS_NOTHING = re.compile(
     r"(XLA_FLAGS|JAX_COMPILATION_CACHE_DIR|.*(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL).*)$"

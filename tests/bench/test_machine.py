@@ -36,8 +36,14 @@ def test_variables_that_change_speed_stand_in_it_and_no_others(monkeypatch):
         "OMP_NUM_THREADS": "3",
         "NVIDIA_TF32_OVERRIDE": "0",
         "JAXDISSECT_KERNELS": "xla",
+        "TF_XLA_FLAGS": "--tf_xla_auto_jit=2",
     }
-    others = {"HOME": "/root", "JAX_API_KEY": "1234", "JAX_COMPILATION_CACHE_DIR": "/somewhere"}
+    others = {
+        "HOME": "/root",
+        "JAX_API_KEY": "1234",
+        "JAX_COMPILATION_CACHE_DIR": "/somewhere",
+        "TF_CLI_CONFIG_FILE": "of Terraform",
+    }
     for name, value in (changing | others).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LD_PRELOAD", "/usr/lib/x86_64/libtcmalloc.so.4")

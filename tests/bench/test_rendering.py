@@ -359,6 +359,20 @@ def test_chart():
         assert drawn.tags.count("circle") == sum(point.bound == "products" for point in points)
 
 
+def test_names_of_roofs_on_one_line_are_in_view():
+    run = made_up_run()
+    roofs = dataclasses.replace(
+        best_roofs(run), products={"highest": 1.230e11, "default": 1.229e11, "bfloat16": 1.228e11}
+    )
+    points = chart_points(measured_rows(run))
+    for width in (1232, 358):
+        text = roofline_svg(points, roofs, width=width, height=400)
+        names = re.findall(r'class="roof-name" x="([\d.]+)"[^>]*>([^<]+)<', text)
+        assert len(names) == 2
+        for x, name in names:
+            assert float(x) + 6.3 * len(name) <= width
+
+
 def test_labels_of_a_crowd_keep_apart():
     run = made_up_run()
     points = chart_points(measured_rows(run))

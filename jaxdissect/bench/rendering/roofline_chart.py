@@ -20,6 +20,7 @@ _LEFT, _TOP, _BOTTOM = 46, 18, 44
 _WIDE = 600  # pixels, from which on roofs are named in full
 _RADIUS, _SMALL = 5.0, 3.6  # of a point, where there is room for it and where not
 _LETTER = 6.6  # width of a digit of its label
+_NAMES, _SHORT_NAMES = 256, 70  # for the names of roofs: three on one line, and one word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +161,7 @@ class _Axes:
     @property
     def end(self) -> float:
         """Where the plot ends and the names of the level roofs begin."""
-        return float(self.width - (196 if self.wide else 66))
+        return float(self.width - (_NAMES if self.wide else _SHORT_NAMES))
 
 
 def _levels(roofs: Roofs) -> list[tuple[str, float]]:
