@@ -10,8 +10,9 @@ import numpy as np
 
 from jaxdissect.bench.gate import Gate, within
 from jaxdissect.bench.others import host, pytorch
-from jaxdissect.bench.others.libraries import cores, load
+from jaxdissect.bench.others.libraries import load
 from jaxdissect.bench.others.match import Contender, Match, unless_missing
+from jaxdissect.engine.reader_threads import num_cores
 from jaxdissect.stats import accuracy, agreement, auroc, scores
 
 OURS, BY_PRODUCT = "jaxdissect", "NumPy, product of masks"
@@ -259,7 +260,7 @@ def _by_product(active: np.ndarray, labels: np.ndarray, concepts: int) -> Conten
         exactness="exact up to 16 million pixels",
         precision="float32",
         layout="units last",
-        threads=f"{cores()}",
+        threads=f"{num_cores()}",
         differs="written by hand",
     )
 

@@ -1,7 +1,6 @@
 """Find the other libraries, none of which must be installed."""
 
 import importlib
-import os
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -42,14 +41,6 @@ def version_of(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:
         return ""
-
-
-def cores() -> int:
-    """Count the cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # only some systems know
-        return os.cpu_count() or 1
 
 
 def first_line(problem: BaseException) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdissect.bench.others.libraries import MissingLibrary, cores, load
+from jaxdissect.bench.others.libraries import MissingLibrary, load
 from jaxdissect.bench.others.match import Contender, Terms
+from jaxdissect.engine.reader_threads import num_cores
 
 PRECISIONS = ("highest", "default", "bfloat16")
 
@@ -112,7 +113,7 @@ def terms(precision: str, layout: str, exactness: str, differs: str = "") -> Ter
     device = torch_device()
     return Terms(
         device=device,
-        threads=f"{cores()}" if device == "cpu" else "of the device",
+        threads=f"{num_cores()}" if device == "cpu" else "of the device",
         precision=precision_label(precision, device),
         layout=layout,
         exactness=exactness,
@@ -142,7 +143,7 @@ def own_terms(
     form = ", convolutions in Winograd's form where it is faster" if winograd else ""
     return Terms(
         device=jax.devices()[0].device_kind if backend != "cpu" else "cpu",
-        threads=f"{cores()}" if backend == "cpu" else "of the device",
+        threads=f"{num_cores()}" if backend == "cpu" else "of the device",
         precision=precision_label(precision, backend) + form,
         layout=layout,
         exactness=exactness,
@@ -203,7 +204,7 @@ def same_terms(precision: str) -> Iterator[None]:
     threads = torch.get_num_threads()
     switches = _precision_switches(torch)
     before = [getattr(owner, name) for owner, name, _ in switches]
-    torch.set_num_threads(cores())
+    torch.set_num_threads(num_cores())
     try:
         for owner, name, values in switches:
             setattr(owner, name, values[precision != "highest"])

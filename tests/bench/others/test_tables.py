@@ -108,4 +108,3 @@ def test_what_cannot_be_prepared_is_absent():
     (absent,) = unless_missing("PyTorch", "torch", build)
     assert isinstance(absent, Absent) and absent.reason == "cannot run here: CUDA out of memory"
     assert libraries.version_of("no such distribution") == ""
-    assert libraries.cores() >= 1
