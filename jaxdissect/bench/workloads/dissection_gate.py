@@ -105,7 +105,7 @@ def check_dissection(
                 layer.concept,
             )
         )
-    against = [f"NumPy in int64, {_UNITS} units of each layer"]
+    against = [f"NumPy in int64, up to {_UNITS} units of each layer"]
     if other is not None:
         found.append(whole)
         expected.append(tuple(_as_integers(other[name]) for name in checked.layers))
