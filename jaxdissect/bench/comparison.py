@@ -25,6 +25,7 @@ CHANCE = 0.05
 LEAST = 1.05
 """Least ratio of times that is called slower, after what the machine explains."""
 
+_NEVER = 100.0  # what two repeats that differ much would tell of is far above: it says nothing
 _BLIND = 1.5  # a row that would have to take that much longer to be called slower is undecided
 
 REGRESSIONS = ("slower", "failed", "answer changed")
@@ -44,7 +45,7 @@ class RowComparison:
             cannot be compared.
         old, new: Medians in seconds; None where there is none.
         machine: Ratio of times that a slower or faster machine explains.
-        called_from: Least ratio of times that would have been called slower.
+        called_from: Least ratio of times that would have been called slower; 100 if it is more.
         reason: In words; empty where the numbers say it.
     """
 
@@ -266,7 +267,7 @@ def _judged(name: str, change: Change, tested: int, medians: tuple[float, float]
     )
     margin = max(reach, math.log(LEAST))
     remains = change.change - change.machine
-    called_from = math.exp(margin + change.most)
+    called_from = math.exp(min(margin + change.most, math.log(_NEVER)))
     verdict = "as before"
     if remains > margin:
         verdict = "slower"
@@ -353,13 +354,14 @@ def _lines(comparison: RunComparison) -> Iterator[str]:
         heads = ("old, ms", "new, ms", "ratio", "called from")
         yield f"{'':{width}}  " + "  ".join(f"{head:>11}" for head in heads)
         for row in timed:
-            cells = (row.old, row.new, row.ratio, row.called_from)
-            scales = (1e3, 1e3, 1.0, 1.0)
+            cells = (row.old, row.new, row.ratio)
+            scales = (1e3, 1e3, 1.0)
             numbers = "  ".join(
                 f"{'' if cell is None else number_text(scale * cell):>11}"
                 for cell, scale in zip(cells, scales, strict=True)
             )
-            yield f"{row.name:{width}}  {numbers}  {row.verdict}{_machine_words(row)}"
+            called = _called_from(row)
+            yield f"{row.name:{width}}  {numbers}  {called:>11}  {row.verdict}{_machine_words(row)}"
     for row in comparison.rows:
         if row.ratio is None and row.verdict != "answer as before":
             yield f"{row.name}: {row.verdict}" + (f" ({row.reason})" if row.reason else "")
@@ -379,6 +381,12 @@ def _lines(comparison: RunComparison) -> Iterator[str]:
     else:
         others = " in the other rows" if undecided else ""
         yield f"No regression beyond the measured noise{others}."
+
+
+def _called_from(row: RowComparison) -> str:
+    if row.called_from is None:
+        return ""
+    return f"over {_NEVER:g}" if row.called_from >= _NEVER else number_text(row.called_from)
 
 
 def _machine_words(row: RowComparison) -> str:

@@ -41,6 +41,8 @@ def read_run(path: Path) -> Run:
     file = path / RUN_FILE if path.is_dir() else path
     if path.is_dir() and not file.exists():
         raise FileNotFoundError(f"{path} holds no {RUN_FILE}, as `jaxdissect bench` writes it")
+    if not file.exists():
+        raise FileNotFoundError(f"there is no run {path}: neither a folder of results nor a file")
     try:
         values = json.loads(file.read_text("utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as problem:

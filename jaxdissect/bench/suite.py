@@ -147,6 +147,8 @@ def read_suite(
             raise ValueError(f"`suite` (={suite!r}) must be one of: {', '.join(SUITES)}")
         text = (files("jaxdissect.bench") / "suites" / f"{suite}.yaml").read_text("utf-8")
         return parse_suite(text, name=suite, workloads=workloads, studies=studies)
+    if not suite.exists() or suite.is_dir():
+        raise FileNotFoundError(f"there is no file {suite}, which should hold a suite")
     try:
         text = suite.read_text("utf-8")
     except UnicodeDecodeError as problem:

@@ -132,6 +132,22 @@ def test_a_single_repeat_decides_nothing():
     assert "a single repeat" in comparison.text()
 
 
+def test_two_repeats_that_differ_a_lot_say_nothing():
+    """With one degree of freedom and many rows, what would be called slower has no number."""
+    run = made_up_run(repeats=2)
+    rows = tuple(
+        dataclasses.replace(
+            row, name=f"{row.name} {number}", timing=dataclasses.replace(row.timing, seconds=(1.0, 9.0))
+        )
+        for row in run.rows
+        for number in range(20)
+    )
+    run = dataclasses.replace(run, rows=rows)
+    comparison = compare_runs(run, run)
+    assert set(verdicts(comparison).values()) == {"undecided"}
+    assert "over 100  undecided" in comparison.text()
+
+
 def test_without_probes_the_roofs_remain():
     def bare(run):
         rows = tuple(dataclasses.replace(row, probe=(), work=None) for row in run.rows)

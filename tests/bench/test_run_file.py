@@ -50,6 +50,8 @@ def test_other_versions_are_refused(schema, tmp_path):
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no detailed.json"):
         read_run(tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is no run .*elsewhere"):
+        read_run(tmp_path / "elsewhere")
     with pytest.raises(ValueError, match="`seconds` .='long'. must be a number"):
         read_run(changed(tmp_path, seconds="long"))
     for text in ("{", "[]", "{}", "\0"):

@@ -110,6 +110,8 @@ def test_a_file_of_ones_own_is_named_in_messages(tmp_path):
         read_suite(path)
     with pytest.raises(ValueError, match="`suite` .='large'. must be one of: smoke, cpu"):
         read_suite("large")
+    with pytest.raises(FileNotFoundError, match="no file .*, which should hold a suite"):
+        read_suite(tmp_path)
 
 
 def test_only_some_are_measured():

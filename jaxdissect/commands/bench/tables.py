@@ -16,7 +16,7 @@ _ROOFS = {"products": "matrix products", "operations": "operations", "bytes": "m
 
 def plan(suite: Suite) -> str:
     """List what would be measured, with all sizes."""
-    lines = [f"{suite.name}: {suite.title}", ""]
+    lines = [f"{suite.name}: {suite.title}" if suite.title else suite.name, ""]
     for row in suite.rows:
         lines += [
             f"{row.name}: {row.workload.summary}",
@@ -79,7 +79,7 @@ def summary(run: Run, folder: Path) -> str:
 
 def _sizes(sizes: object) -> str:
     return ", ".join(
-        f"{name} {value if isinstance(value, str) else json.dumps(value)}"
+        f"{name} {(value or 'none') if isinstance(value, str) else json.dumps(value)}"
         for name, value in to_plain(sizes).items()
     )
 
