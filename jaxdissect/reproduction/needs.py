@@ -60,7 +60,7 @@ def _images(experiment: Experiment) -> Iterator[Need]:
             name,
             "images",
             data.url or UNKNOWN,
-            f"{number}, {size} bytes".removeprefix(", ") if size == UNKNOWN else size,
+            f"{number}, {size} bytes" if number and size == UNKNOWN else size,
             UNKNOWN if data.md5 is None else f"MD5 {data.md5}",
             f"{data.title}: {data.layout}",
         )

@@ -90,7 +90,8 @@ def compare_with_published(
     ]
     published = {figure.quantity for figure in experiment.figures}
     rows += [
-        Compared(name, None, value, UNPUBLISHED)
+        # So that a figure of random weights is never taken for one of the experiment.
+        Compared(name, None, value, comparable or UNPUBLISHED)
         for name, value in measured.items()
         if name not in published
     ]

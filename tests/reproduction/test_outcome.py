@@ -66,6 +66,8 @@ def test_nothing_is_compared_where_nothing_can_be(measured):
     assert outcome.compared[0].verdict == why
     assert outcome.compared[0].measured == measured  # and never the published one
     assert outcome.is_reproduced
+    outcome = compare_with_published(experiment(), {}, {"other": 1.0}, why)
+    assert [row.verdict for row in outcome.compared] == [why]  # without a published figure too
 
 
 def test_what_has_no_figure_is_listed_after_the_others():

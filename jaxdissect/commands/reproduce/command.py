@@ -17,7 +17,7 @@ from jaxdissect.commands.options.computing import ComputingOptions
 from jaxdissect.commands.options.numbers import check_at_least
 from jaxdissect.commands.output.disk_space import check_space
 from jaxdissect.commands.output.folder import check_free, new_folder
-from jaxdissect.commands.output.progress_bar import progress_bar
+from jaxdissect.commands.output.progress_bar import print_meanwhile, progress_bar
 from jaxdissect.commands.output.run_file import RUN_FILE, write_run
 from jaxdissect.commands.output.table_files import write_csv
 from jaxdissect.commands.reproduce import tables
@@ -38,7 +38,6 @@ from jaxdissect.reproduction import (
     without_result,
 )
 from jaxdissect.reproduction.configuration import PAPERS
-from jaxdissect.reproduction.needs import needs_of
 
 RESULT_FILE = "reproduction.json"
 TABLE = "published_and_measured"
@@ -189,11 +188,11 @@ class ReproduceOptions(ComputingOptions):
         if not missing:
             return
         able = [one.name for one in experiments if set(one.data) <= set(folders)]
+        urls = {name: DATA_SETS[name].url for name in missing}
         told = "; ".join(
-            f"{need.name} from {need.where}" for one in experiments for need in needs_of(one)
-            if need.kind == "images" and need.name in missing
-        )  # fmt: skip
-        told = "; ".join(dict.fromkeys(told.split("; ")))
+            f"{name} from {url}" if url else f"{name}, whose address is not known here"
+            for name, url in urls.items()
+        )
         ways = [f"give their folders: --data {' '.join(f'{name}=DIR' for name in missing)}"]
         if able:
             ways.append(f"run only what needs none of them: --experiment {' '.join(able)}")
@@ -223,7 +222,9 @@ class ReproduceOptions(ComputingOptions):
         ):
             meter = Meter(shown)
             with self.computing.profiled(), self._reduced_folder() as made:
-                for experiment in experiments:
+                for number, experiment in enumerate(experiments, 1):
+                    if len(experiments) > 1 and not self.quiet:
+                        print_meanwhile(f"{number}/{len(experiments)} {experiment.name}")
                     way = Way(
                         batch_size=self._batch_size(),
                         mesh=self.computing.mesh,

@@ -55,9 +55,10 @@ def steps(experiment: Experiment, settings: DissectClassifier) -> tuple[Step, ..
     """List what is done."""
     (data,) = experiment.data
     number, network = num_images(data), experiment.networks[0]
+    layers = f"{len(settings.layers)} layer{'s' * (len(settings.layers) != 1)}"
     return (
         Step(
-            f"dissect {len(settings.layers)} layers on {number:,} images: exact thresholds, labels "
+            f"dissect {layers} on {number:,} images: exact thresholds, labels "
             "of the segmenter, agreement with every concept",
             {network: 2 * number, "segmenter": number},
         ),
