@@ -20,6 +20,7 @@ from jaxdissect.bench.repeats import repeat, runs_under_way
 from jaxdissect.bench.workload import Work
 
 _LEAST_REPEATS = 3
+_WITH_COMPILING = 4  # times as long as without: then no further form is compiled
 _SHARE_OF_MEMORY = 16  # the largest array takes this part of the memory of a device
 _HOST_ARRAY = 2**27  # bytes of the arrays that a processor copies, at least
 _DEVICE_ARRAY = 2**30  # bytes of the arrays that other devices copy, at most
@@ -77,7 +78,8 @@ def measure_roofs(*, seconds: float = 10.0) -> Roofs:
 
     Args:
         seconds: How long that may take, without compiling; a fifth of it for each roof. Of each,
-            one form is measured at least, three times.
+            one form is measured at least, three times. Where compiling takes several times as
+            long, larger forms are left out.
 
     Raises:
         ValueError: If `seconds` is not above 0.
@@ -102,11 +104,14 @@ def measure_roofs(*, seconds: float = 10.0) -> Roofs:
 def _best(forms: Iterator[_Form], seconds: float, found: dict[str, float]) -> float:
     """Measure forms, smallest first, until time is over; the first is always measured."""
     best, left, rate = 0.0, seconds, None
+    end = time.perf_counter() + _WITH_COMPILING * seconds
     for form in forms:
-        if rate is not None and (_LEAST_REPEATS + 2) * form.amount / rate > left:
+        if rate is not None and (
+            (_LEAST_REPEATS + 2) * form.amount / rate > left or time.perf_counter() > end
+        ):
             continue  # it would take longer than is left
-        begun = time.perf_counter()
         run, calls = _runs(form)
+        begun = time.perf_counter()
         repeats = repeat(
             run,
             seconds=max(min(seconds / 4, left), 0.0),

@@ -49,6 +49,22 @@ def test_one_form_is_measured_however_long_it_takes():
     assert set(found) == {"a"}
 
 
+@pytest.mark.usefixtures("_a_tenth_of_a_second")
+def test_compiling_takes_nothing_of_the_time_for_measuring(monkeypatch):
+    """Or a device that compiles slowly would have the roof of its smallest form."""
+    passed = [0.0]
+
+    def slowly(form, runs=roofs._runs):
+        passed[0] += 3.0
+        return runs(form)
+
+    monkeypatch.setattr(roofs, "_runs", slowly)
+    monkeypatch.setattr(roofs.time, "perf_counter", lambda: passed[0])
+    found = {}
+    roofs._best(iter([form(name, 1.0) for name in "abc"]), 1.0, found)
+    assert set(found) == {"a", "b"}  # until four times as long is over
+
+
 def test_no_time_is_refused():
     with pytest.raises(ValueError, match=r"`seconds` \(=0.0\) must be above 0"):
         measure_roofs(seconds=0.0)
