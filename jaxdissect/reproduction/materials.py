@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from flax import nnx
 
 from jaxdissect.engine.batching import Source
-from jaxdissect.engine.data.folders import ImageFolder, image_folder
+from jaxdissect.engine.data.folders import ImageFolder, count_image_files, image_folder
 from jaxdissect.engine.data.latent_vectors import reference_latents
 from jaxdissect.generators.generator import Generator
 from jaxdissect.networks.adapters.prepared_network import PreparedNetwork
@@ -129,6 +129,9 @@ def published_materials(
 ) -> Materials:
     """Find the published weights, downloading what is missing, and the images that are given.
 
+    Nothing is compared with published figures where a folder holds more or fewer images than the
+    published data set.
+
     Args:
         experiment: What needs them.
         folders: The folders of data sets by name; those that it does not need are left alone.
@@ -139,7 +142,8 @@ def published_materials(
 
     Raises:
         ValueError: If a data set is not given, or a file is not the published one.
-        OSError: If a file can neither be found nor downloaded; the message says what to do.
+        OSError: If a file can neither be found nor downloaded; the message says what to do. Also if
+            a folder holds no images.
     """
     missing = [name for name in experiment.data if name not in folders]
     if missing:
@@ -149,6 +153,10 @@ def published_materials(
             f"experiment {experiment.name!r} needs images that are not given ({wanted}). Give "
             f"their folders with `--data {ways}`; or prove its steps without them with `--reduced`"
         )
+    # Before anything is downloaded, for it may refuse.
+    comparable = _other_images(experiment, folders)
+    if limit is not None:
+        comparable = f"not comparable: {limit:,} images alone"
     weights = {}
     for name in experiment.networks:
         files = fetch(name, folder=cache, progress=progress)
@@ -156,6 +164,17 @@ def published_materials(
     return Materials(
         weights,
         dict(folders),
-        comparable="" if limit is None else f"not comparable: {limit:,} images alone",
+        comparable=comparable,
         limit=limit,
     )
+
+
+def _other_images(experiment: Experiment, folders: Mapping[str, Path]) -> str:
+    """Say why other images than the published ones cannot be compared; "" if they are as many."""
+    for name in experiment.data:
+        number, published = count_image_files(folders[name]), DATA_SETS[name].num_images
+        if number == 0:
+            raise FileNotFoundError(f"`data`: found no images in {folders[name]}, given for {name}")
+        if published is not None and number != published:
+            return f"not comparable: {name} has {number:,} images here, and {published:,} published"
+    return ""

@@ -135,14 +135,14 @@ def test_a_single_repeat_decides_nothing():
 def test_two_repeats_that_differ_a_lot_say_nothing():
     """With one degree of freedom and many rows, what would be called slower has no number."""
     run = made_up_run(repeats=2)
-    rows = tuple(
-        dataclasses.replace(
-            row, name=f"{row.name} {number}", timing=dataclasses.replace(row.timing, seconds=(1.0, 9.0))
-        )
-        for row in run.rows
-        for number in range(20)
-    )
-    run = dataclasses.replace(run, rows=rows)
+    rows = []
+    for row in run.rows:
+        assert row.timing is not None
+        scattered = dataclasses.replace(row.timing, seconds=(1.0, 9.0))
+        for number in range(20):
+            name = f"{row.name} {number}"
+            rows.append(dataclasses.replace(row, name=name, timing=scattered))
+    run = dataclasses.replace(run, rows=tuple(rows))
     comparison = compare_runs(run, run)
     assert set(verdicts(comparison).values()) == {"undecided"}
     assert "over 100  undecided" in comparison.text()

@@ -1,5 +1,7 @@
 """What experiments run on: images cut as published, and files of reduced runs."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,12 @@ from jaxdissect.engine.image_bytes import Bytes
 from jaxdissect.networks.loading import load_network
 from jaxdissect.networks.weights.mapping import parameters
 from jaxdissect.networks.weights.published import PUBLISHED
-from jaxdissect.reproduction import make_reduced_materials, published_materials, read_experiments
+from jaxdissect.reproduction import (
+    make_reduced_materials,
+    materials,
+    published_materials,
+    read_experiments,
+)
 from jaxdissect.reproduction.images import CentreCut
 from jaxdissect.reproduction.materials import ImageSize, Materials
 from jaxdissect.reproduction.narrow_networks import NUM_CLASSES
@@ -105,3 +112,21 @@ def test_images_that_are_not_given(tmp_path):
     with pytest.raises(ValueError, match="paintings: .*--data paintings=DIR.*--reduced"):
         published_materials(experiment, {"places-val": tmp_path}, cache=tmp_path)
     assert not list(tmp_path.iterdir())  # nothing was downloaded before
+
+
+def test_other_images_than_the_published_ones_are_not_compared(tmp_path, monkeypatch):
+    monkeypatch.setattr(materials, "fetch", lambda name, **_: {"": tmp_path / name})
+    experiment = dataclasses.replace(EXPERIMENTS["vgg16-layers"], networks=("vgg16_places365",))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(FileNotFoundError, match="no images in .*empty, given for places-val"):
+        published_materials(experiment, {"places-val": empty})
+    folders = {"places-val": draw_images(tmp_path / "images", stem="one", seed=1)}
+    number = 4 * NUM_CLASSES
+    found = published_materials(experiment, folders)
+    assert found.comparable == (
+        f"not comparable: places-val has {number} images here, and 36,500 published"
+    )
+    published = materials.DATA_SETS["places-val"]._replace(num_images=number)
+    monkeypatch.setitem(materials.DATA_SETS, "places-val", published)
+    assert published_materials(experiment, folders).comparable == ""

@@ -251,6 +251,11 @@ def image_folder(
     return source.check()
 
 
+def count_image_files(folder: Path) -> int:
+    """Count the images that `image_folder` would find below a folder, without opening them."""
+    return sum(1 for _ in _image_paths(folder, ()))
+
+
 def _image_paths(root: Path, mask_folders: Sequence[Path]) -> Iterator[Path]:
     """Yield images relative to `root`, each folder once: those that lie in it, then linked ones."""
     seen = {folder.resolve() for folder in mask_folders}
