@@ -28,6 +28,8 @@ LEAST = 1.05
 _NEVER = 100.0  # what two repeats that differ much would tell of is far above: it says nothing
 _BLIND = 1.5  # a row that would have to take that much longer to be called slower is undecided
 
+_JUDGED = ("slower", "faster", "as before")
+
 REGRESSIONS = ("slower", "failed", "answer changed")
 """Verdicts that make a comparison fail."""
 
@@ -85,6 +87,11 @@ class RunComparison:
     def regressions(self) -> tuple[RowComparison, ...]:
         """What became slower beyond noise, fails, or has another answer."""
         return tuple(row for row in self.rows if row.verdict in REGRESSIONS)
+
+    @property
+    def judged(self) -> bool:
+        """Whether the speed of any row could be told from noise, slower or not."""
+        return any(row.verdict in _JUDGED for row in self.rows)
 
     def text(self) -> str:
         """Say all of it in words and a table, for a terminal."""
@@ -376,7 +383,7 @@ def _lines(comparison: RunComparison) -> Iterator[str]:
         yield f"{found} {'regression' if found == 1 else 'regressions'}."
     elif comparison.refused:
         yield "No exact answer changed."
-    elif len(undecided) == len(timed):  # also where there are none
+    elif not comparison.judged:
         yield "No row could be judged."
     else:
         others = " in the other rows" if undecided else ""

@@ -125,6 +125,9 @@ def test_an_earlier_run_is_compared_with(tmp_path, capsys):
     assert capsys.readouterr().out
     assert bench("--compare", old, "--runs", slower, "--quiet") == 1
     assert "overlap" in capsys.readouterr().out
+    once = recorded(tmp_path / "once", made_up_run(repeats=1))
+    assert bench("--compare", old, "--runs", once, "--quiet") == 2
+    assert "No row could be judged." in capsys.readouterr().out
     gpu = recorded(tmp_path / "gpu", made_up_run(platform="gpu"))
     assert bench("--compare", old, "--runs", gpu, "--quiet") == 2
     assert "H100" in capsys.readouterr().out

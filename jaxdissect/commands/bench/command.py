@@ -150,13 +150,13 @@ class BenchOptions:
             print(printable(f"The page is {page}"))
 
     def _compared(self, earlier: Run, run: Run) -> int:
-        """Say what has become slower; 1 if something has, 2 if speeds cannot be compared."""
+        """Say what has become slower; 1 if something has, 2 if no speed can be compared."""
         compared = compare_runs(earlier, run)
-        if compared.regressions or compared.refused or not self.quiet:
+        if compared.regressions or not compared.judged or not self.quiet:
             print(printable_lines(compared.text()))
         if compared.regressions:
             return FAILED
-        return INCOMPARABLE if compared.refused else 0
+        return 0 if compared.judged else INCOMPARABLE
 
     def _verdict(self, run: Run) -> int:
         """Say what is wrong, also where nothing else is printed."""
