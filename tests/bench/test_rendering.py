@@ -196,6 +196,9 @@ def test_summary(tmp_path):
     assert {line["device"] for line in lines} == {"cpu"}
     gate = run.rows[5].gate
     assert gate is not None and lines[5]["fingerprint"] == gate.fingerprint
+    memory = run.rows[5].memory
+    assert memory is not None and memory.in_row is None and lines[5]["peak_in_row_bytes"] == ""
+    assert lines[5]["peak_until_then_bytes"] == str(memory.peak)
 
 
 def tables_of(text):

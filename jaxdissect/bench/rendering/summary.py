@@ -43,7 +43,8 @@ COLUMNS = (
     *(f"least_seconds_{kind}" for kind in KINDS),
     *(f"share_{kind}" for kind in KINDS),
     *("bound", "share"),
-    *("arguments_bytes", "outputs_bytes", "temporary_bytes", "peak_bytes"),
+    *("arguments_bytes", "outputs_bytes", "temporary_bytes"),
+    *("peak_in_row_bytes", "peak_until_then_bytes"),
     *("passed", "difference", "tolerance", "fingerprint", "against", "problem"),
     *("probe_before_seconds", "probe_after_seconds"),
     *("suite", "begun", "platform", "device", "jax", "jaxdissect", "commit"),
@@ -92,8 +93,12 @@ def _line(run: Run, row: Row, figures: RowFigures | None) -> dict[str, Any]:
     if row.analysed is not None:
         line |= {f"xla_{kind}": getattr(row.analysed, kind) for kind in KINDS}
     if row.memory is not None:
-        parts = ("arguments", "outputs", "temporary", "peak")
+        parts = ("arguments", "outputs", "temporary")
         line |= {f"{part}_bytes": getattr(row.memory, part) for part in parts}
+        line |= {
+            "peak_in_row_bytes": row.memory.in_row,
+            "peak_until_then_bytes": row.memory.peak,  # of earlier rows too
+        }
     if row.gate is not None:
         line |= {
             "passed": row.gate.passed and not row.problem,
