@@ -5,6 +5,9 @@ run takes every step of a whole one, from reading weights on.
 """
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -86,13 +89,23 @@ def write_narrow(name: str, folder: Path, seed: int) -> Path:
     if not parts:
         write_weights(path, arrays, metadata=metadata)
         return path
-    path.mkdir()
-    for part in parts:
-        prefix = f"{part}."
-        own = {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
-        write_weights(path / f"{part}.safetensors", own, metadata=metadata)
-    (path / "labels.json").write_text(json.dumps(LABELS[name]), encoding="utf-8")
+    with _whole(path) as unfinished:
+        for part in parts:
+            start = f"{part}."
+            own = {key.removeprefix(start): a for key, a in arrays.items() if key.startswith(start)}
+            write_weights(unfinished / f"{part}.safetensors", own, metadata=metadata)
+        (unfinished / "labels.json").write_text(json.dumps(LABELS[name]), encoding="utf-8")
     return path
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """Yield a folder to fill, which takes its place when it is complete; no half one is taken."""
+    unfinished = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was interrupted
+    unfinished.mkdir(parents=True)
+    yield unfinished
+    unfinished.rename(folder)
 
 
 def _weights(
@@ -127,13 +140,14 @@ def draw_images(folder: Path, *, stem: str, seed: int) -> Path:
         return folder
     random = np.random.RandomState(seed)
     number = 0
-    for label in range(NUM_CLASSES):
-        home = folder / f"class_{label}"
-        home.mkdir(parents=True, exist_ok=True)
-        for _ in range(_PER_CLASS):
-            number += 1
-            path = home / f"{stem}_{number:08d}.png"
-            Image.fromarray(_drawn(random, label)).save(path)
+    with _whole(folder) as unfinished:
+        for label in range(NUM_CLASSES):
+            home = unfinished / f"class_{label}"
+            home.mkdir()
+            for _ in range(_PER_CLASS):
+                number += 1
+                path = home / f"{stem}_{number:08d}.png"
+                Image.fromarray(_drawn(random, label)).save(path)
     return folder
 
 

@@ -196,3 +196,15 @@ def test_a_reduced_run(tmp_path, capsys):
     assert verdicts == {"not comparable: random weights"}
     assert json.loads((out / "reproduction.json").read_text())["reduced"]
     assert (out / "airplane-unit" / "peaks.npz").is_file()
+
+
+@pytest.mark.slow
+def test_a_reduced_run_takes_up_its_checkpoints(tmp_path):
+    """Drawn files are kept with them, for they know the very files that were read."""
+    options = {"run": True, "reduced": True, "experiment": ["airplane-unit"], "batch_size": 8}
+    options["checkpoints"] = tmp_path / "saved"
+    tables = []
+    for name in ("first", "second"):
+        assert reproduce(**options, out=tmp_path / name) == 0
+        tables.append((tmp_path / name / "published_and_measured.csv").read_bytes())
+    assert tables[0] == tables[1]

@@ -130,3 +130,23 @@ def test_other_images_than_the_published_ones_are_not_compared(tmp_path, monkeyp
     published = materials.DATA_SETS["places-val"]._replace(num_images=number)
     monkeypatch.setitem(materials.DATA_SETS, "places-val", published)
     assert published_materials(experiment, folders).comparable == ""
+
+
+def test_a_folder_that_was_half_drawn_is_drawn_anew(tmp_path, monkeypatch):
+    whole = draw_images(tmp_path / "whole", stem="one", seed=1)
+    drawn, number = reduced_materials._drawn, iter(range(5))
+
+    def stop(*arguments):
+        if next(number) == 4:
+            raise KeyboardInterrupt
+        return drawn(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reduced_materials, "_drawn", stop)
+        with pytest.raises(KeyboardInterrupt):
+            draw_images(tmp_path / "again", stem="one", seed=1)
+    again = draw_images(tmp_path / "again", stem="one", seed=1)
+    names = [
+        sorted(str(path.relative_to(top)) for path in top.rglob("*.png")) for top in (whole, again)
+    ]
+    assert names[0] == names[1] and len(names[0]) == 4 * NUM_CLASSES

@@ -256,9 +256,16 @@ class ReproduceOptions(ComputingOptions):
 
     @contextmanager
     def _reduced_folder(self) -> Iterator[Path | None]:
-        """Yield a passing folder for what a reduced run draws; None for a whole run."""
+        """Yield the folder for what a reduced run draws; None for a whole run.
+
+        It passes, unless the run may resume: checkpoints know the very files that were read.
+        """
         if not self.reduced:
             yield None
+            return
+        if self.checkpoints is not None:
+            with _quickly_compiled():
+                yield self.checkpoints / f"drawn-{self.seed}"
             return
         with tempfile.TemporaryDirectory() as made, _quickly_compiled():
             yield Path(made)
