@@ -147,7 +147,8 @@ def _bars(run: Run) -> list[dict[str, Any]]:
             "text": cell_text(100 * figures.shares[figures.bound]) + "%",
             "speed": ""
             if figures.images_per_second is None
-            else f", {cell_text(figures.images_per_second)} images/s",
+            else f", {cell_text(figures.images_per_second)} images/s"
+            + " per device" * (row.devices > 1),
         }
         for number, row, figures in measured_rows(run)
         if figures.bound

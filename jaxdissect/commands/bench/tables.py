@@ -50,7 +50,8 @@ def row_line(row: Row, roofs: Roofs) -> str:
         return "FAILED: not timed"
     parts = [f"{_duration(figures.median)}"]
     if row.images:
-        parts.append(f"{figures.images_per_second:,.4g} images/s")
+        each = " per device" * (row.devices > 1)
+        parts.append(f"{figures.images_per_second:,.4g} images/s{each}")
     if figures.share is not None:
         parts.append(f"{figures.share:.0%} of {_ROOFS[figures.bound]}")
     said = verdict(row)
