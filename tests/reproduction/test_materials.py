@@ -16,6 +16,7 @@ from jaxdissect.reproduction import (
     materials,
     published_materials,
     read_experiments,
+    reduced_materials,
 )
 from jaxdissect.reproduction.images import CentreCut
 from jaxdissect.reproduction.materials import ImageSize, Materials
