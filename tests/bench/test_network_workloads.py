@@ -129,7 +129,8 @@ def test_convolution_refuses(options, message):
         ConvolutionSizes(**options)
 
 
-@pytest.mark.parametrize("method", ["low_rank", pytest.param("edited", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["low_rank", "edited"])
 def test_removals(method):
     sizes = RemovalSizes(images=2, method=method, narrower=32)
     prepared, (predictions, scores), gate = ran(REMOVALS, sizes)
@@ -167,9 +168,8 @@ def test_removals_refuse():
         REMOVALS.prepare(RemovalSizes(images=1, **SMALL_VGG))
 
 
-@pytest.mark.parametrize(
-    "layer", ["features.conv5_3", pytest.param("features.relu2_2", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", ["features.conv5_3", "features.relu2_2"])
 def test_taylor(layer):
     sizes = TaylorSizes(images=3, layer=layer, **SMALL_VGG)
     prepared, (effects, finite), gate = ran(TAYLOR, sizes)
