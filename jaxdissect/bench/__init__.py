@@ -2,15 +2,17 @@
 
 from jaxdissect.bench.catalog import STUDIES as STUDIES
 from jaxdissect.bench.catalog import WORKLOADS as WORKLOADS
-from jaxdissect.bench.comparison import RunComparison as RunComparison
-from jaxdissect.bench.comparison import compare_runs as compare_runs
-from jaxdissect.bench.gate import Gate as Gate
-from jaxdissect.bench.gate import equal as equal
-from jaxdissect.bench.gate import fingerprint as fingerprint
-from jaxdissect.bench.gate import within as within
-from jaxdissect.bench.machine import Machine as Machine
-from jaxdissect.bench.machine import read_machine as read_machine
-from jaxdissect.bench.measuring import measure as measure
+from jaxdissect.bench.checking.gate import Gate as Gate
+from jaxdissect.bench.checking.gate import equal as equal
+from jaxdissect.bench.checking.gate import fingerprint as fingerprint
+from jaxdissect.bench.checking.gate import within as within
+from jaxdissect.bench.comparing.comparison import RunComparison as RunComparison
+from jaxdissect.bench.comparing.comparison import compare_runs as compare_runs
+from jaxdissect.bench.measuring.machine import Machine as Machine
+from jaxdissect.bench.measuring.machine import read_machine as read_machine
+from jaxdissect.bench.measuring.roofs import Roofs as Roofs
+from jaxdissect.bench.measuring.roofs import measure_roofs as measure_roofs
+from jaxdissect.bench.measuring.row import measure as measure
 from jaxdissect.bench.plain_records import from_plain as from_plain
 from jaxdissect.bench.plain_records import to_plain as to_plain
 from jaxdissect.bench.record import SCHEMA as SCHEMA
@@ -23,8 +25,6 @@ from jaxdissect.bench.rendering.markdown import write_markdown as write_markdown
 from jaxdissect.bench.rendering.page import write_report as write_report
 from jaxdissect.bench.rendering.results import render_results as render_results
 from jaxdissect.bench.rendering.summary import write_summary as write_summary
-from jaxdissect.bench.roofs import Roofs as Roofs
-from jaxdissect.bench.roofs import measure_roofs as measure_roofs
 from jaxdissect.bench.run import RunListener as RunListener
 from jaxdissect.bench.run import run_suite as run_suite
 from jaxdissect.bench.run_file import read_run as read_run

@@ -6,9 +6,9 @@ Times are seconds, sizes bytes. Reading and writing is `jaxdissect.bench.run_fil
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxdissect.bench.gate import Gate
-from jaxdissect.bench.machine import Machine
-from jaxdissect.bench.roofs import Roofs
+from jaxdissect.bench.checking.gate import Gate
+from jaxdissect.bench.measuring.machine import Machine
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.study import ResultTable
 from jaxdissect.bench.workload import Work
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import jax
 
-from jaxdissect.bench.machine import read_machine
-from jaxdissect.bench.measuring import measure
+from jaxdissect.bench.measuring.machine import read_machine
+from jaxdissect.bench.measuring.roofs import Roofs, measure_roofs
+from jaxdissect.bench.measuring.row import measure
 from jaxdissect.bench.plain_records import from_plain, to_plain
 from jaxdissect.bench.record import Row, Run, StudyResult
-from jaxdissect.bench.roofs import Roofs, measure_roofs
 from jaxdissect.bench.suite import Suite, SuiteRow, SuiteStudy
 
 

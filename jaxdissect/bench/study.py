@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from jaxdissect.bench.gate import Gate
-from jaxdissect.bench.roofs import Roofs
+from jaxdissect.bench.checking.gate import Gate
+from jaxdissect.bench.measuring.roofs import Roofs
 
 Sizes = TypeVar("Sizes")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from jaxdissect.bench.gate import Gate
+from jaxdissect.bench.checking.gate import Gate
 
 Sizes = TypeVar("Sizes")
 

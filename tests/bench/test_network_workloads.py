@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdissect.bench.precisions import tolerance_of
-from jaxdissect.bench.seeded_networks import make_network
+from jaxdissect.bench.checking.precisions import tolerance_of
 from jaxdissect.bench.workloads.attack import ATTACK, AttackSizes
 from jaxdissect.bench.workloads.convolution import CONVOLUTION, ConvolutionSizes
 from jaxdissect.bench.workloads.forward import FORWARD, ForwardSizes
 from jaxdissect.bench.workloads.insertion import INSERTION, InsertionSizes
 from jaxdissect.bench.workloads.removals import REMOVALS, RemovalSizes
+from jaxdissect.bench.workloads.seeded_networks import make_network
 from jaxdissect.bench.workloads.taylor import TAYLOR, TaylorSizes
 from jaxdissect.networks.models.layers import PLACES365
 from jaxdissect.networks.network import as_network

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from support.bench_runs import failed_run, made_up_run
 
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.plain_records import from_plain, to_plain
 from jaxdissect.bench.record import Run
 from jaxdissect.bench.rendering import (
@@ -32,7 +33,6 @@ from jaxdissect.bench.rendering.markdown import numeric_columns, table_lines
 from jaxdissect.bench.rendering.roofline_chart import chart_points, roofline_svg
 from jaxdissect.bench.rendering.row_figures import best_roofs, furthest, measured_rows, row_figures
 from jaxdissect.bench.rendering.run_tables import doubts, furthest_table, machine_facts, outcome
-from jaxdissect.bench.roofs import Roofs
 from jaxdissect.bench.run_file import read_run
 from jaxdissect.bench.study import ResultTable
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.bench_runs import failed_run, made_up_run
 
-from jaxdissect.bench.gate import Gate
+from jaxdissect.bench.checking.gate import Gate
 from jaxdissect.bench.plain_records import from_plain, to_plain
 from jaxdissect.bench.record import SCHEMA, Row
 from jaxdissect.bench.run_file import RUN_FILE, read_run, write_run

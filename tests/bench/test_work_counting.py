@@ -8,8 +8,8 @@ import pytest
 from flax import nnx
 from jax import lax
 
-from jaxdissect.bench.seeded_networks import SEEDED
 from jaxdissect.bench.work_counting import Counts, count_work, size_in_bytes
+from jaxdissect.bench.workloads.seeded_networks import SEEDED
 from jaxdissect.networks.convolution import conv2d
 
 

@@ -8,10 +8,10 @@ import hashlib
 
 import numpy as np
 
-from jaxdissect.bench.gate import Gate
-from jaxdissect.bench.machine import Machine
+from jaxdissect.bench.checking.gate import Gate
+from jaxdissect.bench.measuring.machine import Machine
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.record import Memory, Row, Run, StudyResult, Timing
-from jaxdissect.bench.roofs import Roofs
 from jaxdissect.bench.study import ResultTable
 from jaxdissect.bench.workload import Work
 

@@ -10,7 +10,7 @@ import numpy as np
 from support.bench_runs import CPU, made_up_run
 
 from jaxdissect.bench import run as running
-from jaxdissect.bench.gate import equal, within
+from jaxdissect.bench.checking.gate import equal, within
 from jaxdissect.bench.record import Memory, Row, Timing
 from jaxdissect.bench.study import Found, ResultTable, Study
 from jaxdissect.bench.workload import Prepared, Program, Work, Workload

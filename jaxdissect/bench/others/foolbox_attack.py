@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdissect.attacks import Attacked, CarliniWagnerSettings, ClassScores, carlini_wagner
-from jaxdissect.bench.gate import Gate
+from jaxdissect.bench.checking.gate import Gate
 from jaxdissect.bench.others import pytorch
 from jaxdissect.bench.others.libraries import load
 from jaxdissect.bench.others.match import Contender, Match, unless_missing

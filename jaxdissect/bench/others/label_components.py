@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxdissect.arrays.components import connected_components
-from jaxdissect.bench.gate import Gate, equal
+from jaxdissect.bench.checking.gate import Gate, equal
 from jaxdissect.bench.others import host
 from jaxdissect.bench.others.libraries import load
 from jaxdissect.bench.others.match import Contender, Match, unless_missing

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxdissect.arrays.resampling import resample
-from jaxdissect.bench.gate import Gate, within
+from jaxdissect.bench.checking.gate import Gate, within
 from jaxdissect.bench.others import host, pytorch
 from jaxdissect.bench.others.libraries import load
 from jaxdissect.bench.others.match import Contender, Match, unless_missing

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jaxdissect.bench.gate import Gate
+from jaxdissect.bench.checking.gate import Gate
 from jaxdissect.bench.others.libraries import MissingLibrary, first_line
 
 

@@ -11,7 +11,7 @@ from flax import nnx
 
 from jaxdissect.arrays.concepts import vocabulary
 from jaxdissect.arrays.resampling import zero_border
-from jaxdissect.bench.gate import Gate
+from jaxdissect.bench.checking.gate import Gate
 from jaxdissect.bench.others import pytorch
 from jaxdissect.bench.others.libraries import load
 from jaxdissect.bench.others.match import Contender, Match, unless_missing

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdissect.bench.gate import Gate, within
+from jaxdissect.bench.checking.gate import Gate, within
 from jaxdissect.bench.others import pytorch
 from jaxdissect.bench.others.libraries import load
 from jaxdissect.bench.others.match import Contender, Match, unless_missing
-from jaxdissect.bench.seeded_networks import make_network
+from jaxdissect.bench.workloads.seeded_networks import make_network
 from jaxdissect.networks.loading import load_network
 from jaxdissect.networks.network import Network, as_network
 from jaxdissect.networks.precision import in_precision
@@ -28,7 +28,7 @@ NETWORKS = {
 """Names in torchvision and in `jaxdissect.networks.models.catalog.ARCHITECTURES`."""
 
 SEEDED_NAMES = {"vit_b_16": "vit_base"}
-"""Names in `jaxdissect.bench.seeded_networks` that differ from torchvision's."""
+"""Names in `jaxdissect.bench.workloads.seeded_networks` that differ from torchvision's."""
 
 TOLERANCES = {
     "highest": (2e-5, "float32 sums of tens of thousands of products in another order"),

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdissect.bench.gate import Gate, equal
+from jaxdissect.bench.checking.gate import Gate, equal
 from jaxdissect.bench.others import host, pytorch
 from jaxdissect.bench.others.libraries import load
 from jaxdissect.bench.others.match import Contender, Match, unless_missing

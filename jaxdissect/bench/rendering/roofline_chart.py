@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.record import Row
 from jaxdissect.bench.rendering.cell_text import scaled_text
 from jaxdissect.bench.rendering.row_figures import RowFigures
 from jaxdissect.bench.rendering.run_tables import ROOF_NAMES
-from jaxdissect.bench.roofs import Roofs
 
 _LEFT, _TOP, _BOTTOM = 46, 18, 44
 _WIDE = 600  # pixels, from which on roofs are named in full

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.record import Row, Run
-from jaxdissect.bench.roofs import Roofs
 from jaxdissect.bench.workload import Work
 
 KINDS = ("products", "operations", "bytes")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
-from jaxdissect.bench.gate import Gate
+from jaxdissect.bench.checking.gate import Gate
 from jaxdissect.bench.record import Row, Run
 from jaxdissect.bench.rendering.cell_text import (
     MISSING,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.others import (
     class_metrics,
     foolbox_attack,
@@ -21,7 +22,6 @@ from jaxdissect.bench.others import (
 )
 from jaxdissect.bench.others.match import Match
 from jaxdissect.bench.others.tables import played
-from jaxdissect.bench.roofs import Roofs
 from jaxdissect.bench.study import Found, Study
 
 

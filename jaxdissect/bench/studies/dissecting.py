@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxdissect.bench.gate import Gate, equal, fingerprint
+from jaxdissect.bench.checking.gate import Gate, equal, fingerprint
 from jaxdissect.bench.studies.integers import (
     Drawn,
     Integers,

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxdissect.bench.gate import Gate
-from jaxdissect.bench.roofs import Roofs
+from jaxdissect.bench.checking.gate import Gate
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.studies.dissecting import Dissecting, Timed, all_rounds, take_turns
 from jaxdissect.bench.studies.fits import Estimate, exponent, last_exponent
 from jaxdissect.bench.studies.integers import Integers

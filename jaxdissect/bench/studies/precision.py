@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from jaxdissect.bench.float64 import in_float64
-from jaxdissect.bench.gate import Gate, fingerprint, within
-from jaxdissect.bench.roofs import Roofs
+from jaxdissect.bench.checking.float64 import in_float64
+from jaxdissect.bench.checking.gate import Gate, fingerprint, within
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.studies.dissecting import Timed, all_rounds
 from jaxdissect.bench.studies.subjects import GRID, NETWORKS, Subject, is_at_hand, make_subject
 from jaxdissect.bench.study import Cell, Found, ResultTable, Study

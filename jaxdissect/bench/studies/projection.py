@@ -23,8 +23,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdissect.bench.gate import Gate, within
-from jaxdissect.bench.roofs import Roofs
+from jaxdissect.bench.checking.gate import Gate, within
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.studies.children import child
 from jaxdissect.bench.studies.collectives import (
     Collective,

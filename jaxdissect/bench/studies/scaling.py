@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxdissect.bench.gate import Gate
-from jaxdissect.bench.roofs import Roofs
+from jaxdissect.bench.checking.gate import Gate
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.studies.children import available_cores, can_choose_cores, child
 from jaxdissect.bench.studies.dissecting import Dissecting, Timed, same, take_turns
 from jaxdissect.bench.studies.integers import Integers

@@ -20,9 +20,9 @@ from jaxtyping import Array, PyTree
 from jaxdissect.attacks import Attacked, CarliniWagnerSettings, ClassScores, carlini_wagner
 from jaxdissect.attacks.carlini_wagner_l2 import losses
 from jaxdissect.attacks.sharding import checked_slots
-from jaxdissect.bench.float64 import in_float64
-from jaxdissect.bench.gate import Gate
-from jaxdissect.bench.precisions import traced_in
+from jaxdissect.bench.checking.float64 import in_float64
+from jaxdissect.bench.checking.gate import Gate
+from jaxdissect.bench.checking.precisions import traced_in
 from jaxdissect.bench.work_counting import LAYER_BY_LAYER, count_work
 from jaxdissect.bench.workload import Prepared, Program, Workload
 from jaxdissect.scenes.dataset import scenes_dataset

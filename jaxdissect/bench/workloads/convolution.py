@@ -13,9 +13,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxdissect.bench.float64 import in_float64
-from jaxdissect.bench.gate import Gate, within
-from jaxdissect.bench.precisions import check_precision, tolerance_of, traced_in
+from jaxdissect.bench.checking.float64 import in_float64
+from jaxdissect.bench.checking.gate import Gate, within
+from jaxdissect.bench.checking.precisions import check_precision, tolerance_of, traced_in
 from jaxdissect.bench.work_counting import count_work
 from jaxdissect.bench.workload import Prepared, Program, Workload
 from jaxdissect.networks.convolution import conv2d
@@ -37,7 +37,7 @@ class ConvolutionSizes:
         kernel: Height and width of the kernel, odd.
         stride: Steps down and across.
         depthwise: Whether every channel has a kernel of its own.
-        precision: One of `jaxdissect.bench.precisions.PRECISIONS`.
+        precision: One of `jaxdissect.bench.checking.precisions.PRECISIONS`.
     """
 
     form: str = "library"

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxdissect.bench import gate
-from jaxdissect.bench.gate import Gate
+from jaxdissect.bench.checking import gate
+from jaxdissect.bench.checking.gate import Gate
 from jaxdissect.bench.workload import Prepared, Program, Work, Workload
 from jaxdissect.bench.workloads.drawn_values import (
     at_least,

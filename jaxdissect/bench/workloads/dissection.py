@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdissect.arrays.concepts import vocabulary
-from jaxdissect.bench.analysis import analyse
-from jaxdissect.bench.gate import Gate
+from jaxdissect.bench.checking.gate import Gate
+from jaxdissect.bench.measuring.analysis import analyse
 from jaxdissect.bench.workload import Prepared, Work, Workload
 from jaxdissect.bench.workloads import trunk
 from jaxdissect.bench.workloads.dissection_gate import Checked, check_dissection

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdissect.arrays.representation import short_repr
-from jaxdissect.bench import gate
-from jaxdissect.bench.gate import Gate
+from jaxdissect.bench.checking import gate
+from jaxdissect.bench.checking.gate import Gate
 from jaxdissect.bench.workloads.drawn_values import (
     checked_units,
     count_in_numpy,

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, UInt8, UInt32
 
-from jaxdissect.bench import gate
-from jaxdissect.bench.gate import Gate
+from jaxdissect.bench.checking import gate
+from jaxdissect.bench.checking.gate import Gate
 from jaxdissect.bench.workload import Prepared, Work, Workload
 from jaxdissect.bench.workloads.drawn_values import at_least, drawn_labels
 from jaxdissect.bench.workloads.made_images import (

@@ -11,12 +11,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdissect.bench.float64 import in_float64
-from jaxdissect.bench.gate import Gate, within
-from jaxdissect.bench.precisions import check_precision, network_in, tolerance_of, traced_in
-from jaxdissect.bench.seeded_networks import check_network, make_inputs, make_network
+from jaxdissect.bench.checking.float64 import in_float64
+from jaxdissect.bench.checking.gate import Gate, within
+from jaxdissect.bench.checking.precisions import (
+    check_precision,
+    network_in,
+    tolerance_of,
+    traced_in,
+)
 from jaxdissect.bench.work_counting import count_work
 from jaxdissect.bench.workload import Prepared, Program, Workload
+from jaxdissect.bench.workloads.seeded_networks import check_network, make_inputs, make_network
 from jaxdissect.networks.network import as_network
 
 
@@ -25,10 +30,10 @@ class ForwardSizes:
     """Sizes of a forward pass.
 
     Attributes:
-        network: One of `jaxdissect.bench.seeded_networks.SEEDED`.
+        network: One of `jaxdissect.bench.workloads.seeded_networks.SEEDED`.
         batch: Images.
         image_size: Their height and width.
-        precision: One of `jaxdissect.bench.precisions.PRECISIONS`.
+        precision: One of `jaxdissect.bench.checking.precisions.PRECISIONS`.
         layer: Whose activations are returned beside the output; none where empty.
         narrower: What all widths are divided by, for quick rows.
     """

@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32
 
-from jaxdissect.bench.float64 import in_float64
-from jaxdissect.bench.gate import Gate
-from jaxdissect.bench.precisions import check_precision, network_in, traced_in
-from jaxdissect.bench.seeded_networks import make_network
+from jaxdissect.bench.checking.float64 import in_float64
+from jaxdissect.bench.checking.gate import Gate
+from jaxdissect.bench.checking.precisions import check_precision, network_in, traced_in
 from jaxdissect.bench.work_counting import count_work
 from jaxdissect.bench.workload import Prepared, Program, Workload
+from jaxdissect.bench.workloads.seeded_networks import make_network
 from jaxdissect.generators.generator import Generator, GeneratorParams
 from jaxdissect.generators.images import concept_areas, generate
 from jaxdissect.generators.interventions import EditedLayer
@@ -60,8 +60,8 @@ class InsertionSizes:
         units: How many units, evenly spaced over the layer.
         cells: At how many of its cells, evenly spaced; all where 0.
         together: Cells that run together.
-        precision: Of the generator, one of `jaxdissect.bench.precisions.PRECISIONS`; the segmenter
-            computes in float32, with products as asked for.
+        precision: Of the generator, one of `jaxdissect.bench.checking.precisions.PRECISIONS`; the
+            segmenter computes in float32, with products as asked for.
     """
 
     images: int = 2

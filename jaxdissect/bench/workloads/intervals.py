@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxdissect.bench import gate
-from jaxdissect.bench.gate import Gate
+from jaxdissect.bench.checking import gate
+from jaxdissect.bench.checking.gate import Gate
 from jaxdissect.bench.workload import Prepared, Work, Workload
 from jaxdissect.bench.workloads.drawn_values import at_least
 from jaxdissect.bench.workloads.feeding import NO_ROOF

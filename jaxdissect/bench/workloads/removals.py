@@ -15,12 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PyTree
 
-from jaxdissect.bench.float64 import in_float64
-from jaxdissect.bench.gate import Gate
-from jaxdissect.bench.precisions import check_precision, network_in, tolerance_of, traced_in
-from jaxdissect.bench.seeded_networks import check_network, make_inputs, make_network
+from jaxdissect.bench.checking.float64 import in_float64
+from jaxdissect.bench.checking.gate import Gate
+from jaxdissect.bench.checking.precisions import (
+    check_precision,
+    network_in,
+    tolerance_of,
+    traced_in,
+)
 from jaxdissect.bench.work_counting import LAYER_BY_LAYER, count_work
 from jaxdissect.bench.workload import Prepared, Program, Workload
+from jaxdissect.bench.workloads.seeded_networks import check_network, make_inputs, make_network
 from jaxdissect.classifiers import ablation_methods
 from jaxdissect.classifiers.ablation import conditions_together
 from jaxdissect.networks.ablation_masks import single_unit_masks
@@ -59,7 +64,7 @@ class RemovalSizes:
             run what follows anew without them.
         layer: Of VGG-16, where units are removed.
         image_size: Height and width of the images.
-        precision: One of `jaxdissect.bench.precisions.PRECISIONS`.
+        precision: One of `jaxdissect.bench.checking.precisions.PRECISIONS`.
         narrower: What all widths are divided by, for quick rows.
     """
 

@@ -14,12 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from jaxdissect.bench.float64 import in_float64
-from jaxdissect.bench.gate import Gate
-from jaxdissect.bench.precisions import check_precision, network_in, tolerance_of, traced_in
-from jaxdissect.bench.seeded_networks import check_network, make_inputs, make_network
+from jaxdissect.bench.checking.float64 import in_float64
+from jaxdissect.bench.checking.gate import Gate
+from jaxdissect.bench.checking.precisions import (
+    check_precision,
+    network_in,
+    tolerance_of,
+    traced_in,
+)
 from jaxdissect.bench.work_counting import count_work
 from jaxdissect.bench.workload import Prepared, Program, Workload
+from jaxdissect.bench.workloads.seeded_networks import check_network, make_inputs, make_network
 from jaxdissect.classifiers.taylor_importance import unit_effects
 from jaxdissect.engine.layer_reader import as_static, image_input
 from jaxdissect.networks.adapters.structure import Structure
@@ -42,7 +47,7 @@ class TaylorSizes:
         images: In one step.
         layer: Of VGG-16.
         image_size: Height and width of the images.
-        precision: One of `jaxdissect.bench.precisions.PRECISIONS`.
+        precision: One of `jaxdissect.bench.checking.precisions.PRECISIONS`.
         narrower: What all widths are divided by, for quick rows.
     """
 

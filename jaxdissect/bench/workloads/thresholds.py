@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdissect.arrays.concepts import vocabulary
-from jaxdissect.bench import gate
-from jaxdissect.bench.gate import Gate
+from jaxdissect.bench.checking import gate
+from jaxdissect.bench.checking.gate import Gate
 from jaxdissect.bench.workload import Prepared, Work, Workload
 from jaxdissect.bench.workloads.dissection_gate import resampled_in_numpy
 from jaxdissect.bench.workloads.drawn_values import (

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from tyro.conf import FlagCreatePairsOff, arg
 
 from jaxdissect.arrays.names import printable, printable_lines
-from jaxdissect.bench.comparison import compare_runs
+from jaxdissect.bench.comparing.comparison import compare_runs
 from jaxdissect.bench.record import Run
 from jaxdissect.bench.rendering.markdown import write_markdown
 from jaxdissect.bench.rendering.page import write_report

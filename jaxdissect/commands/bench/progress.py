@@ -4,8 +4,8 @@ import sys
 import time
 
 from jaxdissect.arrays.names import printable_lines
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.record import Row, StudyResult
-from jaxdissect.bench.roofs import Roofs
 from jaxdissect.bench.run import RunListener
 from jaxdissect.commands.bench.tables import roofs_line, row_line, study_line
 

@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.plain_records import to_plain
 from jaxdissect.bench.record import Row, Run, StudyResult
 from jaxdissect.bench.rendering.cell_text import scaled_text
 from jaxdissect.bench.rendering.row_figures import row_figures
 from jaxdissect.bench.rendering.run_tables import machine_name, outcome, verdict
-from jaxdissect.bench.roofs import Roofs
 from jaxdissect.bench.suite import Suite
 
 _ROOFS = {"products": "matrix products", "operations": "operations", "bytes": "memory"}

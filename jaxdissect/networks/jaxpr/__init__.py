@@ -20,7 +20,8 @@ the result is the same, only slower. When JAX changes, tests of `tests/networks/
 `test_linear_readout` if a primitive has another name or parameter, `test_cpu_convolutions` if
 convolutions have, `test_named_values` if names have, and all if jaxprs are evaluated in another
 way. A checkpoint of another version of JAX is refused in any case. Outside these five files, only
-the benchmark reads jaxprs, to count the work of a program: see `jaxdissect.bench.analysis`.
+the benchmark reads jaxprs, to count the work of a program: see
+`jaxdissect.bench.measuring.analysis`.
 """
 
 from jaxdissect.networks.jaxpr.contents import traced_contents as traced_contents

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxdissect.bench.catalog import STUDIES
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.others import (
     foolbox_attack,
     pytorch,
@@ -16,7 +17,6 @@ from jaxdissect.bench.others import (
     unit_removals,
 )
 from jaxdissect.bench.others.match import Contender
-from jaxdissect.bench.roofs import Roofs
 from jaxdissect.bench.studies.against import AGAINST
 
 RATES = {"highest": 1.0, "default": 1.0, "bfloat16": 1.0}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxdissect.bench.gate import equal
+from jaxdissect.bench.checking.gate import equal
 from jaxdissect.bench.others import libraries
 from jaxdissect.bench.others.match import Absent, Contender, Match, Terms, unless_missing
 from jaxdissect.bench.others.tables import played

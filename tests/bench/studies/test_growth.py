@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxdissect.bench.roofs import Roofs
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.studies.growth import GROWTH, GrowthSizes
 
 ROOFS = Roofs(products={"default": 1.0}, operations=1.0, bytes=1.0)  # which growth does not need

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdissect.bench.roofs import Roofs
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.studies import precision, subjects
 from jaxdissect.bench.studies.precision import (
     PRECISION,

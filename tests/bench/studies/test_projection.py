@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxdissect.bench.roofs import Roofs
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.studies.collectives import Collective
 from jaxdissect.bench.studies.fits import line
 from jaxdissect.bench.studies.projection import (

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from jaxdissect.bench.roofs import Roofs
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.studies.children import ChildProblem, available_cores, child
 from jaxdissect.bench.studies.dissecting import Timed
 from jaxdissect.bench.studies.scaling import (

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 import jax
 
-from jaxdissect.bench.analysis import NotCounted, analyse
-from jaxdissect.bench.compiling import FirstRuns, compile_twice, run_twice
-from jaxdissect.bench.peaks import PeakOfRow
-from jaxdissect.bench.probe import probe
+from jaxdissect.bench.measuring.analysis import NotCounted, analyse
+from jaxdissect.bench.measuring.compiling import FirstRuns, compile_twice, run_twice
+from jaxdissect.bench.measuring.peaks import PeakOfRow
+from jaxdissect.bench.measuring.probe import probe
+from jaxdissect.bench.measuring.repeats import repeat, runs_under_way
+from jaxdissect.bench.measuring.traces import longest_programs
 from jaxdissect.bench.record import Memory, Row, Timing
-from jaxdissect.bench.repeats import repeat, runs_under_way
-from jaxdissect.bench.traces import longest_programs
 from jaxdissect.bench.workload import Prepared, Program, Work, Workload
 
 Sizes = TypeVar("Sizes")

@@ -4,8 +4,8 @@ import platform
 import jax
 import pytest
 
-from jaxdissect.bench import machine
-from jaxdissect.bench.machine import largest_cache, read_machine
+from jaxdissect.bench.measuring import machine
+from jaxdissect.bench.measuring.machine import largest_cache, read_machine
 
 
 def test_the_card_of_this_machine():

@@ -21,9 +21,9 @@ from statistics import fmean, median
 
 import numpy as np
 
+from jaxdissect.bench.measuring.roofs import Roofs
 from jaxdissect.bench.record import Row, Run
 from jaxdissect.bench.rendering.row_figures import row_figures, row_precision
-from jaxdissect.bench.roofs import Roofs
 
 PROCESS = 0.02
 """Standard deviation of the logarithm of a row's time from process to process."""

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxdissect.bench.gate import equal
-from jaxdissect.bench.measuring import measure
+from jaxdissect.bench.checking.gate import equal
+from jaxdissect.bench.measuring.row import measure
 from jaxdissect.bench.workload import Prepared, Program, Work, Workload
 from jaxdissect.engine.devices import data_mesh
 

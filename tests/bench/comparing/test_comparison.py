@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.bench_runs import CPU, failed_run, made_up_run, simulated_run
 
-from jaxdissect.bench.comparison import compare_runs
+from jaxdissect.bench.comparing.comparison import compare_runs
 from jaxdissect.bench.plain_records import from_plain, to_plain
 from jaxdissect.bench.record import Run
 

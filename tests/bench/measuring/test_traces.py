@@ -3,7 +3,7 @@
 import gzip
 import json
 
-from jaxdissect.bench.traces import longest_programs
+from jaxdissect.bench.measuring.traces import longest_programs
 
 
 def event(module, microseconds, *, phase="X"):

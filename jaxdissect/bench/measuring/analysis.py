@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from jaxdissect.bench.library_calls import bytes_of_library_calls
+from jaxdissect.bench.measuring.library_calls import bytes_of_library_calls
 from jaxdissect.bench.workload import Work
 
 # Where primitives that only call keep the program that they call.

@@ -2,7 +2,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxdissect.bench.repeats import LEAST_SECONDS, MOST_RUNS, UNDER_WAY, repeat, runs_under_way
+from jaxdissect.bench.measuring.repeats import (
+    LEAST_SECONDS,
+    MOST_RUNS,
+    UNDER_WAY,
+    repeat,
+    runs_under_way,
+)
 
 
 class Machine:

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdissect.bench.machine import largest_cache
-from jaxdissect.bench.repeats import repeat, runs_under_way
+from jaxdissect.bench.measuring.machine import largest_cache
+from jaxdissect.bench.measuring.repeats import repeat, runs_under_way
 from jaxdissect.bench.workload import Work
 
 _LEAST_REPEATS = 3

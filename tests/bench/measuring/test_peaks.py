@@ -3,8 +3,8 @@ import sys
 import numpy as np
 import pytest
 
-from jaxdissect.bench.peaks import PeakOfRow
-from jaxdissect.bench.probe import probe
+from jaxdissect.bench.measuring.peaks import PeakOfRow
+from jaxdissect.bench.measuring.probe import probe
 
 on_linux = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux forgets the peak of a process"
@@ -28,8 +28,8 @@ def test_the_peak_of_a_row_is_its_own():
 
 def test_devices_that_cannot_begin_anew_tell_only_a_greater_peak(monkeypatch):
     peaks = iter([100, 100, 300, 300])
-    monkeypatch.setattr("jaxdissect.bench.peaks.memory_peak", lambda: next(peaks))
-    monkeypatch.setattr("jaxdissect.bench.peaks._devices_count", lambda: True)
+    monkeypatch.setattr("jaxdissect.bench.measuring.peaks.memory_peak", lambda: next(peaks))
+    monkeypatch.setattr("jaxdissect.bench.measuring.peaks._devices_count", lambda: True)
     monkeypatch.setattr(PeakOfRow, "greatest", 0)
     row = PeakOfRow()
     assert row.row() is None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxdissect.bench.float64 import in_float64
+from jaxdissect.bench.checking.float64 import in_float64
 
 ROWS = ("NHWC", "HWIO", "NHWC")
 

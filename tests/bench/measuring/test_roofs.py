@@ -1,9 +1,9 @@
 import jax.numpy as jnp
 import pytest
 
-from jaxdissect.bench import roofs
-from jaxdissect.bench.repeats import Repeats
-from jaxdissect.bench.roofs import Roofs, measure_roofs
+from jaxdissect.bench.measuring import roofs
+from jaxdissect.bench.measuring.repeats import Repeats
+from jaxdissect.bench.measuring.roofs import Roofs, measure_roofs
 from jaxdissect.bench.workload import Work
 
 

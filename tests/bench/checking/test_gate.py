@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdissect.bench.gate import equal, fingerprint, within
+from jaxdissect.bench.checking.gate import equal, fingerprint, within
 
 COUNTS = np.arange(12, dtype=np.int64).reshape(3, 4)
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxdissect.bench.compiling import compile_twice, covered, run_twice
+from jaxdissect.bench.measuring.compiling import compile_twice, covered, run_twice
 
 
 @pytest.fixture

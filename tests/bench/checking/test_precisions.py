@@ -4,7 +4,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxdissect.bench.precisions import PRECISIONS, check_precision, tolerance_of, traced_in
+from jaxdissect.bench.checking.precisions import (
+    PRECISIONS,
+    check_precision,
+    tolerance_of,
+    traced_in,
+)
 
 
 def asked_for(precision, setting):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
-from jaxdissect.bench.repeats import runs_under_way
+from jaxdissect.bench.measuring.repeats import runs_under_way
 
 _EVENTS = "/jax/core/compile/"  # how the names of events begin that are tracing and compiling
 

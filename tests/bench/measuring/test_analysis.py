@@ -4,7 +4,7 @@ import pytest
 from jax.experimental import pallas as pl
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxdissect.bench.analysis import NotCounted, analyse, operations, several
+from jaxdissect.bench.measuring.analysis import NotCounted, analyse, operations, several
 from jaxdissect.engine.devices import data_mesh
 
 SIZE, TURNS = 32, 7

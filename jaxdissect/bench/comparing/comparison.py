@@ -3,7 +3,7 @@
 A row is called slower if its median grew by more than the noise and the machine explain, with a
 chance of at most 5% that any row at all is called so where nothing changed: each row is tested at
 5% over their number (Bonferroni), by Student's t. Less than 5% is never called slower. What noise
-is, `jaxdissect.bench.noise` says.
+is, `jaxdissect.bench.comparing.noise` says.
 """
 
 import math
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from jaxdissect.bench.gate import Gate
-from jaxdissect.bench.noise import Change, row_change, unsteadiness
+from jaxdissect.bench.checking.gate import Gate
+from jaxdissect.bench.comparing.noise import Change, row_change, unsteadiness
 from jaxdissect.bench.plain_records import to_plain
 from jaxdissect.bench.record import Row, Run, StudyResult
 from jaxdissect.bench.rendering.cell_text import number_text

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxdissect.bench.repeats import repeat
+from jaxdissect.bench.measuring.repeats import repeat
 
 _PRODUCT = {"cpu": 640, "gpu": 8192, "tpu": 8192}  # rows and columns
 _MEMORY = {"cpu": 2**23, "gpu": 2**28, "tpu": 2**28}  # values

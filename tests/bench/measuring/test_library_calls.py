@@ -1,6 +1,6 @@
 """The text of a program for a GPU, shortened: as XLA prints it."""
 
-from jaxdissect.bench.library_calls import bytes_of_library_calls
+from jaxdissect.bench.measuring.library_calls import bytes_of_library_calls
 
 TEXT = """\
 HloModule jit_f, is_scheduled=true, entry_computation_layout={(f32[8,16,16,64]{3,2,1,0})->f32[8]}

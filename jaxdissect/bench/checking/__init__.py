@@ -1,0 +1,1 @@
+"""Tell whether an answer is right."""

@@ -1,0 +1,1 @@
+"""Tell what became slower between two runs, beyond what the noise explains."""

@@ -1,0 +1,1 @@
+"""Take the times of a row, and read what its programs and the device do."""
