@@ -18,7 +18,7 @@ WORK = Work(products=2.0 * 8**3, operations=0.0, bytes=2.0 * 4 * 8**2, counted="
 
 @pytest.fixture(autouse=True)
 def _a_machine_that_is_always_as_fast(monkeypatch):
-    monkeypatch.setattr("jaxdissect.bench.measuring.probe", lambda: 0.5)
+    monkeypatch.setattr("jaxdissect.bench.measuring.row.probe", lambda: 0.5)
 
 
 @dataclass(frozen=True)
