@@ -56,7 +56,7 @@ def place(path):
 
 
 # `python -m jaxdissect.bench` is a command, which stands on the benchmark: nothing imports it.
-PROGRAMS = {("bench", "__main__.py"): "commands"}
+PROGRAMS: dict[tuple[str, ...], str] = {("bench", "__main__.py"): "commands"}
 
 
 def test_imports_point_downwards():
