@@ -1,9 +1,6 @@
 """Convolution in Winograd's form: exact enough, taken only where it should, transformable."""
 
-import importlib.util
 import inspect
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,7 +12,6 @@ from jax import lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxdissect.networks import convolution
-from jaxdissect.networks.adapters.nnx_network import NnxNetwork
 from jaxdissect.networks.convolution import Conv2D, conv2d, max_pool2d
 
 WIDE = ((2, 26, 27, 128), (3, 3, 128, 130))
@@ -221,31 +217,3 @@ def test_max_pool_is_the_window_of_two(size):
     np.testing.assert_array_equal(
         jax.jit(max_pool2d)(inputs), nnx.max_pool(inputs, (2, 2), strides=(2, 2))
     )
-
-
-def test_vgg16_of_the_benchmark_has_named_layers_and_one_answer(everywhere):
-    path = Path(__file__).parents[2] / "benchmarks" / "vgg16.py"
-    specification = importlib.util.spec_from_file_location("vgg16", path)
-    assert specification is not None and specification.loader is not None
-    vgg16 = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(vgg16)
-
-    whole = nnx.eval_shape(lambda: vgg16.VGG16Trunk(rngs=nnx.Rngs(0)))
-    names = [name for name in NnxNetwork(whole).layer_names if "conv" in name]
-    assert len(names) == 13
-    assert names[-1] == "features.conv5_3"
-
-    (images,) = draw((2, 10, 12, 3))
-
-    def run(**arguments):
-        trunk = vgg16.VGG16Trunk(blocks=((4, 1), (6, 2)), rngs=nnx.Rngs(1), **arguments)
-        network = NnxNetwork(trunk)
-        layers = ("features.conv1_1", "features.conv2_2")
-        return jax.jit(partial(network.apply, layers=layers))(network.params, images)
-
-    output, activations = run()
-    np.testing.assert_array_equal(output, activations["features.conv2_2"])
-    assert output.shape == (2, 5, 6, 6)
-    for name, expected in run(convolve=vgg16.xla_conv2d)[1].items():
-        assert float(activations[name].min()) == 0.0 < float(activations[name].max())
-        assert_close(activations[name], expected)

@@ -1,4 +1,4 @@
-"""The classifiers again, in PyTorch: an oracle for tests, a rival for benchmarks.
+"""The classifiers again, in PyTorch: an oracle for tests.
 
 The names in the state dictionaries are the published ones, and so are those of the modules.
 """

@@ -1,5 +1,4 @@
-"""The generator and the style networks again, in PyTorch: an oracle for tests, a rival for
-benchmarks.
+"""The generator and the style networks again, in PyTorch: an oracle for tests.
 
 The names in the state dictionaries are the published ones.
 """

@@ -1,4 +1,4 @@
-"""The two segmentation networks again, in PyTorch: an oracle for tests, a rival for benchmarks.
+"""The two segmentation networks again, in PyTorch: an oracle for tests.
 
 The names in the state dictionaries are the published ones.
 """
