@@ -16,6 +16,7 @@ from jaxdissect.bench.measuring.machine import read_machine
 from jaxdissect.bench.measuring.roofs import Roofs, measure_roofs
 from jaxdissect.bench.measuring.row import measure
 from jaxdissect.bench.plain_records import from_plain, to_plain
+from jaxdissect.bench.problems import in_words
 from jaxdissect.bench.record import Row, Run, StudyResult
 from jaxdissect.bench.suite import Suite, SuiteRow, SuiteStudy
 
@@ -93,7 +94,7 @@ def _roofs_again(seconds: float) -> tuple[Roofs, str]:
     try:
         return measure_roofs(seconds=seconds), ""
     except Exception as raised:
-        return Roofs(products={}, operations=0.0, bytes=0.0), f"after the rows: {_said(raised)}"
+        return Roofs(products={}, operations=0.0, bytes=0.0), f"after the rows: {in_words(raised)}"
 
 
 def _row(entry: SuiteRow, traces: Path | None) -> Row:
@@ -120,7 +121,7 @@ def _row(entry: SuiteRow, traces: Path | None) -> Row:
             timing=None,
             memory=None,
             gate=None,
-            problem=_said(raised),
+            problem=in_words(raised),
         )
     finally:
         _forget()
@@ -149,7 +150,9 @@ def _study(entry: SuiteStudy, roofs: Roofs) -> StudyResult:
         return from_plain(StudyResult, to_plain(result), where=entry.name)
     except Exception as raised:
         # Such as too little memory, or what this device cannot compute: the others go on.
-        return dataclasses.replace(nothing, seconds=time.monotonic() - clock, problem=_said(raised))
+        return dataclasses.replace(
+            nothing, seconds=time.monotonic() - clock, problem=in_words(raised)
+        )
     finally:
         _forget()
 
@@ -158,11 +161,6 @@ def _forget() -> None:
     """Free what a row has left, so that the next one finds the device as the first one did."""
     jax.clear_caches()
     gc.collect()
-
-
-def _said(problem: Exception) -> str:
-    text = " ".join(str(problem).split())
-    return f"{type(problem).__name__}: {text:.1000}" if text else type(problem).__name__
 
 
 def file_name(name: str) -> str:

@@ -17,6 +17,7 @@ from jaxdissect.bench.measuring.peaks import PeakOfRow
 from jaxdissect.bench.measuring.probe import probe
 from jaxdissect.bench.measuring.repeats import repeat, runs_under_way
 from jaxdissect.bench.measuring.traces import longest_programs
+from jaxdissect.bench.problems import in_words
 from jaxdissect.bench.record import Memory, Row, Timing
 from jaxdissect.bench.workload import Prepared, Program, Work, Workload
 
@@ -54,13 +55,13 @@ def measure(
         found["probe"] = (probe(),)
         _measure(workload, sizes, seconds, least_repeats, trace, found)
     except Exception as error:  # of any kind: a row must not end the suite
-        problem = _in_words(error)
+        problem = in_words(error)
     jax.clear_caches()  # programs of this row, and what they hold, are not needed again
     gc.collect()
     try:
         found["probe"] = (*found.get("probe", ()), probe())
     except Exception as error:
-        problem = problem or _in_words(error)
+        problem = problem or in_words(error)
     row = Row(
         name=name,
         workload=workload.name,
@@ -184,11 +185,5 @@ def _analysed(prepared: Prepared, compiled: Any) -> tuple[Work | None, str]:
     except NotCounted as reason:
         return None, str(reason)
     except Exception as error:
-        return None, _in_words(error)
+        return None, in_words(error)
     return None, "not one program"
-
-
-def _in_words(error: Exception) -> str:
-    """Write an error in a line or two."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:500]}" if text else type(error).__name__
